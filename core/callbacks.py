@@ -1,0 +1,26 @@
+"""The two callbacks that every long-running call of the library takes, and what to pass when nobody listens."""
+
+from collections.abc import Callable
+
+from core.errors import Stopped
+
+Progress = Callable[[int, int], None]
+"""``progress(done, total)``: called from the working thread; ``done`` never falls and ends at ``total``."""
+
+ShouldStop = Callable[[], bool]
+"""``should_stop()``: asked between batches; once it says True the work ends by raising :class:`core.errors.Stopped`."""
+
+
+def ignore_progress(done: int, total: int) -> None:  # noqa: ARG001 - the signature is the contract
+    """A :data:`Progress` that does nothing."""
+
+
+def never_stop() -> bool:
+    """A :data:`ShouldStop` that never asks to stop."""
+    return False
+
+
+def stop_if_asked(should_stop: ShouldStop) -> None:
+    """Raise :class:`core.errors.Stopped` when ``should_stop`` says so."""
+    if should_stop():
+        raise Stopped

@@ -1,0 +1,92 @@
+"""What the library raises when the fault lies outside of it.
+
+::
+
+    OffhandError                    code, detail, problems, retryable
+    ├── LabelSetError               bad_label_set        the labelled archive, or what is in it
+    ├── GeneratorError              bad_generator        a generator folder, its configuration or its use
+    │   └── CheckpointError         bad_checkpoint       somebody else's weights: tensors missing, of wrong shape, not finite
+    ├── InversionError              inversion_failed     images that cannot be inverted with what is at hand
+    ├── LabelerError                bad_labeler          labeler settings, a labeler folder, or labels it cannot learn from
+    ├── SamplingError               bad_sampling         sampling settings
+    └── Stopped                     stopped              ``should_stop()`` said so; nothing is wrong
+
+``code`` is stable and safe to switch on. ``problems`` holds everything found, not the first: one entry a problem, with a
+pointer to the file, tensor or field. A violated invariant of our own is an ``AssertionError`` and never one of these.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: ``detail`` in words, ``pointer`` to the file, tensor or field it is about (may be empty)."""
+
+    detail: str
+    pointer: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.pointer}: {self.detail}" if self.pointer else self.detail
+
+
+class OffhandError(Exception):
+    """Root of the tree. ``retryable`` says whether the same call may succeed later without any change to its input."""
+
+    code: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str, problems: Iterable[Problem] = ()) -> None:
+        self.detail = detail
+        self.problems: tuple[Problem, ...] = tuple(problems)
+        super().__init__(detail, self.problems)
+
+    def __str__(self) -> str:
+        return "\n  ".join([self.detail, *map(str, self.problems)])
+
+
+class LabelSetError(OffhandError):
+    """The labelled archive cannot be used as it is."""
+
+    code = "bad_label_set"
+
+
+class GeneratorError(OffhandError):
+    """A generator folder, its configuration, or a request the generator cannot answer."""
+
+    code = "bad_generator"
+
+
+class CheckpointError(GeneratorError):
+    """Weights from elsewhere that do not make a generator."""
+
+    code = "bad_checkpoint"
+
+
+class InversionError(OffhandError):
+    """Images cannot be inverted: none given, wrong size, no perceptual distance at hand, nothing finite."""
+
+    code = "inversion_failed"
+
+
+class LabelerError(OffhandError):
+    """Labeler settings, a labeler folder, or labels from which nothing can be learnt."""
+
+    code = "bad_labeler"
+
+
+class SamplingError(OffhandError):
+    """Sampling settings that make no stream."""
+
+    code = "bad_sampling"
+
+
+class Stopped(OffhandError):
+    """Work ended because ``should_stop()`` said so. What was already yielded or checkpointed stays good."""
+
+    code = "stopped"
+    retryable = True
+
+    def __init__(self, detail: str = "stopped on request", problems: Iterable[Problem] = ()) -> None:
+        super().__init__(detail, problems)
