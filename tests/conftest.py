@@ -1,0 +1,89 @@
+"""What every test has: one thread of arithmetic, and real servers where it asks for them."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from hypothesis import settings
+
+from tests.servers import PostgresServer, RedisServer, ServerMissing
+
+# Before any test module imports NumPy, PyTorch or numba: tests run in parallel processes, and threads inside each would only
+# fight over the cores. Children that tests start inherit it, so the order of float sums is theirs too.
+for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ[_variable] = "1"
+
+# A shared machine pauses when it likes; a slow example is no failure.
+settings.register_profile("offhand", deadline=None)
+settings.load_profile("offhand")
+
+AnyServer = TypeVar("AnyServer", PostgresServer, RedisServer)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if not for_gpu:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in for_gpu:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The repository's root."""
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared(repository: Path) -> Path:
+    """The folder of reference data that may lie beside the repository (golden outputs, real photographs)."""
+    folder = repository.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("the reference data (../shared beside the repository) is not on this machine")
+    return folder
+
+
+def _started(make: Callable[[], AnyServer]) -> Iterator[AnyServer]:
+    try:
+        server = make()
+    except ServerMissing as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL for the whole run (for each xdist worker its own). A test that kills it starts it again."""
+    yield from _started(PostgresServer)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """SQLAlchemy URL of an empty PostgreSQL database that is the test's own."""
+    name = f"test_{uuid.uuid4().hex}"
+    postgres_server.execute(f'CREATE DATABASE "{name}"')
+    yield postgres_server.database_url(name)
+    postgres_server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    """An empty Redis that is the test's own; it starts in a few milliseconds and may be killed."""
+    yield from _started(RedisServer)
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The URL of an empty Redis."""
+    return redis_server.url

@@ -1,0 +1,200 @@
+"""Real PostgreSQL and Redis servers for tests: the machine's own binaries on free ports, to kill and restart freely."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+START_SECONDS = 30.0
+
+
+class ServerMissing(Exception):
+    """The machine has no binary for this server; the message says which and how to get it."""
+
+
+def free_port() -> int:
+    """A TCP port on the loopback interface that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(ready: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
+    """Polls `ready` until it says so; raises TimeoutError naming `what` after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} was not ready within {seconds:.0f} s")
+        time.sleep(0.05)
+
+
+class Server:
+    """A server process with its own folder and port. Use as a context manager; the folder goes with it."""
+
+    name = "server"
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"offhand-{self.name}-"))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def is_ready(self) -> bool:
+        raise NotImplementedError
+
+    def user(self) -> str | None:
+        """The account that runs the server; None for our own."""
+        return None
+
+    def start(self) -> None:
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command(), stdout=log, stderr=subprocess.STDOUT, user=self.user(), cwd=self.folder
+            )
+        wait_until(self._ready_or_dead, f"{self.name} on port {self.port}")
+
+    def _ready_or_dead(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            log = (self.folder / "server.log").read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"{self.name} ended with status {self.process.returncode}:\n{log}")
+        return self.is_ready()
+
+    def stop(self, signum: int = signal.SIGTERM) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signum)
+            self.process.wait(timeout=START_SECONDS)
+
+    def kill(self) -> None:
+        """kill -9: what the machine room does on a bad day."""
+        self.stop(signal.SIGKILL)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class RedisServer(Server):
+    """An empty Redis that keeps nothing on disk. `.url` is what a broker setting takes."""
+
+    name = "redis"
+
+    def __init__(self) -> None:
+        binary = shutil.which("redis-server")
+        if binary is None:
+            raise ServerMissing("redis-server is not installed (apt install redis-server)")
+        self.binary = binary
+        super().__init__()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+
+    def command(self) -> list[str]:
+        options = {"port": str(self.port), "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": str(self.folder)}
+        return [self.binary, *(word for key, value in options.items() for word in (f"--{key}", value))]
+
+    def is_ready(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+class PostgresServer(Server):
+    """A fresh PostgreSQL cluster. `.url` is a SQLAlchemy URL (psycopg 3) of its database `postgres`.
+
+    `fsync` is off: a killed server process loses nothing by that, only a machine that loses power would.
+    """
+
+    name = "postgres"
+
+    def __init__(self) -> None:
+        self.binaries = _postgres_binaries()
+        super().__init__()
+        self.data = self.folder / "data"
+        if self.user() is not None:
+            shutil.chown(self.folder, self.user())
+        subprocess.run(
+            [self.binaries / "initdb", "-D", self.data, "-U", "offhand", "-A", "trust", "-E", "UTF8", "--no-sync"],
+            check=True,
+            capture_output=True,
+            user=self.user(),
+            cwd=self.folder,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+        )
+
+    def user(self) -> str | None:
+        # PostgreSQL refuses to run as root.
+        if os.geteuid() != 0:
+            return None
+        names = {entry.pw_name for entry in pwd.getpwall()}
+        return "postgres" if "postgres" in names else "nobody"
+
+    def database_url(self, database: str) -> str:
+        return f"postgresql+psycopg://offhand@127.0.0.1:{self.port}/{database}"
+
+    @property
+    def url(self) -> str:
+        return self.database_url("postgres")
+
+    def command(self) -> list[str]:
+        options = {
+            "port": str(self.port),
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": str(self.folder),
+            "fsync": "off",
+            "max_connections": "100",
+        }
+        return [
+            str(self.binaries / "postgres"),
+            "-D",
+            str(self.data),
+            *(word for key, value in options.items() for word in ("-c", f"{key}={value}")),
+        ]
+
+    def is_ready(self) -> bool:
+        ask = [self.binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(ask, check=False).returncode == 0
+
+    def execute(self, statement: str) -> None:
+        """Runs one statement on the server, outside any transaction (CREATE DATABASE and the like)."""
+        import psycopg
+
+        with psycopg.connect(f"host=127.0.0.1 port={self.port} user=offhand dbname=postgres", autocommit=True) as link:
+            link.execute(statement)  # type: ignore[arg-type]
+
+    def restart(self) -> None:
+        """A fast restart: connections are cut, committed work stays."""
+        self.stop(signal.SIGINT)
+        self.start()
+
+
+def _postgres_binaries() -> Path:
+    versions = Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    newest = max(versions, key=lambda path: int(path.parts[-3]) if path.parts[-3].isdigit() else 0, default=None)
+    found = str(newest) if newest is not None else shutil.which("initdb")
+    if found is None:
+        raise ServerMissing("PostgreSQL's initdb is not installed (apt install postgresql)")
+    folder = Path(found).parent
+    missing = [name for name in ("postgres", "pg_isready") if not (folder / name).exists()]
+    if missing:
+        raise ServerMissing(f"{folder} has no {' and no '.join(missing)} (apt install postgresql)")
+    return folder
