@@ -13,8 +13,8 @@ from hypothesis import settings
 
 from tests.servers import PostgresServer, RedisServer, ServerMissing
 
-# Before any test module imports NumPy, PyTorch or numba: tests run in parallel processes, and threads inside each would only
-# fight over the cores. Children that tests start inherit it, so the order of float sums is theirs too.
+# Before any test module imports NumPy, PyTorch or numba: tests run in parallel processes, and threads inside each would
+# only fight over the cores. Children that tests start inherit it, so the order of float sums is theirs too.
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ[_variable] = "1"
 
