@@ -11,7 +11,7 @@ ShouldStop = Callable[[], bool]
 """``should_stop()``: asked between batches; once it says True the work ends by raising :class:`core.errors.Stopped`."""
 
 
-def ignore_progress(done: int, total: int) -> None:  # noqa: ARG001 - the signature is the contract
+def ignore_progress(done: int, total: int) -> None:
     """A :data:`Progress` that does nothing."""
 
 

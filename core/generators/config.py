@@ -1,0 +1,128 @@
+"""What a StyleGAN2 generator looks like, without its weights. Torch-free, so that a configuration is read and judged anywhere."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from math import isfinite
+from typing import Any, Literal, get_args
+
+from core.errors import GeneratorError, Problem
+
+Architecture = Literal["skip"]
+
+
+@dataclass(frozen=True)
+class StyleGAN2Config:
+    """Shape of a StyleGAN2 generator with skip connections (Karras et al. 2020, "Analyzing and Improving", figure 7b).
+
+    Sizes are ``(height, width)`` in pixels. Block ``k`` works at ``const_size * 2**k``; the last block draws ``resolution``.
+    Every problem is found at construction and told in one :class:`GeneratorError`.
+    """
+
+    resolution: tuple[int, int]
+    """Size of the drawn image: ``const_size * 2**(len(channels) - 1)``."""
+    channels: Mapping[int, int] = field(hash=False)
+    """Block index → feature channels of that block; block 0 holds the learned constant. Any table of positive numbers."""
+    z_dim: int = 512
+    w_dim: int = 512
+    c_dim: int = 0
+    """Length of the class vector; 0 for an unconditional generator."""
+    const_size: tuple[int, int] = (4, 4)
+    mapping_layers: int = 8
+    mapping_lr_multiplier: float = 0.01
+    conv_clamp: float | None = None
+    """Absolute limit of every convolution's and every to-RGB layer's output; None for none."""
+    architecture: Architecture = "skip"
+    image_channels: int = 3
+
+    def __post_init__(self) -> None:
+        problems = _problems(self)
+        if problems:
+            raise GeneratorError("this is no StyleGAN2 configuration", problems)
+        object.__setattr__(self, "resolution", tuple(self.resolution))
+        object.__setattr__(self, "const_size", tuple(self.const_size))
+        object.__setattr__(self, "channels", dict(sorted(self.channels.items())))
+
+    @property
+    def blocks(self) -> int:
+        """Number of synthesis blocks."""
+        return len(self.channels)
+
+    @property
+    def num_ws(self) -> int:
+        """Rows of a w+ code: one a convolution, and one more for the last to-RGB layer."""
+        return 2 * self.blocks
+
+    def block_size(self, block: int) -> tuple[int, int]:
+        """(height, width) at which block ``block`` works."""
+        return self.const_size[0] << block, self.const_size[1] << block
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary that ``json`` can write and :meth:`from_json` reads back."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values["resolution"], values["const_size"] = list(self.resolution), list(self.const_size)
+        values["channels"] = {str(block): count for block, count in self.channels.items()}
+        return values
+
+    @classmethod
+    def from_json(cls, values: Any) -> "StyleGAN2Config":
+        """The configuration that :meth:`to_json` wrote. Raises :class:`GeneratorError` naming every field that is wrong."""
+        if not isinstance(values, dict):
+            raise GeneratorError("a generator configuration is a JSON object", [Problem("not an object", "config")])
+        known = {f.name for f in fields(cls)}
+        problems = [Problem("unknown field", str(name)) for name in sorted(set(map(str, values)) - known)]
+        problems += [Problem("missing", name) for name in ("resolution", "channels") if name not in values]
+        if problems:
+            raise GeneratorError("this is no StyleGAN2 configuration", problems)
+        values = dict(values)
+        if isinstance(values["channels"], dict):
+            values["channels"] = {_block_index(block): count for block, count in values["channels"].items()}
+        return cls(**values)
+
+
+def _block_index(text: Any) -> Any:
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() else text
+
+
+def _is_count(value: Any, least: int = 1, most: int = 1 << 16) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and all(_is_count(side) for side in value)
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) and value > 0
+
+
+def _problems(config: StyleGAN2Config) -> list[Problem]:
+    found = []
+    for name, least in (("z_dim", 1), ("w_dim", 1), ("c_dim", 0), ("mapping_layers", 1), ("image_channels", 1)):
+        if not _is_count(getattr(config, name), least):
+            found.append(Problem(f"not a whole number from {least} to 65536", name))
+    if not _is_positive(config.mapping_lr_multiplier):
+        found.append(Problem("not a positive number", "mapping_lr_multiplier"))
+    if config.conv_clamp is not None and not _is_positive(config.conv_clamp):
+        found.append(Problem("neither null nor a positive number", "conv_clamp"))
+    if config.architecture not in get_args(Architecture):
+        found.append(Problem(f"not one of {', '.join(get_args(Architecture))}", "architecture"))
+    return found + _geometry_problems(config)
+
+
+def _geometry_problems(config: StyleGAN2Config) -> list[Problem]:
+    sizes = ("resolution", "const_size")
+    found = [Problem("not (height, width) in pixels", name) for name in sizes if not _is_size(getattr(config, name))]
+    channels = config.channels
+    if not isinstance(channels, Mapping) or not channels:
+        found.append(Problem("not a table of block → channels", "channels"))
+    elif len(channels) > 16 or set(channels) != set(range(len(channels))):
+        found.append(Problem("blocks must be counted 0, 1, 2, … without a gap, 16 at most", "channels"))
+    else:
+        found += [
+            Problem("not a whole number from 1 to 65536", f"channels.{k}") for k, c in channels.items() if not _is_count(c)
+        ]
+    if not found:
+        drawn = tuple(side << (len(channels) - 1) for side in config.const_size)
+        if tuple(config.resolution) != drawn:
+            found.append(Problem(f"{len(channels)} blocks from {config.const_size} draw {drawn}", "resolution"))
+    return found

@@ -1,0 +1,135 @@
+"""A generator on disk: ``generator.json`` (configuration and what is known about it) beside ``generator.safetensors``."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import safetensors
+import safetensors.torch
+import torch
+
+from core.errors import GeneratorError, Problem
+from core.generators.config import StyleGAN2Config
+from core.generators.stylegan2 import Generator, Noise
+
+DESCRIPTION = "generator.json"
+WEIGHTS = "generator.safetensors"
+FORMAT = "offhand-generator/1"
+
+
+@dataclass(frozen=True)
+class GeneratorInfo:
+    """What is known about a generator besides its shape."""
+
+    name: str
+    licence: str = ""
+    domain: str = ""
+    """What it draws, in a few words."""
+    digest: str = ""
+    """SHA-256 of the weights file in hexadecimal; filled in when the generator is written."""
+    noise: Noise = "const"
+    """How it is meant to be synthesised: with its stored noise, or with none."""
+    classes: tuple[str, ...] = ()
+    """Class names of a conditional generator, in the order of its class vector."""
+
+
+class LoadedGenerator(NamedTuple):
+    """network: in eval mode, float32, no parameter requires a gradient."""
+
+    network: Generator
+    info: GeneratorInfo
+
+
+def save_generator(
+    folder: Path, generator: Generator, info: GeneratorInfo, dtype: torch.dtype = torch.float32
+) -> GeneratorInfo:
+    """Write a generator into ``folder``, which is made where it is missing. dtype: float32, or float16 for half the size.
+
+    The description is written last, so that a folder with a description is whole. Returns ``info`` with the digest filled in.
+    Raises :class:`GeneratorError` when the weights are not finite in that dtype.
+    """
+    state = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in generator.state_dict().items()}
+    problems = [Problem(f"not finite as {dtype}", name) for name, tensor in state.items() if not tensor.isfinite().all()]
+    if problems:
+        raise GeneratorError("these weights cannot be stored", problems)
+    folder.mkdir(parents=True, exist_ok=True)
+    safetensors.torch.save_file(state, folder / WEIGHTS)
+    info = GeneratorInfo(**{**asdict(info), "digest": _sha256(folder / WEIGHTS)})
+    description = {"format": FORMAT, "config": generator.config.to_json(), "info": asdict(info)}
+    (folder / DESCRIPTION).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return info
+
+
+def read_description(folder: Path) -> tuple[StyleGAN2Config, GeneratorInfo]:
+    """Configuration and facts of a stored generator, without its weights. Raises :class:`GeneratorError`."""
+    path = folder / DESCRIPTION
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GeneratorError(f"{folder.name} holds no generator", [Problem("missing", DESCRIPTION)]) from None
+    except (OSError, ValueError) as error:
+        raise GeneratorError(f"{folder.name} cannot be read", [Problem(str(error), DESCRIPTION)]) from None
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise GeneratorError(f"{folder.name} holds no generator", [Problem(f"format is not {FORMAT}", DESCRIPTION)])
+    return StyleGAN2Config.from_json(description.get("config")), _info_from_json(description.get("info"))
+
+
+def load_generator(folder: Path, device: torch.device | str = "cpu") -> LoadedGenerator:
+    """Read what :func:`save_generator` wrote, as float32 and frozen.
+
+    Raises :class:`GeneratorError` when something is missing, does not fit the configuration, is not finite, or when the
+    weights are not those that the description's digest names.
+    """
+    config, info = read_description(folder)
+    path = folder / WEIGHTS
+    try:
+        digest = _sha256(path)
+        if digest != info.digest:
+            raise GeneratorError(f"{folder.name} is damaged", [Problem("not the file that was described", WEIGHTS)])
+        state = safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise GeneratorError(f"{folder.name} cannot be read", [Problem(str(error), WEIGHTS)]) from None
+    with torch.device("meta"):
+        network = Generator(config)
+    wanted = network.state_dict()
+    problems = [Problem("missing", name) for name in sorted(wanted.keys() - state.keys())]
+    problems += [Problem("nothing takes it", name) for name in sorted(state.keys() - wanted.keys())]
+    for name in sorted(wanted.keys() & state.keys()):
+        if state[name].shape != wanted[name].shape:
+            problems.append(Problem(f"shape {list(state[name].shape)}, not {list(wanted[name].shape)}", name))
+        elif not state[name].is_floating_point() or not state[name].isfinite().all():
+            problems.append(Problem("holds something else than finite floats", name))
+    if problems:
+        raise GeneratorError(f"the weights of {folder.name} do not fit its configuration", problems)
+    network.load_state_dict({name: tensor.to(device, torch.float32) for name, tensor in state.items()}, assign=True)
+    return LoadedGenerator(network.eval().requires_grad_(False), info)
+
+
+def shipped_generators() -> dict[str, Path]:
+    """Name → folder of each generator that comes with the library."""
+    shipped = Path(__file__).parent / "shipped"
+    return {path.parent.name: path.parent for path in sorted(shipped.glob(f"*/{DESCRIPTION}"))}
+
+
+def _info_from_json(values: Any) -> GeneratorInfo:
+    if not isinstance(values, dict):
+        raise GeneratorError("a generator's facts are a JSON object", [Problem("not an object", "info")])
+    known = {f.name for f in fields(GeneratorInfo)}
+    problems = [Problem("unknown field", f"info.{name}") for name in sorted(values.keys() - known)]
+    texts = ("name", "licence", "domain", "digest")
+    problems += [Problem("not text", f"info.{name}") for name in texts if not isinstance(values.get(name), str)]
+    if values.get("noise") not in get_args(Noise):
+        problems.append(Problem(f"not one of {', '.join(get_args(Noise))}", "info.noise"))
+    classes = values.get("classes")
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        problems.append(Problem("not a list of names", "info.classes"))
+    if problems:
+        raise GeneratorError("the facts about this generator are wrong", problems)
+    return GeneratorInfo(**{**values, "classes": tuple(values["classes"])})
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

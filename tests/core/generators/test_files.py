@@ -1,0 +1,98 @@
+import hashlib
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from core.errors import GeneratorError
+from core.generators.config import StyleGAN2Config
+from core.generators.files import GeneratorInfo, load_generator, save_generator
+from core.generators.stylegan2 import Generator
+
+CONFIG = StyleGAN2Config(resolution=(8, 8), channels={0: 6, 1: 4}, z_dim=5, w_dim=7, mapping_layers=2)
+INFO = GeneratorInfo(name="tiny", licence="CC0-1.0", domain="nothing", noise="none", classes=("a", "b"))
+
+
+@pytest.fixture
+def stored(tmp_path):
+    network = Generator(CONFIG)
+    return tmp_path, network, save_generator(tmp_path, network, INFO)
+
+
+def test_round_trip(stored):
+    folder, network, info = stored
+    loaded = load_generator(folder)
+    assert loaded.info == info
+    assert len(info.digest) == 64
+    assert loaded.network.config == CONFIG
+    assert not loaded.network.training
+    assert all(not p.requires_grad for p in loaded.network.parameters())
+    w_plus = network.map(torch.randn(2, 5))
+    assert torch.equal(loaded.network.synthesize(w_plus).image, network.synthesize(w_plus).image)
+
+
+def test_half_precision_on_disk_is_float32_in_memory(tmp_path):
+    network = Generator(CONFIG)
+    save_generator(tmp_path, network, INFO, dtype=torch.float16)
+    loaded = load_generator(tmp_path).network
+    for name, tensor in loaded.state_dict().items():
+        assert tensor.dtype == torch.float32
+        assert torch.equal(tensor, network.state_dict()[name].half().float())
+
+
+def test_what_overflows_half_precision_is_not_stored(tmp_path):
+    network = Generator(CONFIG)
+    network.constant.data[0] = 1e6
+    with pytest.raises(GeneratorError) as caught:
+        save_generator(tmp_path, network, INFO, dtype=torch.float16)
+    assert [problem.pointer for problem in caught.value.problems] == ["constant"]
+
+
+def test_an_empty_folder_holds_no_generator(tmp_path):
+    with pytest.raises(GeneratorError, match=r"generator\.json: missing"):
+        load_generator(tmp_path)
+
+
+def test_changed_weights_are_refused(stored):
+    folder, _, _ = stored
+    weights = bytearray((folder / "generator.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (folder / "generator.safetensors").write_bytes(weights)
+    with pytest.raises(GeneratorError, match="damaged"):
+        load_generator(folder)
+    (folder / "generator.safetensors").unlink()
+    with pytest.raises(GeneratorError, match="cannot be read"):
+        load_generator(folder)
+
+
+def test_weights_that_do_not_fit_are_named(stored):
+    folder, _, _ = stored
+    state = load_file(folder / "generator.safetensors")
+    del state["constant"]
+    state |= {"w_avg": torch.zeros(8), "blocks.0.conv1.bias": torch.full((6,), torch.inf), "more": torch.zeros(1)}
+    save_file(state, folder / "generator.safetensors")
+    description = json.loads((folder / "generator.json").read_text())
+    description["info"]["digest"] = hashlib.sha256((folder / "generator.safetensors").read_bytes()).hexdigest()
+    (folder / "generator.json").write_text(json.dumps(description))
+    with pytest.raises(GeneratorError) as caught:
+        load_generator(folder)
+    assert {p.pointer for p in caught.value.problems} == {"constant", "w_avg", "blocks.0.conv1.bias", "more"}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"format": "else"}', '{"format": "offhand-generator/1"}'])
+def test_a_broken_description_is_told(stored, text):
+    folder, _, _ = stored
+    (folder / "generator.json").write_text(text)
+    with pytest.raises(GeneratorError):
+        load_generator(folder)
+
+
+def test_wrong_facts_are_all_named(stored):
+    folder, _, _ = stored
+    description = json.loads((folder / "generator.json").read_text())
+    description["info"] = {"name": 3, "licence": "", "domain": "", "digest": "", "noise": "loud", "classes": "ab", "more": 1}
+    (folder / "generator.json").write_text(json.dumps(description))
+    with pytest.raises(GeneratorError) as caught:
+        load_generator(folder)
+    assert {p.pointer for p in caught.value.problems} == {"info.name", "info.noise", "info.classes", "info.more"}
