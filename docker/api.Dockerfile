@@ -1,0 +1,21 @@
+# The HTTP service. No torch and no NumPy: what it needs is the `service` and `postgres` extras alone.
+FROM python:3.13-slim
+
+WORKDIR /app
+COPY pyproject.toml README.md LICENSE ./
+COPY api api
+COPY client client
+COPY migrations migrations
+COPY store store
+# The built-in generators are listed from their folder, which is read and never imported.
+COPY core/generators/shipped generators
+RUN pip install --no-cache-dir -e ".[service,postgres]" \
+    && useradd --create-home offhand \
+    && install -d -o offhand /data
+
+USER offhand
+ENV OFFHAND_HOME=/data OFFHAND_API__HOST=0.0.0.0 OFFHAND_GENERATORS_FOLDER=/app/generators PYTHONUNBUFFERED=1
+EXPOSE 8321
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8321/readyz', timeout=2)"]
+CMD ["python", "-m", "api"]

@@ -1,0 +1,32 @@
+# The worker that owns torch. For a machine without a GPU: docker build --build-arg DEVICE=cpu -f docker/worker.Dockerfile .
+ARG DEVICE=cuda
+
+# torch's wheels carry their own CUDA libraries; this base adds what lets the container see the driver.
+FROM nvidia/cuda:12.8.1-base-ubuntu24.04 AS cuda
+ENV PIP_EXTRA_INDEX_URL=
+
+# PyTorch's index has the builds without CUDA; they rank above the plain version there.
+FROM ubuntu:24.04 AS cpu
+ENV PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
+
+FROM ${DEVICE}
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends python3 python3-venv \
+    && rm -rf /var/lib/apt/lists/* \
+    && python3 -m venv /venv
+ENV PATH=/venv/bin:$PATH
+
+WORKDIR /app
+COPY pyproject.toml README.md LICENSE ./
+COPY client client
+COPY core core
+COPY migrations migrations
+COPY store store
+COPY worker worker
+RUN pip install --no-cache-dir -e ".[service,postgres,worker]" \
+    && useradd --create-home offhand \
+    && install -d -o offhand /data
+
+USER offhand
+ENV OFFHAND_HOME=/data PYTHONUNBUFFERED=1
+CMD ["python", "-m", "worker"]

@@ -1,0 +1,114 @@
+"""Arrows go one way: who may import whom, and what stays out of the light packages."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+OURS = {"api", "client", "core", "migrations", "store", "testbed", "worker"}
+
+CORE_MAY_IMPORT = {"core", "lpips", "numpy", "PIL", "safetensors", "torch", "torchvision"}
+
+# The standard library's own ways to the network, to SQL and to the environment.
+CORE_MAY_NOT_IMPORT = {"asyncio", "ftplib", "http", "smtplib", "socket", "socketserver", "sqlite3", "ssl", "xmlrpc"}
+
+NUMERICAL = ("torch", "torchvision", "lpips", "numpy", "PIL", "safetensors", "scipy", "numba", "matplotlib")
+
+# Imports every module of a package in a process where the named packages cannot be imported.
+IMPORT_WITHOUT = """
+import importlib, pkgutil, sys
+
+package, *absent = sys.argv[1:]
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in absent:
+            raise ImportError(f"{name} is not installed here")
+        return None
+
+sys.meta_path.insert(0, Absent())
+root = importlib.import_module(package)
+for module in pkgutil.walk_packages(root.__path__, package + "."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+print(package, "imported")
+"""
+
+
+def _imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module
+
+
+def _top_level_imports(folder: Path) -> dict[str, set[str]]:
+    """Imported top-level package → the files below `folder` that import it."""
+    found: dict[str, set[str]] = {}
+    for file in sorted(folder.rglob("*.py")):
+        for name in _imports(file):
+            found.setdefault(name.partition(".")[0], set()).add(str(file.relative_to(folder.parent)))
+    return found
+
+
+def test_layers_hold(repository: Path) -> None:
+    lint = Path(sys.executable).parent / "lint-imports"
+    result = subprocess.run([lint], cwd=repository, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("package", "absent"),
+    [
+        ("store", (*NUMERICAL, "celery", "kombu", "fastapi")),
+        ("api", NUMERICAL),
+        ("client", (*NUMERICAL, "celery", "fastapi", "pydantic", "sqlalchemy", "boto3", "structlog")),
+    ],
+)
+def test_light_packages_import_without_heavy_ones(repository: Path, package: str, absent: tuple[str, ...]) -> None:
+    command = [sys.executable, "-c", IMPORT_WITHOUT, package, *absent]
+    result = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == f"{package} imported"
+
+
+def test_core_knows_arrays_and_models_alone(repository: Path) -> None:
+    allowed = CORE_MAY_IMPORT | (set(sys.stdlib_module_names) - CORE_MAY_NOT_IMPORT)
+    strangers = {name: files for name, files in _top_level_imports(repository / "core").items() if name not in allowed}
+    assert not strangers
+
+
+def test_core_never_reads_the_environment(repository: Path) -> None:
+    readers = {
+        f"{file.relative_to(repository)}:{node.lineno}"
+        for file in (repository / "core").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if (isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv", "getenvb"})
+        or (isinstance(node, ast.ImportFrom) and node.module == "os" and {"environ", "getenv"} & _names(node))
+    }
+    assert not readers
+
+
+def _names(node: ast.ImportFrom) -> set[str]:
+    return {alias.name for alias in node.names}
+
+
+def test_migrations_know_the_store_alone(repository: Path) -> None:
+    of_ours = _top_level_imports(repository / "migrations").keys() & OURS
+    assert of_ours <= {"migrations", "store"}
+
+
+@pytest.mark.parametrize("package", ["api", "worker"])
+def test_nobody_imports_the_programs(repository: Path, package: str) -> None:
+    importers = {
+        file
+        for other in sorted(OURS - {package})
+        for file in _top_level_imports(repository / other).get(package, set())
+    }
+    assert not importers

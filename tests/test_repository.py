@@ -1,0 +1,149 @@
+"""The papers of the house say what is true: links lead somewhere, settings are documented, deployment files parse."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from store.settings import Settings
+
+TEXT = {".cfg", ".css", ".html", ".ini", ".js", ".json", ".md", ".mako", ".py", ".sh", ".toml", ".txt", ".yml", ""}
+
+# An absolute path of somebody's machine. Paths inside containers and of the system (/app, /usr, /tmp) are none.
+SOMEBODYS_PATH = re.compile(r"(?<![\w./:~-])/(?:home|root|Users|work|workspace)/\w")
+
+# What has been left for later to fill in.
+MARKER = re.compile(r"\bFILL\(|\bTODO\b|\bFIXME\b|\bXXX\b")
+
+MARKDOWN_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+@pytest.fixture(scope="module")
+def tracked(repository: Path) -> list[Path]:
+    listing = subprocess.run(["git", "ls-files"], cwd=repository, capture_output=True, text=True, check=True).stdout
+    return [path for line in listing.splitlines() if (path := repository / line).is_file()]
+
+
+@pytest.fixture(scope="module")
+def documents(tracked: list[Path]) -> list[Path]:
+    return [path for path in tracked if path.suffix == ".md"]
+
+
+def _matches(files: list[Path], pattern: re.Pattern[str], root: Path) -> list[str]:
+    return [
+        f"{path.relative_to(root)}:{number}: {line.strip()[:100]}"
+        for path in files
+        if path.suffix in TEXT
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if pattern.search(line)
+    ]
+
+
+def test_no_file_names_a_path_of_one_machine(repository: Path, tracked: list[Path]) -> None:
+    assert not _matches(tracked, SOMEBODYS_PATH, repository)
+
+
+def test_nothing_is_left_to_fill_in(repository: Path, tracked: list[Path]) -> None:
+    assert not _matches([path for path in tracked if path != Path(__file__)], MARKER, repository)
+
+
+def test_links_lead_somewhere(repository: Path, documents: list[Path]) -> None:
+    dead = [
+        f"{document.relative_to(repository)}: {target}"
+        for document in documents
+        for target in MARKDOWN_LINK.findall(document.read_text())
+        if "://" not in target and not target.startswith(("#", "mailto:"))
+        if not (document.parent / target.partition("#")[0]).exists()
+    ]
+    assert not dead
+
+
+def test_decisions_are_short(repository: Path) -> None:
+    records = sorted((repository / "docs" / "adr").glob("*.md"))
+    assert records
+    assert not [path.name for path in records if len(path.read_text().splitlines()) > 45]
+
+
+def test_makefile_has_every_target_that_is_named(repository: Path, documents: list[Path]) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (repository / "Makefile").read_text(), re.MULTILINE))
+    assert targets >= {"setup", "demo", "test", "check", "up"}
+    named = {name for document in documents for name in re.findall(r"`?make ([a-z]+)`", document.read_text())}
+    assert named <= targets
+
+
+def _settings(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, object]]:
+    """Environment variable and default of every setting, nested ones included."""
+    for name, field in model.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel):
+            yield from _settings(type(default), f"{prefix}{name.upper()}__")
+        else:
+            yield f"{prefix}{name.upper()}", default
+
+
+def _written(default: object) -> str:
+    if default is PydanticUndefined:
+        return "(required)"
+    if default is None:
+        return "(none)"
+    return f"`{default}`" if str(default) else "(empty)"
+
+
+def test_every_setting_is_documented(repository: Path) -> None:
+    table = (repository / "docs" / "configuration.md").read_text()
+    documented = dict(re.findall(r"^\| `(OFFHAND_\w+)` \| ([^|]+?) \|", table, re.MULTILINE))
+    assert documented == {name: _written(default) for name, default in _settings(Settings, "OFFHAND_")}
+
+
+@pytest.fixture(scope="module")
+def compose(repository: Path) -> dict[str, dict[str, dict[str, object]]]:
+    loaded: dict[str, dict[str, dict[str, object]]] = yaml.safe_load((repository / "docker-compose.yml").read_text())
+    return loaded
+
+
+def test_compose_describes_the_whole_service(
+    repository: Path, compose: dict[str, dict[str, dict[str, object]]]
+) -> None:
+    services = compose["services"]
+    assert set(services) >= {"api", "worker", "postgres", "redis", "s3"}
+    for name, service in services.items():
+        assert "image" in service or "build" in service, name
+        build = service.get("build")
+        if isinstance(build, dict):
+            assert (repository / build["context"] / build["dockerfile"]).is_file(), name
+        depends_on = service.get("depends_on", {})
+        assert isinstance(depends_on, dict)
+        assert set(depends_on) <= set(services), name
+    mounted = {
+        str(volume).partition(":")[0]
+        for service in services.values()
+        for volume in (service.get("volumes") or [])  # type: ignore[attr-defined]
+    }
+    assert mounted == set(compose["volumes"])
+
+
+def test_compose_sets_only_settings_that_exist(compose: dict[str, dict[str, dict[str, object]]]) -> None:
+    known = {name for name, _ in _settings(Settings, "OFFHAND_")}
+    used = {
+        variable
+        for service in compose["services"].values()
+        for variable in (service.get("environment") or {})  # type: ignore[attr-defined]
+        if variable.startswith("OFFHAND_")
+    }
+    assert used
+    assert used <= known
+
+
+def test_images_copy_what_is_there(repository: Path) -> None:
+    for dockerfile in sorted((repository / "docker").glob("*.Dockerfile")):
+        instructions = [line.split() for line in dockerfile.read_text().splitlines() if line.startswith("COPY ")]
+        assert instructions, dockerfile.name
+        sources = {word for words in instructions for word in words[1:-1] if not word.startswith("--")}
+        assert not {source for source in sources if not (repository / source).exists()}, dockerfile.name
