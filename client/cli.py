@@ -1,0 +1,161 @@
+"""The `offhand` command. Nothing heavy is imported before a command runs: `offhand --help` is for impatient people."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from client.output import ending
+
+app = typer.Typer(
+    name="offhand",
+    help="Labelled datasets of any size from a handful of labelled images and a frozen image generator.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # rich takes longer to import than the help takes to read
+    pretty_exceptions_enable=False,
+    epilog=(
+        "Exit codes: 0 done · 1 the job failed · 2 wrong command line · 3 nothing answers · 4 the service refused · "
+        "5 download failed · 6 port or data folder in use · 7 a part did not start · 130 Ctrl-C"
+    ),
+)
+
+Url = Annotated[str | None, typer.Option("--url", envvar="OFFHAND_URL", help="The service. [http://127.0.0.1:8321]")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one document.")]
+
+
+@app.command()
+def up(
+    data: Annotated[Path, typer.Option(envvar="OFFHAND_HOME", help="Data folder.")] = Path("offhand-data"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8321,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    wait: Annotated[float, typer.Option(help="Seconds the service may take to become ready.")] = 180.0,
+    as_json: Json = False,
+) -> None:
+    """Run the whole service on this machine until Ctrl-C."""
+    with ending(as_json) as output:
+        from client.up import serve
+
+        serve(data, port, log_level, wait, output)
+
+
+@app.command()
+def generate(
+    labels: Annotated[str, typer.Argument(help="Archive or folder of labelled images, or the id of an earlier upload.")],
+    generator: Annotated[str, typer.Option(help="Name or id; see `offhand generators`.")],
+    count: Annotated[int, typer.Option(help="Images wanted, after filtering.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the dataset; without it the job only starts.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same dataset. Default: random, recorded.")] = None,
+    truncation_psi: Annotated[float | None, typer.Option(help="0 to 1; lower is safer and less varied. [0.7]")] = None,
+    drop_fraction: Annotated[float | None, typer.Option(help="Most uncertain part that is dropped. [0.1]")] = None,
+    preset: Annotated[str | None, typer.Option(help="How the labeler is trained: fast or paper. [fast]")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="Any other field of the request: NAME=JSON, e.g. labeler.members=5")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option(help="Check the request and print the estimate; start nothing.")] = False,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Turn labelled images into a labelled dataset and download it."""
+    with ending(as_json) as output:
+        from client.generating import generate_dataset, request_settings
+
+        settings = request_settings(
+            setting or [],
+            {
+                "seed": seed,
+                "truncation_psi": truncation_psi,
+                "drop_fraction": drop_fraction,
+                "labeler.preset": preset,
+            },
+        )
+        generate_dataset(connect(url), labels, generator, count, settings, out, dry_run, output)
+
+
+@app.command()
+def jobs(
+    job: Annotated[str | None, typer.Argument(help="One job in full; without it, the list.")] = None,
+    watch: Annotated[bool, typer.Option(help="Follow the job until it ends.")] = False,
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """List jobs, or look at one."""
+    with ending(as_json) as output:
+        from client.listing import follow_job, list_jobs, show_job
+
+        if job is None:
+            list_jobs(connect(url), state, limit, output)
+        elif watch:
+            follow_job(connect(url), job, output)
+        else:
+            show_job(connect(url), job, output)
+
+
+@app.command()
+def cancel(
+    job: Annotated[str, typer.Argument(help="The job's id.")], url: Url = None, as_json: Json = False
+) -> None:
+    """Stop a job. What is finished of its dataset stays readable."""
+    with ending(as_json) as output:
+        document = connect(url).cancel(job)
+        output.result(document, f"{document['id']} {document['state']}")
+
+
+@app.command()
+def download(
+    dataset: Annotated[str, typer.Argument(help="Id of a dataset, or of the job that made it.")],
+    out: Annotated[Path, typer.Option(help="Folder for the dataset.")],
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch a dataset, going on where an earlier attempt stopped, and verify it."""
+    with ending(as_json) as output:
+        from client.generating import download_with_progress
+
+        download_with_progress(connect(url), dataset, out, output)
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A downloaded dataset.")], as_json: Json = False
+) -> None:
+    """Check a downloaded dataset against its manifest."""
+    with ending(as_json) as output:
+        from client.download import verify_folder
+
+        manifest = verify_folder(folder)
+        size = sum(shard["bytes"] for shard in manifest["shards"])
+        result = {"folder": str(folder), "dataset": manifest["dataset"], "count": manifest["count"], "bytes": size}
+        output.result(result, f"{folder} is complete: {manifest['count']} images, every digest right")
+
+
+@app.command()
+def generators(url: Url = None, as_json: Json = False) -> None:
+    """List the generators the service has."""
+    with ending(as_json) as output:
+        from client.listing import list_generators
+
+        list_generators(connect(url), output)
+
+
+@app.command()
+def doctor(url: Url = None, as_json: Json = False) -> None:
+    """Look for what keeps Offhand from working on this machine."""
+    with ending(as_json) as output:
+        from client.doctor import examine
+
+        examine(url, output)
+
+
+def connect(url: str | None) -> Any:
+    from client.sdk import Offhand
+
+    return Offhand(url)
+
+
+def main() -> None:
+    app()
+
+

@@ -1,0 +1,131 @@
+"""`offhand generate` and `offhand download`: one job from labels to a verified folder, with everything said on the way."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from client.errors import ClientError
+from client.output import Output
+from client.progress import ByteProgress, JobProgress
+
+if TYPE_CHECKING:
+    from client.sdk import Offhand
+
+
+def request_settings(pairs: list[str], named: dict[str, Any]) -> dict[str, Any]:
+    """``["labeler.members=5"]`` and named options → the nested fields of the request; None means "not given"."""
+    settings: dict[str, Any] = {}
+    given = {name: value for name, value in named.items() if value is not None}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise ClientError(f"--set {pair}: write NAME=VALUE")
+        try:
+            given[name] = json.loads(text)
+        except ValueError:
+            given[name] = text  # a bare word is a string
+    for name, value in given.items():
+        *parents, leaf = name.split(".")
+        place = settings
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise ClientError(f"--set {name}: {parent} has a value already")
+        place[leaf] = value
+    return settings
+
+
+def generate_dataset(
+    offhand: "Offhand",
+    labels: str,
+    generator: str,
+    count: int,
+    settings: dict[str, Any],
+    out: Path | None,
+    dry_run: bool,
+    output: Output,
+) -> None:
+    """Upload, start, follow, download, verify; print where to look."""
+    source = upload_with_progress(offhand, labels, output)
+    if dry_run:
+        estimate = offhand.generate(source, generator, count, validate_only=True, **settings)
+        output.result(estimate, json.dumps(estimate, indent=2))
+        return
+    job = offhand.generate(source, generator, count, **settings)
+    output.note(f"job {job['id']}  (seed {job['seed']})")
+    if out is None:
+        output.result(job, f"started {job['id']}; follow it with: offhand jobs {job['id']} --watch")
+        return
+    job = follow(offhand, job, out, output)
+    dataset = fetch(offhand, job["result"]["dataset"], out, output)
+    output.result({"job": job, "dataset": dataset, "folder": str(out)}, summary(dataset, job, out))
+
+
+def upload_with_progress(offhand: "Offhand", labels: str, output: Output) -> str:
+    from client.sdk import is_id
+
+    if is_id(labels):
+        return labels
+    path = Path(labels)
+    if not path.exists():
+        raise ClientError(f"{labels}: no such file or folder")
+    with ByteProgress(output, f"uploading {path.name}") as on_bytes:
+        upload: dict[str, Any] = offhand.upload(path, on_bytes)
+    return str(upload["id"])
+
+
+def follow(offhand: "Offhand", job: dict[str, Any], out: Path | None, output: Output) -> dict[str, Any]:
+    """Show progress until the job ends; Ctrl-C asks whether the job should end too."""
+    try:
+        with JobProgress(output) as show:
+            return offhand.wait(job["id"], show)
+    except KeyboardInterrupt:
+        leave(offhand, job, out, output)
+        raise
+
+
+def leave(offhand: "Offhand", job: dict[str, Any], out: Path | None, output: Output) -> None:
+    if sys.stdin.isatty() and not output.as_json:
+        from rich.prompt import Confirm
+
+        if Confirm.ask(f"\nCancel {job['id']} as well?", default=False):
+            offhand.cancel(job["id"])
+            output.note(f"{job['id']} is being cancelled")
+            return
+    output.note(f"\n{job['id']} goes on without you.")
+    output.note(f"  follow:   offhand jobs {job['id']} --watch")
+    output.note(f"  fetch:    offhand download {job['id']} --out {out or 'FOLDER'}")
+    output.note(f"  cancel:   offhand cancel {job['id']}")
+
+
+def fetch(offhand: "Offhand", dataset_id: str, out: Path, output: Output) -> dict[str, Any]:
+    dataset = offhand.dataset(dataset_id)
+    with ByteProgress(output, "downloading") as on_bytes:
+        offhand.download(dataset_id, out, on_bytes)
+    return dataset
+
+
+def download_with_progress(offhand: "Offhand", wanted: str, out: Path, output: Output) -> None:
+    """``wanted`` is a dataset's id, or a job's: then that job's dataset."""
+    if wanted.startswith("job_"):
+        job = offhand.job(wanted)
+        dataset_id = (job.get("result") or {}).get("dataset")
+        if not dataset_id:
+            raise ClientError(f"{wanted} is {job['state']} and has no dataset")
+        wanted = dataset_id
+    dataset = fetch(offhand, wanted, out, output)
+    output.result({"dataset": dataset, "folder": str(out)}, summary(dataset, None, out))
+
+
+def summary(dataset: dict[str, Any], job: dict[str, Any] | None, out: Path) -> str:
+    took = ""
+    if job and job.get("started_at") and job.get("finished_at"):
+        seconds = (moment(job["finished_at"]) - moment(job["started_at"])).total_seconds()
+        took = f" in {seconds:.0f} s"
+    return f"{dataset['count']} labelled images{took}, verified\n  folder         {out}\n  contact sheet  {out / 'contact-sheet.png'}"
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)

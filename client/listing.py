@@ -1,0 +1,67 @@
+"""What there is: jobs and generators, as tables for people and as JSON for programs."""
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from client.errors import problem_lines
+from client.output import Output
+from client.progress import JobProgress, remaining
+
+if TYPE_CHECKING:
+    from client.sdk import Offhand
+
+
+def table(columns: list[str], rows: list[list[str]]) -> str:
+    """Columns padded to their widest cell; no frame, so that it can be cut and searched."""
+    widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [columns, *rows]]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def list_jobs(offhand: "Offhand", state: str | None, limit: int, output: Output) -> None:
+    found = list(islice(offhand.jobs(state=state), limit))
+    rows = [
+        [job["id"], job["kind"], job["state"], f"{job['counts']['done']}/{job['counts']['total']}", job["created_at"][:19]]
+        for job in found
+    ]
+    output.result(found, table(["JOB", "KIND", "STATE", "IMAGES", "CREATED"], rows) if found else "no jobs")
+
+
+def show_job(offhand: "Offhand", job_id: str, output: Output) -> None:
+    job = offhand.job(job_id)
+    output.result(job, job_text(job))
+
+
+def follow_job(offhand: "Offhand", job_id: str, output: Output) -> None:
+    """Until the job ends; the exit code says how."""
+    with JobProgress(output) as show:
+        job = offhand.wait(job_id, show)
+    output.result(job, job_text(job))
+
+
+def job_text(job: dict[str, Any]) -> str:
+    counts = job["counts"]
+    lines = [
+        f"{job['id']}  {job['kind']}  {job['state']}  {remaining(job)}".rstrip(),
+        f"  images   {counts['done']} of {counts['total']}, {counts['rejected']} rejected, {counts['failed']} failed",
+        f"  seed     {job['seed']}",
+    ]
+    lines += [f"  {s['name']:<14} {s['state']:<10} {s['done']}/{s['total']}" for s in job["steps"]]
+    if job.get("result"):
+        lines += [f"  {name:<8} {value}" for name, value in job["result"].items() if isinstance(value, str)]
+    if job.get("error"):
+        lines.append(f"  error    {job['error']['code']}: {job['error']['detail']}")
+        lines += [f"    {line}" for line in problem_lines(job["error"].get("errors") or [])]
+    return "\n".join(lines)
+
+
+def list_generators(offhand: "Offhand", output: Output) -> None:
+    found = offhand.generators()
+    rows = [
+        [g["name"], f"{g['width']}×{g['height']}", g["state"], str(g.get("domain") or ""), g["licence"], g["digest"][:12]]
+        for g in found
+    ]
+    columns = ["NAME", "SIZE", "STATE", "DOMAIN", "LICENCE", "DIGEST"]
+    output.result(found, table(columns, rows) if found else "no generators: none is installed")
+
+

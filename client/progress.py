@@ -1,0 +1,121 @@
+"""Live progress: bars on a terminal, one line a step in a log, nothing with `--json`."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from client.output import Output
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+STEP_NAMES = {
+    "validate": "reading labels",
+    "invert": "inverting images",
+    "train_labeler": "training labeler",
+    "sample": "generating",
+    "finalize": "finishing",
+}
+
+
+def bars() -> "Progress":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    return Progress(
+        TextColumn("{task.description:<18}"),
+        BarColumn(bar_width=32),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[note]}"),
+        console=Console(stderr=True),
+        transient=False,
+    )
+
+
+class JobProgress:
+    """``with JobProgress(output) as show: offhand.wait(job_id, show)``."""
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
+        self.progress: Progress | None = bars() if output.live else None
+        self.tasks: dict[str, TaskID] = {}
+        self.told: set[tuple[str, str]] = set()
+
+    def __enter__(self) -> Callable[[dict[str, Any]], None]:
+        if self.progress:
+            self.progress.start()
+        return self.show
+
+    def __exit__(self, *exc: object) -> None:
+        if self.progress:
+            self.progress.stop()
+
+    def show(self, job: dict[str, Any]) -> None:
+        """One state of the job."""
+        if self.progress:
+            self._draw(job, self.progress)
+        else:
+            self._tell(job)
+
+    def _draw(self, job: dict[str, Any], progress: "Progress") -> None:
+        for step in job["steps"]:
+            name = step["name"]
+            if step["state"] in ("pending", "skipped") and name not in self.tasks:
+                continue
+            if name not in self.tasks:
+                self.tasks[name] = progress.add_task(STEP_NAMES.get(name, name), total=None, note="")
+            note = remaining(job) if step["state"] == "running" else step["state"]
+            progress.update(self.tasks[name], completed=step["done"], total=step["total"] or None, note=note)
+            if step["state"] != "running":
+                progress.stop_task(self.tasks[name])
+
+    def _tell(self, job: dict[str, Any]) -> None:
+        for step in job["steps"]:
+            said = (step["name"], step["state"])
+            if step["state"] != "pending" and said not in self.told:
+                self.told.add(said)
+                self.output.note(f"{STEP_NAMES.get(step['name'], step['name'])}: {step['state']} {remaining(job)}".rstrip())
+
+
+def remaining(job: dict[str, Any]) -> str:
+    """``about 40 s left``, or where the job stands in the queue; empty when nothing is known."""
+    if job.get("queue_position"):
+        return f"number {job['queue_position']} in the queue"
+    if not job.get("estimated_finish_at"):
+        return ""
+    seconds = (datetime.fromisoformat(job["estimated_finish_at"]) - datetime.now(UTC)).total_seconds()
+    if seconds < 1:
+        return ""
+    return f"about {seconds:.0f} s left" if seconds < 90 else f"about {seconds / 60:.0f} min left"
+
+
+class ByteProgress:
+    """``with ByteProgress(output, "downloading") as on_bytes: …(…, on_bytes)``."""
+
+    def __init__(self, output: Output, title: str) -> None:
+        self.output, self.title = output, title
+        self.progress: Progress | None = None
+
+    def __enter__(self) -> Callable[[int, int], None] | None:
+        if not self.output.live:
+            self.output.note(self.title)
+            return None
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+        self.progress = Progress(
+            TextColumn("{task.description:<18}"),
+            BarColumn(bar_width=32),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            console=Console(stderr=True),
+        )
+        task = self.progress.add_task(self.title, total=None)
+        self.progress.start()
+        progress = self.progress
+        return lambda done, total: progress.update(task, completed=done, total=total)
+
+    def __exit__(self, *exc: object) -> None:
+        if self.progress:
+            self.progress.stop()

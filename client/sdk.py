@@ -1,0 +1,184 @@
+"""The service as a Python object: upload, generate, wait, download. Every call raises :mod:`client.errors`."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from client.download import download_dataset
+from client.errors import JobFailed, Refused, Unreachable
+from client.uploads import labels_archive, upload_archive
+
+DEFAULT_URL = "http://127.0.0.1:8321"
+TERMINAL = frozenset({"succeeded", "failed", "canceled", "expired"})
+
+Document = dict[str, Any]
+OnJob = Callable[[Document], None]
+OnBytes = Callable[[int, int], None]
+
+
+class Offhand:
+    """A connection to one service. Not for use from several threads at once.
+
+    ``base_url`` defaults to ``OFFHAND_URL``, else to where `offhand up` listens. ``patience`` is how many seconds a
+    service that does not answer is asked again before :class:`~client.errors.Unreachable` is raised; creating calls carry
+    an ``Idempotency-Key``, so that asking again never makes two.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        timeout: float = 30.0,
+        patience: float = 10.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.base_url = (base_url or os.environ.get("OFFHAND_URL") or DEFAULT_URL).rstrip("/")
+        self.patience = patience
+        self.http = httpx.Client(base_url=self.base_url, timeout=timeout, transport=transport)
+
+    def __enter__(self) -> "Offhand":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.http.close()
+
+    # -- one request ---------------------------------------------------------------------------------------------------
+
+    def request(self, method: str, path: str, *, headers: dict[str, str] | None = None, **kwargs: Any) -> httpx.Response:
+        """One answer. Connections that fail and answers of 503 are tried again for ``patience`` seconds."""
+        headers = dict(headers or {})
+        if method == "POST":
+            headers.setdefault("Idempotency-Key", uuid4().hex)
+        give_up_at = time.monotonic() + self.patience
+        pause = 0.2
+        while True:
+            try:
+                response = self.http.request(method, path, headers=headers, **kwargs)
+            except httpx.TransportError as error:
+                if time.monotonic() + pause > give_up_at:
+                    raise Unreachable(
+                        f"nothing answers at {self.base_url} ({error}); is `offhand up` running?"
+                    ) from error
+            else:
+                if response.status_code != 503 or time.monotonic() + pause > give_up_at:
+                    return checked(response)
+            time.sleep(pause)
+            pause = min(pause * 2, 2.0)
+
+    def get(self, path: str, **params: Any) -> Document:
+        document: Document = self.request("GET", path, params={k: v for k, v in params.items() if v is not None}).json()
+        return document
+
+    def pages(self, path: str, **params: Any) -> Iterator[Document]:
+        """Every item of a list, page by page."""
+        token = None
+        while True:
+            page = self.get(path, page_token=token, **params)
+            yield from page["items"]
+            token = page.get("next_page_token")
+            if not token:
+                return
+
+    # -- what there is -------------------------------------------------------------------------------------------------
+
+    def generators(self) -> list[Document]:
+        return list(self.pages("/v1/generators"))
+
+    def jobs(self, state: str | None = None, kind: str | None = None) -> Iterator[Document]:
+        """Newest first."""
+        return self.pages("/v1/jobs", state=state, kind=kind)
+
+    def job(self, job_id: str) -> Document:
+        return self.get(f"/v1/jobs/{job_id}")
+
+    def events(self, job_id: str) -> Iterator[Document]:
+        return self.pages(f"/v1/jobs/{job_id}/events")
+
+    def dataset(self, dataset_id: str) -> Document:
+        return self.get(f"/v1/datasets/{dataset_id}")
+
+    def manifest(self, dataset_id: str) -> Document:
+        return self.get(f"/v1/datasets/{dataset_id}/manifest")
+
+    # -- the job ---------------------------------------------------------------------------------------------------------
+
+    def upload(self, labels: str | Path, progress: OnBytes | None = None) -> Document:
+        """Send labelled images: an archive, or a folder (`images/`, `masks/`, `classes.json`). Returns the label set."""
+        with labels_archive(Path(labels)) as archive:
+            return upload_archive(self, archive, progress)
+
+    def generate(
+        self, labels: str | Path, generator: str, count: int, *, validate_only: bool = False, **settings: Any
+    ) -> Document:
+        """Start a job. ``labels`` is an id, or a path that is uploaded first; ``settings`` go into the request as they are."""
+        if not is_id(labels):
+            labels = self.upload(labels)["id"]
+        body = {"kind": "generate", "labels": str(labels), "generator": generator, "count": count}
+        body |= {name: value for name, value in settings.items() if value is not None}
+        params = {"validate_only": "true"} if validate_only else {}
+        document: Document = self.request("POST", "/v1/jobs", json=body, params=params).json()
+        return document
+
+    def cancel(self, job_id: str) -> Document:
+        document: Document = self.request("POST", f"/v1/jobs/{job_id}/cancel").json()
+        return document
+
+    def watch(self, job_id: str, every: float = 0.5) -> Iterator[Document]:
+        """The job each time it has changed, ending with its terminal state. A service that restarts is waited for."""
+        etag = None
+        while True:
+            response = self.request("GET", f"/v1/jobs/{job_id}", headers={"If-None-Match": etag} if etag else None)
+            if response.status_code != 304:
+                etag = response.headers.get("etag")
+                job: Document = response.json()
+                yield job
+                if job["state"] in TERMINAL:
+                    return
+            time.sleep(every)
+
+    def wait(self, job_id: str, progress: OnJob | None = None, timeout: float | None = None) -> Document:
+        """Wait until the job succeeds and return it; raise :class:`~client.errors.JobFailed` when it ends otherwise.
+
+        ``progress`` is called with the job each time it has changed. ``TimeoutError`` after ``timeout`` seconds; the job
+        goes on.
+        """
+        give_up_at = None if timeout is None else time.monotonic() + timeout
+        for job in self.watch(job_id):
+            if progress:
+                progress(job)
+            if job["state"] == "succeeded":
+                return job
+            if job["state"] in TERMINAL:
+                raise JobFailed(job)
+            if give_up_at is not None and time.monotonic() > give_up_at:
+                raise TimeoutError(f"job {job_id} is still {job['state']} after {timeout:g} s; it goes on")
+        raise AssertionError("watch() ends with a terminal state")
+
+    def download(self, dataset_id: str, into: str | Path, progress: OnBytes | None = None) -> Path:
+        """Fetch a dataset into a folder, going on where an earlier attempt stopped, and verify every digest."""
+        return download_dataset(self, dataset_id, Path(into), progress)
+
+
+def is_id(labels: str | Path) -> bool:
+    """``ls_…`` and ``upl_…`` are ids; anything that is there as a file is a path."""
+    return str(labels).startswith(("ls_", "upl_")) and not Path(labels).exists()
+
+
+def checked(response: httpx.Response) -> httpx.Response:
+    """The response, or :class:`~client.errors.Refused` with its problem document."""
+    if response.is_success or response.status_code == 304:
+        return response
+    if not response.is_closed:
+        response.read()
+    try:
+        problem = response.json()
+        if not isinstance(problem, dict):
+            raise ValueError
+    except ValueError:
+        problem = {"title": f"{response.status_code} {response.reason_phrase}", "detail": response.text[:500]}
+    raise Refused({"status": response.status_code, **problem})
