@@ -1,0 +1,1 @@
+"""Networks trained for a frozen generator by the project's own recipes."""
