@@ -1,0 +1,187 @@
+"""Untrusted picture files to arrays: photographs to RGB, masks to class ids.
+
+Only decoded pixels go on from here, never the file, so what else a file may be (a script, an archive) is lost with it.
+"""
+
+import io
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_ORIENTATION = 0x0112
+
+
+class PictureError(ValueError):
+    """The file is refused; the message says why, without the file's name."""
+
+
+@dataclass(frozen=True)
+class PictureLimits:
+    """How large a picture may be, in pixels."""
+
+    max_pixels: int = 40_000_000
+    max_side: int = 16_384
+    max_total_pixels: int = 4_000_000_000
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Decoded pixels and what was done to get them, in words.
+
+    ``pixels``: uint8 [H, W, 3] RGB of a photograph, uint8 [H, W] ids of a mask.
+    ``stored_size`` is (height, width) before the EXIF orientation was applied.
+    """
+
+    pixels: NDArray[np.uint8]
+    notes: tuple[str, ...]
+    stored_size: tuple[int, int]
+
+
+def decode_image(content: bytes, limits: PictureLimits | None = None) -> Picture:
+    """A photograph as RGB: orientation applied, transparency laid on white, grey, palette, 16-bit and CMYK converted.
+
+    Raises :class:`PictureError`.
+    """
+    image, depth = _load(content, IMAGE_FORMATS, limits or PictureLimits())
+    stored_size = (image.height, image.width)
+    notes: list[str] = []
+    image = _upright(image, notes)
+    if image.mode in ("I;16", "I;16B", "I;16L", "I"):
+        wide = np.asarray(image).astype(np.int64)  # [H, W] 0..65535
+        image = Image.fromarray(np.clip((wide + 128) // 257, 0, 255).astype(np.uint8))
+        notes.append("16-bit grey brought to 8 bits")
+    elif depth == 16:
+        notes.append("16-bit colour brought to 8 bits")
+    if image.has_transparency_data:
+        image, transparent = _flattened(image)
+        if transparent:
+            notes.append("transparency laid on white")
+    if image.mode == "CMYK":
+        notes.append("CMYK converted to RGB without its colour profile")
+    elif image.mode in ("L", "1"):
+        notes.append("grey repeated in three channels")
+    return Picture(np.array(image.convert("RGB")), tuple(notes), stored_size)
+
+
+def decode_mask(content: bytes, limits: PictureLimits | None = None) -> Picture:
+    """A label mask as class ids 0..255: palette or grey PNG of 1 to 8 bits, or 16-bit grey whose values fit in 8.
+
+    Raises :class:`PictureError`, also for colour pictures (ids cannot be told from colours) and lossy formats.
+    """
+    image, depth = _load(content, ("PNG",), limits or PictureLimits(), refusal="a mask must be a PNG")
+    stored_size = (image.height, image.width)
+    notes: list[str] = []
+    image = _upright(image, notes)
+    if image.mode in ("I;16", "I;16B", "I;16L", "I"):
+        wide = np.asarray(image).astype(np.int64)
+        if wide.max(initial=0) > 255:
+            raise PictureError(f"16-bit mask with the value {wide.max()}: class ids end at 254 and ignore_index at 255")
+        notes.append("16-bit mask brought to 8 bits")
+        return Picture(wide.astype(np.uint8), tuple(notes), stored_size)
+    if image.mode not in ("P", "L", "1"):
+        wanted = "a mask must be a palette or grey PNG whose values are class ids"
+        raise PictureError(f"{wanted}; this one is {image.mode} (colour or alpha)")
+    ids = np.array(image).astype(np.uint8)  # [H, W]; palette indices for "P"
+    if image.mode == "L" and depth in (2, 4):
+        ids //= 255 // (2**depth - 1)  # the decoder spreads small grey depths over 0..255
+    return Picture(ids, tuple(notes), stored_size)
+
+
+def _load(
+    content: bytes, formats: tuple[str, ...], limits: PictureLimits, refusal: str = ""
+) -> tuple[Image.Image, int | None]:
+    """The decoded picture and, for PNG, its bits per channel."""
+    depth = _check_png(content, limits) if content.startswith(_PNG_SIGNATURE) else None
+    # Set anew each time: with it on, a truncated file would decode to grey without a word.
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore", UserWarning)  # damaged metadata, which is not kept
+            image = Image.open(io.BytesIO(content), formats=formats)
+            _check_size(image.width, image.height, limits)
+            # Phones append depth maps and thumbnails to a JPEG (MPO): its first picture is the photograph.
+            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+                raise PictureError("is an animation: one still picture is wanted")
+            image.load()
+    except PictureError:
+        raise
+    except UnidentifiedImageError as error:
+        wanted = refusal or f"is not a readable picture ({', '.join(formats)})"
+        raise PictureError(wanted) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PictureError(f"has more than {limits.max_pixels:,} pixels") from error
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        IndexError,
+        KeyError,
+        TypeError,
+        struct.error,
+        zlib.error,
+    ) as error:
+        # Everything that decoders are known to raise on damaged files.
+        raise PictureError(f"cannot be decoded: {error}") from error
+    return image, depth
+
+
+def _check_size(width: int, height: int, limits: PictureLimits) -> None:
+    if width < 1 or height < 1:
+        raise PictureError("has no pixels")
+    if width * height > limits.max_pixels:
+        raise PictureError(f"is {width} x {height}: more than {limits.max_pixels:,} pixels")
+    if max(width, height) > limits.max_side:
+        raise PictureError(f"is {width} x {height}: a side has at most {limits.max_side:,} pixels")
+
+
+def _check_png(content: bytes, limits: PictureLimits) -> int:
+    """Walk the chunks of a PNG, which the decoder does only in part: sums, size, end. Returns bits per channel."""
+    at, depth, kind = len(_PNG_SIGNATURE), 0, b""
+    while kind != b"IEND":
+        if len(content) < at + 12:
+            raise PictureError("is truncated")
+        length, kind = struct.unpack(">I4s", content[at : at + 8])
+        if len(content) < at + 12 + length:
+            raise PictureError("is truncated")
+        data = memoryview(content)[at + 4 : at + 8 + length]
+        if zlib.crc32(data) != struct.unpack(">I", content[at + 8 + length : at + 12 + length])[0]:
+            raise PictureError(f"is damaged: the checksum of its {kind.decode('latin-1')!r} part is wrong")
+        if at == len(_PNG_SIGNATURE):
+            if kind != b"IHDR" or length != 13:
+                raise PictureError("is damaged: it does not begin with a header")
+            width, height, depth = struct.unpack(">IIB", data[4:13])
+            _check_size(width, height, limits)
+        at += 12 + length
+    if at != len(content):
+        raise PictureError(f"is more than a PNG: {len(content) - at:,} bytes follow its end")
+    return depth
+
+
+def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except (OSError, SyntaxError, ValueError, TypeError, struct.error):
+        return image  # metadata nobody can read turns nothing
+    if orientation not in range(2, 9):
+        return image
+    notes.append(f"turned upright (EXIF orientation {orientation})")
+    turned = ImageOps.exif_transpose(image)
+    assert turned is not None
+    return turned
+
+
+def _flattened(image: Image.Image) -> tuple[Image.Image, bool]:
+    """Laid on white, and whether any pixel was less than opaque."""
+    rgba = image.convert("RGBA")
+    transparent = rgba.getchannel("A").getextrema()[0] != 255
+    white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, rgba).convert("RGB"), transparent

@@ -1,0 +1,92 @@
+"""Keeping a validated label set: ``label_set.json`` (names, classes, notes, digest) beside ``label_set.safetensors``.
+
+The tensors are ``image.<n>`` uint8 [H, W, 3] and ``mask.<n>`` uint8 [H, W], ``n`` counting the names in order. They are
+written item by item and read as one memory map, so neither side holds the set in memory.
+"""
+
+import json
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from core.datasets.classes import ClassMap
+from core.datasets.label_set import LabelItem, LabelSet, Note
+from core.errors import LabelSetError, Problem
+
+JSON_NAME, TENSORS_NAME = "label_set.json", "label_set.safetensors"
+
+
+def save_label_set(label_set: LabelSet, folder: Path) -> None:
+    """Write both files into ``folder`` (made if absent), each under a temporary name first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = folder / (TENSORS_NAME + ".partial")
+    with tensors.open("wb") as target:
+        header = json.dumps(_header(label_set), separators=(",", ":")).encode()
+        header += b" " * (-len(header) % 8)
+        target.write(struct.pack("<Q", len(header)) + header)
+        for item in label_set.items:
+            target.write(np.ascontiguousarray(item.image).data)
+            target.write(np.ascontiguousarray(item.mask).data)
+    document = {
+        "format": 1,
+        "digest": label_set.digest,
+        "names": [item.name for item in label_set.items],
+        **label_set.classes.to_json(),
+        "detected_format": label_set.detected_format,
+        "notes": [{"text": note.text, "pointer": note.pointer} for note in label_set.notes],
+    }
+    text = folder / (JSON_NAME + ".partial")
+    text.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(tensors, folder / TENSORS_NAME)
+    os.replace(text, folder / JSON_NAME)
+
+
+def load_label_set(folder: Path) -> LabelSet:
+    """Read what :func:`save_label_set` wrote. The arrays are mapped to the file, copy on write.
+
+    Raises :class:`core.errors.LabelSetError` when a file is missing or damaged, or the digest differs.
+    """
+    path = folder / TENSORS_NAME
+    try:
+        document = json.loads((folder / JSON_NAME).read_text(encoding="utf-8"))
+        classes = ClassMap.from_json({key: document[key] for key in ("classes", "ignore_index")}, JSON_NAME)
+        notes = tuple(Note(note["text"], note["pointer"]) for note in document["notes"])
+        with safe_open(path, framework="numpy") as checked:  # validates every offset, shape and type
+            count = sum(key.startswith("image.") for key in checked.keys())  # noqa: SIM118 (it has no __iter__)
+        if count != len(document["names"]):
+            raise ValueError(f"{count} images for {len(document['names'])} names")
+        label_set = LabelSet(_mapped(path, document["names"]), classes, document["detected_format"], notes)
+        digest = document["digest"]
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise LabelSetError("the stored label set cannot be read", [Problem(str(error), folder.name)]) from error
+    if label_set.digest != digest:
+        problem = Problem(f"its content has the digest {label_set.digest}, and {digest} was stored", TENSORS_NAME)
+        raise LabelSetError("the stored label set is damaged", [problem])
+    return label_set
+
+
+def _header(label_set: LabelSet) -> dict[str, Any]:
+    header: dict[str, Any] = {}
+    end = 0
+    for number, item in enumerate(label_set.items):
+        for name, array in ((f"image.{number}", item.image), (f"mask.{number}", item.mask)):
+            header[name] = {"dtype": "U8", "shape": list(array.shape), "data_offsets": [end, end + array.size]}
+            end += array.size
+    return header
+
+
+def _mapped(path: Path, names: list[str]) -> tuple[LabelItem, ...]:
+    with path.open("rb") as source:
+        length = struct.unpack("<Q", source.read(8))[0]
+        header = json.loads(source.read(length))
+    content = np.memmap(path, dtype=np.uint8, mode="c", offset=8 + length)
+
+    def tensor(name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        start, end = header[name]["data_offsets"]
+        return np.asarray(content[start:end]).reshape(header[name]["shape"])
+
+    return tuple(LabelItem(name, tensor(f"image.{n}"), tensor(f"mask.{n}")) for n, name in enumerate(names))
