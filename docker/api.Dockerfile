@@ -17,5 +17,5 @@ USER offhand
 # It listens on loopback: run it with --network host.
 ENV OFFHAND_HOME=/data OFFHAND_GENERATORS_FOLDER=/app/generators PYTHONUNBUFFERED=1
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8321/readyz', timeout=2)"]
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8321/healthz', timeout=2)"]
 CMD ["python", "-m", "api"]
