@@ -10,7 +10,7 @@ COPY store store
 # The built-in generators are listed from their folder, which is read and never imported.
 COPY core/generators/shipped generators
 RUN pip install --no-cache-dir -e ".[service,postgres]" \
-    && useradd --create-home offhand \
+    && useradd --create-home --uid 10001 offhand \
     && install -d -o offhand /data
 
 USER offhand

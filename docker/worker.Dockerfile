@@ -24,7 +24,7 @@ COPY migrations migrations
 COPY store store
 COPY worker worker
 RUN pip install --no-cache-dir -e ".[service,postgres,worker]" \
-    && useradd --create-home offhand \
+    && useradd --create-home --uid 10001 offhand \
     && install -d -o offhand /data
 
 USER offhand
