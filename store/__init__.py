@@ -1,0 +1,1 @@
+"""What the service remembers: rows in SQL, bytes in an object store. Imports without torch, NumPy or Pillow."""

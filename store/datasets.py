@@ -1,0 +1,127 @@
+"""Datasets: what a `generate` job makes. The row is born with the job, the manifest is written last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, cast
+
+from sqlalchemy import Connection, insert, select, update
+
+from store.clock import database_now, to_datetime
+from store.db import Database
+from store.errors import NotFound
+from store.files import files_of
+from store.ids import new_id
+from store.paging import Page, page
+from store.tables import datasets as table
+from store.tables import jobs
+
+#: Names of a dataset's files beside `shards/*.tar`.
+MANIFEST = "manifest.json"
+CARD = "README.md"
+CONTACT_SHEET = "contact_sheet.png"
+STATISTICS = "statistics.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """`state`: `building`; `ready` (manifest written); `partial` (the job ended early, finished work is readable);
+    `empty` (the job ended early with nothing finished). `count` is what was asked for.
+    """
+
+    id: str
+    job_id: str
+    state: Literal["building", "ready", "partial", "empty"]
+    count: int
+    info: dict[str, Any]
+    created_at: datetime
+    finished_at: datetime | None
+    expires_at: datetime | None
+
+
+def add_dataset(connection: Connection, *, tenant: str, job_id: str, count: int) -> str:
+    """The row of a dataset about to be made; its id."""
+    dataset_id = new_id("ds")
+    connection.execute(
+        insert(table).values(
+            id=dataset_id,
+            tenant=tenant,
+            job_id=job_id,
+            state="building",
+            count=count,
+            info={},
+            created_at=database_now(),
+        )
+    )
+    return dataset_id
+
+
+def finish_dataset(connection: Connection, job_id: str, info: dict[str, Any]) -> None:
+    """Mark the job's dataset ready, in the transaction that commits its manifest."""
+    connection.execute(
+        update(table)
+        .where(table.c.job_id == job_id, table.c.state == "building")
+        .values(state="ready", info=info, finished_at=database_now())
+    )
+
+
+def end_dataset_early(connection: Connection, job_id: str) -> None:
+    """Mark the dataset of a failed or canceled job: partial when some of its work is readable, else empty."""
+    row = connection.execute(select(table).where(table.c.job_id == job_id)).one_or_none()
+    if row is not None:
+        finished = files_of(connection, job_id, tenant=row.tenant, prefix="shards/")
+        connection.execute(
+            update(table)
+            .where(table.c.id == row.id, table.c.state == "building")
+            .values(state="partial" if finished else "empty", finished_at=database_now())
+        )
+
+
+def get_dataset(db: Database, dataset_id: str, *, tenant: str) -> Dataset:
+    """One dataset. Raises NotFound."""
+    with db.read() as connection:
+        row = connection.execute(select(table).where(table.c.id == dataset_id, table.c.tenant == tenant)).one_or_none()
+    if row is None:
+        raise NotFound(f"no dataset {dataset_id!r}")
+    return _dataset(row)
+
+
+def list_datasets(db: Database, *, tenant: str, page_size: int = 50, page_token: str | None = None) -> Page[Dataset]:
+    """Datasets, newest first. Raises InvalidRequest for a bad token."""
+    with db.read() as connection:
+        query = select(table).where(table.c.tenant == tenant)
+        return page(connection, query, table, _dataset, page_size=page_size, page_token=page_token)
+
+
+def partial_manifest(db: Database, dataset_id: str, *, tenant: str) -> dict[str, Any]:
+    """The manifest of a dataset whose job ended early, made from committed rows: `complete` is False, nothing is filtered,
+    and its shards are files of the job (`get_file(db, dataset.job_id, path, …)`). Raises NotFound.
+    """
+    dataset = get_dataset(db, dataset_id, tenant=tenant)
+    with db.read() as connection:
+        job = connection.execute(select(jobs).where(jobs.c.id == dataset.job_id)).one()
+        shards = files_of(connection, dataset.job_id, tenant=tenant, prefix="shards/")
+    return {
+        "dataset": dataset_id,
+        "complete": False,
+        "count": sum(shard.items or 0 for shard in shards),
+        "seed": job.seed,
+        "settings": job.spec,
+        "shards": [
+            {"path": shard.name, "bytes": shard.bytes, "sha256": shard.sha256, "items": shard.items} for shard in shards
+        ],
+    }
+
+
+def _dataset(row: Any) -> Dataset:
+    return Dataset(
+        id=row.id,
+        job_id=row.job_id,
+        state=row.state,
+        count=row.count,
+        info=row.info,
+        created_at=cast(datetime, to_datetime(row.created_at)),
+        finished_at=to_datetime(row.finished_at),
+        expires_at=to_datetime(row.expires_at),
+    )

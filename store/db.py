@@ -1,0 +1,129 @@
+"""The database: one engine, read and write transactions, foreign errors translated, migrations applied at opening."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from store.errors import StorageFull, StoreUnavailable
+from store.migrate import bring_up_to_date
+from store.settings import Settings
+
+
+class Database:
+    """Transactions over SQLite or PostgreSQL. Safe to share between threads; not across a fork."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self.engine = engine
+        self.settings = settings
+
+    @property
+    def is_sqlite(self) -> bool:
+        """True on SQLite, whose writers take turns on one lock."""
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads. Raises StoreUnavailable."""
+        with _translated(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that writes: on SQLite it takes the write lock at its start, so that it never has to be
+        retried half-way. Raises StoreUnavailable, StorageFull; IntegrityError passes through for those who expect it.
+        """
+        with _translated(), self.engine.connect().execution_options(offhand_write=True) as connection:
+            with connection.begin():
+                yield connection
+
+    def ping(self) -> None:
+        """One round trip. Raises StoreUnavailable."""
+        with self.read() as connection:
+            connection.execute(text("SELECT 1"))
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.engine.dispose()
+
+
+def open_database(settings: Settings) -> Database:
+    """Open the database named by the settings, bring its tables up to date and list the built-in generators.
+
+    An empty or absent SQLite file becomes a working database. Raises StoreUnavailable, StorageFull, SchemaOutdated.
+    """
+    from store.generators import register_builtin
+
+    database = Database(create_database_engine(settings), settings)
+    with _translated():
+        bring_up_to_date(database.engine, may_migrate=settings.database.migrate)
+    register_builtin(database, settings.shipped_folder)
+    return database
+
+
+def create_database_engine(settings: Settings) -> Engine:
+    """An engine for the settings' URL, with the pragmas and time-outs that the rest relies on."""
+    url = settings.database_url
+    if url.startswith("sqlite"):
+        return _sqlite_engine(url, settings)
+    return create_engine(
+        url,
+        pool_size=settings.database.pool_size,
+        max_overflow=settings.database.pool_size,
+        pool_pre_ping=True,
+        pool_timeout=settings.database.connect_timeout_seconds,
+        connect_args={"connect_timeout": settings.database.connect_timeout_seconds},
+    )
+
+
+def _sqlite_engine(url: str, settings: Settings) -> Engine:
+    file = url.removeprefix("sqlite:///")
+    if file and file != ":memory:":
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(
+        url,
+        pool_size=settings.database.pool_size,
+        max_overflow=4 * settings.database.pool_size,
+        connect_args={"timeout": settings.database.busy_timeout_seconds, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        # Python's sqlite3 would open transactions by itself, deferred; ours say BEGIN or BEGIN IMMEDIATE.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("offhand_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Driver errors in the store's words."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except PoolTimeout as error:
+        raise StoreUnavailable("all database connections are in use") from error
+    except DBAPIError as error:
+        message = str(error.orig)
+        if "disk is full" in message or "No space left" in message or "could not extend file" in message:
+            raise StorageFull("no space left for the database") from error
+        if error.connection_invalidated or type(error).__name__ in ("OperationalError", "InterfaceError"):
+            raise StoreUnavailable(f"the database cannot be reached: {message.splitlines()[0]}") from error
+        raise

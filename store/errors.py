@@ -1,0 +1,117 @@
+"""What the store can refuse, each with a stable `code`.
+
+    StoreError
+    ├── NotFound              not_found               no such id for this tenant
+    ├── InvalidRequest        invalid_request         a field names something that does not exist or is not ready
+    ├── IdempotencyMismatch   idempotency_key_reused  same key, another body
+    ├── QuotaExceeded         quota_exceeded          the tenant's limit is reached; retryable
+    ├── NotReady              not_ready               the resource exists but is not finished
+    ├── Gone                  gone                    the data has expired
+    ├── DigestMismatch        digest_mismatch         bytes received are not the bytes declared
+    ├── TooLarge              too_large               more bytes than allowed
+    ├── StorageFull           storage_full            no space left for database or objects; retryable
+    ├── StoreUnavailable      store_unavailable       database or object store cannot be reached; retryable
+    ├── SchemaOutdated        schema_outdated         the database needs a migration
+    └── IllegalTransition     illegal_transition      a fault of ours: a state change outside the table
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a request. `pointer` is a JSON pointer (`/generator`) or a file name."""
+
+    detail: str
+    pointer: str
+
+
+class StoreError(Exception):
+    """Base of the tree. `code` is stable, `detail` is for people, `problems` lists all that is wrong."""
+
+    code: ClassVar[str] = "store_error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str, problems: Iterable[Problem] = ()) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.problems = tuple(problems)
+
+
+class NotFound(StoreError):
+    """No such id, or it belongs to someone else: the two look the same."""
+
+    code = "not_found"
+
+
+class InvalidRequest(StoreError):
+    """The request names things that do not exist or cannot be used; `problems` points at each field."""
+
+    code = "invalid_request"
+
+
+class IdempotencyMismatch(StoreError):
+    """The idempotency key was used with another body."""
+
+    code = "idempotency_key_reused"
+
+
+class QuotaExceeded(StoreError):
+    """The tenant's limit is reached; waiting or deleting helps."""
+
+    code = "quota_exceeded"
+    retryable = True
+
+
+class NotReady(StoreError):
+    """The resource exists but is not finished."""
+
+    code = "not_ready"
+
+
+class Gone(StoreError):
+    """The data has expired."""
+
+    code = "gone"
+
+
+class DigestMismatch(StoreError):
+    """Size or SHA-256 of the received bytes differs from the declared one."""
+
+    code = "digest_mismatch"
+
+
+class TooLarge(StoreError):
+    """More bytes than declared or allowed."""
+
+    code = "too_large"
+
+
+class StorageFull(StoreError):
+    """No space left on the device that holds database or objects."""
+
+    code = "storage_full"
+    retryable = True
+
+
+class StoreUnavailable(StoreError):
+    """Database or object store cannot be reached, or stayed locked too long."""
+
+    code = "store_unavailable"
+    retryable = True
+
+
+class SchemaOutdated(StoreError):
+    """The database's tables are older than this program and migrating is switched off."""
+
+    code = "schema_outdated"
+
+
+class IllegalTransition(StoreError):
+    """A state change that `store.jobs.states` does not allow."""
+
+    code = "illegal_transition"

@@ -1,0 +1,133 @@
+"""Generators: what can be sampled from. The built-in ones are listed from their JSON files, without torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import Connection, insert, or_, select, update
+
+from store.clock import database_now, to_datetime
+from store.db import Database
+from store.errors import NotFound
+from store.ids import new_id
+from store.paging import Page, page
+from store.tables import generators as table
+
+#: Name of the description in a generator's folder (written by the library that reads it for real).
+DESCRIPTION = "generator.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Generator:
+    """A frozen generator. `digest` is the SHA-256 of its weights; `info` is its whole description (config, info)."""
+
+    id: str
+    name: str
+    state: str
+    builtin: bool
+    digest: str
+    height: int
+    width: int
+    licence: str
+    info: dict[str, Any]
+    created_at: datetime
+
+
+def register_builtin(db: Database, folder: Path | None) -> list[str]:
+    """List each `<folder>/<name>/generator.json` as a generator that every tenant sees; the names found.
+
+    Runs at every opening of the database, so that the list is right before any worker has run. A folder that cannot be
+    read as a generator is left out: a half-written one is not an error of the service.
+    """
+    found = []
+    for path in sorted(folder.glob(f"*/{DESCRIPTION}")) if folder is not None else ():
+        values = _described(path)
+        if values is not None:
+            found.append(values)
+    if not found or not _differs(db, found):
+        return [values["name"] for values in found]
+    with db.write() as connection:
+        for values in found:
+            _upsert(connection, values)
+    return [values["name"] for values in found]
+
+
+def get_generator(db: Database, name_or_id: str, *, tenant: str) -> Generator:
+    """A generator by name or id, the tenant's own before a built-in one of the same name. Raises NotFound."""
+    with db.read() as connection:
+        return find_generator(connection, name_or_id, tenant=tenant)
+
+
+def find_generator(connection: Connection, name_or_id: str, *, tenant: str) -> Generator:
+    """`get_generator` inside the caller's transaction."""
+    row = connection.execute(
+        select(table)
+        .where(_visible(tenant), or_(table.c.id == name_or_id, table.c.name == name_or_id))
+        .order_by(table.c.builtin)
+        .limit(1)
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"no generator {name_or_id!r}")
+    return _generator(row)
+
+
+def list_generators(db: Database, *, tenant: str, page_size: int = 50, page_token: str | None = None) -> Page[Generator]:
+    """Generators that the tenant can use, newest first. Raises InvalidRequest for a bad token."""
+    with db.read() as connection:
+        query = select(table).where(_visible(tenant))
+        return page(connection, query, table, _generator, page_size=page_size, page_token=page_token)
+
+
+def _visible(tenant: str) -> Any:
+    return or_(table.c.tenant == tenant, table.c.tenant.is_(None))
+
+
+def _described(path: Path) -> dict[str, Any] | None:
+    try:
+        description = json.loads(path.read_text("utf-8"))
+        height, width = description["config"]["resolution"]
+        info = description["info"]
+        return {
+            "name": path.parent.name,
+            "digest": str(info["digest"]),
+            "height": int(height),
+            "width": int(width),
+            "licence": str(info.get("licence", "")),
+            "info": description,
+            "state": "ready",
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _differs(db: Database, found: list[dict[str, Any]]) -> bool:
+    with db.read() as connection:
+        known = {row.name: row.info for row in connection.execute(select(table).where(table.c.builtin))}
+    return any(known.get(values["name"]) != values["info"] for values in found)
+
+
+def _upsert(connection: Connection, values: dict[str, Any]) -> None:
+    builtin = (table.c.name == values["name"]) & table.c.builtin
+    if not connection.execute(update(table).where(builtin).values(**values)).rowcount:
+        connection.execute(
+            insert(table).values(id=new_id("gen"), tenant=None, builtin=True, created_at=database_now(), **values)
+        )
+
+
+def _generator(row: Any) -> Generator:
+    return Generator(
+        id=row.id,
+        name=row.name,
+        state=row.state,
+        builtin=row.builtin,
+        digest=row.digest,
+        height=row.height,
+        width=row.width,
+        licence=row.licence,
+        info=row.info,
+        created_at=cast(datetime, to_datetime(row.created_at)),
+    )

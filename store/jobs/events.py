@@ -1,0 +1,62 @@
+"""The log of a job: numbered from 1 without gaps, written in the transaction that it tells about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, insert, select, update
+
+from store.clock import database_now, to_datetime
+from store.db import Database
+from store.errors import NotFound
+from store.tables import events as events_table
+from store.tables import jobs
+
+Level = Literal["info", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a job's log: `name` is `noun.verb`, `data` holds its fields."""
+
+    number: int
+    at: datetime
+    level: str
+    name: str
+    data: dict[str, Any]
+
+
+def record(connection: Connection, job_id: str, name: str, level: Level = "info", **data: Any) -> None:
+    """Append an event inside the caller's transaction."""
+    # The counter on the job's row makes numbers gapless in commit order, which a sequence would not.
+    number = connection.execute(
+        update(jobs).where(jobs.c.id == job_id).values(last_event=jobs.c.last_event + 1).returning(jobs.c.last_event)
+    ).scalar_one()
+    connection.execute(
+        insert(events_table).values(
+            job_id=job_id, number=number, at=database_now(), level=level, name=name, data=data
+        )
+    )
+
+
+def events(db: Database, job_id: str, *, tenant: str, after: int = 0, limit: int = 200) -> list[Event]:
+    """Up to `limit` events with a number above `after`, oldest first. Raises NotFound."""
+    with db.read() as connection:
+        owner = connection.execute(select(jobs.c.tenant).where(jobs.c.id == job_id)).scalar()
+        if owner != tenant:
+            raise NotFound(f"no job {job_id!r}")
+        rows = connection.execute(
+            select(events_table)
+            .where(events_table.c.job_id == job_id, events_table.c.number > after)
+            .order_by(events_table.c.number)
+            .limit(limit)
+        ).all()
+    return [Event(row.number, _time(row.at), row.level, row.name, row.data) for row in rows]
+
+
+def _time(seconds: float) -> datetime:
+    at = to_datetime(seconds)
+    assert at is not None
+    return at

@@ -1,0 +1,44 @@
+"""Shards: the units of claiming, made when their step's turn comes, each with a hint in the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, insert
+
+from store.clock import database_now
+from store.ids import new_id
+from store.tables import outbox, shards
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPlan:
+    """A shard to be made: `input` for the step (any JSON object), `total` in the step's unit (0: not known yet)."""
+
+    input: dict[str, Any] = field(default_factory=dict)
+    total: int = 0
+
+
+def add_shards(
+    connection: Connection, *, job_id: str, tenant: str, step: str, step_position: int, plans: Sequence[ShardPlan]
+) -> None:
+    """Make the shards of a step, claimable at once, and one hint for each."""
+    rows = [
+        {
+            "id": new_id("shard"),
+            "job_id": job_id,
+            "tenant": tenant,
+            "step": step,
+            "step_position": step_position,
+            "position": position,
+            "state": "pending",
+            "input": plan.input,
+            "total": plan.total,
+        }
+        for position, plan in enumerate(plans)
+    ]
+    now = database_now()
+    connection.execute(insert(shards).values(created_at=now, not_before=now, rung_at=now), rows)
+    connection.execute(insert(outbox).values(created_at=now), [{"shard_id": row["id"]} for row in rows])

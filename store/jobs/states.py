@@ -1,0 +1,78 @@
+"""Which state may follow which, for jobs, steps and shards. Every change of state goes through here.
+
+Job::
+
+    from \\ to   running  finalizing  succeeded  canceling  canceled  failed  expired
+    queued         x                                 x                   x       x
+    running                   x                      x                   x       x
+    finalizing                            x          x                   x       x
+    canceling                                                    x
+    succeeded, canceled, failed, expired: terminal, nothing follows
+
+Step::
+
+    from \\ to   running  succeeded  failed  canceled
+    pending        x                            x
+    running                   x        x        x
+
+Shard::
+
+    from \\ to   pending  running  succeeded  poisoned  canceled
+    pending                  x                             x
+    running        x                   x          x        x
+
+A running shard goes back to pending when its attempt failed, its lease expired or its worker gave it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from store.errors import IllegalTransition
+
+JobState = Literal["queued", "running", "finalizing", "succeeded", "canceling", "canceled", "failed", "expired"]
+StepState = Literal["pending", "running", "succeeded", "failed", "canceled"]
+ShardState = Literal["pending", "running", "succeeded", "poisoned", "canceled"]
+
+_JOB: Mapping[str, frozenset[str]] = {
+    "queued": frozenset({"running", "canceling", "failed", "expired"}),
+    "running": frozenset({"finalizing", "canceling", "failed", "expired"}),
+    "finalizing": frozenset({"succeeded", "canceling", "failed", "expired"}),
+    "canceling": frozenset({"canceled"}),
+    "succeeded": frozenset(),
+    "canceled": frozenset(),
+    "failed": frozenset(),
+    "expired": frozenset(),
+}
+_STEP: Mapping[str, frozenset[str]] = {
+    "pending": frozenset({"running", "canceled"}),
+    "running": frozenset({"succeeded", "failed", "canceled"}),
+    "succeeded": frozenset(),
+    "failed": frozenset(),
+    "canceled": frozenset(),
+}
+_SHARD: Mapping[str, frozenset[str]] = {
+    "pending": frozenset({"running", "canceled"}),
+    "running": frozenset({"pending", "succeeded", "poisoned", "canceled"}),
+    "succeeded": frozenset(),
+    "poisoned": frozenset(),
+    "canceled": frozenset(),
+}
+TABLES: Mapping[str, Mapping[str, frozenset[str]]] = {"job": _JOB, "step": _STEP, "shard": _SHARD}
+
+TERMINAL_JOB_STATES = frozenset(state for state, following in _JOB.items() if not following)
+ACTIVE_JOB_STATES = frozenset(_JOB) - TERMINAL_JOB_STATES
+#: Jobs whose shards may be claimed.
+CLAIMABLE_JOB_STATES = frozenset({"queued", "running", "finalizing"})
+
+
+def check_transition(what: Literal["job", "step", "shard"], before: str, after: str) -> None:
+    """Raise IllegalTransition unless the table above has `before` → `after`."""
+    if after not in TABLES[what].get(before, frozenset()):
+        raise IllegalTransition(f"a {what} cannot go from {before!r} to {after!r}")
+
+
+def states_before(what: Literal["job", "step", "shard"], after: str) -> tuple[str, ...]:
+    """The states from which `after` may be reached: what a conditional UPDATE asks for in its WHERE."""
+    return tuple(sorted(state for state, following in TABLES[what].items() if after in following))

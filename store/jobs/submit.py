@@ -1,0 +1,191 @@
+"""A new job: its rows, its idempotency row and its hints to workers, all in one transaction."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from store import idempotency
+from store.clock import database_now
+from store.datasets import add_dataset
+from store.db import Database
+from store.errors import InvalidRequest, NotFound, Problem, QuotaExceeded
+from store.files import stored_bytes
+from store.generators import find_generator
+from store.idempotency import IdempotencyKey
+from store.ids import new_id
+from store.jobs.events import record
+from store.jobs.kinds import GENERATE, JobKind
+from store.jobs.shards import ShardPlan, add_shards
+from store.jobs.states import ACTIVE_JOB_STATES
+from store.jobs.views import Job, job_view
+from store.specs import MAX_SEED, GenerateSpec
+from store.tables import jobs, label_sets, steps, uploads
+
+#: Given the transaction and the new job's id, makes what belongs to the job; what it returns is the job's first `result`.
+Prepare = Callable[[Connection, str], Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job and, where an idempotency key repeated an earlier request, the answer remembered from it."""
+
+    job: Job
+    replayed: bool
+    answer: dict[str, Any] | None
+
+
+def submit_generate(
+    db: Database,
+    spec: GenerateSpec,
+    *,
+    tenant: str,
+    request_id: str = "",
+    idempotency_key: IdempotencyKey | None = None,
+) -> Submission:
+    """Accept a `generate` job. `spec.labels` must be a complete upload or a label set, `spec.generator` a ready generator.
+
+    Raises InvalidRequest with every problem found, QuotaExceeded, IdempotencyMismatch, StoreUnavailable, StorageFull.
+    """
+
+    def prepare(connection: Connection, job_id: str) -> Mapping[str, str]:
+        return {"dataset": add_dataset(connection, tenant=tenant, job_id=job_id, count=spec.count)}
+
+    return submit_job(
+        db,
+        GENERATE,
+        tenant=tenant,
+        spec=spec.model_dump(mode="json"),
+        seed=spec.seed,
+        total=spec.count,
+        labels=spec.labels_map,
+        request_id=request_id,
+        idempotency_key=idempotency_key,
+        check=lambda connection: check_generate(connection, db, spec, tenant=tenant),
+        prepare=prepare,
+    )
+
+
+def check_generate(connection: Connection, db: Database, spec: GenerateSpec, *, tenant: str) -> None:
+    """Raise InvalidRequest naming every field of `spec` that cannot work, or return."""
+    problems = []
+    limit = db.settings.limits.images_per_job
+    if spec.count > limit:
+        problems.append(Problem(f"at most {limit} images per job", "/count"))
+    try:
+        if find_generator(connection, spec.generator, tenant=tenant).state != "ready":
+            problems.append(Problem(f"the generator {spec.generator!r} is not ready", "/generator"))
+    except NotFound:
+        problems.append(Problem(f"no generator {spec.generator!r}", "/generator"))
+    label_set = select(label_sets.c.id).where(label_sets.c.id == spec.labels, label_sets.c.tenant == tenant)
+    if connection.execute(label_set).one_or_none() is None:
+        state = connection.execute(
+            select(uploads.c.state).where(uploads.c.id == spec.labels, uploads.c.tenant == tenant)
+        ).scalar()
+        if state is None:
+            problems.append(Problem(f"no upload or label set {spec.labels!r}", "/labels"))
+        elif state != "complete":
+            problems.append(Problem(f"the upload {spec.labels!r} is not complete", "/labels"))
+    if problems:
+        raise InvalidRequest("the job cannot be started like this", problems)
+
+
+def submit_job(
+    db: Database,
+    kind: JobKind,
+    *,
+    tenant: str,
+    spec: Mapping[str, Any],
+    total: int,
+    seed: int | None = None,
+    labels: Mapping[str, str] | None = None,
+    request_id: str = "",
+    idempotency_key: IdempotencyKey | None = None,
+    check: Callable[[Connection], None] | None = None,
+    prepare: Prepare | None = None,
+) -> Submission:
+    """Accept a job of any kind in one transaction: job, steps, first shard, idempotency row, outbox. A `seed` of None is
+    drawn at random and recorded. Raises QuotaExceeded, IdempotencyMismatch and whatever `check` raises.
+    """
+    job_id = new_id("job")
+    for _ in range(2):
+        try:
+            with db.write() as connection:
+                replay = idempotency.find(connection, tenant, idempotency_key)
+                if replay is None:
+                    if check is not None:
+                        check(connection)
+                    check_quota(connection, db, tenant=tenant)
+                    idempotency.keep(connection, tenant, idempotency_key, job_id)
+                    _insert_job(connection, db, job_id, kind, tenant, spec, total, seed, labels or {}, request_id)
+                    if prepare is not None:
+                        made = prepare(connection, job_id)
+                        connection.execute(jobs.update().where(jobs.c.id == job_id).values(result=dict(made)))
+            break
+        except IntegrityError:
+            # The same key came twice at once; the other request won, and the second round finds what it made.
+            continue
+    if replay is not None:
+        return Submission(job_view(db, replay.resource_id, tenant=tenant), True, replay.answer)
+    return Submission(job_view(db, job_id, tenant=tenant), False, None)
+
+
+def check_quota(connection: Connection, db: Database, *, tenant: str) -> None:
+    """Raise QuotaExceeded when the tenant has as many active jobs or stored bytes as allowed."""
+    limits = db.settings.limits
+    active = connection.execute(
+        select(func.count()).select_from(jobs).where(jobs.c.tenant == tenant, jobs.c.state.in_(ACTIVE_JOB_STATES))
+    ).scalar_one()
+    if active >= limits.queued_jobs:
+        raise QuotaExceeded(f"{active} jobs are waiting or running, which is the limit")
+    if stored_bytes(connection, tenant) >= limits.stored_bytes:
+        raise QuotaExceeded(f"{limits.stored_bytes} bytes are stored, which is the limit")
+
+
+def _insert_job(
+    connection: Connection,
+    db: Database,
+    job_id: str,
+    kind: JobKind,
+    tenant: str,
+    spec: Mapping[str, Any],
+    total: int,
+    seed: int | None,
+    labels: Mapping[str, str],
+    request_id: str,
+) -> None:
+    days = db.settings.limits.retention_days
+    connection.execute(
+        insert(jobs).values(
+            id=job_id,
+            tenant=tenant,
+            kind=kind.name,
+            state="queued",
+            spec=dict(spec),
+            seed=secrets.randbelow(MAX_SEED + 1) if seed is None else seed,
+            labels=dict(labels),
+            request_id=request_id,
+            total=total,
+            result={},
+            created_at=database_now(),
+            expires_at=None if days is None else database_now() + days * 86400.0,
+        )
+    )
+    for position, plan in enumerate(kind.steps):
+        connection.execute(
+            insert(steps).values(
+                job_id=job_id,
+                position=position,
+                name=plan.name,
+                state="pending",
+                counts_images=plan.counts_images,
+                fan_out=plan.fan_out,
+            )
+        )
+    record(connection, job_id, "job.queued", kind=kind.name, request_id=request_id)
+    add_shards(connection, job_id=job_id, tenant=tenant, step=kind.steps[0].name, step_position=0, plans=[ShardPlan()])

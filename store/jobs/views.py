@@ -1,0 +1,212 @@
+"""A job as its caller sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import Connection, and_, exists, func, or_, select
+
+from store.clock import database_now, to_datetime
+from store.db import Database
+from store.errors import NotFound, Problem
+from store.jobs.estimates import seconds_left
+from store.jobs.states import TERMINAL_JOB_STATES
+from store.paging import Page, page
+from store.tables import jobs, shards, steps
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step; `done` of `total` in the step's own unit (images, optimisation steps, …)."""
+
+    name: str
+    state: str
+    done: int
+    total: int
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Images. While the job runs `done` counts those made and still in the race; at its end
+    `done + rejected + failed == total`, where `rejected` were dropped by the filter.
+    """
+
+    total: int
+    done: int
+    rejected: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobError:
+    """Why a job failed."""
+
+    code: str
+    detail: str
+    retryable: bool
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job. `result`: ids of what it has made so far (`dataset`, `label_set`, `inversion`, `labeler`)."""
+
+    id: str
+    kind: str
+    state: str
+    steps: tuple[Step, ...]
+    counts: Counts
+    queue_position: int | None
+    estimated_finish_at: datetime | None
+    attempts: int
+    seed: int
+    spec: dict[str, Any]
+    labels: dict[str, str]
+    result: dict[str, str]
+    error: JobError | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None
+
+    @property
+    def terminal(self) -> bool:
+        """True once the state will not change any more."""
+        return self.state in TERMINAL_JOB_STATES
+
+
+def job_view(db: Database, job_id: str, *, tenant: str) -> Job:
+    """One job. Raises NotFound."""
+    with db.read() as connection:
+        row = connection.execute(select(jobs).where(jobs.c.id == job_id, jobs.c.tenant == tenant)).one_or_none()
+        if row is None:
+            raise NotFound(f"no job {job_id!r}")
+        return view(connection, row)
+
+
+def list_jobs(
+    db: Database,
+    *,
+    tenant: str,
+    state: str | None = None,
+    kind: str | None = None,
+    label: tuple[str, str] | None = None,
+    created_after: datetime | None = None,
+    page_size: int = 50,
+    page_token: str | None = None,
+) -> Page[Job]:
+    """Jobs, newest first. `label` is a (name, value) pair. Raises InvalidRequest for a bad token."""
+    query = select(jobs).where(jobs.c.tenant == tenant)
+    if state is not None:
+        query = query.where(jobs.c.state == state)
+    if kind is not None:
+        query = query.where(jobs.c.kind == kind)
+    if label is not None:
+        query = query.where(jobs.c.labels[label[0]].as_string() == label[1])
+    if created_after is not None:
+        query = query.where(jobs.c.created_at > created_after.timestamp())
+    with db.read() as connection:
+        return page(
+            connection, query, jobs, lambda row: view(connection, row), page_size=page_size, page_token=page_token
+        )
+
+
+def view(connection: Connection, row: Any) -> Job:
+    """The view of a row of `jobs`, read in the caller's transaction."""
+    parts = _steps(connection, row.id)
+    return Job(
+        id=row.id,
+        kind=row.kind,
+        state=row.state,
+        steps=parts,
+        counts=_counts(connection, row),
+        queue_position=_queue_position(connection, row),
+        estimated_finish_at=_estimate(connection, row),
+        attempts=connection.execute(
+            select(func.coalesce(func.max(shards.c.attempt), 0)).where(shards.c.job_id == row.id)
+        ).scalar_one(),
+        seed=row.seed,
+        spec=row.spec,
+        labels=row.labels,
+        result=row.result,
+        error=_error(row),
+        created_at=cast(datetime, to_datetime(row.created_at)),
+        started_at=to_datetime(row.started_at),
+        finished_at=to_datetime(row.finished_at),
+        expires_at=to_datetime(row.expires_at),
+    )
+
+
+def _steps(connection: Connection, job_id: str) -> tuple[Step, ...]:
+    progress = select(
+        shards.c.step, func.sum(shards.c.done).label("done"), func.sum(shards.c.total).label("total")
+    ).where(shards.c.job_id == job_id)
+    sums = {row.step: row for row in connection.execute(progress.group_by(shards.c.step))}
+    rows = connection.execute(select(steps).where(steps.c.job_id == job_id).order_by(steps.c.position)).all()
+    return tuple(
+        Step(
+            name=row.name,
+            state=row.state,
+            done=int(sums[row.name].done) if row.name in sums else 0,
+            total=int(sums[row.name].total) if row.name in sums else 0,
+            started_at=to_datetime(row.started_at),
+            finished_at=to_datetime(row.finished_at),
+        )
+        for row in rows
+    )
+
+
+def _counts(connection: Connection, row: Any) -> Counts:
+    if row.state == "succeeded":
+        return Counts(row.total, row.total - row.rejected, row.rejected, 0)
+    counted = (
+        select(func.coalesce(func.sum(shards.c.done), 0))
+        .join(steps, and_(steps.c.job_id == shards.c.job_id, steps.c.name == shards.c.step))
+        .where(shards.c.job_id == row.id, steps.c.counts_images)
+    )
+    if row.state not in TERMINAL_JOB_STATES:
+        return Counts(row.total, min(row.total, int(connection.execute(counted).scalar_one())), 0, 0)
+    done = int(connection.execute(counted.where(shards.c.state == "succeeded")).scalar_one())
+    return Counts(row.total, done, 0, row.total - done)
+
+
+def _queue_position(connection: Connection, row: Any) -> int | None:
+    """1 for the next job in line; None once it has started."""
+    if row.state != "queued":
+        return None
+    earlier = or_(
+        jobs.c.created_at < row.created_at, and_(jobs.c.created_at == row.created_at, jobs.c.id <= row.id)
+    )
+    ahead = select(func.count()).select_from(jobs).where(jobs.c.state == "queued", earlier)
+    return int(connection.execute(ahead).scalar_one())
+
+
+def _estimate(connection: Connection, row: Any) -> datetime | None:
+    if row.state in TERMINAL_JOB_STATES or row.state == "canceling":
+        return None
+    left = seconds_left(connection, row)
+    if left is None:
+        return None
+    now = connection.execute(select(database_now())).scalar_one()
+    # Whole seconds: a reader's ETag should not change with every microsecond of the estimate.
+    return datetime.fromtimestamp(int(now), UTC) + timedelta(seconds=int(left))
+
+
+def _error(row: Any) -> JobError | None:
+    if row.error_code is None:
+        return None
+    problems = tuple(Problem(entry["detail"], entry["pointer"]) for entry in row.error_problems or ())
+    return JobError(row.error_code, row.error_detail or "", bool(row.error_retryable), problems)
+
+
+def has_shards(connection: Connection, job_id: str, *states: str) -> bool:
+    """Whether the job has a shard in one of the states."""
+    return bool(
+        connection.execute(
+            select(exists().where(shards.c.job_id == job_id, shards.c.state.in_(states)))
+        ).scalar_one()
+    )

@@ -1,0 +1,48 @@
+"""Applies the migrations of `migrations/` under a lock, so that several processes may start at once."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, inspect, text
+
+from store.errors import SchemaOutdated
+from store.tables import SCHEMA_REVISION
+
+#: Key of PostgreSQL's advisory lock around a migration; any fixed number does.
+_LOCK = 7_203_417_115
+
+
+def bring_up_to_date(engine: Engine, *, may_migrate: bool = True) -> None:
+    """Bring the tables to `SCHEMA_REVISION`. Raises SchemaOutdated when they are older and `may_migrate` is False."""
+    with engine.connect() as connection, connection.begin():
+        if _revision(connection) == SCHEMA_REVISION:
+            return
+    if not may_migrate:
+        raise SchemaOutdated("the database's tables are out of date: open it once with `OFFHAND_DATABASE__MIGRATE=true`")
+    with engine.connect().execution_options(offhand_write=True) as connection, connection.begin():
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        if _revision(connection) != SCHEMA_REVISION:
+            _upgrade(connection)
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return revision
+
+
+def _upgrade(connection: Connection) -> None:
+    # Imported here: alembic costs a fifth of a second, and most starts find the tables up to date.
+    from alembic import command
+    from alembic.config import Config
+
+    spec = find_spec("migrations")
+    assert spec is not None and spec.submodule_search_locations, "the migrations package is part of the project"
+    config = Config()
+    config.set_main_option("script_location", str(Path(next(iter(spec.submodule_search_locations)))))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

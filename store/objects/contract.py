@@ -1,0 +1,71 @@
+"""What an object store must do. Written so that an S3-compatible server can stand behind it unchanged.
+
+Keys are relative paths of `[A-Za-z0-9._-]` segments joined by `/`. An object appears whole or not at all, and never
+changes: writers use keys that nobody else uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One stored object. `modified_at` is Unix seconds by the store's clock; `sha256` is hex, empty when only listed."""
+
+    key: str
+    bytes: int
+    sha256: str
+    modified_at: float
+
+
+class ObjectWriter(Protocol):
+    """An object on its way in; nothing can be read before `finish`."""
+
+    @property
+    def written(self) -> int:
+        """Bytes taken so far."""
+
+    def write(self, chunk: bytes) -> None:
+        """Take one more chunk. Raises TooLarge past the declared size, StorageFull."""
+
+    def finish(self) -> ObjectInfo:
+        """Make the object visible. Raises DigestMismatch when size or SHA-256 differ from the declared ones."""
+
+    def abort(self) -> None:
+        """Forget everything written; harmless after `finish` or a second time."""
+
+
+class ObjectStore(Protocol):
+    """Put, read, list and delete objects. Methods raise NotFound, StorageFull, StoreUnavailable."""
+
+    def start(self, key: str, *, size: int | None = None, sha256: str | None = None) -> ObjectWriter:
+        """Begin an object of `size` bytes and hex `sha256`, both checked at the end where given."""
+
+    def put(
+        self, key: str, data: bytes | BinaryIO | Iterable[bytes], *, size: int | None = None, sha256: str | None = None
+    ) -> ObjectInfo:
+        """Store `data` whole, its size and SHA-256 verified against the declared ones and the bytes on disk."""
+
+    def stat(self, key: str) -> ObjectInfo:
+        """Size and time of an object (`sha256` empty). Raises NotFound."""
+
+    def open(self, key: str) -> BinaryIO:
+        """The whole object for reading. Raises NotFound."""
+
+    def read(self, key: str, *, start: int = 0, stop: int | None = None, chunk: int = 1 << 18) -> Iterator[bytes]:
+        """Bytes [start, stop) in chunks; a `stop` past the end is cut. Raises NotFound before the first chunk."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object; an absent one is no error."""
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Objects whose key begins with `prefix`, in order of key."""
+
+    def presign(self, key: str, *, seconds: int = 300, filename: str | None = None) -> str | None:
+        """A URL that can be read without a key for `seconds`; None where the service must serve the bytes itself."""
+
+    def sweep_unfinished(self, older_than_seconds: float) -> int:
+        """Remove what unfinished writers left behind longer ago than this; the number removed."""

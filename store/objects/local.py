@@ -1,0 +1,185 @@
+"""The local folder as an object store: a temporary file, fsync, then an atomic rename."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+from store.errors import DigestMismatch, NotFound, StorageFull, StoreUnavailable, TooLarge
+from store.objects.contract import ObjectInfo, ObjectWriter
+
+_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_UNFINISHED = ".unfinished"
+
+
+class LocalObjects:
+    """Objects as files under `root`; see `store.objects.contract.ObjectStore` for what each method promises."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        with _translated():
+            (root / _UNFINISHED).mkdir(parents=True, exist_ok=True)
+
+    def start(self, key: str, *, size: int | None = None, sha256: str | None = None) -> ObjectWriter:
+        return _LocalWriter(self, key, size, sha256)
+
+    def put(
+        self, key: str, data: bytes | BinaryIO | Iterable[bytes], *, size: int | None = None, sha256: str | None = None
+    ) -> ObjectInfo:
+        writer = self.start(key, size=size, sha256=sha256)
+        try:
+            for chunk in _chunks(data):
+                writer.write(chunk)
+            return writer.finish()
+        finally:
+            writer.abort()
+
+    def stat(self, key: str) -> ObjectInfo:
+        with _translated(key):
+            status = self.path(key).stat()
+        return ObjectInfo(key, status.st_size, "", status.st_mtime)
+
+    def open(self, key: str) -> BinaryIO:
+        with _translated(key):
+            return self.path(key).open("rb")
+
+    def read(self, key: str, *, start: int = 0, stop: int | None = None, chunk: int = 1 << 18) -> Iterator[bytes]:
+        file = self.open(key)
+
+        def chunks() -> Iterator[bytes]:
+            with file, _translated(key):
+                file.seek(start)
+                left = None if stop is None else max(0, stop - start)
+                while data := file.read(chunk if left is None else min(chunk, left)):
+                    left = None if left is None else left - len(data)
+                    yield data
+
+        return chunks()
+
+    def delete(self, key: str) -> None:
+        path = self.path(key)
+        with _translated(key):
+            path.unlink(missing_ok=True)
+        for parent in path.parents:
+            if parent == self.root:
+                break
+            try:
+                parent.rmdir()
+            except OSError:
+                break
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        # Start at the deepest folder that the prefix names, and compare keys from there.
+        folder = self.root / prefix.rpartition("/")[0]
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            key = path.relative_to(self.root).as_posix()
+            if key.startswith(prefix) and not key.startswith(_UNFINISHED):
+                with contextlib.suppress(FileNotFoundError):
+                    status = path.stat()
+                    yield ObjectInfo(key, status.st_size, "", status.st_mtime)
+
+    def presign(self, key: str, *, seconds: int = 300, filename: str | None = None) -> str | None:  # noqa: ARG002
+        return None
+
+    def sweep_unfinished(self, older_than_seconds: float) -> int:
+        removed = 0
+        for path in (self.root / _UNFINISHED).iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > older_than_seconds:
+                    path.unlink()
+                    removed += 1
+        return removed
+
+    def path(self, key: str) -> Path:
+        """The file of a key. Raises NotFound for a key that is not one of ours."""
+        segments = key.split("/")
+        if not all(_SEGMENT.fullmatch(segment) for segment in segments):
+            raise NotFound(f"no object {key!r}")
+        return self.root.joinpath(*segments)
+
+
+class _LocalWriter:
+    """One object on its way into a `LocalObjects`."""
+
+    def __init__(self, store: LocalObjects, key: str, size: int | None, sha256: str | None) -> None:
+        self._key = key
+        self._target = store.path(key)
+        self._temporary = store.root / _UNFINISHED / uuid4().hex
+        self._size = size
+        self._sha256 = sha256
+        self._digest = hashlib.sha256()
+        self._written = 0
+        with _translated(key):
+            self._file = self._temporary.open("xb")
+
+    @property
+    def written(self) -> int:
+        return self._written
+
+    def write(self, chunk: bytes) -> None:
+        if self._size is not None and self._written + len(chunk) > self._size:
+            raise TooLarge(f"more than the declared {self._size} bytes were sent")
+        with _translated(self._key):
+            self._file.write(chunk)
+        self._digest.update(chunk)
+        self._written += len(chunk)
+
+    def finish(self) -> ObjectInfo:
+        sha256 = self._digest.hexdigest()
+        if self._size is not None and self._written != self._size:
+            raise DigestMismatch(f"{self._written} bytes were sent, {self._size} were declared")
+        if self._sha256 is not None and sha256 != self._sha256.lower():
+            raise DigestMismatch(f"the bytes sent have SHA-256 {sha256}, {self._sha256} was declared")
+        with _translated(self._key):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            if self._temporary.stat().st_size != self._written:
+                raise DigestMismatch(f"{self._key}: the file system kept fewer bytes than were written")
+            self._rename()
+            return ObjectInfo(self._key, self._written, sha256, self._target.stat().st_mtime)
+
+    def _rename(self) -> None:
+        # delete() prunes empty folders and may take ours between mkdir and rename: make it again.
+        for last in (False, False, True):
+            self._target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.replace(self._temporary, self._target)
+                return
+            except FileNotFoundError:
+                if last or not self._temporary.exists():
+                    raise
+
+    def abort(self) -> None:
+        with contextlib.suppress(OSError):
+            self._file.close()
+        self._temporary.unlink(missing_ok=True)
+
+
+def _chunks(data: bytes | BinaryIO | Iterable[bytes]) -> Iterable[bytes]:
+    if isinstance(data, bytes):
+        return (data,)
+    if isinstance(data, BinaryIO) or hasattr(data, "read"):
+        return iter(lambda: data.read(1 << 20), b"")
+    return data
+
+
+@contextlib.contextmanager
+def _translated(key: str = "") -> Iterator[None]:
+    """The operating system's errors in the store's words."""
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise NotFound(f"no object {key!r}") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull("no space left for objects") from error
+        raise StoreUnavailable(f"the object folder cannot be used: {error.strerror}") from error

@@ -1,0 +1,114 @@
+"""Deployment settings, one nested class, read from `OFFHAND_*` variables (`OFFHAND_WORKER__LEASE_SECONDS=30`).
+
+Only what differs between deployments lives here; what a caller chooses per job lives in `store.specs`.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ApiSettings(BaseModel):
+    """Where the HTTP service listens."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8321, ge=1, le=65535)
+
+
+class DatabaseSettings(BaseModel):
+    """SQL: an SQLAlchemy URL; empty means `<home>/offhand.sqlite3`."""
+
+    url: str = ""
+    busy_timeout_seconds: float = Field(20.0, gt=0)
+    pool_size: int = Field(5, ge=1)
+    connect_timeout_seconds: int = Field(5, ge=1)
+    migrate: bool = True
+
+
+class ObjectSettings(BaseModel):
+    """Objects: a local folder; empty means `<home>/objects`."""
+
+    kind: Literal["local"] = "local"
+    folder: str = ""
+
+
+class BrokerSettings(BaseModel):
+    """The doorbell between API and workers; unused in the embedded mode."""
+
+    url: str = "redis://127.0.0.1:6379/0"
+    queue: str = "offhand"
+    connect_timeout_seconds: float = Field(2.0, gt=0)
+
+
+class WorkerSettings(BaseModel):
+    """Leases, the child process and the pace of the background loops. Times in seconds."""
+
+    lease_seconds: float = Field(60.0, gt=0)
+    heartbeat_seconds: float = Field(10.0, gt=0)
+    poll_seconds: float = Field(0.5, gt=0)
+    reap_seconds: float = Field(5.0, gt=0)
+    sweep_seconds: float = Field(300.0, gt=0)
+    drain_seconds: float = Field(8.0, gt=0)
+    backoff_seconds: float = Field(2.0, ge=0)
+    max_attempts: int = Field(3, ge=1)
+    recycle_after: int = Field(500, ge=1)
+    shard_images: int = Field(64, ge=1)
+    batch: int = Field(8, ge=1)
+    device: str = "auto"
+    threads: int = Field(0, ge=0)
+    perceptual_weights: str = ""
+
+
+class LimitSettings(BaseModel):
+    """What one caller may ask for."""
+
+    upload_bytes: int = Field(2 * 1024**3, ge=1)
+    images_per_job: int = Field(1_000_000, ge=1)
+    queued_jobs: int = Field(100, ge=1)
+    stored_bytes: int = Field(200 * 1024**3, ge=1)
+    idempotency_hours: float = Field(24.0, gt=0)
+    retention_days: float | None = Field(None, gt=0)
+
+
+class Settings(BaseSettings):
+    """All deployment settings. `home` is the data folder; database and objects live in it unless told otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="OFFHAND_", env_nested_delimiter="__", extra="ignore")
+
+    home: Path = Path("offhand-data")
+    generators_folder: str = ""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    api: ApiSettings = ApiSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    objects: ObjectSettings = ObjectSettings()
+    broker: BrokerSettings = BrokerSettings()
+    worker: WorkerSettings = WorkerSettings()
+    limits: LimitSettings = LimitSettings()
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL of the database in use."""
+        return self.database.url or f"sqlite:///{self.home.absolute() / 'offhand.sqlite3'}"
+
+    @property
+    def objects_folder(self) -> Path:
+        """Root of the local object store."""
+        return Path(self.objects.folder).absolute() if self.objects.folder else self.home.absolute() / "objects"
+
+    @property
+    def shipped_folder(self) -> Path | None:
+        """Folder with one sub-folder per built-in generator, or None where no generator is installed.
+
+        Found by path and not by import: the API lists generators on machines without torch.
+        """
+        if self.generators_folder:
+            return Path(self.generators_folder).absolute()
+        core = find_spec("core")
+        if core is None or not core.submodule_search_locations:
+            return None
+        return Path(next(iter(core.submodule_search_locations))) / "generators" / "shipped"

@@ -1,0 +1,58 @@
+"""What a caller chooses for a job: the request body of `POST /v1/jobs`, stored with the job, read by the worker.
+
+Unknown fields are refused. Defaults are the method's defaults.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+#: Seeds stay below 2^53, so that a JSON reader with doubles does not lose digits.
+MAX_SEED = 2**53 - 1
+#: An absolute ceiling; the deployment's own limit (`limits.images_per_job`) is usually lower.
+MAX_COUNT = 100_000_000
+
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=63)]
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class InversionSpec(_Spec):
+    """How labelled images are turned into latents."""
+
+    steps: int | None = Field(None, ge=0, le=10_000, description="Refinement steps per image; null: the default.")
+    drop_flagged: bool = Field(True, description="Leave images out of training whose reconstruction is poor.")
+
+
+class LabelerSpec(_Spec):
+    """How the label generator is trained."""
+
+    preset: Literal["fast", "paper"] = Field("fast", description="Named set of defaults.")
+    members: int | None = Field(None, ge=1, le=64, description="Ensemble members; null: the preset's.")
+    held_out: float = Field(0.1, ge=0.0, le=0.5, description="Part of the labelled images kept aside for a score.")
+
+
+class GenerateSpec(_Spec):
+    """One call from labelled images to a labelled dataset."""
+
+    kind: Literal["generate"] = "generate"
+    labels: str = Field(description="A finished upload (`upl_…`) or a label set (`ls_…`).", max_length=64)
+    generator: str = Field(description="Name or id of a generator.", max_length=64)
+    count: int = Field(ge=1, le=MAX_COUNT, description="Images delivered, after filtering.")
+    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Null: drawn at random and recorded.")
+    offset: int = Field(0, ge=0, le=MAX_SEED, description="First sample of the seed's stream.")
+    truncation_psi: float = Field(0.7, ge=0.0, le=1.0)
+    drop_fraction: float = Field(0.1, ge=0.0, le=0.9, description="Most uncertain part that is dropped.")
+    images_per_shard: int = Field(1000, ge=1, le=100_000, description="Images in one file of the dataset.")
+    fit: Literal["crop", "pad", "stretch"] = Field(
+        "crop", description="How images of another shape are brought to the generator's resolution."
+    )
+    inversion: InversionSpec = InversionSpec()
+    labeler: LabelerSpec = LabelerSpec()
+    labels_map: dict[Tag, Annotated[str, StringConstraints(max_length=255)]] = Field(
+        default_factory=dict, max_length=32, description="The caller's own names for the job, for filtering lists."
+    )

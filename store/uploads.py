@@ -1,0 +1,176 @@
+"""Uploads: a large file on its way in, declared with size and SHA-256, immutable once complete."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, cast
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from store import idempotency
+from store.clock import database_now, to_datetime
+from store.db import Database
+from store.errors import InvalidRequest, NotFound, NotReady, Problem, QuotaExceeded
+from store.files import File, add_files, stored_bytes
+from store.files import files_of as _files_of
+from store.idempotency import IdempotencyKey
+from store.ids import new_id
+from store.objects import ObjectInfo, ObjectStore, ObjectWriter
+from store.paging import Page, page
+from store.tables import uploads as table
+
+#: Name of an upload's one file in `files`.
+CONTENT = "content"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """`state` is `pending` until all `bytes` have come, then `complete`."""
+
+    id: str
+    filename: str
+    bytes: int
+    sha256: str
+    state: Literal["pending", "complete"]
+    created_at: datetime
+    completed_at: datetime | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedUpload:
+    """An upload and, where an idempotency key repeated an earlier request, the answer remembered from it."""
+
+    upload: Upload
+    replayed: bool
+    answer: dict[str, Any] | None
+
+
+def create_upload(
+    db: Database,
+    *,
+    tenant: str,
+    filename: str,
+    size: int,
+    sha256: str,
+    idempotency_key: IdempotencyKey | None = None,
+) -> CreatedUpload:
+    """Declare a file of `size` bytes with hex `sha256`. Raises InvalidRequest, QuotaExceeded, IdempotencyMismatch."""
+    _check(db, filename, size, sha256)
+    upload_id = new_id("upl")
+    for _ in range(2):
+        try:
+            with db.write() as connection:
+                replay = idempotency.find(connection, tenant, idempotency_key)
+                if replay is None:
+                    limit = db.settings.limits.stored_bytes
+                    if stored_bytes(connection, tenant) + size > limit:
+                        raise QuotaExceeded(f"storing {size} more bytes would exceed the limit of {limit}")
+                    idempotency.keep(connection, tenant, idempotency_key, upload_id)
+                    connection.execute(
+                        insert(table).values(
+                            id=upload_id,
+                            tenant=tenant,
+                            filename=filename,
+                            bytes=size,
+                            sha256=sha256.lower(),
+                            state="pending",
+                            created_at=database_now(),
+                        )
+                    )
+            break
+        except IntegrityError:
+            # The same key came twice at once; the other request won, and the second round finds what it made.
+            continue
+    if replay is not None:
+        return CreatedUpload(get_upload(db, replay.resource_id, tenant=tenant), True, replay.answer)
+    return CreatedUpload(get_upload(db, upload_id, tenant=tenant), False, None)
+
+
+def get_upload(db: Database, upload_id: str, *, tenant: str) -> Upload:
+    """One upload. Raises NotFound."""
+    with db.read() as connection:
+        row = connection.execute(select(table).where(table.c.id == upload_id, table.c.tenant == tenant)).one_or_none()
+    if row is None:
+        raise NotFound(f"no upload {upload_id!r}")
+    return _upload(row)
+
+
+def list_uploads(db: Database, *, tenant: str, page_size: int = 50, page_token: str | None = None) -> Page[Upload]:
+    """Uploads, newest first. Raises InvalidRequest for a bad token."""
+    with db.read() as connection:
+        query = select(table).where(table.c.tenant == tenant)
+        return page(connection, query, table, _upload, page_size=page_size, page_token=page_token)
+
+
+def start_upload(db: Database, objects: ObjectStore, upload_id: str, *, tenant: str) -> ObjectWriter:
+    """A writer for an upload's bytes, which checks size and SHA-256 at `finish`; then call `complete_upload`.
+
+    Each call writes under a key of its own, so that two senders do not disturb each other.
+    Raises NotFound, NotReady when the upload is complete already, StorageFull.
+    """
+    upload = get_upload(db, upload_id, tenant=tenant)
+    if upload.state == "complete":
+        raise NotReady("the upload is complete and cannot change any more")
+    return objects.start(f"uploads/{upload_id}/{new_id('part')}", size=upload.bytes, sha256=upload.sha256)
+
+
+def complete_upload(db: Database, upload_id: str, stored: ObjectInfo, *, tenant: str) -> Upload:
+    """Tie the stored object to the upload. A second completion changes nothing: the first object stays, the other
+    becomes an orphan that the sweeper removes. Raises NotFound.
+    """
+    with db.write() as connection:
+        row = connection.execute(
+            update(table)
+            .where(table.c.id == upload_id, table.c.tenant == tenant, table.c.state == "pending")
+            .values(state="complete", completed_at=database_now())
+            .returning(table.c.filename)
+        ).one_or_none()
+        if row is not None:
+            content = File(upload_id, CONTENT, stored.key, stored.bytes, stored.sha256, "application/octet-stream")
+            add_files(connection, tenant, [content])
+    return get_upload(db, upload_id, tenant=tenant)
+
+
+def delete_upload(db: Database, objects: ObjectStore, upload_id: str, *, tenant: str) -> None:
+    """Forget an upload and its bytes; label sets made from it stay. Raises NotFound."""
+    from store.tables import files
+
+    with db.write() as connection:
+        gone = connection.execute(
+            delete(table).where(table.c.id == upload_id, table.c.tenant == tenant).returning(table.c.id)
+        ).one_or_none()
+        if gone is None:
+            raise NotFound(f"no upload {upload_id!r}")
+        kept = _files_of(connection, upload_id, tenant=tenant)
+        connection.execute(delete(files).where(files.c.resource_id == upload_id))
+    for file in kept:
+        objects.delete(file.key)
+
+
+def _check(db: Database, filename: str, size: int, sha256: str) -> None:
+    problems = []
+    if not filename or len(filename) > 255 or "\0" in filename:
+        problems.append(Problem("a file name of 1 to 255 characters is needed", "/filename"))
+    limit = db.settings.limits.upload_bytes
+    if not 1 <= size <= limit:
+        problems.append(Problem(f"the size must be between 1 and {limit} bytes", "/size"))
+    if len(sha256) != 64 or not set(sha256.lower()) <= set("0123456789abcdef"):
+        problems.append(Problem("64 hexadecimal digits are needed", "/sha256"))
+    if problems:
+        raise InvalidRequest("the upload cannot be declared like this", problems)
+
+
+def _upload(row: Any) -> Upload:
+    return Upload(
+        id=row.id,
+        filename=row.filename,
+        bytes=row.bytes,
+        sha256=row.sha256,
+        state=row.state,
+        created_at=cast(datetime, to_datetime(row.created_at)),
+        completed_at=to_datetime(row.completed_at),
+        expires_at=to_datetime(row.expires_at),
+    )
