@@ -2,17 +2,17 @@
 
 ::
 
-    OffhandError                    code, detail, problems, retryable
-    ├── LabelSetError               bad_label_set        the labelled archive, or what is in it
-    ├── GeneratorError              bad_generator        a generator folder, its configuration or its use
-    │   └── CheckpointError         bad_checkpoint       somebody else's weights: tensors missing, of wrong shape, not finite
-    ├── InversionError              inversion_failed     images that cannot be inverted with what is at hand
-    ├── LabelerError                bad_labeler          labeler settings, a labeler folder, or labels it cannot learn from
-    ├── SamplingError               bad_sampling         sampling settings
-    └── Stopped                     stopped              ``should_stop()`` said so; nothing is wrong
+    OffhandError                code, detail, problems, retryable
+    ├── LabelSetError           bad_label_set       the labelled archive, or what is in it
+    ├── GeneratorError          bad_generator       a generator folder, its configuration or its use
+    │   └── CheckpointError     bad_checkpoint      foreign weights: tensors missing, of wrong shape, not finite
+    ├── InversionError          inversion_failed    images that cannot be inverted with what is at hand
+    ├── LabelerError            bad_labeler         labeler settings or folder, labels it cannot learn from
+    ├── SamplingError           bad_sampling        sampling settings
+    └── Stopped                 stopped             ``should_stop()`` said so; nothing is wrong
 
-``code`` is stable and safe to switch on. ``problems`` holds everything found, not the first: one entry a problem, with a
-pointer to the file, tensor or field. A violated invariant of our own is an ``AssertionError`` and never one of these.
+``code`` is stable and safe to switch on. ``problems`` holds everything found, not the first: one entry a problem, with
+a pointer to the file, tensor or field. A violated invariant of our own is an ``AssertionError`` and never one of these.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: ``detail`` in words, ``pointer`` to the file, tensor or field it is about (may be empty)."""
+    """One thing that is wrong: ``detail`` in words, ``pointer`` to the file, tensor or field (may be empty)."""
 
     detail: str
     pointer: str = ""
