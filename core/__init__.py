@@ -1,1 +1,4 @@
-"""Offhand's library: labelled images in, a labelled dataset out. Knows PyTorch and NumPy, and nothing of the service around it."""
+"""Offhand's library: labelled images in, a labelled dataset out.
+
+Knows PyTorch and NumPy, and nothing of the service around it.
+"""

@@ -1,7 +1,7 @@
 """Other projects' StyleGAN2 weights, as plain dictionaries of tensors, under our names.
 
-Nothing is unpickled here: whoever reads a foreign file hands over tensors alone. Both layouts hold the same network; they
-differ in names, in added axes of length one, and in where constant gains are applied.
+Nothing is unpickled here: whoever reads a foreign file hands over tensors alone. Both layouts hold the same network;
+they differ in names, in added axes of length one, and in where constant gains are applied.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,8 +27,8 @@ def from_nvidia_state(state: State, config: StyleGAN2Config) -> dict[str, Tensor
     names = {"w_avg": "mapping.w_avg", "constant": f"synthesis.b{config.const_size[0]}.const"}
     if config.c_dim:
         names |= {f"mapping.embed.{part}": f"mapping.embed.{part}" for part in ("weight", "bias")}
-    for layer in range(config.mapping_layers):
-        names |= {f"mapping.layers.{layer}.{part}": f"mapping.fc{layer}.{part}" for part in ("weight", "bias")}
+    for depth in range(config.mapping_layers):
+        names |= {f"mapping.layers.{depth}.{part}": f"mapping.fc{depth}.{part}" for part in ("weight", "bias")}
     for ours, block, layer in _layers(config):
         # Blocks are named by resolution, and a non-square generator by its height.
         prefix = f"synthesis.b{config.block_size(block)[0]}.{layer.replace('_', '')}"
@@ -41,13 +41,14 @@ def from_nvidia_state(state: State, config: StyleGAN2Config) -> dict[str, Tensor
 def from_rosinality_state(state: State, config: StyleGAN2Config, latent_avg: Tensor | None = None) -> dict[str, Tensor]:
     """State of rosinality/stylegan2-pytorch's ``Generator`` → state of ours.
 
-    latent_avg: float [w_dim] from the top of a converted checkpoint; None leaves ``w_avg`` zero, and it has to be measured
-    before anything is truncated. That project scales 3x3 weights by 1 / sqrt(fan in) before it demodulates them, which
-    cancels up to the 1e-8 inside the root, so that they are taken as they are. Errors as in :func:`from_nvidia_state`.
+    latent_avg: float [w_dim] from the top of a converted checkpoint; None leaves ``w_avg`` zero, and it has to be
+    measured before anything is truncated. That project scales 3x3 weights by 1 / sqrt(fan in) before it demodulates
+    them, which cancels up to the 1e-8 inside the root, so that they are taken as they are. Errors as in
+    :func:`from_nvidia_state`.
     """
     names = {"constant": "input.input"}
-    for layer in range(config.mapping_layers):
-        names |= {f"mapping.layers.{layer}.{part}": f"style.{layer + 1}.{part}" for part in ("weight", "bias")}
+    for depth in range(config.mapping_layers):
+        names |= {f"mapping.layers.{depth}.{part}": f"style.{depth + 1}.{part}" for part in ("weight", "bias")}
     for ours, block, layer in _layers(config):
         if layer == "to_rgb":
             prefix = f"to_rgbs.{block - 1}" if block else "to_rgb1"

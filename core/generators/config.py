@@ -1,4 +1,4 @@
-"""What a StyleGAN2 generator looks like, without its weights. Torch-free, so that a configuration is read and judged anywhere."""
+"""What a StyleGAN2 generator looks like, without its weights. Torch-free: read and judged anywhere."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -14,14 +14,14 @@ Architecture = Literal["skip"]
 class StyleGAN2Config:
     """Shape of a StyleGAN2 generator with skip connections (Karras et al. 2020, "Analyzing and Improving", figure 7b).
 
-    Sizes are ``(height, width)`` in pixels. Block ``k`` works at ``const_size * 2**k``; the last block draws ``resolution``.
+    Sizes are ``(height, width)`` in pixels. Block ``k`` works at ``const_size * 2**k``; the last draws ``resolution``.
     Every problem is found at construction and told in one :class:`GeneratorError`.
     """
 
     resolution: tuple[int, int]
     """Size of the drawn image: ``const_size * 2**(len(channels) - 1)``."""
     channels: Mapping[int, int] = field(hash=False)
-    """Block index → feature channels of that block; block 0 holds the learned constant. Any table of positive numbers."""
+    """Block index → feature channels of that block; block 0 holds the learned constant. Any positive numbers."""
     z_dim: int = 512
     w_dim: int = 512
     c_dim: int = 0
@@ -65,7 +65,7 @@ class StyleGAN2Config:
 
     @classmethod
     def from_json(cls, values: Any) -> "StyleGAN2Config":
-        """The configuration that :meth:`to_json` wrote. Raises :class:`GeneratorError` naming every field that is wrong."""
+        """The configuration that :meth:`to_json` wrote. Raises :class:`GeneratorError` naming every wrong field."""
         if not isinstance(values, dict):
             raise GeneratorError("a generator configuration is a JSON object", [Problem("not an object", "config")])
         known = {f.name for f in fields(cls)}
@@ -118,9 +118,8 @@ def _geometry_problems(config: StyleGAN2Config) -> list[Problem]:
     elif len(channels) > 16 or set(channels) != set(range(len(channels))):
         found.append(Problem("blocks must be counted 0, 1, 2, … without a gap, 16 at most", "channels"))
     else:
-        found += [
-            Problem("not a whole number from 1 to 65536", f"channels.{k}") for k, c in channels.items() if not _is_count(c)
-        ]
+        wrong = [block for block, count in channels.items() if not _is_count(count)]
+        found += [Problem("not a whole number from 1 to 65536", f"channels.{block}") for block in wrong]
     if not found:
         drawn = tuple(side << (len(channels) - 1) for side in config.const_size)
         if tuple(config.resolution) != drawn:

@@ -1,4 +1,4 @@
-"""A generator on disk: ``generator.json`` (configuration and what is known about it) beside ``generator.safetensors``."""
+"""A generator on disk: ``generator.json`` (configuration, what is known about it) beside ``generator.safetensors``."""
 
 import hashlib
 import json
@@ -45,13 +45,14 @@ class LoadedGenerator(NamedTuple):
 def save_generator(
     folder: Path, generator: Generator, info: GeneratorInfo, dtype: torch.dtype = torch.float32
 ) -> GeneratorInfo:
-    """Write a generator into ``folder``, which is made where it is missing. dtype: float32, or float16 for half the size.
+    """Write a generator into ``folder``, made where it is missing. dtype: float32, or float16 for half the size.
 
-    The description is written last, so that a folder with a description is whole. Returns ``info`` with the digest filled in.
+    The description is written last, so that a folder with a description is whole. Returns ``info`` with its digest.
     Raises :class:`GeneratorError` when the weights are not finite in that dtype.
     """
     state = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in generator.state_dict().items()}
-    problems = [Problem(f"not finite as {dtype}", name) for name, tensor in state.items() if not tensor.isfinite().all()]
+    broken = [name for name, tensor in state.items() if not tensor.isfinite().all()]
+    problems = [Problem(f"not finite as {dtype}", name) for name in broken]
     if problems:
         raise GeneratorError("these weights cannot be stored", problems)
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,7 +104,9 @@ def load_generator(folder: Path, device: torch.device | str = "cpu") -> LoadedGe
             problems.append(Problem("holds something else than finite floats", name))
     if problems:
         raise GeneratorError(f"the weights of {folder.name} do not fit its configuration", problems)
-    network.load_state_dict({name: tensor.to(device, torch.float32) for name, tensor in state.items()}, assign=True)
+    # Copied, so that each tensor is aligned as torch's own are: the last bit of a product may depend on it.
+    state = {name: tensor.to(device, torch.float32, copy=True) for name, tensor in state.items()}
+    network.load_state_dict(state, assign=True)
     return LoadedGenerator(network.eval().requires_grad_(False), info)
 
 

@@ -9,9 +9,11 @@ from torch.nn import functional as F
 
 @cache
 def _depthwise_fir(channels: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """[channels, 1, 4, 4]: outer product of [1, 3, 3, 1] / 4 with itself (sum 4: it makes up for the inserted zeros)."""
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0], device=device, dtype=dtype) / 4
-    return torch.outer(taps, taps).expand(channels, 1, 4, 4).contiguous()
+    """[channels, 1, 4, 4]: outer product of [1, 3, 3, 1] / 4 with itself; the sum of 4 makes up for inserted zeros."""
+    # Kept from one call to the next: were it born in inference mode, a later call could not train.
+    with torch.inference_mode(False):
+        taps = torch.tensor([1.0, 3.0, 3.0, 1.0], device=device, dtype=dtype) / 4
+        return torch.outer(taps, taps).expand(channels, 1, 4, 4).contiguous()
 
 
 def smooth_upsampled(x: Tensor) -> Tensor:

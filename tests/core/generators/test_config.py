@@ -7,7 +7,8 @@ from core.generators.config import StyleGAN2Config
 
 
 def test_round_trip_through_json():
-    config = StyleGAN2Config(resolution=(32, 16), channels={0: 24, 1: 20, 2: 9, 3: 5}, const_size=(4, 2), c_dim=3, conv_clamp=256.0)
+    channels = {0: 24, 1: 20, 2: 9, 3: 5}
+    config = StyleGAN2Config(resolution=(32, 16), channels=channels, const_size=(4, 2), c_dim=3, conv_clamp=256.0)
     assert StyleGAN2Config.from_json(json.loads(json.dumps(config.to_json()))) == config
     assert (config.num_ws, config.block_size(2)) == (8, (16, 8))
 
@@ -20,7 +21,8 @@ def test_all_problems_at_once():
     with pytest.raises(GeneratorError) as caught:
         StyleGAN2Config.from_json(values)
     assert {problem.pointer for problem in caught.value.problems} == {
-        "resolution", "channels.1", "z_dim", "w_dim", "mapping_layers", "mapping_lr_multiplier", "conv_clamp", "architecture"
+        "resolution", "channels.1", "z_dim", "w_dim", "mapping_layers",
+        "mapping_lr_multiplier", "conv_clamp", "architecture",
     }
 
 

@@ -11,7 +11,9 @@ from core.generators.config import StyleGAN2Config
 from core.generators.stylegan2 import Generator
 
 GOLDEN = Path(__file__).resolve().parents[4] / "shared" / "golden"
-SMALL = StyleGAN2Config(resolution=(16, 8), channels={0: 8, 1: 6, 2: 4}, const_size=(4, 2), z_dim=5, w_dim=7, mapping_layers=2)
+SMALL = StyleGAN2Config(
+    resolution=(16, 8), channels={0: 8, 1: 6, 2: 4}, const_size=(4, 2), z_dim=5, w_dim=7, mapping_layers=2
+)
 
 
 def golden(*parts):
@@ -107,12 +109,15 @@ def test_features_equal_rosinality():
 
 def test_every_wrong_tensor_is_named():
     config = StyleGAN2Config(resolution=(8, 8), channels={0: 4, 1: 4}, z_dim=4, w_dim=4, mapping_layers=1)
-    state = {"synthesis.b4.const": torch.zeros(4, 4, 3), "mapping.w_avg": torch.full((4,), torch.nan), "extra": torch.ones(1)}
+    state = {"synthesis.b4.const": torch.zeros(4, 4, 3), "mapping.w_avg": torch.full((4,), torch.nan)}
+    state["extra"] = torch.ones(1)
     with pytest.raises(CheckpointError) as caught:
         from_nvidia_state(state, config)
     told = {problem.pointer: problem.detail for problem in caught.value.problems}
-    assert told["synthesis.b4.const"].startswith("shape") and "finite" in told["mapping.w_avg"]
-    assert told["extra"] == "nothing in this generator takes it" and told["synthesis.b8.conv0.weight"] == "missing"
+    assert told["synthesis.b4.const"].startswith("shape")
+    assert "finite" in told["mapping.w_avg"]
+    assert told["extra"] == "nothing in this generator takes it"
+    assert told["synthesis.b8.conv0.weight"] == "missing"
 
 
 def test_non_square_constant_and_its_feature_shapes():
@@ -159,7 +164,8 @@ def test_shared_weight_equals_one_weight_a_sample_in_value_and_gradient(name):
     torch.testing.assert_close(actual, expected)
     weights = list(conv.parameters())
     push = torch.randn_like(actual)
-    for a, b in zip(torch.autograd.grad(actual, weights, push), torch.autograd.grad(expected, weights, push), strict=True):
+    slopes, wanted = (torch.autograd.grad(y, weights, push) for y in (actual, expected))
+    for a, b in zip(slopes, wanted, strict=True):
         torch.testing.assert_close(a, b)
 
 
@@ -217,3 +223,11 @@ def test_batch_does_not_change_an_image_beyond_rounding():
     whole = network.synthesize(w_plus).image
     parts = torch.cat([network.synthesize(rows).image for rows in w_plus.split([1, 3])])
     torch.testing.assert_close(whole, parts)
+
+
+def test_inference_mode_leaves_nothing_behind_that_training_trips_over():
+    config = StyleGAN2Config(resolution=(8, 8), channels={0: 3, 1: 11}, z_dim=4, w_dim=4, mapping_layers=1)
+    network = Generator(config)
+    with torch.inference_mode():
+        network.synthesize(network.map(torch.randn(1, 4)))
+    network.synthesize(network.map(torch.randn(1, 4))).image.sum().backward()
