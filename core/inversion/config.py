@@ -1,0 +1,137 @@
+"""Settings of the inversion. Torch-free, so that they can be read and checked anywhere."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from math import isfinite
+from typing import Any, Literal, get_args
+
+from core.errors import InversionError, Problem
+
+Space = Literal["w_plus", "w"]
+"""What is optimised: one code a layer, or one for all layers."""
+
+Constraint = Literal["ball", "penalty", "none"]
+"""What keeps a code near the encoder's answer: projection into a ball (HandsOff, equation 2), a soft mean squared
+penalty (its released code), or nothing."""
+
+Norm = Literal["layer_rms", "flat"]
+"""How far two codes are apart: the largest root mean square of a layer's difference (independent of the number of
+layers and of the width), or the Euclidean norm of the whole flattened difference."""
+
+_POSITIVE = ("learning_rate", "radius", "radius_without_encoder", "memory_budget", "loss_size", "patience")
+_NOT_NEGATIVE = (
+    "steps",
+    "penalty_weight",
+    "w_deviation_weight",
+    "encoder_iterations",
+    "start_candidates",
+    "tolerance",
+    "poor_psnr",
+)
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "space": get_args(Space),
+    "constraint": get_args(Constraint),
+    "norm": get_args(Norm),
+    "noise": ("const", "none"),
+}
+
+
+@dataclass(frozen=True)
+class InversionConfig:
+    """How images are inverted: minimise perceptual distance + λ · squared error inside a ball around the encoder's
+    code.
+
+    Every problem is found at construction and told in one :class:`InversionError`.
+    """
+
+    steps: int = 300
+    """Updates at most; images that stop improving take fewer. 0 keeps the start."""
+    learning_rate: float = 0.1
+    """Peak rate of Adam, in units of w."""
+    ramp_up: float = 0.05
+    """Share of the steps with a linearly rising rate."""
+    ramp_down: float = 0.25
+    """Share of the steps, at the end, with a rate that falls by a cosine."""
+    perceptual_weight: float | None = None
+    """Weight of the perceptual distance; None for what the backbone in use asks for."""
+    l2_weight: float | None = None
+    """Weight of the mean squared error of images in [0, 1] (λ_l2 = 0.1 for LPIPS); None for what the backbone asks
+    for.
+    """
+    space: Space = "w_plus"
+    constraint: Constraint = "ball"
+    norm: Norm = "layer_rms"
+    radius: float = 0.5
+    """c_reg: radius of the ball around the encoder's code, in units of w and of ``norm``."""
+    radius_without_encoder: float = 1.5
+    """Radius of the ball around the mean code where there is no encoder, in spreads: the same norm of a typical w -
+    w_avg.
+    """
+    penalty_weight: float = 0.1
+    """Weight of the mean squared distance from the start, for ``constraint="penalty"``."""
+    w_deviation_weight: float = 0.0
+    """Weight of the mean squared deviation of the layers from their mean: how dear it is to leave W."""
+    encoder_iterations: int = 5
+    start_candidates: int = 0
+    """Without an encoder: how many random codes compete as the start of each image; 0 starts from the mean code."""
+    patience: int = 40
+    """Steps without a gain of ``tolerance`` after which an image's rate ramps down early; twice in a row ends it."""
+    tolerance: float = 0.01
+    """Relative gain of the loss that counts as one."""
+    batch: int | None = None
+    """Images at once; None to fit ``memory_budget``."""
+    memory_budget: int = 512 * 2**20
+    """Bytes that the activations of one batch may take. Small batches are no slower on a CPU; give a GPU more."""
+    loss_size: int = 512
+    """Larger images are compared at this size of the longer side, as the papers do."""
+    poor_psnr: float = 20.0
+    """Images whose reconstruction has a lower PSNR, in dB, are flagged."""
+    noise: Literal["const", "none"] = "const"
+    """How the generator is synthesised; a generator says which it is meant for."""
+
+    def __post_init__(self) -> None:
+        problems = [
+            Problem(f"not one of {', '.join(choices)}", name)
+            for name, choices in _CHOICES.items()
+            if getattr(self, name) not in choices
+        ]
+        problems += [Problem("not a positive number", name) for name in _POSITIVE if not _number(self, name) > 0]
+        problems += [Problem("not a number ≥ 0", name) for name in _NOT_NEGATIVE if not _number(self, name) >= 0]
+        problems += [
+            Problem("not between 0 and 1", name)
+            for name in ("ramp_up", "ramp_down")
+            if not 0 <= _number(self, name) <= 1
+        ]
+        problems += [
+            Problem("not a number ≥ 0", name)
+            for name in ("perceptual_weight", "l2_weight")
+            if getattr(self, name) is not None and not _number(self, name) >= 0
+        ]
+        problems += [
+            Problem("not a whole number", name)
+            for name, wanted in self.__annotations__.items()
+            if wanted is int and type(getattr(self, name)) is not int
+        ]
+        if self.batch is not None and not (type(self.batch) is int and self.batch > 0):
+            problems.append(Problem("not a positive whole number", "batch"))
+        if problems:
+            raise InversionError("these inversion settings cannot be used", problems)
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary that ``json`` can write and :meth:`from_json` reads back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "InversionConfig":
+        """Settings from a JSON object; fields that are absent keep their default. Raises :class:`InversionError`."""
+        unknown = sorted(set(values) - {f.name for f in fields(cls)})
+        if unknown:
+            raise InversionError("unknown inversion settings", [Problem("unknown field", name) for name in unknown])
+        return cls(**values)
+
+
+def _number(config: InversionConfig, name: str) -> float:
+    """The field as a number, NaN where it is none (and so fails every comparison)."""
+    value = getattr(config, name)
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    return float(value) if usable else float("nan")

@@ -1,0 +1,195 @@
+"""Image → w+ in a few feed-forward steps: an encoder that looks at the target beside its own last attempt.
+
+ReStyle (Alaluf et al. 2021, section 3): start at the generator's mean code; at each iteration the encoder sees the
+target and the current reconstruction and adds a correction to the code. Heads as in e4e (Tov et al. 2021, section 4.1):
+one shared w and small offsets of the single layers, so that codes stay near W, where the generator can be trusted.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from core.errors import InversionError, Problem
+from core.generators.stylegan2 import Generator, Noise
+
+ITERATIONS = 5
+"""Steps of the encoder at test time (ReStyle, section 4.1)."""
+
+DESCRIPTION = "encoder.json"
+WEIGHTS = "encoder.safetensors"
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Shape of an encoder.
+
+    image_size: (height, width) that it looks at; targets and attempts of any other size are resized to it. channels:
+    width of each stage; every stage halves the size. latent_scale: spread of the generator's codes (RMS of w - w_avg),
+    the unit of the network's answer. head_channels: what is left of the channels before the last map is flattened.
+    offset_rank: how many numbers the offsets of all layers are made from.
+    """
+
+    image_size: tuple[int, int]
+    num_ws: int
+    w_dim: int
+    latent_scale: float = 1.0
+    channels: tuple[int, ...] = (32, 64, 128, 192)
+    head_channels: int = 48
+    offset_rank: int = 64
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "image_size", tuple(self.image_size))
+        object.__setattr__(self, "channels", tuple(self.channels))
+        numbers = [*self.image_size, *self.channels, self.num_ws, self.w_dim, self.head_channels, self.offset_rank]
+        problems = []
+        if len(self.image_size) != 2 or not self.channels or not all(type(n) is int and n > 0 for n in numbers):
+            problems.append(Problem("sizes and widths are positive whole numbers, image_size is (height, width)"))
+        if not 0 < self.latent_scale < float("inf"):
+            problems.append(Problem("not a positive finite number", "latent_scale"))
+        if problems:
+            raise InversionError("this is no encoder configuration", problems)
+
+
+class Residual(nn.Module):
+    """x + conv(relu(norm(conv(relu(norm(x)))))), both convolutions 3x3, groups of eight channels normalised."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        groups = max(1, channels // 8)
+        self.norm0 = nn.GroupNorm(groups if channels % groups == 0 else 1, channels)
+        self.norm1 = nn.GroupNorm(groups if channels % groups == 0 else 1, channels)
+        self.conv0 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [N, C, h, w] → the same shape."""
+        y: Tensor = self.conv0(F.relu(self.norm0(x)))
+        y = self.conv1(F.relu(self.norm1(y)))
+        return x + y
+
+
+class Encoder(nn.Module):
+    """Target and current reconstruction → correction of the code. Freshly built it is random and answers 0 offsets."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        layers: list[nn.Module] = []
+        height, width = config.image_size
+        for inputs, outputs in pairwise((6, *config.channels)):
+            layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), Residual(outputs)]
+            height, width = (height + 1) // 2, (width + 1) // 2
+        self.stages = nn.Sequential(*layers)
+        self.reduce = nn.Conv2d(config.channels[-1], config.head_channels, 1)
+        flat = config.head_channels * height * width
+        self.shared = nn.Linear(flat, config.w_dim)
+        self.offset_code = nn.Linear(flat, config.offset_rank)
+        self.offsets = nn.Linear(config.offset_rank, (config.num_ws - 1) * config.w_dim)
+        with torch.no_grad():
+            self.shared.weight.mul_(0.1)  # begin near the mean code
+            nn.init.zeros_(self.offsets.weight)
+            nn.init.zeros_(self.offsets.bias)
+
+    def forward(self, target: Tensor, current: Tensor, unlocked: int | None = None) -> Tensor:
+        """Correction of the code, float [N, num_ws, w_dim], in units of w.
+
+        target, current: float [N, 3, H, W] in [-1, 1], of any sizes. unlocked: how many layers after the first may
+        differ from the shared w (e4e's progressive training); None for all.
+        """
+        size = self.config.image_size
+        x = torch.cat([_resized(target, size), _resized(current, size)], dim=1)  # [N, 6, h, w]
+        x = F.relu(self.reduce(self.stages(x)).flatten(1))
+        shared: Tensor = self.shared(x)[:, None]  # [N, 1, w_dim]
+        layers = self.config.num_ws - 1
+        count = layers if unlocked is None else min(unlocked, layers)
+        codes = shared.expand(-1, self.config.num_ws, -1)
+        if count:
+            offsets = self.offsets(F.relu(self.offset_code(x))).unflatten(1, (layers, -1))[:, :count]
+            codes = codes + F.pad(offsets, (0, 0, 1, layers - count))
+        return codes * self.config.latent_scale
+
+
+def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
+    return images if images.shape[2:] == size else F.adaptive_avg_pool2d(images, size)
+
+
+@torch.no_grad()
+def encode(
+    generator: Generator, encoder: Encoder, images: Tensor, iterations: int = ITERATIONS, noise: Noise = "const"
+) -> Tensor:
+    """Codes w+ of images, float [N, num_ws, w_dim].
+
+    images: float [N, 3, H, W] in [-1, 1], of any size, on the device of both networks. Raises :class:`InversionError`
+    when the encoder belongs to another generator.
+    """
+    check_match(generator, encoder)
+    codes = generator.w_avg.expand(len(images), generator.num_ws, -1)  # [N, num_ws, w_dim]
+    current = average_image(generator, noise).expand(len(images), -1, -1, -1)
+    for iteration in range(iterations):
+        if iteration:
+            current = generator.synthesize(codes, noise).image
+        codes = codes + encoder(images, current)
+    return codes
+
+
+@torch.no_grad()
+def average_image(generator: Generator, noise: Noise = "const") -> Tensor:
+    """What the mean code draws, float [1, 3, H, W]: the first attempt at every image."""
+    return generator.synthesize(generator.w_avg.expand(1, generator.num_ws, -1), noise).image
+
+
+def check_match(generator: Generator, encoder: Encoder) -> None:
+    """Raise :class:`InversionError` when the encoder's codes do not fit the generator."""
+    wanted = (generator.num_ws, generator.config.w_dim)
+    given = (encoder.config.num_ws, encoder.config.w_dim)
+    if wanted != given:
+        raise InversionError(f"the encoder makes codes [{given[0]}, {given[1]}], the generator takes {list(wanted)}")
+
+
+def save_encoder(folder: Path, encoder: Encoder, facts: Mapping[str, Any] | None = None) -> None:
+    """Write ``encoder.safetensors`` (fp16) and then ``encoder.json`` into a generator's folder.
+
+    facts: what else should be known of it (how it was trained); kept as they are under ``facts``.
+    """
+    tensors = {name: tensor.to("cpu", torch.float16).contiguous() for name, tensor in encoder.state_dict().items()}
+    safetensors.torch.save_file(tensors, folder / WEIGHTS)
+    about = {"config": asdict(encoder.config), "digest": _sha256(folder / WEIGHTS), "facts": dict(facts or {})}
+    (folder / DESCRIPTION).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+
+
+def load_encoder(folder: Path, device: torch.device | str = "cpu") -> Encoder | None:
+    """The encoder in a generator's folder, as fp32, frozen; None where there is none.
+
+    Raises :class:`InversionError` naming the file when it is there but damaged.
+    """
+    if not (folder / DESCRIPTION).is_file():
+        return None
+    name = DESCRIPTION
+    try:
+        about = json.loads((folder / name).read_text(encoding="utf-8"))
+        known = {f.name for f in fields(EncoderConfig)}
+        config = EncoderConfig(**{key: value for key, value in about["config"].items() if key in known})
+        name = WEIGHTS
+        if _sha256(folder / name) != about["digest"]:
+            raise ValueError("its SHA-256 is not the one in encoder.json")
+        encoder = Encoder(config)
+        encoder.load_state_dict(safetensors.torch.load_file(folder / name))
+        if not all(bool(tensor.isfinite().all()) for tensor in encoder.parameters()):
+            raise ValueError("holds numbers that are not finite")
+    except Exception as error:  # absent, not JSON, a field missing, other tensors: all mean the same to the caller
+        raise InversionError("the generator's encoder cannot be used", [Problem(str(error), name)]) from error
+    return encoder.to(device).eval().requires_grad_(False)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,295 @@
+"""Refinement: better than its start, inside its ball, one end an image, the same twice."""
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from core.errors import InversionError, Stopped
+from core.generators.stylegan2 import Generator
+from core.inversion import refine
+from core.inversion.config import InversionConfig
+from core.inversion.encoder import Encoder, EncoderConfig
+from core.inversion.objective import Objective, distance_from, project
+from core.inversion.perceptual import DomainPerceptual
+from core.inversion.refine import invert, learning_rate
+from core.inversion.report import InversionReport, InvertedImage, summarize
+from core.pixels import as_tensor, to_bytes, to_float
+
+QUICK = InversionConfig(steps=30, learning_rate=0.05, noise="none")
+
+
+@pytest.fixture
+def images(generator: Generator) -> Tensor:
+    z = torch.randn(4, 8, generator=torch.Generator().manual_seed(3))
+    return to_bytes(generator.synthesize(generator.map(z), "none").image)
+
+
+@pytest.fixture
+def encoder() -> Encoder:
+    torch.manual_seed(4)
+    config = EncoderConfig((16, 16), num_ws=6, w_dim=16, channels=(8,), head_channels=4, offset_rank=4)
+    return Encoder(config).eval().requires_grad_(False)
+
+
+def run(generator: Generator, perceptual: DomainPerceptual, images: Tensor, **settings: Any) -> list[InvertedImage]:
+    encoder = settings.pop("encoder", None)
+    config = dataclasses.replace(QUICK, **settings)
+    return invert(generator, images, encoder=encoder, perceptual=perceptual, config=config)
+
+
+def test_every_image_ends_closer_than_it_began(
+    generator: Generator, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder
+) -> None:
+    for start in (None, encoder):
+        results = run(generator, perceptual, images, encoder=start, radius=1.0)
+        assert len(results) == 4
+        for result in results:
+            assert result.report.perceptual < result.report.start_perceptual
+            assert result.report.psnr > result.report.start_psnr
+            assert result.report.start == ("w_avg" if start is None else "encoder")
+
+
+def test_what_is_reported_can_be_computed_again(
+    generator: Generator, perceptual: DomainPerceptual, images: Tensor
+) -> None:
+    for image, result in zip(images, run(generator, perceptual, images), strict=True):
+        drawn = generator.synthesize(result.w_plus[None], "none").image.clamp(-1, 1)
+        target = to_float(image[None])
+        report = result.report
+        assert torch.equal(to_bytes(drawn)[0], result.reconstruction)
+        assert report.perceptual == pytest.approx(float(perceptual.distance(drawn, perceptual.features(target))), 1e-4)
+        assert report.l2 == pytest.approx(float((drawn - target).square().mean() / 4), 1e-4)
+        assert report.psnr == pytest.approx(-10 * torch.log10(torch.tensor(report.l2)).item(), 1e-4)
+        assert report.perceptual_name == "tiny-domain-v1"
+        assert json.loads(json.dumps(report.to_json())).keys() == {f.name for f in dataclasses.fields(InversionReport)}
+
+
+@pytest.mark.parametrize("norm", ["layer_rms", "flat"])
+@pytest.mark.parametrize("space", ["w_plus", "w"])
+@pytest.mark.parametrize("radius", [0.01, 0.3])
+def test_codes_never_leave_the_ball(
+    generator: Generator,
+    perceptual: DomainPerceptual,
+    images: Tensor,
+    encoder: Encoder,
+    norm: str,
+    space: str,
+    radius: float,
+) -> None:
+    results = run(generator, perceptual, images, encoder=encoder, norm=norm, space=space, radius=radius, steps=20)
+    for result in results:
+        assert result.report.norm <= radius
+        assert result.report.radius == radius
+        if radius == 0.01:
+            assert result.report.norm > 0.9 * radius  # the wall is reached, so it was the wall that held
+        if space == "w":
+            assert torch.equal(result.w_plus, result.w_plus[:1].expand(6, -1))
+            assert result.report.layer_spread < 1e-6
+
+
+@pytest.mark.parametrize("norm", ["layer_rms", "flat"])
+def test_projection_changes_only_what_is_outside(norm: Any) -> None:
+    random = torch.Generator().manual_seed(5)
+    centre = torch.randn(50, 6, 16, generator=random)
+    codes = centre + torch.randn(50, 6, 16, generator=random) * torch.linspace(0, 2, 50)[:, None, None]
+    radius = 0.7 if norm == "layer_rms" else 7.0
+    projected = project(codes, centre, radius, norm)
+    assert (distance_from(projected, centre, norm) <= radius).all()
+    inside = distance_from(codes, centre, norm) <= radius * (1 - 1e-3)
+    assert 0 < inside.sum() < 50
+    assert torch.equal(projected[inside], codes[inside])
+    directions = torch.nn.functional.cosine_similarity(codes - centre, projected - centre, dim=2)
+    torch.testing.assert_close(directions[1:], torch.ones(49, 6), rtol=0, atol=1e-4)
+
+
+def test_the_soft_penalty_and_the_pull_toward_w_hold_codes_back(
+    generator: Generator, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder
+) -> None:
+    free = run(generator, perceptual, images, encoder=encoder, constraint="none")
+    soft = run(generator, perceptual, images, encoder=encoder, constraint="penalty", penalty_weight=100.0)
+    near_w = run(generator, perceptual, images, encoder=encoder, constraint="none", w_deviation_weight=100.0)
+    for a, b, c in zip(free, soft, near_w, strict=True):
+        assert a.report.radius is b.report.radius is None
+        assert b.report.norm < a.report.norm
+        assert c.report.layer_spread < a.report.layer_spread
+
+
+def test_images_on_a_plateau_leave_and_the_others_go_on(
+    generator: Generator, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = images.clone()
+    images[1] = to_bytes(generator.synthesize(generator.w_avg.expand(1, 6, -1), "none").image)[
+        0
+    ]  # perfect at the start
+    sizes: list[int] = []
+    loss = Objective.loss
+
+    def counted(self: Objective, codes: Tensor, *rest: Any) -> Tensor:
+        sizes.append(len(codes))
+        return loss(self, codes, *rest)
+
+    monkeypatch.setattr(Objective, "loss", counted)
+    results = run(generator, perceptual, images, batch=4, steps=60, patience=5)
+    steps = [result.report.steps for result in results]
+    assert steps[1] < min(steps[0], steps[2], steps[3])
+    assert sizes[0] == 4
+    assert sizes[steps[1] + 1] < 4
+    assert sum(sizes) == sum(steps) + 4  # every image is looked at once more than it is moved
+
+
+def test_neighbours_change_no_more_than_rounding(
+    generator: Generator, perceptual: DomainPerceptual, images: Tensor
+) -> None:
+    together = run(generator, perceptual, images, steps=10)
+    alone = run(generator, perceptual, images, steps=10, batch=1)
+    for a, b in zip(together, alone, strict=True):
+        torch.testing.assert_close(a.w_plus, b.w_plus, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("candidates", [0, 5])
+def test_the_same_twice_bit_for_bit(
+    generator: Generator, perceptual: DomainPerceptual, images: Tensor, candidates: int
+) -> None:
+    first, second = (run(generator, perceptual, images, start_candidates=candidates, patience=4) for _ in range(2))
+    for a, b in zip(first, second, strict=True):
+        assert torch.equal(a.w_plus, b.w_plus)
+        assert torch.equal(a.reconstruction, b.reconstruction)
+        assert a.report == b.report
+
+
+def test_the_best_of_random_codes_is_a_better_start_than_most(
+    generator: Generator, perceptual: DomainPerceptual, images: Tensor
+) -> None:
+    one = run(generator, perceptual, images, start_candidates=1, steps=0)
+    many = run(generator, perceptual, images, start_candidates=40, steps=0)
+    assert many[0].report.start == "best_of_40"
+    for a, b in zip(one, many, strict=True):
+        assert b.report.start_perceptual <= a.report.start_perceptual or b.report.start_psnr > a.report.start_psnr
+        assert b.report.steps == 0
+        assert b.report.norm == 0
+
+
+def test_the_best_code_is_kept_when_later_ones_are_worse(
+    generator: Generator, perceptual: DomainPerceptual, images: Tensor
+) -> None:
+    results = run(generator, perceptual, images, learning_rate=50.0, steps=8, constraint="none")
+    objective = Objective.of(generator, perceptual, QUICK)
+    target = to_float(images)
+    codes = torch.stack([result.w_plus for result in results])
+    start = generator.w_avg.expand(4, 6, -1)
+    features = objective.features(target)
+    assert (objective.loss(codes, start, target, features) <= objective.loss(start, start, target, features)).all()
+
+
+def test_progress_never_falls_and_ends_at_its_total(
+    generator: Generator, perceptual: DomainPerceptual, images: Tensor
+) -> None:
+    told: list[tuple[int, int]] = []
+    config = dataclasses.replace(QUICK, batch=3, patience=3)
+    invert(
+        generator,
+        images,
+        encoder=None,
+        perceptual=perceptual,
+        config=config,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert {total for _, total in told} == {4 * 30}
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert told[-1] == (120, 120)
+
+
+def test_it_stops_between_steps(generator: Generator, perceptual: DomainPerceptual, images: Tensor) -> None:
+    asked: list[int] = []
+
+    def should_stop() -> bool:
+        asked.append(1)
+        return len(asked) > 5
+
+    with pytest.raises(Stopped):
+        invert(generator, images, encoder=None, perceptual=perceptual, config=QUICK, should_stop=should_stop, seed=1)
+    assert len(asked) == 6
+
+
+def test_poor_reconstructions_are_flagged_and_summed_up(
+    generator: Generator, perceptual: DomainPerceptual, images: Tensor
+) -> None:
+    noise = torch.randint(0, 256, (1, 3, 16, 16), generator=torch.Generator().manual_seed(6), dtype=torch.uint8)
+    results = run(generator, perceptual, torch.cat([images[:1], noise]), poor_psnr=11.0, steps=60, learning_rate=0.1)
+    assert [result.report.flagged for result in results] == [False, True]
+    summary = summarize([result.report for result in results])
+    assert (summary["images"], summary["flagged"], summary["start"]) == (2, 1, "w_avg")
+
+
+def test_a_memory_budget_cuts_the_list_into_even_batches(
+    generator: Generator, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    start = refine._start
+
+    def counted(objective: Objective, encoder: Encoder | None, target: Tensor, *rest: Any) -> tuple[Tensor, str]:
+        sizes.append(len(target))
+        return start(objective, encoder, target, *rest)
+
+    monkeypatch.setattr(refine, "_start", counted)
+    one = refine.bytes_per_image(Objective.of(generator, perceptual, QUICK), generator, "cpu")
+    assert 50_000 < one < 5_000_000
+    run(generator, perceptual, images, steps=1, memory_budget=3 * one)
+    run(generator, perceptual, images, steps=1, memory_budget=1)
+    assert sizes == [2, 2, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        torch.zeros(0, 3, 16, 16, dtype=torch.uint8),
+        torch.zeros(1, 3, 16, 17, dtype=torch.uint8),
+        torch.zeros(1, 16, 16, 3, dtype=torch.uint8),
+        torch.zeros(1, 3, 16, 16),
+    ],
+)
+def test_images_that_do_not_fit_are_refused(generator: Generator, perceptual: DomainPerceptual, images: Tensor) -> None:
+    with pytest.raises(InversionError) as caught:
+        run(generator, perceptual, images)
+    assert caught.value.problems[0].pointer == "images"
+
+
+def test_what_is_never_finite_is_an_error_that_names_the_image(
+    generator: Generator, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder
+) -> None:
+    encoder.shared.bias.data.fill_(float("nan"))
+    with pytest.raises(InversionError) as caught:
+        run(generator, perceptual, images[:2], encoder=encoder, batch=1, steps=2)
+    assert [problem.pointer for problem in caught.value.problems] == ["images[0]"]
+
+
+def test_the_rate_rises_stays_and_falls() -> None:
+    rates = learning_rate(torch.arange(100), InversionConfig(steps=100))
+    assert rates[0] == pytest.approx(0.02)
+    torch.testing.assert_close(rates[4:75], torch.full((71,), 0.1))
+    assert (rates[75:].diff() < 0).all()
+    assert rates[99] == pytest.approx(0, abs=1e-6)
+
+
+def test_settings_round_trip_and_name_all_their_problems() -> None:
+    assert InversionConfig.from_json(json.loads(json.dumps(QUICK.to_json()))) == QUICK
+    with pytest.raises(InversionError) as caught:
+        InversionConfig.from_json({"step": 3})
+    assert [problem.pointer for problem in caught.value.problems] == ["step"]
+    with pytest.raises(InversionError) as caught:
+        InversionConfig.from_json(
+            {"steps": 1.5, "space": "z", "radius": float("nan"), "batch": 0, "ramp_up": 2.0, "l2_weight": -1.0}
+        )
+    assert {p.pointer for p in caught.value.problems} == {"steps", "space", "radius", "batch", "ramp_up", "l2_weight"}
+
+
+def test_pixels_survive_the_way_to_floats_and_back() -> None:
+    array = torch.arange(256, dtype=torch.uint8).repeat(3).reshape(1, 16, 16, 3)
+    images = as_tensor(array.numpy())
+    assert images.shape == (1, 3, 16, 16)
+    assert torch.equal(to_bytes(to_float(images)), images)
+    assert torch.equal(to_bytes(torch.tensor([[[[-7.0, 7.0]]]])), torch.tensor([[[[0, 255]]]], dtype=torch.uint8))
