@@ -9,6 +9,7 @@
     ├── InversionError          inversion_failed    images that cannot be inverted with what is at hand
     ├── LabelerError            bad_labeler         labeler settings or folder, labels it cannot learn from
     ├── SamplingError           bad_sampling        sampling settings
+    ├── ShardError              bad_shard           a dataset shard that is damaged or lacks a sample
     └── Stopped                 stopped             ``should_stop()`` said so; nothing is wrong
 
 ``code`` is stable and safe to switch on. ``problems`` holds everything found, not the first: one entry a problem, with
@@ -80,6 +81,12 @@ class SamplingError(OffhandError):
     """Sampling settings that make no stream."""
 
     code = "bad_sampling"
+
+
+class ShardError(OffhandError):
+    """A shard is truncated, damaged, or lacks a sample that it should hold."""
+
+    code = "bad_shard"
 
 
 class Stopped(OffhandError):
