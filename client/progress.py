@@ -1,5 +1,6 @@
-"""Live progress: bars on a terminal, one line a step in a log, nothing with `--json`."""
+"""Live progress: bars on a terminal, a line now and then in a log, nothing with `--json`."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ STEP_NAMES = {
     "sample": "generating",
     "finalize": "finishing",
 }
+
+TELL_EVERY_SECONDS = 5.0
 
 
 def bars() -> "Progress":
@@ -41,6 +44,7 @@ class JobProgress:
         self.progress: Progress | None = bars() if output.live else None
         self.tasks: dict[str, TaskID] = {}
         self.told: set[tuple[str, str]] = set()
+        self.told_at = 0.0
 
     def __enter__(self) -> Callable[[dict[str, Any]], None]:
         if self.progress:
@@ -71,11 +75,16 @@ class JobProgress:
                 progress.stop_task(self.tasks[name])
 
     def _tell(self, job: dict[str, Any]) -> None:
+        """A line when a step changes its state, and one every few seconds while it runs."""
         for step in job["steps"]:
             said = (step["name"], step["state"])
-            if step["state"] != "pending" and said not in self.told:
+            lasting = step["state"] == "running" and time.monotonic() - self.told_at >= TELL_EVERY_SECONDS
+            if step["state"] != "pending" and (said not in self.told or lasting):
                 self.told.add(said)
-                self.output.note(f"{STEP_NAMES.get(step['name'], step['name'])}: {step['state']} {remaining(job)}".rstrip())
+                self.told_at = time.monotonic()
+                counts = f"{step['done']}/{step['total']}" if step["total"] else ""
+                words = (STEP_NAMES.get(step["name"], step["name"]) + ":", step["state"], counts, remaining(job))
+                self.output.note(" ".join(filter(None, words)))
 
 
 def remaining(job: dict[str, Any]) -> str:
