@@ -59,7 +59,50 @@ def create_upload(
 ) -> CreatedUpload:
     """Declare a file of `size` bytes with hex `sha256`. Raises InvalidRequest, QuotaExceeded, IdempotencyMismatch."""
     _check(db, filename, size, sha256)
+    values = {"id": new_id("upl"), "filename": filename, "bytes": size, "sha256": sha256.lower(), "state": "pending"}
+    return _add(db, values, None, tenant=tenant, idempotency_key=idempotency_key)
+
+
+def start_received(objects: ObjectStore, sha256: str | None = None) -> tuple[str, ObjectWriter]:
+    """An id and a writer for a file that comes without having been declared; then call `add_received`."""
     upload_id = new_id("upl")
+    return upload_id, objects.start(_key(upload_id), sha256=sha256)
+
+
+def add_received(
+    db: Database,
+    upload_id: str,
+    stored: ObjectInfo,
+    *,
+    tenant: str,
+    filename: str,
+    idempotency_key: IdempotencyKey | None = None,
+) -> CreatedUpload:
+    """A complete upload of the object that `start_received` began. When `replayed` is set, the object is not needed.
+
+    Raises InvalidRequest, QuotaExceeded, IdempotencyMismatch.
+    """
+    _check(db, filename, stored.bytes, stored.sha256)
+    values = {
+        "id": upload_id,
+        "filename": filename,
+        "bytes": stored.bytes,
+        "sha256": stored.sha256,
+        "state": "complete",
+        "completed_at": database_now(),
+    }
+    return _add(db, values, stored, tenant=tenant, idempotency_key=idempotency_key)
+
+
+def _add(
+    db: Database,
+    values: dict[str, Any],
+    stored: ObjectInfo | None,
+    *,
+    tenant: str,
+    idempotency_key: IdempotencyKey | None,
+) -> CreatedUpload:
+    upload_id, size = values["id"], values["bytes"]
     for _ in range(2):
         try:
             with db.write() as connection:
@@ -69,17 +112,9 @@ def create_upload(
                     if stored_bytes(connection, tenant) + size > limit:
                         raise QuotaExceeded(f"storing {size} more bytes would exceed the limit of {limit}")
                     idempotency.keep(connection, tenant, idempotency_key, upload_id)
-                    connection.execute(
-                        insert(table).values(
-                            id=upload_id,
-                            tenant=tenant,
-                            filename=filename,
-                            bytes=size,
-                            sha256=sha256.lower(),
-                            state="pending",
-                            created_at=database_now(),
-                        )
-                    )
+                    connection.execute(insert(table).values(tenant=tenant, created_at=database_now(), **values))
+                    if stored is not None:
+                        add_files(connection, tenant, [_content(upload_id, stored)])
             break
         except IntegrityError:
             # The same key came twice at once; the other request won, and the second round finds what it made.
@@ -87,6 +122,15 @@ def create_upload(
     if replay is not None:
         return CreatedUpload(get_upload(db, replay.resource_id, tenant=tenant), True, replay.answer)
     return CreatedUpload(get_upload(db, upload_id, tenant=tenant), False, None)
+
+
+def _key(upload_id: str) -> str:
+    # Each sender writes under a key of its own, so that two do not disturb each other.
+    return f"uploads/{upload_id}/{new_id('part')}"
+
+
+def _content(upload_id: str, stored: ObjectInfo) -> File:
+    return File(upload_id, CONTENT, stored.key, stored.bytes, stored.sha256, "application/octet-stream")
 
 
 def get_upload(db: Database, upload_id: str, *, tenant: str) -> Upload:
@@ -108,13 +152,12 @@ def list_uploads(db: Database, *, tenant: str, page_size: int = 50, page_token: 
 def start_upload(db: Database, objects: ObjectStore, upload_id: str, *, tenant: str) -> ObjectWriter:
     """A writer for an upload's bytes, which checks size and SHA-256 at `finish`; then call `complete_upload`.
 
-    Each call writes under a key of its own, so that two senders do not disturb each other.
     Raises NotFound, NotReady when the upload is complete already, StorageFull.
     """
     upload = get_upload(db, upload_id, tenant=tenant)
     if upload.state == "complete":
         raise NotReady("the upload is complete and cannot change any more")
-    return objects.start(f"uploads/{upload_id}/{new_id('part')}", size=upload.bytes, sha256=upload.sha256)
+    return objects.start(_key(upload_id), size=upload.bytes, sha256=upload.sha256)
 
 
 def complete_upload(db: Database, upload_id: str, stored: ObjectInfo, *, tenant: str) -> Upload:
@@ -129,8 +172,7 @@ def complete_upload(db: Database, upload_id: str, stored: ObjectInfo, *, tenant:
             .returning(table.c.filename)
         ).one_or_none()
         if row is not None:
-            content = File(upload_id, CONTENT, stored.key, stored.bytes, stored.sha256, "application/octet-stream")
-            add_files(connection, tenant, [content])
+            add_files(connection, tenant, [_content(upload_id, stored)])
     return get_upload(db, upload_id, tenant=tenant)
 
 
