@@ -10,7 +10,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 
-class database_now(FunctionElement[float]):  # noqa: N801 - reads as the SQL function that it is
+class database_now(FunctionElement[float]):
     """SQL expression: seconds since 1970 by the database server's clock, at the moment the row is visited."""
 
     type = Double()

@@ -95,8 +95,8 @@ def list_datasets(db: Database, *, tenant: str, page_size: int = 50, page_token:
 
 
 def partial_manifest(db: Database, dataset_id: str, *, tenant: str) -> dict[str, Any]:
-    """The manifest of a dataset whose job ended early, made from committed rows: `complete` is False, nothing is filtered,
-    and its shards are files of the job (`get_file(db, dataset.job_id, path, …)`). Raises NotFound.
+    """The manifest of a dataset whose job ended early, made from committed rows: `complete` is False, nothing is
+    filtered, and its shards are files of the job (`get_file(db, dataset.job_id, path, …)`). Raises NotFound.
     """
     dataset = get_dataset(db, dataset_id, tenant=tenant)
     with db.read() as connection:

@@ -39,9 +39,9 @@ class Database:
         """A transaction that writes: on SQLite it takes the write lock at its start, so that it never has to be
         retried half-way. Raises StoreUnavailable, StorageFull; IntegrityError passes through for those who expect it.
         """
-        with _translated(), self.engine.connect().execution_options(offhand_write=True) as connection:
-            with connection.begin():
-                yield connection
+        writing = self.engine.execution_options(offhand_write=True)
+        with _translated(), writing.begin() as connection:
+            yield connection
 
     def ping(self) -> None:
         """One round trip. Raises StoreUnavailable."""

@@ -1,18 +1,18 @@
 """What the store can refuse, each with a stable `code`.
 
-    StoreError
-    ├── NotFound              not_found               no such id for this tenant
-    ├── InvalidRequest        invalid_request         a field names something that does not exist or is not ready
-    ├── IdempotencyMismatch   idempotency_key_reused  same key, another body
-    ├── QuotaExceeded         quota_exceeded          the tenant's limit is reached; retryable
-    ├── NotReady              not_ready               the resource exists but is not finished
-    ├── Gone                  gone                    the data has expired
-    ├── DigestMismatch        digest_mismatch         bytes received are not the bytes declared
-    ├── TooLarge              too_large               more bytes than allowed
-    ├── StorageFull           storage_full            no space left for database or objects; retryable
-    ├── StoreUnavailable      store_unavailable       database or object store cannot be reached; retryable
-    ├── SchemaOutdated        schema_outdated         the database needs a migration
-    └── IllegalTransition     illegal_transition      a fault of ours: a state change outside the table
+StoreError
+├── NotFound              not_found               no such id for this tenant
+├── InvalidRequest        invalid_request         a field names something that does not exist or is not ready
+├── IdempotencyMismatch   idempotency_key_reused  same key, another body
+├── QuotaExceeded         quota_exceeded          the tenant's limit is reached; retryable
+├── NotReady              not_ready               the resource exists but is not finished
+├── Gone                  gone                    the data has expired
+├── DigestMismatch        digest_mismatch         bytes received are not the bytes declared
+├── TooLarge              too_large               more bytes than allowed
+├── StorageFull           storage_full            no space left for database or objects; retryable
+├── StoreUnavailable      store_unavailable       database or object store cannot be reached; retryable
+├── SchemaOutdated        schema_outdated         the database needs a migration
+└── IllegalTransition     illegal_transition      a fault of ours: a state change outside the table
 """
 
 from __future__ import annotations

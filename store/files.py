@@ -58,9 +58,8 @@ def files_of(connection: Connection, resource_id: str, *, tenant: str, prefix: s
     """`list_files` inside the caller's transaction."""
     rows = connection.execute(
         select(table)
-        .where(
-            table.c.resource_id == resource_id, table.c.tenant == tenant, table.c.name.startswith(prefix, autoescape=True)
-        )
+        .where(table.c.resource_id == resource_id, table.c.tenant == tenant)
+        .where(table.c.name.startswith(prefix, autoescape=True))
         .order_by(table.c.name)
     ).all()
     return [_file(row) for row in rows]
@@ -79,7 +78,8 @@ def get_file(db: Database, resource_id: str, name: str, *, tenant: str) -> File:
 
 def stored_bytes(connection: Connection, tenant: str) -> int:
     """Bytes of all objects of a tenant."""
-    return int(connection.execute(select(func.coalesce(func.sum(table.c.bytes), 0)).where(table.c.tenant == tenant)).scalar_one())
+    total = select(func.coalesce(func.sum(table.c.bytes), 0)).where(table.c.tenant == tenant)
+    return int(connection.execute(total).scalar_one())
 
 
 def _file(row: object) -> File:

@@ -75,7 +75,9 @@ def find_generator(connection: Connection, name_or_id: str, *, tenant: str) -> G
     return _generator(row)
 
 
-def list_generators(db: Database, *, tenant: str, page_size: int = 50, page_token: str | None = None) -> Page[Generator]:
+def list_generators(
+    db: Database, *, tenant: str, page_size: int = 50, page_token: str | None = None
+) -> Page[Generator]:
     """Generators that the tenant can use, newest first. Raises InvalidRequest for a bad token."""
     with db.read() as connection:
         query = select(table).where(_visible(tenant))

@@ -26,8 +26,8 @@ PREFIXES: Mapping[Kind, str] = {"label_set": "ls", "inversion": "inv", "labeler"
 class Made:
     """One label set, inversion or labeler.
 
-    `digest`: SHA-256 over everything that went in; equal digests share one row. `info`: its report (classes and counts of a
-    label set, reconstruction of an inversion, held-out score of a labeler). `parents`: ids it was made from
+    `digest`: SHA-256 over everything that went in; equal digests share one row. `info`: its report (classes and counts
+    of a label set, reconstruction of an inversion, held-out score of a labeler). `parents`: ids it was made from
     (`label_set_id`, `generator_id`, `inversion_id`).
     """
 
@@ -79,9 +79,7 @@ def find_made(db: Database, kind: Kind, digest: str, *, tenant: str) -> Made | N
     """What was made from the same inputs before, or None."""
     table = _TABLES[kind]
     with db.read() as connection:
-        row = connection.execute(
-            select(table).where(table.c.tenant == tenant, table.c.digest == digest)
-        ).one_or_none()
+        row = connection.execute(select(table).where(table.c.tenant == tenant, table.c.digest == digest)).one_or_none()
     return None if row is None else _made(kind, row)
 
 
@@ -110,9 +108,7 @@ def _list(db: Database, kind: Kind, tenant: str, page_size: int, page_token: str
     table = _TABLES[kind]
     with db.read() as connection:
         query = select(table).where(table.c.tenant == tenant)
-        return page(
-            connection, query, table, lambda row: _made(kind, row), page_size=page_size, page_token=page_token
-        )
+        return page(connection, query, table, lambda row: _made(kind, row), page_size=page_size, page_token=page_token)
 
 
 def _made(kind: Kind, row: Any) -> Made:

@@ -20,7 +20,7 @@ def bring_up_to_date(engine: Engine, *, may_migrate: bool = True) -> None:
         if _revision(connection) == SCHEMA_REVISION:
             return
     if not may_migrate:
-        raise SchemaOutdated("the database's tables are out of date: open it once with `OFFHAND_DATABASE__MIGRATE=true`")
+        raise SchemaOutdated("the tables are out of date: open the database once with OFFHAND_DATABASE__MIGRATE=true")
     with engine.connect().execution_options(offhand_write=True) as connection, connection.begin():
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
@@ -41,7 +41,8 @@ def _upgrade(connection: Connection) -> None:
     from alembic.config import Config
 
     spec = find_spec("migrations")
-    assert spec is not None and spec.submodule_search_locations, "the migrations package is part of the project"
+    assert spec is not None, "the migrations package is part of the project"
+    assert spec.submodule_search_locations
     config = Config()
     config.set_main_option("script_location", str(Path(next(iter(spec.submodule_search_locations)))))
     config.attributes["connection"] = connection

@@ -88,7 +88,6 @@ steps = Table(
     Column("state", String(16), nullable=False),
     Column("counts_images", Boolean, nullable=False, server_default=false()),
     Column("fan_out", Boolean, nullable=False, server_default=false()),
-    Column("result", _JSON),
     Column("started_at", Double),
     Column("finished_at", Double),
     UniqueConstraint("job_id", "name"),

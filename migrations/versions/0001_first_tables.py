@@ -140,6 +140,12 @@ def upgrade() -> None:
     op.create_index(op.f("ix_uploads_tenant_created_at_id"), "uploads", ["tenant", "created_at", "id"], unique=False)
 
     op.create_table(
+        "workers",
+        sa.Column("id", sa.String(length=255), nullable=False),
+        sa.Column("seen_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_workers")),
+    )
+    op.create_table(
         "datasets",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("tenant", sa.String(length=64), nullable=False),
@@ -207,16 +213,9 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("counts_images", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("fan_out", sa.Boolean(), server_default=sa.false(), nullable=False),
-        sa.Column("result", JSON, nullable=True),
         sa.Column("started_at", sa.Double(), nullable=True),
         sa.Column("finished_at", sa.Double(), nullable=True),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_steps_job_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "position", name=op.f("pk_steps")),
         sa.UniqueConstraint("job_id", "name", name=op.f("uq_steps_job_id_name")),
-    )
-    op.create_table(
-        "workers",
-        sa.Column("id", sa.String(length=255), nullable=False),
-        sa.Column("seen_at", sa.Double(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_workers")),
     )

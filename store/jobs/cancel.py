@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from store.db import Database
 from store.errors import NotFound
 from store.jobs.events import record
+from store.jobs.moves import move_job
 from store.jobs.settle import settle_canceling
 from store.jobs.states import CLAIMABLE_JOB_STATES
 from store.jobs.views import Job, view
@@ -32,7 +33,7 @@ def cancel_job(db: Database, job_id: str, *, tenant: str) -> Cancellation:
             raise NotFound(f"no job {job_id!r}")
         accepted = row.state in CLAIMABLE_JOB_STATES
         if accepted:
-            connection.execute(update(jobs).where(mine).values(state="canceling", cancel_requested=True))
+            move_job(connection, job_id, "canceling", cancel_requested=True)
             record(connection, job_id, "job.cancel_requested")
             settle_canceling(connection, job_id)
         return Cancellation(view(connection, connection.execute(select(jobs).where(mine)).one()), accepted)

@@ -43,7 +43,7 @@ def _running(connection: Connection, job_id: str, step: Any) -> float | None:
 
 
 def _typical(connection: Connection, job: Any, step: Any) -> float | None:
-    """The mean duration of the same step in earlier jobs of this kind and generator, per image where it counts images."""
+    """Mean duration of the step in earlier jobs of this kind and generator, per image where it counts images."""
     duration = steps.c.finished_at - steps.c.started_at
     recent = (
         select((duration / jobs.c.total if step.counts_images else duration).label("seconds"))

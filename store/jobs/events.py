@@ -35,9 +35,7 @@ def record(connection: Connection, job_id: str, name: str, level: Level = "info"
         update(jobs).where(jobs.c.id == job_id).values(last_event=jobs.c.last_event + 1).returning(jobs.c.last_event)
     ).scalar_one()
     connection.execute(
-        insert(events_table).values(
-            job_id=job_id, number=number, at=database_now(), level=level, name=name, data=data
-        )
+        insert(events_table).values(job_id=job_id, number=number, at=database_now(), level=level, name=name, data=data)
     )
 
 

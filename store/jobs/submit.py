@@ -27,7 +27,7 @@ from store.jobs.views import Job, job_view
 from store.specs import MAX_SEED, GenerateSpec
 from store.tables import jobs, label_sets, steps, uploads
 
-#: Given the transaction and the new job's id, makes what belongs to the job; what it returns is the job's first `result`.
+#: Given the transaction and the new job's id, makes what belongs to the job and returns the job's first `result`.
 Prepare = Callable[[Connection, str], Mapping[str, str]]
 
 
@@ -48,7 +48,7 @@ def submit_generate(
     request_id: str = "",
     idempotency_key: IdempotencyKey | None = None,
 ) -> Submission:
-    """Accept a `generate` job. `spec.labels` must be a complete upload or a label set, `spec.generator` a ready generator.
+    """Accept a `generate` job: `spec.labels` a complete upload or a label set, `spec.generator` a ready generator.
 
     Raises InvalidRequest with every problem found, QuotaExceeded, IdempotencyMismatch, StoreUnavailable, StorageFull.
     """
@@ -109,8 +109,8 @@ def submit_job(
     check: Callable[[Connection], None] | None = None,
     prepare: Prepare | None = None,
 ) -> Submission:
-    """Accept a job of any kind in one transaction: job, steps, first shard, idempotency row, outbox. A `seed` of None is
-    drawn at random and recorded. Raises QuotaExceeded, IdempotencyMismatch and whatever `check` raises.
+    """Accept a job of any kind in one transaction: job, steps, first shard, idempotency row, outbox. A `seed` of None
+    is drawn at random and recorded. Raises QuotaExceeded, IdempotencyMismatch and whatever `check` raises.
     """
     job_id = new_id("job")
     for _ in range(2):

@@ -178,9 +178,7 @@ def _queue_position(connection: Connection, row: Any) -> int | None:
     """1 for the next job in line; None once it has started."""
     if row.state != "queued":
         return None
-    earlier = or_(
-        jobs.c.created_at < row.created_at, and_(jobs.c.created_at == row.created_at, jobs.c.id <= row.id)
-    )
+    earlier = or_(jobs.c.created_at < row.created_at, and_(jobs.c.created_at == row.created_at, jobs.c.id <= row.id))
     ahead = select(func.count()).select_from(jobs).where(jobs.c.state == "queued", earlier)
     return int(connection.execute(ahead).scalar_one())
 
@@ -206,7 +204,5 @@ def _error(row: Any) -> JobError | None:
 def has_shards(connection: Connection, job_id: str, *states: str) -> bool:
     """Whether the job has a shard in one of the states."""
     return bool(
-        connection.execute(
-            select(exists().where(shards.c.job_id == job_id, shards.c.state.in_(states)))
-        ).scalar_one()
+        connection.execute(select(exists().where(shards.c.job_id == job_id, shards.c.state.in_(states)))).scalar_one()
     )

@@ -13,7 +13,7 @@ from typing import BinaryIO, Protocol
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One stored object. `modified_at` is Unix seconds by the store's clock; `sha256` is hex, empty when only listed."""
+    """One stored object. `modified_at`: Unix seconds by the store's clock; `sha256`: hex, empty when only listed."""
 
     key: str
     bytes: int

@@ -1,0 +1,184 @@
+"""Claiming a shard, keeping it, giving it back. Every call after the claim is fenced by (owner, attempt)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, and_, func, select, update
+
+from store.clock import database_now
+from store.db import Database
+from store.jobs.events import record
+from store.jobs.moves import lock_job, move_job, move_shards, move_steps
+from store.jobs.settle import settle_canceling
+from store.jobs.states import CLAIMABLE_JOB_STATES
+from store.tables import jobs, outbox, shards, steps
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A shard that is ours until its lease ends. `attempt` grows with every claim of the shard and fences late writes.
+
+    `input`: what the shard is about; `spec`, `seed`, `result`: the job's, `result` holding ids made by earlier steps;
+    `checkpoint`: what an earlier attempt saved last.
+    """
+
+    shard_id: str
+    job_id: str
+    tenant: str
+    step: str
+    position: int
+    attempt: int
+    owner: str
+    input: dict[str, Any]
+    checkpoint: dict[str, Any] | None
+    spec: dict[str, Any]
+    seed: int
+    result: dict[str, str]
+    request_id: str
+
+
+def claim(db: Database, owner: str) -> Claim | None:
+    """Take the next runnable shard, or None when there is none.
+
+    Tenants take turns (fewest running shards first); within one, older jobs and earlier steps come first.
+    """
+    while True:
+        with db.write() as connection:
+            found = move_shards(
+                connection,
+                shards.c.id == _next(),
+                "running",
+                owner=owner,
+                attempt=shards.c.attempt + 1,
+                lease_until=database_now() + db.settings.worker.lease_seconds,
+                started_at=database_now(),
+                done=0,
+            )
+            if not found:
+                return None
+            (taken,) = found
+            job = lock_job(connection, taken.job_id)
+            if job.state not in CLAIMABLE_JOB_STATES:
+                # The job ended or was canceled while we waited for its row.
+                drop(connection, taken.id, job)
+                continue
+            _begin(connection, job, taken)
+            return Claim(
+                shard_id=taken.id,
+                job_id=job.id,
+                tenant=job.tenant,
+                step=taken.step,
+                position=taken.position,
+                attempt=taken.attempt,
+                owner=owner,
+                input=taken.input,
+                checkpoint=taken.checkpoint,
+                spec=job.spec,
+                seed=job.seed,
+                result=job.result,
+                request_id=job.request_id,
+            )
+
+
+def heartbeat(db: Database, claim: Claim, *, done: int = 0, total: int = 0) -> Literal["keep", "lost", "stop"]:
+    """Renew the lease and publish progress (`total` 0: leave as it is).
+
+    `lost`: somebody else owns the shard now, do nothing more for it. `stop`: the job was canceled or has failed, stop
+    and give the shard back.
+    """
+    progress: dict[str, Any] = {"done": done}
+    if total > 0:
+        progress["total"] = total
+    with db.write() as connection:
+        renewed = connection.execute(
+            update(shards)
+            .where(mine(claim))
+            .values(lease_until=database_now() + db.settings.worker.lease_seconds, **progress)
+        ).rowcount
+        if not renewed:
+            return "lost"
+        state = connection.execute(select(jobs.c.state).where(jobs.c.id == claim.job_id)).scalar_one()
+        return "keep" if state in CLAIMABLE_JOB_STATES else "stop"
+
+
+def save_checkpoint(db: Database, claim: Claim, checkpoint: dict[str, Any]) -> bool:
+    """Remember how far the attempt has come, for the next one; False when the shard is no longer ours."""
+    with db.write() as connection:
+        return connection.execute(update(shards).where(mine(claim)).values(checkpoint=checkpoint)).rowcount == 1
+
+
+def give_back(db: Database, claim: Claim) -> bool:
+    """Let go of a shard: to be claimed again at once, or canceled when its job no longer wants it. Not a failure of the
+    shard. False when it is no longer ours.
+    """
+    with db.write() as connection:
+        if held(connection, mine(claim)) is None:
+            return False
+        job = lock_job(connection, claim.job_id)
+        if job.state in CLAIMABLE_JOB_STATES:
+            now = database_now()
+            freed = {"owner": None, "lease_until": None, "not_before": now, "rung_at": now, "done": 0}
+            move_shards(connection, mine(claim), "pending", **freed)
+            connection.execute(outbox.insert().values(shard_id=claim.shard_id, created_at=database_now()))
+            record(connection, job.id, "shard.given_back", step=claim.step, attempt=claim.attempt)
+        else:
+            drop(connection, claim.shard_id, job)
+        return True
+
+
+def mine(claim: Claim) -> ColumnElement[bool]:
+    """The fence: this shard, this attempt, this owner, still running."""
+    return and_(
+        shards.c.id == claim.shard_id,
+        shards.c.attempt == claim.attempt,
+        shards.c.owner == claim.owner,
+        shards.c.state == "running",
+    )
+
+
+def held(connection: Connection, which: ColumnElement[bool]) -> Any | None:
+    """The shard that `which` selects, held until the transaction ends, or None."""
+    return connection.execute(select(shards).where(which).with_for_update()).one_or_none()
+
+
+def drop(connection: Connection, shard_id: str, job: Any) -> None:
+    """Cancel a running shard whose job no longer wants it. The caller holds both rows."""
+    move_shards(connection, shards.c.id == shard_id, "canceled", finished_at=database_now(), lease_until=None)
+    if job.state == "canceling":
+        settle_canceling(connection, job.id)
+
+
+def _next() -> ScalarSelect[str]:
+    busy = shards.alias("busy")
+    running = (
+        select(func.count())
+        .select_from(busy)
+        .where(busy.c.tenant == shards.c.tenant, busy.c.state == "running")
+        .scalar_subquery()
+    )
+    return (
+        select(shards.c.id)
+        .join(jobs, jobs.c.id == shards.c.job_id)
+        .where(
+            shards.c.state == "pending", shards.c.not_before <= database_now(), jobs.c.state.in_(CLAIMABLE_JOB_STATES)
+        )
+        .order_by(running, jobs.c.created_at, jobs.c.id, shards.c.step_position, shards.c.position)
+        .limit(1)
+        .with_for_update(of=shards, skip_locked=True)
+        .scalar_subquery()
+    )
+
+
+def _begin(connection: Connection, job: Any, shard: Any) -> None:
+    """The job's and the step's first shard start them."""
+    if job.state == "queued":
+        move_job(connection, job.id, "running", started_at=database_now())
+        record(connection, job.id, "job.started")
+    this = and_(steps.c.job_id == job.id, steps.c.name == shard.step)
+    if move_steps(connection, this, "running", started_at=database_now()):
+        record(connection, job.id, "step.started", step=shard.step)
+        last = connection.execute(select(func.max(steps.c.position)).where(steps.c.job_id == job.id)).scalar_one()
+        if shard.step_position == last:
+            move_job(connection, job.id, "finalizing")

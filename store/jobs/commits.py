@@ -1,0 +1,196 @@
+"""How an attempt ends: its result committed once, or its failure counted. Both fenced, both in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, select, update
+
+from store.clock import database_now
+from store.datasets import finish_dataset
+from store.db import Database
+from store.errors import Problem
+from store.files import File, add_files
+from store.jobs.claims import Claim, drop, held, mine
+from store.jobs.events import Level, record
+from store.jobs.moves import end_job, lock_job, move_shards, move_steps
+from store.jobs.settle import fail_job
+from store.jobs.shards import ShardPlan, add_shards
+from store.jobs.states import CLAIMABLE_JOB_STATES
+from store.made import NewMade, add_made
+from store.tables import files as files_table
+from store.tables import jobs, shards, steps
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What an attempt made. Everything here becomes visible together, or not at all.
+
+    `value`: kept with the shard, for later steps. `files`: objects already stored. `made`: label sets and the like.
+    `job_result`: ids added to the job's result. `fan_out`: shards of the next step, when that one fans out.
+    `rejected`: images the filter dropped; `dataset`: facts that finish the job's dataset (both from the last step).
+    `events`: (level, name, data) for the log.
+    """
+
+    value: dict[str, Any] = field(default_factory=dict)
+    files: tuple[File, ...] = ()
+    made: tuple[NewMade, ...] = ()
+    job_result: dict[str, str] = field(default_factory=dict)
+    fan_out: tuple[ShardPlan, ...] = ()
+    rejected: int = 0
+    dataset: dict[str, Any] | None = None
+    events: tuple[tuple[Level, str, dict[str, Any]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """`done`: the result stands. `unused`: keys of objects that nothing refers to (any more), to be deleted now."""
+
+    done: bool
+    unused: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed. `permanent`: another attempt cannot help. `retryable`: the caller may try the job again."""
+
+    code: str
+    detail: str
+    permanent: bool = False
+    retryable: bool = False
+    problems: tuple[Problem, ...] = ()
+
+
+def commit(db: Database, claim: Claim, result: StepResult) -> Committed:
+    """Commit an attempt's result and start what follows. Not done when the shard is no longer ours or the job was
+    canceled. Safe to repeat after a lost answer: the second call finds the first one's result.
+    """
+    with db.write() as connection:
+        if held(connection, mine(claim)) is None:
+            return _committed_before(connection, claim, result)
+        job = lock_job(connection, claim.job_id)
+        if job.state not in CLAIMABLE_JOB_STATES:
+            drop(connection, claim.shard_id, job)
+            return Committed(False, tuple(file.key for file in result.files))
+        now = database_now()
+        values = {"finished_at": now, "lease_until": None, "result": result.value, "done": shards.c.total}
+        move_shards(connection, mine(claim), "succeeded", **values)
+        unused = _record_made(connection, job, result)
+        for level, name, data in result.events:
+            record(connection, job.id, name, level, **data)
+        record(connection, job.id, "shard.committed", step=claim.step, position=claim.position, attempt=claim.attempt)
+        return Committed(True, (*unused, *_advance(connection, job, claim.step, result)))
+
+
+def fail(db: Database, claim: Claim, failure: Failure) -> bool:
+    """Count a failed attempt: the shard is tried again after a pause, or poisoned and its job failed. False when the
+    shard is no longer ours.
+    """
+    with db.write() as connection:
+        return end_attempt(connection, db, mine(claim), failure)
+
+
+def end_attempt(connection: Connection, db: Database, which: ColumnElement[bool], failure: Failure) -> bool:
+    """`fail` for the running shard that the condition `which` selects, inside the caller's transaction."""
+    row = held(connection, and_(which, shards.c.state == "running"))
+    if row is None:
+        return False
+    job = lock_job(connection, row.job_id)
+    if job.state not in CLAIMABLE_JOB_STATES:
+        drop(connection, row.id, job)
+        return True
+    this = shards.c.id == row.id
+    failures = row.failures + 1
+    counted = {"failures": failures, "error_code": failure.code, "error_detail": failure.detail, "lease_until": None}
+    data = {"step": row.step, "position": row.position, "attempt": row.attempt, "code": failure.code}
+    if failure.permanent or failures >= db.settings.worker.max_attempts:
+        move_shards(connection, this, "poisoned", finished_at=database_now(), **counted)
+        record(connection, job.id, "shard.poisoned", "error", **data, detail=failure.detail)
+        fail_job(
+            connection,
+            job.id,
+            step=row.step,
+            code=failure.code,
+            detail=failure.detail,
+            retryable=failure.retryable,
+            problems=failure.problems,
+        )
+    else:
+        pause = db.settings.worker.backoff_seconds * 2 ** (failures - 1)
+        later = {"owner": None, "not_before": database_now() + pause, "rung_at": None, "done": 0}
+        move_shards(connection, this, "pending", **later, **counted)
+        record(connection, job.id, "shard.failed", "warning", **data, detail=failure.detail, retry_after_seconds=pause)
+    return True
+
+
+def _committed_before(connection: Connection, claim: Claim, result: StepResult) -> Committed:
+    """After an answer that was lost: whether this very attempt stands, and which of its objects are referred to."""
+    stands = connection.execute(
+        select(
+            exists().where(
+                shards.c.id == claim.shard_id,
+                shards.c.attempt == claim.attempt,
+                shards.c.owner == claim.owner,
+                shards.c.state == "succeeded",
+            )
+        )
+    ).scalar_one()
+    keys = [file.key for file in result.files]
+    known = set(connection.execute(select(files_table.c.key).where(files_table.c.key.in_(keys))).scalars())
+    return Committed(bool(stands), tuple(key for key in keys if key not in known))
+
+
+def _record_made(connection: Connection, job: Any, result: StepResult) -> list[str]:
+    """Add what was made; where another job made the same first, use that one. Keys of objects no longer needed."""
+    standing = {new.id: add_made(connection, job.tenant, new) for new in result.made}
+    kept = [file for file in result.files if standing.get(file.resource_id, file.resource_id) == file.resource_id]
+    add_files(connection, job.tenant, kept)
+    merged = {**job.result, **{name: standing.get(value, value) for name, value in result.job_result.items()}}
+    connection.execute(update(jobs).where(jobs.c.id == job.id).values(result=merged))
+    return [file.key for file in result.files if file not in kept]
+
+
+def _advance(connection: Connection, job: Any, step: str, result: StepResult) -> Sequence[str]:
+    """When that was the step's last shard: start the next step, or end the job. Keys of objects no longer needed."""
+    open_shards = select(
+        exists().where(shards.c.job_id == job.id, shards.c.step == step, shards.c.state != "succeeded")
+    )
+    if connection.execute(open_shards).scalar_one():
+        return ()
+    this = and_(steps.c.job_id == job.id, steps.c.name == step)
+    (ended,) = move_steps(connection, this, "succeeded", finished_at=database_now())
+    record(connection, job.id, "step.succeeded", step=step)
+    following = connection.execute(
+        select(steps).where(steps.c.job_id == job.id, steps.c.position == ended.position + 1)
+    ).one_or_none()
+    if following is None:
+        return _succeed(connection, job, result)
+    plans: Sequence[ShardPlan] = result.fan_out if following.fan_out else [ShardPlan()]
+    assert plans, "a step that fans out needs shards"
+    if following.counts_images:
+        total = sum(plan.total for plan in plans)
+        connection.execute(update(jobs).where(jobs.c.id == job.id).values(total=total))
+    add_shards(
+        connection,
+        job_id=job.id,
+        tenant=job.tenant,
+        step=following.name,
+        step_position=following.position,
+        plans=plans,
+    )
+    return ()
+
+
+def _succeed(connection: Connection, job: Any, result: StepResult) -> Sequence[str]:
+    end_job(connection, job.id, "succeeded", rejected=result.rejected)
+    if result.dataset is not None:
+        finish_dataset(connection, job.id, result.dataset)
+    record(connection, job.id, "job.succeeded")
+    # Work in progress was tied to the job; what is left of it has served.
+    return (
+        connection.execute(delete(files_table).where(files_table.c.resource_id == job.id).returning(files_table.c.key))
+        .scalars()
+        .all()
+    )

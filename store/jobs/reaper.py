@@ -1,0 +1,29 @@
+"""Shards whose worker fell silent are counted as failed attempts and tried again."""
+
+from __future__ import annotations
+
+from sqlalchemy import and_, select
+
+from store.clock import database_now
+from store.db import Database
+from store.jobs.commits import Failure, end_attempt
+from store.tables import shards
+
+
+def reap(db: Database) -> int:
+    """Requeue or poison every shard whose lease has expired; their number. Two reapers at once do it once."""
+    expired = and_(shards.c.state == "running", shards.c.lease_until < database_now())
+    with db.read() as connection:
+        found = connection.execute(select(shards.c.id, shards.c.attempt, shards.c.owner).where(expired)).all()
+    ended = 0
+    for row in found:
+        failure = Failure(
+            "worker_lost",
+            f"the worker {row.owner} stopped answering during attempt {row.attempt}",
+            retryable=True,
+        )
+        # One transaction a shard: locks are held shortly and in the order shard, job.
+        with db.write() as connection:
+            same = and_(shards.c.id == row.id, shards.c.attempt == row.attempt, shards.c.lease_until < database_now())
+            ended += end_attempt(connection, db, same, failure)
+    return ended

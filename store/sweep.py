@@ -1,0 +1,46 @@
+"""Removes what nothing refers to any more: objects of attempts that never committed, and old idempotency keys."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+from sqlalchemy import select
+
+from store import idempotency
+from store.db import Database
+from store.objects import ObjectStore
+from store.tables import files, shards
+
+#: Objects looked up in one query.
+_BATCH = 500
+
+
+def work_prefix(shard_id: str, attempt: int) -> str:
+    """Keys of everything that one attempt writes begin with this."""
+    return f"work/{shard_id}/{attempt}/"
+
+
+def sweep(db: Database, objects: ObjectStore) -> int:
+    """One round; the number of objects removed. Safe beside running workers and other sweepers."""
+    idempotency.sweep(db)
+    # Twice a lease: an object may wait for its row for as long as a commit takes, never that long.
+    age = 2 * db.settings.worker.lease_seconds
+    removed = objects.sweep_unfinished(max(age, 3600.0))
+    listed = (found for found in objects.list() if time.time() - found.modified_at > age)
+    while batch := list(itertools.islice(listed, _BATCH)):
+        for key in _orphans(db, [found.key for found in batch]):
+            objects.delete(key)
+            removed += 1
+    return removed
+
+
+def _orphans(db: Database, keys: list[str]) -> list[str]:
+    """Of `keys`, those without a row in `files` and not of an attempt that may still commit."""
+    # Running attempts are read first: one that commits in between is then found among the files.
+    with db.read() as connection:
+        running = connection.execute(select(shards.c.id, shards.c.attempt).where(shards.c.state == "running")).all()
+    alive = tuple(work_prefix(row.id, row.attempt) for row in running)
+    with db.read() as connection:
+        known = set(connection.execute(select(files.c.key).where(files.c.key.in_(keys))).scalars())
+    return [key for key in keys if key not in known and not key.startswith(alive)]
