@@ -75,6 +75,11 @@ def find_generator(connection: Connection, name_or_id: str, *, tenant: str) -> G
     return _generator(row)
 
 
+def generator_names(connection: Connection, *, tenant: str) -> list[str]:
+    """Names of all generators that the tenant can use, in order."""
+    return list(connection.execute(select(table.c.name).where(_visible(tenant)).order_by(table.c.name)).scalars())
+
+
 def list_generators(
     db: Database, *, tenant: str, page_size: int = 50, page_token: str | None = None
 ) -> Page[Generator]:

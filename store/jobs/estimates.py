@@ -22,7 +22,7 @@ def seconds_left(connection: Connection, job: Any) -> float | None:
             continue
         part = _running(connection, job.id, step) if step.state == "running" else None
         if part is None:
-            part = _typical(connection, job, step)
+            part = typical_seconds(connection, job, step)
         if part is None:
             return None
         left += part
@@ -42,7 +42,7 @@ def _running(connection: Connection, job_id: str, step: Any) -> float | None:
     return float(max(0, row.total - row.done)) * float(row.elapsed) / float(row.done)
 
 
-def _typical(connection: Connection, job: Any, step: Any) -> float | None:
+def typical_seconds(connection: Connection, job: Any, step: Any) -> float | None:
     """Mean duration of the step in earlier jobs of this kind and generator, per image where it counts images."""
     duration = steps.c.finished_at - steps.c.started_at
     recent = (

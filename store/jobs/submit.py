@@ -16,7 +16,7 @@ from store.datasets import add_dataset
 from store.db import Database
 from store.errors import InvalidRequest, NotFound, Problem, QuotaExceeded
 from store.files import stored_bytes
-from store.generators import find_generator
+from store.generators import find_generator, generator_names
 from store.idempotency import IdempotencyKey
 from store.ids import new_id
 from store.jobs.events import record
@@ -81,7 +81,8 @@ def check_generate(connection: Connection, db: Database, spec: GenerateSpec, *, 
         if find_generator(connection, spec.generator, tenant=tenant).state != "ready":
             problems.append(Problem(f"the generator {spec.generator!r} is not ready", "/generator"))
     except NotFound:
-        problems.append(Problem(f"no generator {spec.generator!r}", "/generator"))
+        known = ", ".join(generator_names(connection, tenant=tenant)) or "none"
+        problems.append(Problem(f"no generator {spec.generator!r}; known: {known}", "/generator"))
     label_set = select(label_sets.c.id).where(label_sets.c.id == spec.labels, label_sets.c.tenant == tenant)
     if connection.execute(label_set).one_or_none() is None:
         state = connection.execute(

@@ -1,0 +1,84 @@
+"""What a job would cost, before it is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from store.generators import Generator, find_generator
+from store.jobs.estimates import typical_seconds
+from store.jobs.kinds import GENERATE
+from store.specs import GenerateSpec
+from store.tables import datasets, files, jobs
+
+#: Of a sample beside its image and its latents: the mask, the JSON, the headers and padding of four tar members.
+_OVERHEAD_BYTES = 5_000
+#: Of an 8-bit colour PNG, for each pixel.
+_PNG_BYTES_PER_PIXEL = 2.2
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """`candidates`: images drawn so that `count` stay. `bytes`: size of the dataset, about. `seconds` is None while no
+    equal step was ever measured. `queued_jobs`: the tenant's jobs that wait already.
+    """
+
+    candidates: int
+    bytes: int
+    seconds: float | None
+    queued_jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A job that is not there, with what the estimates ask of one."""
+
+    tenant: str
+    kind: str
+    spec: dict[str, Any]
+    total: int
+
+
+def forecast(connection: Connection, spec: GenerateSpec, *, tenant: str) -> Forecast:
+    """What `spec` would cost. Raises NotFound for an unknown generator."""
+    generator = find_generator(connection, spec.generator, tenant=tenant)
+    candidates = _candidates(spec.count, spec.drop_fraction)
+    wish = _Wish(tenant, GENERATE.name, spec.model_dump(mode="json"), candidates)
+    parts = [typical_seconds(connection, wish, step) for step in GENERATE.steps]
+    waiting = select(func.count()).select_from(jobs).where(jobs.c.tenant == tenant, jobs.c.state == "queued")
+    return Forecast(
+        candidates=candidates,
+        bytes=int(spec.count * _bytes_per_image(connection, generator, tenant)),
+        seconds=None if None in parts else round(sum(part or 0.0 for part in parts), 1),
+        queued_jobs=int(connection.execute(waiting).scalar_one()),
+    )
+
+
+def _candidates(count: int, drop_fraction: float) -> int:
+    """The smallest N of which `count` stay when the most uncertain ceil(drop_fraction · N) are dropped."""
+    drawn = max(count, int(count / (1 - drop_fraction)) - 2)
+    while drawn - ceil(drop_fraction * drawn) < count:
+        drawn += 1
+    return drawn
+
+
+def _bytes_per_image(connection: Connection, generator: Generator, tenant: str) -> float:
+    """As in earlier datasets of the generator; where there is none, from its resolution and the size of its latents."""
+    measured = connection.execute(
+        select(func.sum(files.c.bytes), func.sum(files.c.items))
+        .join(datasets, datasets.c.id == files.c.resource_id)
+        .join(jobs, jobs.c.id == datasets.c.job_id)
+        .where(
+            files.c.tenant == tenant,
+            files.c.items.is_not(None),
+            jobs.c.spec["generator"].as_string().in_((generator.name, generator.id)),
+        )
+    ).one()
+    if measured[1]:
+        return float(measured[0]) / float(measured[1])
+    config = generator.info.get("config", {})
+    latents = 4 * int(config.get("num_ws", 10)) * int(config.get("w_dim", 512))
+    return generator.height * generator.width * _PNG_BYTES_PER_PIXEL + latents + _OVERHEAD_BYTES
