@@ -54,7 +54,7 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt failed. `permanent`: another attempt cannot help. `retryable`: the caller may try the job again."""
+    """Why an attempt failed. `permanent`: no attempt can help. `retryable`: the caller may try again later."""
 
     code: str
     detail: str
