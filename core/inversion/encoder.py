@@ -107,6 +107,7 @@ class Encoder(nn.Module):
         """
         size = self.config.image_size
         x = torch.cat([_resized(target, size), _resized(current, size)], dim=1)  # [N, 6, h, w]
+        x = x.contiguous(memory_format=torch.channels_last)  # faster convolutions
         x = F.relu(self.reduce(self.stages(x)).flatten(1))
         shared: Tensor = self.shared(x)[:, None]  # [N, 1, w_dim]
         layers = self.config.num_ws - 1

@@ -1,0 +1,55 @@
+"""Settings of trainings. Torch-free, so that they can be read and checked anywhere."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from core.errors import InversionError, Problem
+
+
+@dataclass(frozen=True)
+class EncoderTrainingConfig:
+    """How an encoder is trained. Losses: squared error of the code in units of the generator's spread (samples only),
+    perceptual distance and squared error of the image, and a penalty on codes whose layers differ.
+    """
+
+    steps: int = 3000
+    samples: int = 32
+    """Slots of the batch for the generator's own samples."""
+    samples_drawn: int = 8
+    """How many of these also have image losses: they cost four times the others."""
+    images: int = 16
+    """Slots for real images; unused when no source is given."""
+    iterations: int = 5
+    """Corrections a target gets before it leaves its slot: as many as at test time."""
+    learning_rate: float = 1e-3
+    warmup: float = 0.02
+    """Share of the steps with a rising rate; it then falls to 0 by a cosine."""
+    gradient_limit: float = 1.0
+    """Limit of the gradient's norm."""
+    ema_decay: float = 0.998
+    latent_weight: float = 1.0
+    perceptual_weight: float = 1.0
+    l2_weight: float = 5.0
+    """Of the mean squared error of images in [0, 1]."""
+    deviation_weight: float = 0.05
+    """Of the mean squared deviation of the layers from their mean, in units of the spread."""
+    unlock_from: float = 0.2
+    unlock_until: float = 0.5
+    """Between these shares of the steps the layers are unlocked, one after another, coarse ones first."""
+    truncation_psi: float = 0.5
+    """Half of the samples are truncated at random between this and 1, the others not at all."""
+    noise: Literal["const", "none"] = "const"
+    log_every: int = 25
+    checkpoint_every: int = 250
+
+    def __post_init__(self) -> None:
+        whole = ("steps", "samples", "iterations", "log_every", "checkpoint_every")
+        problems = [Problem("not a whole number ≥ 1", name) for name in whole if getattr(self, name) < 1]
+        if not 0 <= self.samples_drawn <= self.samples:
+            problems.append(Problem("not between 0 and samples", "samples_drawn"))
+        if self.images < 0:
+            problems.append(Problem("negative", "images"))
+        if not 0 <= self.unlock_from <= self.unlock_until <= 1:
+            problems.append(Problem("not 0 ≤ unlock_from ≤ unlock_until ≤ 1", "unlock_from"))
+        if problems:
+            raise InversionError("these encoder training settings cannot be used", problems)

@@ -1,0 +1,344 @@
+"""Training of the encoder that inverts images into a frozen generator's codes.
+
+ReStyle (Alaluf et al. 2021, section 3) with e4e's progressive offsets (Tov et al. 2021, section 4.3). Two kinds of
+targets: the generator's own samples, whose codes are known, and real images, which are only seen through the generator.
+
+The batch rolls: every step makes one correction for every slot of the batch; a slot that has had its corrections gets a
+new target. So a step sees all depths of the iteration at the price of one, and each depth trains on what the encoder
+itself made of the depth before, as at test time; nothing is back-propagated from one correction to the one before.
+"""
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop
+from core.errors import InversionError, Problem, Stopped
+from core.generators.stylegan2 import Generator
+from core.inversion.encoder import Encoder, EncoderConfig, average_image, check_match
+from core.inversion.perceptual import Features, Perceptual
+from core.inversion.start import latent_spread, random_codes
+from core.pixels import to_float
+from core.training.config import EncoderTrainingConfig
+
+ImageSource = Callable[[int, int], Tensor]
+"""``source(step, count)`` → uint8 [count, 3, H, W]: real images for a step, the same whenever it is asked for that
+step.
+"""
+
+Log = Callable[[Mapping[str, float]], None]
+
+EMA_WARMUP = 10
+"""The mean of the weights begins short: decay (1 + step) / (10 + step) until it reaches the configured one."""
+
+
+class EncoderTraining(NamedTuple):
+    """encoder: the running mean of the weights, frozen. curve: mean losses of every ``log_every`` steps, in order."""
+
+    encoder: Encoder
+    curve: list[dict[str, float]]
+
+
+def train_encoder(
+    generator: Generator,
+    perceptual: Perceptual,
+    images: Tensor | ImageSource | None,
+    config: EncoderTrainingConfig,
+    *,
+    device: torch.device | str = "cpu",
+    seed: int = 0,
+    encoder_config: EncoderConfig | None = None,
+    checkpoint: Path | None = None,
+    progress: Progress = ignore_progress,
+    should_stop: ShouldStop = never_stop,
+    log: Log | None = None,
+) -> EncoderTraining:
+    """Train an encoder for ``generator``, which lies frozen on ``device`` beside the perceptual distance.
+
+    images: uint8 [N, 3, H, W], or a source of them, or None to learn from the generator's samples alone. checkpoint:
+    file written every ``checkpoint_every`` steps and when stopped; where it is there, training goes on from it and ends
+    at the very weights that an unbroken run reaches. Raises :class:`InversionError` for images or a checkpoint that do
+    not fit, :class:`core.errors.Stopped` between steps.
+    """
+    if encoder_config is None:
+        encoder_config = default_encoder_config(generator, latent_spread(generator, seed))
+    source = _source(images, seed)
+    run = _Run(generator, perceptual, source, config, encoder_config, torch.device(device), seed)
+    if checkpoint is not None and checkpoint.is_file():
+        run.restore(checkpoint)
+    progress(run.step, config.steps)
+    while run.step < config.steps:
+        if should_stop():
+            if checkpoint is not None:
+                run.save(checkpoint)
+            raise Stopped
+        run.train_step()
+        if run.step % config.log_every == 0 and log is not None:
+            log(run.curve[-1])
+        if checkpoint is not None and run.step % config.checkpoint_every == 0:
+            run.save(checkpoint)
+        progress(run.step, config.steps)
+    return EncoderTraining(run.mean.eval().requires_grad_(False), run.curve)
+
+
+def default_encoder_config(generator: Generator, latent_scale: float) -> EncoderConfig:
+    """An encoder for the generator's images, seen at 128 pixels at most and halved until about four are left."""
+    height, width = generator.config.resolution
+    shrink = min(1.0, 128 / max(height, width))
+    size = max(1, round(height * shrink)), max(1, round(width * shrink))
+    stages = max(1, round(math.log2(max(size) / 4)))
+    channels: tuple[int, ...] = (32, 64, 128, 192)
+    channels = (24,) * (stages - 4) + channels if stages > 4 else channels[:stages]
+    return EncoderConfig(size, generator.num_ws, generator.config.w_dim, latent_scale, channels)
+
+
+def _source(images: Tensor | ImageSource | None, seed: int) -> ImageSource | None:
+    if not isinstance(images, Tensor):
+        return images
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or not len(images):
+        detail = f"{images.dtype} {list(images.shape)} where uint8 [N, 3, H, W] is needed"
+        raise InversionError("these images cannot be learnt from", [Problem(detail, "images")])
+    pool = images
+
+    def draw(step: int, count: int) -> Tensor:
+        return pool[torch.randint(len(pool), (count,), generator=_random(seed, step, "images"))]
+
+    return draw
+
+
+def _random(seed: int, step: int, purpose: str) -> torch.Generator:
+    """Random numbers of one step, so that a resumed run draws what an unbroken one would."""
+    mixed = (seed * 1_000_003 + step) * 7 + ("images", "codes", "truncation").index(purpose)
+    return torch.Generator().manual_seed(mixed % 2**63)
+
+
+@dataclass
+class _Slots:
+    """The rolling batch: first the samples without image losses, then those with, then the real images."""
+
+    left: Tensor  # [B], corrections until the slot gets a new target
+    codes: Tensor  # [B, num_ws, w_dim], what the encoder has made so far
+    current: Tensor  # [B, 3, H, W], what these codes draw
+    target: Tensor  # [B, 3, H, W] in [-1, 1]
+    truth: Tensor  # [S, w_dim], codes of the samples
+    features: Features  # of the targets with image losses, [B - first drawn, C, h, w] each
+
+
+class _Run:
+    """State of a training run between two steps."""
+
+    def __init__(
+        self,
+        generator: Generator,
+        perceptual: Perceptual,
+        source: ImageSource | None,
+        config: EncoderTrainingConfig,
+        encoder_config: EncoderConfig,
+        device: torch.device,
+        seed: int,
+    ) -> None:
+        self.generator, self.perceptual, self.source = generator, perceptual, source
+        self.config, self.device, self.seed = config, device, seed
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.encoder = Encoder(encoder_config).to(device).train()
+        check_match(generator, self.encoder)
+        self.mean = deepcopy(self.encoder)
+        self.optimizer = torch.optim.Adam(
+            self.encoder.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True
+        )
+        self.step = 0
+        self.curve: list[dict[str, float]] = []
+        self.recent: list[dict[str, float]] = []
+        self.first_drawn = config.samples - config.samples_drawn
+        self.average = average_image(generator, config.noise)  # [1, 3, H, W]
+        self.slots = self._empty_slots()
+
+    def _empty_slots(self) -> _Slots:
+        count = self.config.samples + (self.config.images if self.source is not None else 0)
+        blank = torch.zeros(count, *self.average.shape[1:], device=self.device)
+        with torch.no_grad():
+            features = self.perceptual.features(blank[self.first_drawn :])
+        return _Slots(
+            left=torch.zeros(count, dtype=torch.long),
+            codes=torch.zeros(count, self.generator.num_ws, self.generator.config.w_dim, device=self.device),
+            current=blank.clone(),
+            target=blank,
+            truth=torch.zeros(self.config.samples, self.generator.config.w_dim, device=self.device),
+            features=tuple(tap.clone() for tap in features),
+        )
+
+    def train_step(self) -> None:
+        """One correction of every slot, one update of the weights."""
+        self._refill()
+        loss, parts, codes, drawn = self._losses()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), self.config.gradient_limit)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate()
+        self.optimizer.step()
+        self._average_weights()
+        self._advance(codes, drawn)
+        self.step += 1
+        self._record(parts)
+
+    @torch.no_grad()
+    def _refill(self) -> None:
+        """New targets for the slots that have had all their corrections."""
+        slots, samples, first = self.slots, self.config.samples, self.first_drawn
+        spent = (slots.left == 0).nonzero().flatten()
+        if not len(spent):
+            return
+        own, real = spent[spent < samples], spent[spent >= samples]
+        if len(own):
+            codes = self._sample_codes(len(own))
+            slots.truth[own] = codes[:, 0]
+            slots.target[own] = self.generator.synthesize(codes, self.config.noise).image.clamp(-1, 1)
+        if len(real) and self.source is not None:
+            slots.target[real] = self._real_images(len(real))
+        seen = spent[spent >= first]
+        if len(seen):
+            for kept, tap in zip(slots.features, self.perceptual.features(slots.target[seen]), strict=True):
+                kept[seen - first] = tap
+        slots.codes[spent] = self.generator.w_avg
+        slots.current[spent] = self.average
+        # At the first step the slots begin with staggered lifetimes, so that later steps mix all depths.
+        lifetime = self.config.iterations
+        slots.left[spent] = 1 + spent % lifetime if self.step == 0 else lifetime
+
+    def _sample_codes(self, count: int) -> Tensor:
+        codes = random_codes(self.generator, count, _random(self.seed, self.step, "codes").initial_seed())
+        random = torch.rand(2, count, 1, generator=_random(self.seed, self.step, "truncation")).to(self.device)
+        psi = torch.where(
+            random[0] < 0.5, 1.0, self.config.truncation_psi + (1 - self.config.truncation_psi) * random[1]
+        )
+        return self.generator.w_avg.lerp(codes, psi)[:, None].expand(-1, self.generator.num_ws, -1)
+
+    def _real_images(self, count: int) -> Tensor:
+        assert self.source is not None
+        images = self.source(self.step, count)
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[:2] != (count, 3):
+            detail = f"{images.dtype} {list(images.shape)} where uint8 [{count}, 3, H, W] is needed"
+            raise InversionError("the source of images gave something else", [Problem(detail, "images")])
+        floats = to_float(images.to(self.device))
+        size = self.generator.config.resolution
+        return floats if floats.shape[2:] == size else F.adaptive_avg_pool2d(floats, size)
+
+    def _losses(self) -> tuple[Tensor, dict[str, float], Tensor, Tensor]:
+        """Loss of this step, its parts, the corrected codes, and what the slots with image losses now draw."""
+        slots, config, first = self.slots, self.config, self.first_drawn
+        scale = self.encoder.config.latent_scale
+        codes = slots.codes + self.encoder(slots.target, slots.current, self._unlocked())  # [B, num_ws, w_dim]
+        latent = ((codes[: config.samples] - slots.truth[:, None]) / scale).square().mean()
+        deviation = ((codes - codes.mean(1, keepdim=True)) / scale).square().mean()
+        loss = config.latent_weight * latent + config.deviation_weight * deviation
+        parts = {"latent": latent, "deviation": deviation}
+        drawn = codes.new_zeros(0, *self.average.shape[1:])
+        if first < len(codes):
+            drawn = self.generator.synthesize(codes[first:], config.noise).image
+            perceptual = self.perceptual.distance(drawn, slots.features)  # [B - first]
+            l2 = (drawn - slots.target[first:]).square().mean((1, 2, 3)) / 4
+            loss = loss + config.perceptual_weight * perceptual.mean() + config.l2_weight * l2.mean()
+            parts |= {"perceptual": perceptual.mean(), "l2": l2.mean()}
+            if self.source is not None:
+                real = config.samples - first
+                parts |= {"real_perceptual": perceptual[real:].mean(), "real_l2": l2[real:].mean()}
+                last = slots.left[config.samples :] == 1
+                if last.any():
+                    parts["real_l2_last"] = l2[real:][last.to(self.device)].mean()
+        parts["loss"] = loss
+        return loss, {name: float(value.detach()) for name, value in parts.items()}, codes.detach(), drawn.detach()
+
+    @torch.no_grad()
+    def _advance(self, codes: Tensor, drawn: Tensor) -> None:
+        """Take the corrected codes over; those that will be corrected again are drawn."""
+        slots, first = self.slots, self.first_drawn
+        slots.codes, slots.left = codes, slots.left - 1
+        slots.current[first:] = drawn
+        undrawn = (slots.left[:first] > 0).nonzero().flatten()
+        if len(undrawn):
+            slots.current[undrawn] = self.generator.synthesize(codes[undrawn], self.config.noise).image
+
+    def _unlocked(self) -> int:
+        begin, end = self.config.unlock_from * self.config.steps, self.config.unlock_until * self.config.steps
+        layers = self.generator.num_ws - 1
+        share = (self.step - begin) / max(1.0, end - begin)
+        return max(0, min(layers, math.ceil(share * layers)))
+
+    def _rate(self) -> float:
+        t = (self.step + 1) / self.config.steps
+        up = min(1.0, t / self.config.warmup) if self.config.warmup else 1.0
+        return self.config.learning_rate * up * 0.5 * (1 + math.cos(math.pi * min(1.0, t)))
+
+    @torch.no_grad()
+    def _average_weights(self) -> None:
+        decay = min(self.config.ema_decay, (1 + self.step) / (EMA_WARMUP + self.step))
+        for mean, weight in zip(self.mean.parameters(), self.encoder.parameters(), strict=True):
+            mean.lerp_(weight, 1 - decay)
+
+    def _record(self, parts: dict[str, float]) -> None:
+        if not math.isfinite(parts["loss"]):
+            raise InversionError(f"the encoder's loss is not finite at step {self.step}")
+        self.recent.append(parts)
+        if self.step % self.config.log_every and self.step != self.config.steps:
+            return
+        names = {name for part in self.recent for name in part}
+        means = {name: [part[name] for part in self.recent if name in part] for name in sorted(names)}
+        self.curve.append({"step": float(self.step)} | {name: sum(v) / len(v) for name, v in means.items()})
+        self.recent = []
+
+    def save(self, path: Path) -> None:
+        """Write everything the next step depends on; the file is replaced at once or not at all."""
+        state = {
+            "settings": self._settings(),
+            "step": self.step,
+            "curve": self.curve,
+            "recent": self.recent,
+            "encoder": self.encoder.state_dict(),
+            "mean": self.mean.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "slots": dict(vars(self.slots)),
+        }
+        partial = path.with_name(path.name + ".partial")
+        torch.save(state, partial)
+        os.replace(partial, path)
+
+    def restore(self, path: Path) -> None:
+        """Go on from what :meth:`save` wrote. Raises :class:`InversionError` when it belongs to another run."""
+        try:
+            state: dict[str, Any] = torch.load(path, weights_only=True, map_location=self.device)
+            settings = state["settings"]
+        except Exception as error:  # a cut file fails in many ways
+            raise InversionError("this checkpoint cannot be read", [Problem(str(error), path.name)]) from error
+        mine = self._settings()
+        if settings != mine:
+            differing = [
+                Problem(f"{settings.get(name)} there, {mine[name]} here", name)
+                for name in mine
+                if settings.get(name) != mine[name]
+            ]
+            raise InversionError(f"{path.name} belongs to another training run", differing)
+        self.step, self.curve, self.recent = state["step"], state["curve"], state["recent"]
+        self.encoder.load_state_dict(state["encoder"])
+        self.mean.load_state_dict(state["mean"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.slots = _Slots(**state["slots"])
+        self.slots.left = self.slots.left.cpu()
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "seed": self.seed,
+            "perceptual": self.perceptual.name,
+            "real_images": self.source is not None,
+            **{f"config.{name}": value for name, value in asdict(self.config).items()},
+            **{f"encoder.{name}": value for name, value in asdict(self.encoder.config).items()},
+        }

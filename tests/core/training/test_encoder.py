@@ -1,0 +1,236 @@
+"""Encoder training: it learns, rolls its batch, goes on where it stopped."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from core.errors import InversionError, Stopped
+from core.generators.config import StyleGAN2Config
+from core.generators.stylegan2 import Generator
+from core.inversion.encoder import EncoderConfig, encode
+from core.inversion.perceptual import DomainPerceptual, PerceptualTrunk
+from core.inversion.start import latent_spread
+from core.pixels import to_bytes, to_float
+from core.training.config import EncoderTrainingConfig
+from core.training.encoder import _Run, default_encoder_config, train_encoder
+
+QUICK = EncoderTrainingConfig(
+    steps=12,
+    samples=6,
+    samples_drawn=2,
+    images=3,
+    iterations=3,
+    log_every=4,
+    checkpoint_every=5,
+    noise="none",
+)
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    torch.manual_seed(0)
+    config = StyleGAN2Config(
+        resolution=(16, 16),
+        channels={0: 16, 1: 12, 2: 8},
+        z_dim=8,
+        w_dim=16,
+        mapping_layers=2,
+        mapping_lr_multiplier=1.0,
+    )
+    network = Generator(config).eval().requires_grad_(False)
+    network.w_avg.copy_(network.map(torch.randn(500, 8))[:, 0].mean(0))
+    return network
+
+
+@pytest.fixture(scope="module")
+def perceptual() -> DomainPerceptual:
+    torch.manual_seed(1)
+    return DomainPerceptual("tiny-domain-v1", PerceptualTrunk([[8], [12]]))
+
+
+@pytest.fixture(scope="module")
+def shape(generator: Generator) -> EncoderConfig:
+    return EncoderConfig((16, 16), 6, 16, latent_spread(generator), channels=(16, 24), head_channels=8, offset_rank=8)
+
+
+@pytest.fixture(scope="module")
+def images(generator: Generator) -> Tensor:
+    z = torch.randn(20, 8, generator=torch.Generator().manual_seed(3))
+    return to_bytes(generator.synthesize(generator.map(z), "none").image)
+
+
+@pytest.fixture(scope="module")
+def unbroken(
+    generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor
+) -> dict[str, Tensor]:
+    return train_encoder(generator, perceptual, images, QUICK, encoder_config=shape).encoder.state_dict()
+
+
+@pytest.mark.parametrize("with_images", [False, True])
+def test_training_brings_codes_and_images_closer(
+    generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor, with_images: bool
+) -> None:
+    config = dataclasses.replace(QUICK, steps=250, samples=12, log_every=25, learning_rate=3e-3)
+    done = train_encoder(generator, perceptual, images if with_images else None, config, encoder_config=shape)
+    first, last = done.curve[0], done.curve[-1]
+    assert last["step"] == 250
+    assert last["latent"] < 0.6 * first["latent"]
+    assert last["l2"] < 0.8 * first["l2"]
+    assert ("real_l2" in last) == with_images
+    assert not any(parameter.requires_grad for parameter in done.encoder.parameters())
+    held_out = generator.map(torch.randn(16, 8, generator=torch.Generator().manual_seed(9)))
+    target = generator.synthesize(held_out, "none").image.clamp(-1, 1)
+    mean = generator.w_avg.expand_as(held_out)
+    codes = encode(generator, done.encoder, target, iterations=3, noise="none")
+    assert (codes - held_out).square().mean() < 0.6 * (mean - held_out).square().mean()
+
+
+def test_a_run_that_was_stopped_ends_at_the_weights_of_an_unbroken_one(
+    generator: Generator,
+    perceptual: DomainPerceptual,
+    shape: EncoderConfig,
+    images: Tensor,
+    unbroken: dict[str, Tensor],
+    tmp_path: Path,
+) -> None:
+    checkpoint = tmp_path / "encoder.checkpoint"
+    asked: list[int] = []
+
+    def third_time() -> bool:
+        asked.append(1)
+        return len(asked) % 4 == 0
+
+    told: list[tuple[int, int]] = []
+    for _ in range(10):
+        try:
+            done = train_encoder(
+                generator,
+                perceptual,
+                images,
+                QUICK,
+                encoder_config=shape,
+                checkpoint=checkpoint,
+                progress=lambda step, total: told.append((step, total)),
+                should_stop=third_time,
+            )
+        except Stopped:
+            continue
+        break
+    assert len(asked) > 12
+    assert [step for step, _ in told] == sorted(step for step, _ in told)
+    assert told[-1] == (12, 12)
+    for name, tensor in done.encoder.state_dict().items():
+        assert torch.equal(tensor, unbroken[name]), name
+    assert [entry["step"] for entry in done.curve] == [4, 8, 12]
+
+
+def test_a_killed_run_resumes_from_its_last_checkpoint(
+    generator: Generator,
+    perceptual: DomainPerceptual,
+    shape: EncoderConfig,
+    images: Tensor,
+    unbroken: dict[str, Tensor],
+    tmp_path: Path,
+) -> None:
+    checkpoint = tmp_path / "encoder.checkpoint"
+
+    def die(step: int, total: int) -> None:
+        if step == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_encoder(generator, perceptual, images, QUICK, encoder_config=shape, checkpoint=checkpoint, progress=die)
+    steps: list[int] = []
+    done = train_encoder(
+        generator,
+        perceptual,
+        images,
+        QUICK,
+        encoder_config=shape,
+        checkpoint=checkpoint,
+        progress=lambda step, _: steps.append(step),
+    )
+    assert steps[0] == 5
+    assert all(torch.equal(tensor, unbroken[name]) for name, tensor in done.encoder.state_dict().items())
+
+
+def test_another_runs_checkpoint_is_refused(
+    generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig, tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "encoder.checkpoint"
+    config = dataclasses.replace(QUICK, steps=5)
+    train_encoder(generator, perceptual, None, config, encoder_config=shape, checkpoint=checkpoint)
+    with pytest.raises(InversionError) as caught:
+        train_encoder(generator, perceptual, None, config, encoder_config=shape, checkpoint=checkpoint, seed=1)
+    assert [problem.pointer for problem in caught.value.problems] == ["seed"]
+    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    with pytest.raises(InversionError, match="cannot be read"):
+        train_encoder(generator, perceptual, None, config, encoder_config=shape, checkpoint=checkpoint)
+
+
+def test_every_target_gets_its_corrections_one_after_another(
+    generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor
+) -> None:
+    def source(step: int, count: int) -> Tensor:
+        asked.append((step, count))
+        return images[:count]
+
+    asked: list[tuple[int, int]] = []
+    run = _Run(generator, perceptual, source, QUICK, shape, torch.device("cpu"), 0)
+    for step in range(9):
+        codes = run.slots.codes.clone()
+        run.train_step()
+        fresh = run.slots.left == QUICK.iterations - 1
+        assert fresh.any() == (step > 0 or fresh.any())
+        if step:
+            assert fresh.sum() == 3  # 9 slots live for 3 steps each
+            assert torch.equal(run.slots.target[6:7], to_float(images[:1])) or not asked
+            kept = ~fresh
+            assert not torch.equal(run.slots.codes[kept], codes[kept])
+    assert asked[0] == (0, 3)
+    assert all(count == 1 for step, count in asked[1:])
+    alive = run.slots.left > 0
+    drawn = generator.synthesize(run.slots.codes[alive], "none").image
+    torch.testing.assert_close(run.slots.current[alive], drawn, rtol=1e-4, atol=1e-4)
+    features = perceptual.features(run.slots.target[run.first_drawn :])
+    for kept_features, expected in zip(run.slots.features, features, strict=True):
+        torch.testing.assert_close(kept_features, expected)
+
+
+def test_layers_unlock_between_the_two_shares(
+    generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig
+) -> None:
+    config = dataclasses.replace(QUICK, steps=100, unlock_from=0.2, unlock_until=0.6)
+    run = _Run(generator, perceptual, None, config, shape, torch.device("cpu"), 0)
+    counts = []
+    for run.step in range(100):
+        counts.append(run._unlocked())
+    assert counts[20] == 0
+    assert counts[60] == counts[99] == 5
+    assert counts == sorted(counts)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (64, 64), (256, 128), (1024, 1024)])
+def test_the_default_shape_suits_the_generator(size: tuple[int, int]) -> None:
+    const = (4, 2) if size[0] != size[1] else (4, 4)
+    blocks = (size[0] // const[0]).bit_length()
+    config = StyleGAN2Config(resolution=size, channels=dict.fromkeys(range(blocks), 2), const_size=const, w_dim=8)
+    shape = default_encoder_config(Generator(config), 1.0)
+    assert max(shape.image_size) == min(128, max(size))
+    assert max(shape.image_size) // 2 ** len(shape.channels) == 4
+    assert shape.num_ws == 2 * blocks
+
+
+def test_settings_and_images_that_cannot_be_used_are_refused(
+    generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig
+) -> None:
+    with pytest.raises(InversionError) as caught:
+        EncoderTrainingConfig(steps=0, samples_drawn=99, unlock_from=0.9, unlock_until=0.1, images=-1)
+    assert [p.pointer for p in caught.value.problems] == ["steps", "samples_drawn", "images", "unlock_from"]
+    with pytest.raises(InversionError, match="cannot be learnt from"):
+        train_encoder(generator, perceptual, torch.zeros(2, 16, 16, 3), QUICK, encoder_config=shape)
+    with pytest.raises(InversionError, match="gave something else"):
+        train_encoder(generator, perceptual, lambda step, count: torch.zeros(1, 3, 8, 8), QUICK, encoder_config=shape)
