@@ -41,7 +41,9 @@ def up(
 
 @app.command()
 def generate(
-    labels: Annotated[str, typer.Argument(help="Archive or folder of labelled images, or the id of an earlier upload.")],
+    labels: Annotated[
+        str, typer.Argument(help="Archive or folder of labelled images, or the id of an earlier upload.")
+    ],
     generator: Annotated[str, typer.Option(help="Name or id; see `offhand generators`.")],
     count: Annotated[int, typer.Option(help="Images wanted, after filtering.")],
     out: Annotated[Path | None, typer.Option(help="Folder for the dataset; without it the job only starts.")] = None,
@@ -50,7 +52,8 @@ def generate(
     drop_fraction: Annotated[float | None, typer.Option(help="Most uncertain part that is dropped. [0.1]")] = None,
     preset: Annotated[str | None, typer.Option(help="How the labeler is trained: fast or paper. [fast]")] = None,
     setting: Annotated[
-        list[str] | None, typer.Option("--set", help="Any other field of the request: NAME=JSON, e.g. labeler.members=5")
+        list[str] | None,
+        typer.Option("--set", help="Any other field of the request: NAME=JSON, e.g. labeler.members=5"),
     ] = None,
     dry_run: Annotated[bool, typer.Option(help="Check the request and print the estimate; start nothing.")] = False,
     url: Url = None,
@@ -94,9 +97,7 @@ def jobs(
 
 
 @app.command()
-def cancel(
-    job: Annotated[str, typer.Argument(help="The job's id.")], url: Url = None, as_json: Json = False
-) -> None:
+def cancel(job: Annotated[str, typer.Argument(help="The job's id.")], url: Url = None, as_json: Json = False) -> None:
     """Stop a job. What is finished of its dataset stays readable."""
     with ending(as_json) as output:
         document = connect(url).cancel(job)
@@ -118,9 +119,7 @@ def download(
 
 
 @app.command()
-def verify(
-    folder: Annotated[Path, typer.Argument(help="A downloaded dataset.")], as_json: Json = False
-) -> None:
+def verify(folder: Annotated[Path, typer.Argument(help="A downloaded dataset.")], as_json: Json = False) -> None:
     """Check a downloaded dataset against its manifest."""
     with ending(as_json) as output:
         from client.download import verify_folder
@@ -157,5 +156,3 @@ def connect(url: str | None) -> Any:
 
 def main() -> None:
     app()
-
-

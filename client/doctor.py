@@ -70,7 +70,10 @@ def service(url: str | None) -> list[Finding]:
         try:
             answer = offhand.http.get("/readyz")
         except httpx.TransportError:
-            return [Finding("service", None, f"nothing answers at {offhand.base_url}; start it with: offhand up"), port()]
+            return [
+                Finding("service", None, f"nothing answers at {offhand.base_url}; start it with: offhand up"),
+                port(),
+            ]
         if answer.status_code != 200:
             return [Finding("service", False, f"{offhand.base_url} is not ready: {reason(answer)}")]
         names = [generator["name"] for generator in offhand.generators()]

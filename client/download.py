@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 18
 ATTEMPTS = 5
+CONTACT_SHEET = "contact_sheet.png"
 
 OnBytes = Callable[[int, int], None]
 
@@ -41,9 +42,10 @@ def download_dataset(offhand: "Offhand", dataset_id: str, into: Path, progress: 
             fetch_shard(offhand, dataset_id, shard, into, on_bytes)
             done += shard["bytes"]
             on_bytes(shard["bytes"])
-        for url, name in (("card", "README.md"), ("contact-sheet", "contact-sheet.png")):
-            content = offhand.request("GET", f"/v1/datasets/{dataset_id}/{url}").content
-            (into / name).write_bytes(content)
+        if manifest.get("complete"):
+            for url, name in (("card", "README.md"), ("contact-sheet", CONTACT_SHEET)):
+                content = offhand.request("GET", f"/v1/datasets/{dataset_id}/{url}").content
+                (into / name).write_bytes(content)
         (into / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")  # last: its presence says "complete"
     except OSError as error:
         raise DownloadFailed(f"cannot write to {into}: {error}") from error
@@ -84,7 +86,9 @@ def fetch_shard(
             fetch_rest(offhand.http, url, shard, part, on_bytes)
         except httpx.TransportError as error:
             if attempt == ATTEMPTS:
-                raise Unreachable(f"the download of {shard['path']} broke off: {error}; run it again to go on") from error
+                raise Unreachable(
+                    f"the download of {shard['path']} broke off: {error}; run it again to go on"
+                ) from error
             time.sleep(min(0.5 * 2**attempt, 10.0))
             continue
         if part.stat().st_size == shard["bytes"] and digest_of(part) == shard["sha256"]:
@@ -94,7 +98,9 @@ def fetch_shard(
     raise DownloadFailed(f"{shard['path']} is not what the manifest promises, {ATTEMPTS} times in a row")
 
 
-def fetch_rest(http: httpx.Client, url: str, shard: dict[str, Any], part: Path, on_bytes: Callable[[int], None]) -> None:
+def fetch_rest(
+    http: httpx.Client, url: str, shard: dict[str, Any], part: Path, on_bytes: Callable[[int], None]
+) -> None:
     """Append what is missing to ``part``; ``If-Range`` starts over when the content has changed meanwhile."""
     from client.sdk import checked
 

@@ -1,4 +1,4 @@
-"""`offhand generate` and `offhand download`: one job from labels to a verified folder, with everything said on the way."""
+"""`offhand generate` and `offhand download`: one job from labels to a verified folder."""
 
 import json
 import sys
@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from client.download import CONTACT_SHEET
 from client.errors import ClientError
 from client.output import Output
 from client.progress import ByteProgress, JobProgress
@@ -124,7 +125,11 @@ def summary(dataset: dict[str, Any], job: dict[str, Any] | None, out: Path) -> s
     if job and job.get("started_at") and job.get("finished_at"):
         seconds = (moment(job["finished_at"]) - moment(job["started_at"])).total_seconds()
         took = f" in {seconds:.0f} s"
-    return f"{dataset['count']} labelled images{took}, verified\n  folder         {out}\n  contact sheet  {out / 'contact-sheet.png'}"
+    return (
+        f"{dataset['count']} labelled images{took}, verified\n"
+        f"  folder         {out}\n"
+        f"  contact sheet  {out / CONTACT_SHEET}"
+    )
 
 
 def moment(text: str) -> datetime:

@@ -21,7 +21,13 @@ def table(columns: list[str], rows: list[list[str]]) -> str:
 def list_jobs(offhand: "Offhand", state: str | None, limit: int, output: Output) -> None:
     found = list(islice(offhand.jobs(state=state), limit))
     rows = [
-        [job["id"], job["kind"], job["state"], f"{job['counts']['done']}/{job['counts']['total']}", job["created_at"][:19]]
+        [
+            job["id"],
+            job["kind"],
+            job["state"],
+            f"{job['counts']['done']}/{job['counts']['total']}",
+            job["created_at"][:19],
+        ]
         for job in found
     ]
     output.result(found, table(["JOB", "KIND", "STATE", "IMAGES", "CREATED"], rows) if found else "no jobs")
@@ -58,10 +64,15 @@ def job_text(job: dict[str, Any]) -> str:
 def list_generators(offhand: "Offhand", output: Output) -> None:
     found = offhand.generators()
     rows = [
-        [g["name"], f"{g['width']}×{g['height']}", g["state"], str(g.get("domain") or ""), g["licence"], g["digest"][:12]]
+        [
+            g["name"],
+            f"{g['width']}×{g['height']}",
+            g["state"],
+            str(g.get("domain") or ""),
+            g["licence"],
+            g["digest"][:12],
+        ]
         for g in found
     ]
     columns = ["NAME", "SIZE", "STATE", "DOMAIN", "LICENCE", "DIGEST"]
     output.result(found, table(columns, rows) if found else "no generators: none is installed")
-
-

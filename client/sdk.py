@@ -25,8 +25,8 @@ class Offhand:
     """A connection to one service. Not for use from several threads at once.
 
     ``base_url`` defaults to ``OFFHAND_URL``, else to where `offhand up` listens. ``patience`` is how many seconds a
-    service that does not answer is asked again before :class:`~client.errors.Unreachable` is raised; creating calls carry
-    an ``Idempotency-Key``, so that asking again never makes two.
+    service that does not answer is asked again before :class:`~client.errors.Unreachable` is raised; creating calls
+    carry an ``Idempotency-Key``, so that asking again never makes two.
     """
 
     def __init__(
@@ -49,7 +49,9 @@ class Offhand:
 
     # -- one request ---------------------------------------------------------------------------------------------------
 
-    def request(self, method: str, path: str, *, headers: dict[str, str] | None = None, **kwargs: Any) -> httpx.Response:
+    def request(
+        self, method: str, path: str, *, headers: dict[str, str] | None = None, **kwargs: Any
+    ) -> httpx.Response:
         """One answer. Connections that fail and answers of 503 are tried again for ``patience`` seconds."""
         headers = dict(headers or {})
         if method == "POST":
@@ -105,17 +107,17 @@ class Offhand:
     def manifest(self, dataset_id: str) -> Document:
         return self.get(f"/v1/datasets/{dataset_id}/manifest")
 
-    # -- the job ---------------------------------------------------------------------------------------------------------
+    # -- the job -------------------------------------------------------------------------------------------------------
 
     def upload(self, labels: str | Path, progress: OnBytes | None = None) -> Document:
-        """Send labelled images: an archive, or a folder (`images/`, `masks/`, `classes.json`). Returns the label set."""
+        """Send labelled images: an archive, or a folder of `images/`, `masks/`, `classes.json`. Returns the upload."""
         with labels_archive(Path(labels)) as archive:
             return upload_archive(self, archive, progress)
 
     def generate(
         self, labels: str | Path, generator: str, count: int, *, validate_only: bool = False, **settings: Any
     ) -> Document:
-        """Start a job. ``labels`` is an id, or a path that is uploaded first; ``settings`` go into the request as they are."""
+        """Start a job. ``labels`` is an id, or a path that is uploaded first; ``settings`` go into the request."""
         if not is_id(labels):
             labels = self.upload(labels)["id"]
         body = {"kind": "generate", "labels": str(labels), "generator": generator, "count": count}
@@ -144,8 +146,8 @@ class Offhand:
     def wait(self, job_id: str, progress: OnJob | None = None, timeout: float | None = None) -> Document:
         """Wait until the job succeeds and return it; raise :class:`~client.errors.JobFailed` when it ends otherwise.
 
-        ``progress`` is called with the job each time it has changed. ``TimeoutError`` after ``timeout`` seconds; the job
-        goes on.
+        ``progress`` is called with the job each time it has changed. ``TimeoutError`` after ``timeout`` seconds; the
+        job goes on.
         """
         give_up_at = None if timeout is None else time.monotonic() + timeout
         for job in self.watch(job_id):

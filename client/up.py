@@ -48,7 +48,9 @@ def serve(data: Path, port: int, log_level: str, wait: float, output: Output) ->
             await_ready(url, children, data, wait, stopping)
             if not stopping:
                 document = {"url": url, "data": str(data), "pid": os.getpid()}
-                output.result(document, f"Offhand is up at {url}\n  data  {data}\n  logs  {data / 'logs'}\n  Ctrl-C stops it")
+                output.result(
+                    document, f"Offhand is up at {url}\n  data  {data}\n  logs  {data / 'logs'}\n  Ctrl-C stops it"
+                )
             while not stopping:
                 refuse_dead(children, data)
                 time.sleep(0.2)
@@ -165,7 +167,7 @@ def start(data: Path, port: int, log_level: str) -> dict[str, subprocess.Popen[b
                 stderr=subprocess.STDOUT,
                 env=environment,
                 start_new_session=True,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - this process has one thread
+                preexec_fn=die_with_parent,
             )
     return children
 

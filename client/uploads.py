@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from client.errors import ClientError
+from client.errors import ClientError, Refused
 
 if TYPE_CHECKING:
     from client.sdk import Offhand
@@ -45,7 +45,7 @@ def sha256_of(path: Path) -> str:
 
 
 def upload_archive(offhand: "Offhand", archive: Path, progress: Callable[[int, int], None] | None) -> dict[str, Any]:
-    """Declare size and digest, send the bytes, and make a label set of them."""
+    """Announce size and digest, then send the bytes. Returns the complete upload."""
     size = archive.stat().st_size
     declared = {"filename": archive.name, "size": size, "sha256": sha256_of(archive), "purpose": "label-set"}
     upload = offhand.request("POST", "/v1/uploads", json=declared).json()
@@ -65,7 +65,14 @@ def upload_archive(offhand: "Offhand", archive: Path, progress: Callable[[int, i
         def __iter__(self) -> Iterator[bytes]:
             return chunks()
 
-    headers = {"Content-Length": str(size), "Content-Type": "application/zip"}
-    offhand.request("PUT", f"/v1/uploads/{upload['id']}/content", content=Body(), headers=headers)
-    label_set: dict[str, Any] = offhand.request("POST", "/v1/label-sets", json={"upload": upload["id"]}).json()
-    return label_set
+    headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
+    try:
+        sent = offhand.request("PUT", f"/v1/uploads/{upload['id']}/content", content=Body(), headers=headers)
+    except Refused as error:
+        # An earlier try of this PUT may have arrived although its answer did not.
+        state: dict[str, Any] = offhand.get(f"/v1/uploads/{upload['id']}")
+        if error.status != 409 or state["state"] != "complete":
+            raise
+        return state
+    complete: dict[str, Any] = sent.json()
+    return complete

@@ -62,7 +62,7 @@ def run() -> None:
     heldout = measure()
 
     say(f"done in {time.monotonic() - started:.0f} s")
-    print(f"  contact sheet     {DATASET / 'contact-sheet.png'}   image | mask | uncertainty")
+    print(f"  contact sheet     {DATASET / 'contact_sheet.png'}   image | mask | uncertainty")
     print(f"  dataset           {DATASET}   WebDataset shards, manifest, card")
     print(f"  unpacked          {SAMPLES}   {samples} images with masks, uncertainty and latents")
     print(f"  labeler's report  {DATASET / 'README.md'}")

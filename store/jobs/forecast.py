@@ -68,12 +68,12 @@ def _candidates(count: int, drop_fraction: float) -> int:
 def _bytes_per_image(connection: Connection, generator: Generator, tenant: str) -> float:
     """As in earlier datasets of the generator; where there is none, from its resolution and the size of its latents."""
     measured = connection.execute(
-        select(func.sum(files.c.bytes), func.sum(files.c.items))
+        select(func.sum(files.c.bytes), func.sum(files.c["items"]))
         .join(datasets, datasets.c.id == files.c.resource_id)
         .join(jobs, jobs.c.id == datasets.c.job_id)
         .where(
             files.c.tenant == tenant,
-            files.c.items.is_not(None),
+            files.c["items"].is_not(None),
             jobs.c.spec["generator"].as_string().in_((generator.name, generator.id)),
         )
     ).one()

@@ -1,0 +1,42 @@
+"""Builds the service. `create_app(settings)` is the only way to make one; `python -m api` runs it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from api import errors
+from api.backend import Backend
+from api.bodies import SmallBodies
+from api.middleware import RequestContext
+from api.openapi import describe
+from api.routes import datasets, events, generators, health, jobs, label_sets, labelers, pages, uploads
+from store.settings import Settings
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The ASGI application over ``settings`` (default: from the environment). Opens nothing by itself."""
+    backend = Backend(settings or Settings())
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001 - the signature of a lifespan
+        yield
+        backend.close()
+
+    app = FastAPI(
+        title="Offhand",
+        version="0.1.0",
+        summary="A handful of labelled images and a frozen generator in, a labelled dataset of any size out.",
+        lifespan=lifespan,
+        docs_url=None,  # the interactive pages come from a CDN
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.backend = backend
+    for noun in (uploads, label_sets, generators, labelers, jobs, events, datasets, health, pages):
+        app.include_router(noun.router)
+    errors.install(app)
+    app.add_middleware(SmallBodies)
+    app.add_middleware(RequestContext)
+    describe(app)
+    return app

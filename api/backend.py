@@ -1,0 +1,63 @@
+"""The database and the objects of this process, opened at first use: the service starts and answers without them."""
+
+import threading
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from store.db import Database, open_database
+from store.objects import ObjectStore, open_objects
+from store.settings import Settings
+
+
+class Backend:
+    """What the routes work with. A failed opening raises the store's error and is tried again by the next request."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._lock = threading.Lock()
+        self._database: Database | None = None
+        self._objects: ObjectStore | None = None
+
+    @property
+    def database(self) -> Database:
+        with self._lock:
+            if self._database is None:
+                self._database = open_database(self.settings)
+            return self._database
+
+    @property
+    def objects(self) -> ObjectStore:
+        with self._lock:
+            if self._objects is None:
+                self._objects = open_objects(self.settings)
+            return self._objects
+
+    def close(self) -> None:
+        with self._lock:
+            if self._database is not None:
+                self._database.close()
+            self._database = self._objects = None
+
+
+def backend_of(request: Request) -> Backend:
+    backend: Backend = request.app.state.backend
+    return backend
+
+
+# Sync dependencies run in the thread pool: opening or waiting for the database never holds up the event loop.
+def _database(request: Request) -> Database:
+    return backend_of(request).database
+
+
+def _objects(request: Request) -> ObjectStore:
+    return backend_of(request).objects
+
+
+def _settings(request: Request) -> Settings:
+    return backend_of(request).settings
+
+
+Db = Annotated[Database, Depends(_database)]
+Objects = Annotated[ObjectStore, Depends(_objects)]
+Deployment = Annotated[Settings, Depends(_settings)]

@@ -1,0 +1,92 @@
+"""Bodies on their way in: bounded while they stream, never held whole in memory."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import ApiError
+from store.errors import TooLarge
+from store.objects import ObjectWriter
+
+SMALL_BODY = 1 << 20
+PIECE = 1 << 20
+
+
+class SmallBodies:
+    """Every body but an upload's has to be small: 413 from the declared length, or while it streams."""
+
+    def __init__(self, app: ASGIApp, limit: int = SMALL_BODY) -> None:
+        self.app, self.limit = app, limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith("/v1/uploads"):
+            await self.app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "")
+        taken = 0
+
+        async def bounded() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            # An HTTPException, for the framework passes that one through from its own reading of bodies.
+            if taken > self.limit or (declared.isdigit() and int(declared) > self.limit):
+                raise HTTPException(413, f"The body may have {self.limit} bytes here.")
+            return message
+
+        await self.app(scope, bounded, send)
+
+
+async def small_body(request: Request, limit: int = SMALL_BODY) -> bytes:
+    """The whole body of a route that also takes large ones."""
+    taken = bytearray()
+    async for chunk in request.stream():
+        taken += chunk
+        if len(taken) > limit:
+            raise TooLarge(f"The body may have {limit} bytes here.")
+    return bytes(taken)
+
+
+@dataclass(frozen=True)
+class Magic:
+    """The first bytes say what a file is; its name and its media type only claim it."""
+
+    kind: str
+    wanted: int
+    begins: Callable[[bytes], bool]
+
+    def check(self, beginning: bytes) -> None:
+        if not self.begins(beginning):
+            raise ApiError("unsupported_media_type", f"The content does not begin like {self.kind}.")
+
+
+async def stream_into(writer: ObjectWriter, request: Request, limit: int, magic: Magic | None = None) -> None:
+    """Write the body to ``writer`` piece by piece; the caller finishes or aborts it.
+
+    Raises :class:`TooLarge` past ``limit`` bytes, declared or streamed, or what ``magic`` raises for the first bytes.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise TooLarge(f"{declared} bytes were announced; {limit} are allowed.")
+    pending = bytearray()
+    taken = 0
+    async for chunk in request.stream():
+        taken += len(chunk)
+        if taken > limit:
+            raise TooLarge(f"More than the allowed {limit} bytes were sent.")
+        pending += chunk
+        if magic is not None and len(pending) >= magic.wanted:
+            magic.check(bytes(pending[: magic.wanted]))
+            magic = None
+        if magic is None and len(pending) >= PIECE:
+            await run_in_threadpool(writer.write, bytes(pending))
+            pending.clear()
+    if magic is not None:
+        magic.check(bytes(pending))
+    if pending:
+        await run_in_threadpool(writer.write, bytes(pending))

@@ -1,0 +1,215 @@
+"""The one table from error code to HTTP, and the handlers that make every error answer one shape.
+
+The library and the store raise their own exceptions with stable codes. They are translated here and nowhere else; a
+test walks both trees and fails on a code that is missing from :data:`HTTP`.
+"""
+
+import errno
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from api.problems import ProblemItem, problem_response
+from store.errors import StoreError
+
+log = structlog.get_logger(__name__)
+
+RETRY_AFTER_SECONDS = 5
+STORAGE_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class Meaning(NamedTuple):
+    """What a code means over HTTP."""
+
+    status: int
+    title: str
+
+
+HTTP: dict[str, Meaning] = {
+    # This service's own.
+    "malformed_body": Meaning(400, "The body cannot be read"),
+    "method_not_allowed": Meaning(405, "The method is not allowed here"),
+    "unsupported_media_type": Meaning(415, "This kind of content is not accepted here"),
+    "range_not_satisfiable": Meaning(416, "The range lies outside the content"),
+    "broken_archive": Meaning(422, "The archive is broken"),
+    "not_serving": Meaning(503, "The service is not ready"),
+    "http_error": Meaning(500, "A fault of the service"),
+    "internal_error": Meaning(500, "A fault of the service"),
+    # The store's.
+    "not_found": Meaning(404, "Not found"),
+    "invalid_request": Meaning(422, "The request is not valid"),
+    "idempotency_key_reused": Meaning(422, "The idempotency key belongs to another request"),
+    "quota_exceeded": Meaning(429, "The limit is reached"),
+    "not_ready": Meaning(409, "Not finished yet"),
+    "gone": Meaning(410, "It has expired"),
+    "digest_mismatch": Meaning(422, "The content is not what was declared"),
+    "too_large": Meaning(413, "The body is over its limit"),
+    "storage_full": Meaning(507, "The storage is full"),
+    "store_unavailable": Meaning(503, "The storage is not available"),
+    "schema_outdated": Meaning(503, "The database needs a migration"),
+    "illegal_transition": Meaning(500, "A fault of the service"),
+    "store_error": Meaning(500, "A fault of the service"),
+    # The library's: met in a job's `error`, and mapped for whoever passes one on.
+    "error": Meaning(500, "A fault of the service"),
+    "bad_label_set": Meaning(422, "The label set cannot be used"),
+    "bad_generator": Meaning(422, "The generator cannot be used"),
+    "bad_checkpoint": Meaning(422, "The checkpoint cannot be used"),
+    "inversion_failed": Meaning(422, "The images cannot be inverted"),
+    "bad_labeler": Meaning(422, "The labeler cannot be used"),
+    "bad_sampling": Meaning(422, "The sampling settings cannot be used"),
+    "stopped": Meaning(409, "Stopped on request"),
+}
+
+
+class ApiError(Exception):
+    """A request this service refuses by itself. ``code`` stands in :data:`HTTP`."""
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        errors: Iterable[ProblemItem] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.code, self.detail, self.errors, self.headers = code, detail, list(errors), dict(headers or {})
+        super().__init__(code, detail)
+
+
+def invalid(detail: str, pointer: str) -> ApiError:
+    """One field is wrong in a way the schema cannot say."""
+    return ApiError("invalid_request", detail, [ProblemItem(detail=detail, pointer=pointer)])
+
+
+def answer(
+    request: Request,
+    code: str,
+    detail: str,
+    errors: Iterable[ProblemItem] = (),
+    headers: Mapping[str, str] | None = None,
+    status: int | None = None,
+) -> Response:
+    """The problem answer for ``code``; what is temporary says when to come back."""
+    meaning = HTTP.get(code, HTTP["internal_error"])
+    status = status or meaning.status
+    headers = dict(headers or {})
+    if status in (429, 503, 507):
+        headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
+    return problem_response(
+        status=status,
+        code=code,
+        title=meaning.title,
+        detail=detail,
+        instance=request.url.path,
+        errors=errors,
+        request_id=getattr(request.state, "request_id", None),
+        headers=headers,
+    )
+
+
+def pointer_of(location: tuple[Any, ...]) -> str:
+    """Where FastAPI found a problem: ``("body", "count")`` → ``#/count``; elsewhere ``query:page_size``."""
+    where, *rest = location or ("body",)
+    if where == "body":
+        return "#" + "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in rest)
+    return f"{where}:{'.'.join(map(str, rest))}"
+
+
+def _validation_problems(error: RequestValidationError) -> list[ProblemItem]:
+    problems = []
+    for found in error.errors():
+        location = tuple(found["loc"])
+        if found["type"] == "json_invalid":
+            location = ("body",)
+        problems.append(ProblemItem(detail=found["msg"], pointer=pointer_of(location)))
+    return problems
+
+
+def document_pointer(pointer: str) -> str:
+    """A JSON pointer as the URI fragment of RFC 9457 (``/count`` → ``#/count``); a file's name stays as it is."""
+    return f"#{pointer}" if pointer.startswith("/") else pointer
+
+
+async def on_api_error(request: Request, error: ApiError) -> Response:
+    return answer(request, error.code, error.detail, error.errors, error.headers)
+
+
+async def on_store_error(request: Request, error: StoreError) -> Response:
+    if error.code not in HTTP:
+        log.error("error.unmapped", code=error.code)
+    problems = [ProblemItem(detail=p.detail, pointer=document_pointer(p.pointer)) for p in error.problems]
+    if HTTP.get(error.code, HTTP["internal_error"]).status >= 500:
+        log.warning("store.failed", code=error.code, detail=error.detail)
+    return answer(request, error.code, error.detail, problems)
+
+
+async def on_database_error(request: Request, error: SQLAlchemyError) -> Response:
+    log.error("database.failed", error=type(error).__name__, exc_info=error)
+    return answer(request, "store_unavailable", "The database cannot be reached. Nothing was changed.")
+
+
+async def on_storage_error(request: Request, error: OSError) -> Response:
+    """Disk full is 507; any other fault of the disk is 503."""
+    log.error("storage.failed", error=type(error).__name__, errno=error.errno, exc_info=error)
+    if error.errno in STORAGE_FULL:
+        return answer(request, "storage_full", "The storage is full. Nothing was kept.")
+    return answer(request, "store_unavailable", "The storage cannot be reached. Nothing was changed.")
+
+
+async def on_validation_error(request: Request, error: RequestValidationError) -> Response:
+    problems = _validation_problems(error)
+    if any(found["type"] == "json_invalid" for found in error.errors()):
+        return answer(request, "malformed_body", "The body is not valid JSON.", problems)
+    detail = "; ".join(f"{p.pointer}: {p.detail}" for p in problems)
+    return answer(request, "invalid_request", detail, problems)
+
+
+FRAMEWORK = {
+    400: "malformed_body",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+}
+
+
+async def on_http_exception(request: Request, error: HTTPException) -> Response:
+    """What the framework itself refuses: unknown routes, wrong methods, unreadable forms."""
+    code = FRAMEWORK.get(error.status_code, "http_error")
+    detail = {
+        404: f"There is nothing at {request.url.path}.",
+        405: f"{request.method} is not allowed at {request.url.path}.",
+    }.get(error.status_code, str(error.detail))
+    return answer(request, code, detail, headers=error.headers, status=error.status_code)
+
+
+async def on_disconnect(request: Request, error: ClientDisconnect) -> Response:  # noqa: ARG001 - the handler's signature
+    """Nobody reads this answer; it keeps the log free of a traceback for something that is not a fault."""
+    return answer(request, "malformed_body", "The connection ended before the body did. Nothing was kept.")
+
+
+async def on_fault(request: Request, error: Exception) -> Response:
+    log.error("request.fault", path=request.url.path, error=type(error).__name__, exc_info=error)
+    return answer(request, "internal_error", "The service made a mistake. It is in the log under this request id.")
+
+
+def install(app: FastAPI) -> None:
+    """Register every handler of this module."""
+    handlers: dict[Any, Any] = {
+        ApiError: on_api_error,
+        StoreError: on_store_error,
+        SQLAlchemyError: on_database_error,
+        OSError: on_storage_error,
+        RequestValidationError: on_validation_error,
+        HTTPException: on_http_exception,
+        ClientDisconnect: on_disconnect,
+        Exception: on_fault,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)

@@ -1,0 +1,40 @@
+"""The OpenAPI document: complete and honest about every status a route can answer."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api.problems import MEDIA_TYPE, ProblemDocument
+
+PROBLEM_REF = {"$ref": "#/components/schemas/ProblemDocument"}
+
+
+def describe(app: FastAPI) -> None:
+    """Make ``app.openapi()`` speak of problem documents wherever the framework would claim its own error shape."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = document(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    described = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+    schemas = described.setdefault("components", {}).setdefault("schemas", {})
+    problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= problem.pop("$defs", {})
+    schemas["ProblemDocument"] = problem
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    for path in described["paths"].values():
+        for operation in path.values():
+            answers = operation["responses"]
+            if "422" in answers and MEDIA_TYPE not in answers["422"].get("content", {}):
+                answers["422"] = {
+                    "description": "The request is understood and wrong; `errors` names every problem.",
+                    "content": {MEDIA_TYPE: {"schema": PROBLEM_REF}},
+                }
+    return described

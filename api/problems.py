@@ -1,0 +1,88 @@
+"""The one shape of every error answer: `application/problem+json` (RFC 9457)."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class ProblemItem(BaseModel):
+    """One of the things that are wrong with a request."""
+
+    detail: str = Field(description="What is wrong, in words.")
+    pointer: str = Field(
+        description="Where: a JSON pointer (`#/count`), `query:NAME`, `header:NAME`, or a file's name."
+    )
+
+
+class ProblemDocument(BaseModel):
+    """What went wrong. Branch on `code`; show `detail` and `errors` to people."""
+
+    type: str = Field(examples=["urn:offhand:problem:invalid_request"])
+    title: str = Field(examples=["The request is not valid"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["count must be at least 1"])
+    instance: str = Field(description="The path that was asked for.", examples=["/v1/jobs"])
+    code: str = Field(description="Stable, for programs.", examples=["invalid_request"])
+    errors: list[ProblemItem] = Field(default_factory=list, description="All problems at once, not the first.")
+    request_id: str | None = Field(default=None, description="Also in the logs; quote it when asking for help.")
+
+
+class ProblemResponse(JSONResponse):
+    media_type = MEDIA_TYPE
+
+
+def problem_response(
+    *,
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    instance: str,
+    errors: Iterable[ProblemItem] = (),
+    request_id: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> ProblemResponse:
+    document = ProblemDocument(
+        type=f"urn:offhand:problem:{code}",
+        title=title,
+        status=status,
+        detail=detail,
+        instance=instance,
+        code=code,
+        errors=list(errors),
+        request_id=request_id,
+    )
+    return ProblemResponse(document.model_dump(mode="json", exclude_none=True), status, headers=dict(headers or {}))
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses=` of a route that can answer with these error statuses; 500 and 503 go without saying."""
+    return {
+        status: {
+            "description": DESCRIPTIONS[status],
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+        }
+        for status in sorted({*statuses, 500, 503})
+    }
+
+
+DESCRIPTIONS = {
+    400: "The request cannot be read.",
+    404: "There is no such thing.",
+    405: "The method is not allowed here.",
+    409: "The request conflicts with the present state.",
+    410: "It existed; its time is over.",
+    411: "The request must declare its length.",
+    413: "The body is over its limit; nothing of it was kept.",
+    415: "The media type or the first bytes of the body are not what is accepted here.",
+    416: "The range lies outside the content.",
+    422: "The request is understood and wrong; `errors` names every problem.",
+    429: "A limit is reached; try again after `Retry-After` seconds.",
+    500: "A fault of the service.",
+    503: "The database or the storage is not available; try again after `Retry-After` seconds.",
+    507: "The storage is full; nothing was kept.",
+}

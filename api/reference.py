@@ -1,0 +1,142 @@
+"""`python -m api.reference > docs/http.md`: the HTTP reference, written from the OpenAPI document."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+METHODS = ("get", "post", "put", "patch", "delete", "head")
+
+PREFACE = """\
+# HTTP
+
+Written by `python -m api.reference` from the OpenAPI document that a running service gives at `/openapi.json`; do not
+edit. Every error is `application/problem+json` (RFC 9457) with `type, title, status, detail, instance, code,
+errors[{detail, pointer}]`, all problems at once. Lists take `page_size` and `page_token` and answer `next_page_token`.
+"""
+
+
+def reference(document: dict[str, Any]) -> str:
+    """The Markdown text for an OpenAPI 3.1 document."""
+    operations = [
+        (method, path, item[method]) for path, item in document["paths"].items() for method in METHODS if method in item
+    ]
+    lines = [PREFACE]
+    for tag in dict.fromkeys(_tag(operation) for _, _, operation in operations):
+        lines.append(f"## {tag}\n")
+        for method, path, operation in operations:
+            if _tag(operation) == tag:
+                lines += _operation(method, path, operation, document)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _tag(operation: dict[str, Any]) -> str:
+    tags = operation.get("tags") or ["other"]
+    return str(tags[0])
+
+
+def _operation(method: str, path: str, operation: dict[str, Any], document: dict[str, Any]) -> Iterator[str]:
+    yield f"### {method.upper()} `{path}`\n"
+    text = operation.get("description") or operation.get("summary")
+    if text:
+        yield f"{text.strip()}\n"
+    fields = [_parameter(one, document) for one in operation.get("parameters", [])]
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        fields += _body(content.get("schema", {}), document)
+    if fields:
+        yield "| field | in | type | default | what it is |\n|---|---|---|---|---|"
+        yield from fields
+        yield ""
+    example = _example(operation)
+    if example is not None:
+        yield f"```json\n{json.dumps(example, indent=2, ensure_ascii=False)}\n```\n"
+    yield "Answers: " + ", ".join(
+        f"{status} {_first_line(answer.get('description', ''))}".rstrip()
+        for status, answer in operation["responses"].items()
+    )
+    yield ""
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0].rstrip(".")
+
+
+def _parameter(parameter: dict[str, Any], document: dict[str, Any]) -> str:
+    schema = parameter.get("schema", {})
+    default = "required" if parameter.get("required") else _default(schema)
+    description = parameter.get("description") or schema.get("description", "")
+    return _row(parameter["name"], parameter["in"], _type(schema, document), default, description)
+
+
+def _body(schema: dict[str, Any], document: dict[str, Any], prefix: str = "") -> list[str]:
+    """A row for each field of a JSON body, nested objects and the variants of a union included."""
+    schema = _resolved(schema, document)
+    rows = []
+    for variant in (*schema.get("oneOf", ()), *schema.get("anyOf", ())):
+        rows += _body(variant, document, prefix)
+    for name, field in schema.get("properties", {}).items():
+        inner = _resolved(field, document)
+        if inner.get("properties"):
+            rows += _body(inner, document, f"{prefix}{name}.")
+            continue
+        required = name in schema.get("required", ())
+        default = "required" if required else _default(field)
+        rows.append(_row(prefix + name, "body", _type(field, document), default, field.get("description", "")))
+    return rows
+
+
+def _row(*cells: str) -> str:
+    name, *rest = (" ".join(cell.split()).replace("|", "\\|") for cell in cells)
+    return f"| `{name}` | {' | '.join(rest)} |"
+
+
+def _default(schema: dict[str, Any]) -> str:
+    return f"`{json.dumps(schema['default'], ensure_ascii=False)}`" if "default" in schema else ""
+
+
+def _resolved(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" not in schema:
+        return schema
+    found: dict[str, Any] = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return found
+
+
+def _type(schema: dict[str, Any], document: dict[str, Any]) -> str:
+    schema = _resolved(schema, document)
+    variants = schema.get("anyOf") or schema.get("oneOf")
+    if variants:
+        return " or ".join(dict.fromkeys(_type(variant, document) for variant in variants))
+    if "const" in schema:
+        return f"`{json.dumps(schema['const'])}`"
+    if "enum" in schema:
+        return " or ".join(f"`{json.dumps(value)}`" for value in schema["enum"])
+    kind = schema.get("type", "any")
+    if kind == "array":
+        return f"list of {_type(schema.get('items', {}), document)}"
+    limits = [f"{sign} {schema[key]}" for key, sign in _LIMITS.items() if key in schema]
+    return f"{kind} {', '.join(limits)}".rstrip()
+
+
+_LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+
+
+def _example(operation: dict[str, Any]) -> Any:
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        if "example" in content:
+            return content["example"]
+        for example in content.get("examples", {}).values():
+            return example.get("value")
+    return None
+
+
+def main() -> int:
+    from api.app import create_app
+
+    sys.stdout.write(reference(create_app().openapi()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

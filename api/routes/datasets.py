@@ -1,0 +1,148 @@
+"""Datasets: manifest, shards, one tar of everything, card and contact sheet."""
+
+import json
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from api.backend import Db, Objects
+from api.content import download, file_response
+from api.paging import PageSize, PageToken
+from api.problems import documented
+from api.ranges import content_response
+from api.schemas.base import ListOf
+from api.schemas.resources import Dataset, dataset_document
+from api.tar_stream import Member, TarStream, member_of
+from api.tenancy import Tenant
+from store import datasets as stored
+from store.db import Database
+from store.errors import Gone, NotReady
+from store.files import File, get_file, list_files
+from store.objects import ObjectStore
+
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+
+
+@router.get("", responses=documented(422))
+def list_datasets(db: Db, tenant: Tenant, page_size: PageSize = 50, page_token: PageToken = None) -> ListOf[Dataset]:
+    """Datasets, newest first."""
+    page = stored.list_datasets(db, tenant=tenant, page_size=page_size, page_token=page_token)
+    return ListOf(items=[dataset_document(item) for item in page.items], next_page_token=page.next_page_token)
+
+
+@router.get("/{dataset_id}", responses=documented(404, 422))
+def get_dataset(dataset_id: str, db: Db, tenant: Tenant) -> Dataset:
+    """One dataset."""
+    return dataset_document(stored.get_dataset(db, dataset_id, tenant=tenant))
+
+
+@download(router, "/{dataset_id}/manifest", "application/json", "The manifest.")
+def get_manifest(dataset_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Response:
+    """Every shard with size, SHA-256 and number of items; `complete` is false when the job ended early."""
+    dataset = readable(db, dataset_id, tenant)
+    if dataset.state == "ready":
+        return file_response(
+            request, objects, get_file(db, dataset_id, stored.MANIFEST, tenant=tenant), attachment=False
+        )
+    return whole(request, partial_manifest(db, dataset_id, tenant), "application/json")
+
+
+@download(router, "/{dataset_id}/shards/{name}", "application/x-tar", "The shard.")
+def get_shard(dataset_id: str, name: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Response:
+    """One shard: a WebDataset tar. Ask for the rest of it with `Range` and `If-Range`."""
+    dataset = readable(db, dataset_id, tenant)
+    owner = dataset_id if dataset.state == "ready" else dataset.job_id
+    return file_response(request, objects, get_file(db, owner, f"shards/{name}", tenant=tenant))
+
+
+@download(router, "/{dataset_id}/archive", "application/x-tar", "The archive.")
+def get_archive(
+    dataset_id: str,
+    request: Request,
+    db: Db,
+    objects: Objects,
+    tenant: Tenant,
+    format: Annotated[Literal["webdataset"], Query(description="The native one is the only one yet.")] = "webdataset",  # noqa: ARG001 - the parameter's name over HTTP
+) -> Response:
+    """Everything in one tar, made while it is sent: shards, manifest, card, contact sheet, SHA256SUMS."""
+    dataset = readable(db, dataset_id, tenant)
+    files = contents(db, dataset, tenant)
+    sums = {file.name: file.sha256 for file in files}
+    members = [Member(f"{dataset_id}/{file.name}", file.bytes, reader(objects, file)) for file in files]
+    if dataset.state != "ready":
+        manifest = partial_manifest(db, dataset_id, tenant)
+        sums[stored.MANIFEST] = sha256(manifest).hexdigest()
+        members.append(member_of(f"{dataset_id}/{stored.MANIFEST}", manifest))
+    listing = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())).encode()
+    tar = TarStream([member_of(f"{dataset_id}/SHA256SUMS", listing), *members])
+    return content_response(
+        request,
+        tar.read,
+        size=tar.size,
+        etag=f'"{sha256(dataset_id.encode() + listing).hexdigest()}"',
+        media_type="application/x-tar",
+        filename=f"{dataset_id}.tar",
+    )
+
+
+@download(router, "/{dataset_id}/contact-sheet", "image/png", "Image, mask and uncertainty, side by side.")
+def get_contact_sheet(dataset_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Response:
+    """A picture of the first samples."""
+    return named_file(request, db, objects, tenant, dataset_id, stored.CONTACT_SHEET)
+
+
+@download(router, "/{dataset_id}/card", "text/markdown", "What the dataset is.")
+def get_card(dataset_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Response:
+    """The dataset's README."""
+    return named_file(request, db, objects, tenant, dataset_id, stored.CARD)
+
+
+def readable(db: Database, dataset_id: str, tenant: str) -> stored.Dataset:
+    """The dataset; NotReady while it is being made, Gone once it has expired."""
+    dataset = stored.get_dataset(db, dataset_id, tenant=tenant)
+    if dataset.expires_at is not None and dataset.expires_at <= datetime.now(UTC):
+        raise Gone(f"{dataset_id} expired at {dataset.expires_at:%Y-%m-%d %H:%M} UTC")
+    if dataset.state == "building":
+        raise NotReady(f"{dataset_id} is still being made; see /v1/jobs/{dataset.job_id}")
+    return dataset
+
+
+def named_file(
+    request: Request, db: Database, objects: ObjectStore, tenant: str, dataset_id: str, name: str
+) -> Response:
+    dataset = readable(db, dataset_id, tenant)
+    if dataset.state != "ready":
+        raise NotReady(f"{dataset_id} ended early and has no {name}")
+    return file_response(request, objects, get_file(db, dataset_id, name, tenant=tenant), attachment=False)
+
+
+def contents(db: Database, dataset: stored.Dataset, tenant: str) -> list[File]:
+    """Its files, the small ones that explain it first."""
+    if dataset.state != "ready":
+        return list_files(db, dataset.job_id, tenant=tenant, prefix="shards/")
+    return sorted(
+        list_files(db, dataset.id, tenant=tenant), key=lambda file: (file.name.startswith("shards/"), file.name)
+    )
+
+
+def reader(objects: ObjectStore, file: File) -> Any:
+    return lambda start, stop: objects.read(file.key, start=start, stop=stop)
+
+
+def partial_manifest(db: Database, dataset_id: str, tenant: str) -> bytes:
+    return json.dumps(stored.partial_manifest(db, dataset_id, tenant=tenant), indent=2).encode()
+
+
+def whole(request: Request, content: bytes, media_type: str) -> Response:
+    """A small document made for this answer."""
+    return content_response(
+        request,
+        member_of("", content).read,
+        size=len(content),
+        etag=f'"{sha256(content).hexdigest()}"',
+        media_type=media_type,
+        headers={"X-Content-SHA256": sha256(content).hexdigest()},
+    )

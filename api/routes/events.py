@@ -1,0 +1,101 @@
+"""The log of a job: in pages, or as it grows (server-sent events)."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import anyio
+from fastapi import APIRouter, Header, Request
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from api.backend import Db
+from api.paging import PageSize, PageToken, coerced, position_of, token_for
+from api.problems import documented
+from api.schemas.base import ListOf
+from api.schemas.events import Event
+from api.tenancy import Tenant
+from store.db import Database
+from store.errors import StoreUnavailable
+from store.jobs import events as stored
+from store.jobs.views import job_view
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+POLL_SECONDS = 0.5
+HEARTBEAT_SECONDS = 15.0
+BATCH = 200
+STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A page of the log; with `Accept: text/event-stream` what follows `Last-Event-ID`, as it comes.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    },
+    204: {"description": "To a stream that reconnects: the job is over and everything was told."},
+}
+
+
+@router.get("/{job_id}/events", response_model=ListOf[Event], responses=STREAM | documented(404, 422))
+async def list_job_events(
+    job_id: str,
+    request: Request,
+    db: Db,
+    tenant: Tenant,
+    page_size: PageSize = 50,
+    page_token: PageToken = None,
+    last_event_id: Annotated[str | None, Header(description="For a stream: the last number that was received.")] = None,
+) -> Response:
+    """What happened to a job, oldest first. Numbers have no gaps."""
+    if "text/event-stream" in request.headers.get("accept", ""):
+        return await _stream(db, tenant, job_id, after=event_number(last_event_id))
+    return await run_in_threadpool(_page, db, tenant, job_id, coerced(page_size), page_token)
+
+
+def event_number(last_event_id: str | None) -> int:
+    """The number a reader saw last. What is not one of our numbers means from the start, as for a reader without it."""
+    if last_event_id and last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 16:
+        return int(last_event_id)
+    return 0
+
+
+def _page(db: Database, tenant: str, job_id: str, size: int, token: str | None) -> Response:
+    after = position_of(token)
+    found = stored.events(db, job_id, tenant=tenant, after=after, limit=size + 1)
+    items = [Event.model_validate(event) for event in found[:size]]
+    more = token_for(items[-1].number) if len(found) > size else None
+    return JSONResponse(ListOf[Event](items=items, next_page_token=more).model_dump(mode="json"))
+
+
+async def _stream(db: Database, tenant: str, job_id: str, after: int) -> Response:
+    terminal, found = await run_in_threadpool(_look, db, tenant, job_id, after)  # 404 before the stream begins
+    if terminal and not found:
+        return Response(status_code=204)
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_follow(db, tenant, job_id, after), media_type="text/event-stream", headers=headers)
+
+
+def _look(db: Database, tenant: str, job_id: str, after: int) -> tuple[bool, list[stored.Event]]:
+    # The state first: an event that is written between the two reads is then never missed.
+    terminal = job_view(db, job_id, tenant=tenant).terminal
+    return terminal, stored.events(db, job_id, tenant=tenant, after=after, limit=BATCH)
+
+
+async def _follow(db: Database, tenant: str, job_id: str, after: int) -> AsyncIterator[bytes]:
+    silent_since = anyio.current_time()
+    while True:
+        try:
+            terminal, found = await run_in_threadpool(_look, db, tenant, job_id, after)
+        except StoreUnavailable:
+            return  # the stream ends, and its reader reconnects with Last-Event-ID
+        for event in found:
+            after = event.number
+            data = Event.model_validate(event).model_dump_json()
+            yield format_sse_event(data_str=data, event=event.name, id=str(event.number))
+            silent_since = anyio.current_time()
+        if len(found) == BATCH:
+            continue
+        if terminal:
+            return
+        if anyio.current_time() - silent_since >= HEARTBEAT_SECONDS:
+            yield KEEPALIVE_COMMENT
+            silent_since = anyio.current_time()
+        await anyio.sleep(POLL_SECONDS)

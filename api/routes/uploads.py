@@ -1,0 +1,213 @@
+"""Uploads: announced and then sent, or sent at once. Kept only when every byte is what was announced."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response
+
+from api.archives import ARCHIVE, refuse_broken
+from api.backend import Db, Objects
+from api.bodies import small_body, stream_into
+from api.errors import ApiError
+from api.headers import IdempotencyHeader
+from api.paging import PageSize, PageToken
+from api.problems import documented
+from api.schemas.base import ListOf
+from api.schemas.uploads import Filename, Sha256, Upload, UploadRequest, upload_document
+from api.tenancy import Tenant
+from store import uploads as stored
+from store.db import Database
+from store.errors import StoreError, StoreUnavailable
+from store.idempotency import IdempotencyKey, remember_answer
+from store.objects import ObjectInfo, ObjectStore, ObjectWriter
+
+router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+
+ARCHIVE_TYPES = (
+    "application/zip",
+    "application/x-zip-compressed",
+    "application/x-tar",
+    "application/gzip",
+    "application/octet-stream",
+)
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+ARCHIVE_BODY = dict.fromkeys(ARCHIVE_TYPES, BINARY)
+ANNOUNCEMENT_EXAMPLE = {
+    "filename": "heads50.zip",
+    "size": 183264,
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "purpose": "label-set",
+}
+CREATE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/UploadRequest"},
+                "example": ANNOUNCEMENT_EXAMPLE,
+            },
+            **ARCHIVE_BODY,
+        },
+    }
+}
+CONTENT_BODY = {"requestBody": {"required": True, "content": ARCHIVE_BODY}}
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=Upload,
+    openapi_extra=CREATE_BODY,
+    responses=documented(400, 413, 415, 422, 429, 507),
+)
+async def create_upload(
+    request: Request,
+    db: Db,
+    objects: Objects,
+    tenant: Tenant,
+    filename: Annotated[Filename, Query(description="For an archive sent at once.")] = "labels.zip",
+    sha256: Annotated[Sha256 | None, Query(description="For an archive sent at once: what it must have.")] = None,
+    idempotency_key: IdempotencyHeader = None,
+) -> Response:
+    """Send an archive of labelled images as the body, or announce one as JSON and then PUT its content.
+
+    A zip or tar with `images/`, `masks/` of the same names (palette or grey PNG, one class id a pixel) and
+    `classes.json`. What is inside is checked by the job that uses it.
+    """
+    media_type = media_type_of(request)
+    if media_type == "application/json":
+        announced = announcement(await small_body(request))
+        return await run_in_threadpool(_announce, db, tenant, announced, idempotency_key)
+    if media_type not in ARCHIVE_TYPES:
+        raise ApiError(
+            "unsupported_media_type",
+            f"Send {ARCHIVE_TYPES[0]}, or application/json to announce an upload; this was {media_type or 'no type'}.",
+        )
+    upload_id, writer = await run_in_threadpool(stored.start_received, objects, sha256)
+    try:
+        await stream_into(writer, request, db.settings.limits.upload_bytes, ARCHIVE)
+        return await run_in_threadpool(_receive, db, objects, tenant, upload_id, filename, writer, idempotency_key)
+    finally:
+        await run_in_threadpool(writer.abort)
+
+
+@router.put(
+    "/{upload_id}/content",
+    openapi_extra=CONTENT_BODY,
+    responses=documented(400, 404, 409, 413, 415, 422, 507),
+)
+async def put_upload_content(upload_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Upload:
+    """The bytes that were announced. Whatever goes wrong, nothing is kept and the same PUT can be tried again."""
+    upload = await run_in_threadpool(stored.get_upload, db, upload_id, tenant=tenant)
+    if media_type_of(request) not in ARCHIVE_TYPES:
+        raise ApiError("unsupported_media_type", f"Send {ARCHIVE_TYPES[0]} or {ARCHIVE_TYPES[-1]}.")
+    writer = await run_in_threadpool(stored.start_upload, db, objects, upload_id, tenant=tenant)
+    try:
+        await stream_into(writer, request, upload.bytes, ARCHIVE)
+        return await run_in_threadpool(_complete, db, objects, tenant, upload, writer)
+    finally:
+        await run_in_threadpool(writer.abort)
+
+
+@router.get("", responses=documented(422))
+def list_uploads(db: Db, tenant: Tenant, page_size: PageSize = 50, page_token: PageToken = None) -> ListOf[Upload]:
+    """Uploads, newest first."""
+    page = stored.list_uploads(db, tenant=tenant, page_size=page_size, page_token=page_token)
+    return ListOf(items=[upload_document(item) for item in page.items], next_page_token=page.next_page_token)
+
+
+@router.get("/{upload_id}", responses=documented(404, 422))
+def get_upload(upload_id: str, db: Db, tenant: Tenant) -> Upload:
+    """One upload."""
+    return upload_document(stored.get_upload(db, upload_id, tenant=tenant))
+
+
+@router.delete("/{upload_id}", status_code=204, responses=documented(404, 422))
+def delete_upload(upload_id: str, db: Db, objects: Objects, tenant: Tenant) -> None:
+    """Forget an upload. Label sets that were made from it stay."""
+    stored.delete_upload(db, objects, upload_id, tenant=tenant)
+
+
+def media_type_of(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def announcement(body: bytes) -> UploadRequest:
+    """The JSON body, refused in the same shape as every other one."""
+    try:
+        return UploadRequest.model_validate_json(body)
+    except ValidationError as error:
+        found: list[dict[str, Any]] = [dict(e) | {"loc": ("body", *e["loc"])} for e in error.errors(include_url=False)]
+        raise RequestValidationError(found) from error
+
+
+def _announce(db: Database, tenant: str, announced: UploadRequest, idempotency_key: str | None) -> Response:
+    key = None
+    if idempotency_key:
+        key = IdempotencyKey.of(idempotency_key, "POST", "/v1/uploads", announced.model_dump_json().encode())
+    created = stored.create_upload(
+        db,
+        tenant=tenant,
+        filename=announced.filename,
+        size=announced.size,
+        sha256=announced.sha256,
+        idempotency_key=key,
+    )
+    return _created(db, tenant, created, key)
+
+
+def _receive(
+    db: Database,
+    objects: ObjectStore,
+    tenant: str,
+    upload_id: str,
+    filename: str,
+    writer: ObjectWriter,
+    idempotency_key: str | None,
+) -> Response:
+    info = writer.finish()
+    key = None
+    if idempotency_key:
+        # The body itself is too large to keep; its digest stands for it.
+        key = IdempotencyKey.of(idempotency_key, "POST", f"/v1/uploads?filename={filename}", info.sha256.encode())
+    try:
+        with objects.open(info.key) as file:
+            refuse_broken(file, info.bytes, filename)
+        created = stored.add_received(db, upload_id, info, tenant=tenant, filename=filename, idempotency_key=key)
+    except (ApiError, StoreError) as error:
+        _discard(objects, info, error)
+        raise
+    if created.replayed:
+        objects.delete(info.key)
+    return _created(db, tenant, created, key)
+
+
+def _complete(db: Database, objects: ObjectStore, tenant: str, upload: stored.Upload, writer: ObjectWriter) -> Upload:
+    info = writer.finish()
+    try:
+        with objects.open(info.key) as file:
+            refuse_broken(file, info.bytes, upload.filename)
+        return upload_document(stored.complete_upload(db, upload.id, info, tenant=tenant))
+    except (ApiError, StoreError) as error:
+        _discard(objects, info, error)
+        raise
+
+
+def _discard(objects: ObjectStore, info: ObjectInfo, error: Exception) -> None:
+    """Keep nothing of what was refused. After a lost connection the row may stand: then the sweeper decides."""
+    if not isinstance(error, StoreUnavailable):
+        objects.delete(info.key)
+
+
+def _created(db: Database, tenant: str, created: stored.CreatedUpload, key: IdempotencyKey | None) -> Response:
+    if created.replayed and created.answer:
+        body, headers = created.answer["body"], {"Idempotent-Replayed": "true"}
+    else:
+        body = upload_document(created.upload).model_dump(mode="json")
+        headers = {"Idempotent-Replayed": "true"} if created.replayed else {}
+        if key:
+            remember_answer(db, tenant, key, {"status": 201, "body": body})
+    return JSONResponse(body, 201, headers={"Location": f"/v1/uploads/{body['id']}", **headers})

@@ -1,0 +1,122 @@
+"""Jobs as their callers see them."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from api.problems import ProblemItem
+from api.schemas.base import Document, Info
+from store.jobs.views import Job as StoredJob
+
+JobState = Literal["queued", "running", "finalizing", "succeeded", "canceling", "canceled", "failed", "expired"]
+JobKind = Literal["generate"]
+
+
+class Step(Document):
+    """One step; `done` of `total` in its own unit."""
+
+    name: str = Field(examples=["invert"])
+    state: Literal["pending", "running", "succeeded", "failed", "canceled"]
+    done: int
+    total: int = Field(description="0 while unknown.")
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class Counts(Document):
+    """Images. At the end `done + rejected + failed` is `total`."""
+
+    total: int
+    done: int
+    rejected: int
+    failed: int
+
+
+class JobError(Document):
+    """Why the job failed."""
+
+    code: str = Field(examples=["bad_label_set"])
+    detail: str
+    retryable: bool = Field(description="Whether the same request may succeed later.")
+    errors: list[ProblemItem] = Field(description="Every problem found, each naming its file or field.")
+
+
+class JobUrls(Document):
+    self: str
+    cancel: str
+    events: str
+    result: str | None = Field(description="The dataset, once the job has one.")
+
+
+class Job(Document):
+    """Loop on `state`: `succeeded`, `failed`, `canceled` and `expired` never change again."""
+
+    id: str = Field(examples=["job_01jd0c5w6w3m8z4k1x2y3z4a5b"])
+    kind: JobKind
+    state: JobState
+    steps: list[Step]
+    counts: Counts
+    queue_position: int | None = Field(description="1 is next; absent once started.")
+    estimated_finish_at: datetime | None = Field(description="Null while nothing comparable was ever measured.")
+    attempts: int
+    seed: int = Field(description="What a null seed in the request was drawn to.")
+    labels: dict[str, str] = Field(description="The caller's own names, `labels_map` of the request.")
+    request: Info = Field(description="The request as it was accepted, defaults filled in.")
+    result: dict[str, str] = Field(
+        description="Ids of what the job has made so far: `dataset`, `label_set`, `labeler`, …"
+    )
+    error: JobError | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None
+    urls: JobUrls
+
+
+class Estimate(Document):
+    """What a request would make; nothing was started."""
+
+    valid: Literal[True] = True
+    count: int = Field(description="Images delivered.")
+    candidates: int = Field(description="Images drawn, of which the most uncertain are dropped.")
+    bytes: int = Field(description="About how large the dataset will be.")
+    seconds: float | None = Field(
+        description="About how long it will take; null while nothing comparable was measured."
+    )
+    queued_jobs: int = Field(description="Jobs that are waiting already.")
+
+
+def job_document(job: StoredJob) -> Job:
+    """The store's view in the words of the contract."""
+    error = None
+    if job.error is not None:
+        errors = [ProblemItem(detail=p.detail, pointer=p.pointer) for p in job.error.problems]
+        error = JobError(code=job.error.code, detail=job.error.detail, retryable=job.error.retryable, errors=errors)
+    path = f"/v1/jobs/{job.id}"
+    dataset = job.result.get("dataset")
+    return Job(
+        id=job.id,
+        kind=job.kind,
+        state=job.state,
+        steps=[Step.model_validate(step) for step in job.steps],
+        counts=Counts.model_validate(job.counts),
+        queue_position=job.queue_position,
+        estimated_finish_at=job.estimated_finish_at,
+        attempts=job.attempts,
+        seed=job.seed,
+        labels=job.labels,
+        request=job.spec,
+        result=job.result,
+        error=error,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        expires_at=job.expires_at,
+        urls=JobUrls(
+            self=path,
+            cancel=f"{path}/cancel",
+            events=f"{path}/events",
+            result=f"/v1/datasets/{dataset}" if dataset else None,
+        ),
+    )

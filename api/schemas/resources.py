@@ -1,0 +1,147 @@
+"""Generators, label sets, labelers and datasets."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from api.schemas.base import Document, Info
+from store.datasets import Dataset as StoredDataset
+from store.files import File as StoredFile
+from store.generators import Generator as StoredGenerator
+from store.made import Made
+
+
+class Generator(Document):
+    """A frozen image generator."""
+
+    id: str
+    name: str = Field(examples=["heads64"])
+    state: str
+    builtin: bool
+    digest: str = Field(description="SHA-256 of its weights.")
+    height: int
+    width: int
+    licence: str
+    domain: str | None = Field(description="What it draws.")
+    classes: list[str] | None = Field(description="Classes it can be asked for; null: it is not conditional.")
+    info: Info = Field(description="Its whole description.")
+    created_at: datetime
+
+
+class LabelSet(Document):
+    """Labelled images that have been validated as a whole. Made by a job from an upload."""
+
+    id: str = Field(examples=["ls_01jd0c5w6w3m8z4k1x2y3z4a5b"])
+    digest: str = Field(description="SHA-256 of everything that went in; the same images give the same label set.")
+    info: Info = Field(description="Classes, counts, and what was noticed.")
+    created_at: datetime
+
+
+class File(Document):
+    """A file of a resource."""
+
+    name: str
+    bytes: int
+    sha256: str
+    media_type: str
+    url: str
+
+
+class Labeler(Document):
+    """A trained label generator: trained once, used for any number of datasets."""
+
+    id: str = Field(examples=["lab_01jd0c5w6w3m8z4k1x2y3z4a5b"])
+    digest: str
+    label_set: str
+    generator: str
+    inversion: str
+    report: Info = Field(description="Held-out score, class by class, and how it was trained.")
+    inversion_report: Info | None = Field(description="How well the labelled images were found, image by image.")
+    pictures: list[File] = Field(description="Each labelled image beside its reconstruction.")
+    created_at: datetime
+
+
+class DatasetUrls(Document):
+    self: str
+    job: str
+    manifest: str
+    archive: str
+    contact_sheet: str
+    card: str
+
+
+class Dataset(Document):
+    """A labelled dataset. Readable whole when `ready`; `partial` when its job ended early with some work finished."""
+
+    id: str = Field(examples=["ds_01jd0c5w6w3m8z4k1x2y3z4a5b"])
+    job: str
+    state: Literal["building", "ready", "partial", "empty"]
+    count: int = Field(description="Images asked for.")
+    info: Info = Field(description="Classes, label statistics, settings.")
+    created_at: datetime
+    finished_at: datetime | None
+    expires_at: datetime | None
+    urls: DatasetUrls
+
+
+def generator_document(generator: StoredGenerator) -> Generator:
+    described = generator.info.get("info", {})
+    return Generator(
+        id=generator.id,
+        name=generator.name,
+        state=generator.state,
+        builtin=generator.builtin,
+        digest=generator.digest,
+        height=generator.height,
+        width=generator.width,
+        licence=generator.licence,
+        domain=described.get("domain"),
+        classes=described.get("classes") or None,
+        info=generator.info,
+        created_at=generator.created_at,
+    )
+
+
+def label_set_document(made: Made) -> LabelSet:
+    return LabelSet(id=made.id, digest=made.digest, info=made.info, created_at=made.created_at)
+
+
+def file_document(file: StoredFile, url: str) -> File:
+    return File(name=file.name, bytes=file.bytes, sha256=file.sha256, media_type=file.media_type, url=url)
+
+
+def labeler_document(made: Made, inversion: Made | None, pictures: list[File]) -> Labeler:
+    return Labeler(
+        id=made.id,
+        digest=made.digest,
+        label_set=made.parents["label_set_id"],
+        generator=made.parents["generator_id"],
+        inversion=made.parents["inversion_id"],
+        report=made.info,
+        inversion_report=inversion.info if inversion else None,
+        pictures=pictures,
+        created_at=made.created_at,
+    )
+
+
+def dataset_document(dataset: StoredDataset) -> Dataset:
+    path = f"/v1/datasets/{dataset.id}"
+    return Dataset(
+        id=dataset.id,
+        job=dataset.job_id,
+        state=dataset.state,
+        count=dataset.count,
+        info=dataset.info,
+        created_at=dataset.created_at,
+        finished_at=dataset.finished_at,
+        expires_at=dataset.expires_at,
+        urls=DatasetUrls(
+            self=path,
+            job=f"/v1/jobs/{dataset.job_id}",
+            manifest=f"{path}/manifest",
+            archive=f"{path}/archive",
+            contact_sheet=f"{path}/contact-sheet",
+            card=f"{path}/card",
+        ),
+    )
