@@ -1,0 +1,134 @@
+"""The card says what is true, in plain words, and nothing in it can break out of its place."""
+
+import json
+
+import pytest
+
+from core.datasets.card import histogram_lines, write_card
+from core.datasets.classes import ClassMap
+from core.datasets.findings import DatasetFacts, GeneratorFacts, InvertedLabel, inversion_verdict, plain_warnings
+from core.datasets.label_set import ClassShare
+from core.datasets.statistics import DatasetStatistics
+
+CLASSES = ClassMap({0: "background", 1: "head", 4: "hat", 5: "glasses"})
+HALF = ClassShare(0.25, 25)
+
+
+def statistics(count=90, **images):
+    result = DatasetStatistics()
+    for number in range(count):
+        pixels = {"0": 3000, "1": 1000}
+        if number < images.get("hat", 45):
+            pixels["4"] = 90
+        if number < images.get("glasses", 45):
+            pixels["5"] = 6
+        result.add({"uncertainty": 10 + number, "pixels": pixels})
+    return result
+
+
+def facts(**changes):
+    values = {
+        "name": "heads",
+        "classes": CLASSES,
+        "statistics": statistics(),
+        "requested": 90,
+        "candidates": 100,
+        "complete": True,
+        "size": (64, 48),
+        "generator": GeneratorFacts("heads64", "ab" * 32, "Apache-2.0", "rendered heads"),
+        "label_count": 50,
+        "label_shares": dict.fromkeys(CLASSES.ids, HALF),
+        "inversion": [InvertedLabel(f"{number:03d}", 30 + number, 0.1) for number in range(5)],
+        "perceptual": "lpips-alex",
+        "digests": {"label_set": "cd" * 32, "labeler": "ef" * 32},
+        "settings": {"seed": 7, "truncation_psi": 0.7, "drop_fraction": 0.1},
+        "pictures": {"Contact sheet": "contact_sheet.png"},
+    }
+    return DatasetFacts(**{**values, **changes})
+
+
+def test_a_good_dataset_has_no_warnings():
+    assert plain_warnings(facts()) == []
+    assert "Before you use it" not in write_card(facts())
+
+
+def test_what_the_card_says():
+    card = write_card(facts())
+    for line in (
+        "90 generated images of 48 × 64 pixels",
+        "10 of 100 drawn were dropped as the most uncertain",
+        "| 4 | hat | 1.11 % | 45 (50.00 %) | 25 (50.00 %) |",
+        "![Contact sheet](contact_sheet.png)",
+        "ab" * 32,
+        "cd" * 32,
+        '"truncation_psi": 0.7',
+        "The id 255 marks pixels to ignore",
+        "smallest 10, mean 54.5, largest 99",
+        "No person has checked these labels.",
+    ):
+        assert line in card
+    assert write_card(facts()) == card
+
+
+def test_front_matter():
+    front = write_card(facts()).split("---\n")[1]
+    assert "license: apache-2.0\n" in front
+    assert '- "n<1K"\n' in front
+    assert "- image-segmentation\n" in front
+    own = facts(generator=GeneratorFacts("g", "ab", "NVIDIA: non-commercial", "faces"), name='a: "b"\n---\nx')
+    front = write_card(own).split("\n---\n")[0]
+    assert 'license: other\nlicense_name: "NVIDIA: non-commercial"\n' in front
+    assert f"pretty_name: {json.dumps(own.name)}\n" in front
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"complete": False, "requested": 200}, "not complete: 90 of 200 images"),
+        ({"requested": 91}, "90 images are there and 91 were asked for"),
+        ({"statistics": statistics(hat=0)}, "No image shows class 'hat' (25 of 50 labelled images do)"),
+        ({"statistics": statistics(glasses=3)}, "Only 3.3 % of the images show class 'glasses'"),
+        ({"label_shares": {0: HALF, 1: HALF, 4: ClassShare(0, 0), 5: HALF}}, "No labelled image shows class 'hat'"),
+        ({"inversion": [InvertedLabel("a", 12.0, 0.7)] * 3}, "cannot redraw the labelled images (median PSNR 12.0 dB)"),
+        ({"inversion": [InvertedLabel("a", 25, 0.2, flagged=n < 2) for n in range(5)]}, "2 of 5 labelled images"),
+        ({"statistics": DatasetStatistics()}, "holds no images"),
+    ],
+)  # fmt: skip
+def test_warnings_in_plain_words(changes, words):
+    found = plain_warnings(facts(**changes))
+    assert any(words in line for line in found)
+    assert "## Before you use it" in write_card(facts(**changes))
+
+
+@pytest.mark.parametrize(
+    ("psnr", "words"), [(31.0, "redraws the labelled images closely"), (24.0, "loses detail"), (15.0, "cannot redraw")]
+)
+def test_inversion_verdict(psnr, words):
+    rows = [
+        InvertedLabel(str(number), psnr + number, 0.25, flagged=number == 0, dropped=number == 0) for number in range(3)
+    ]
+    verdict = inversion_verdict(facts(inversion=rows))
+    assert words in verdict
+    assert f"median PSNR {psnr + 1:.1f} dB (worst {psnr:.1f})" in verdict
+    assert "1 of 3 are flagged as reconstructed badly; 1 were left out" in verdict
+    assert "lpips-alex" in verdict
+    assert "nothing is known" in inversion_verdict(facts(inversion=[]))
+
+
+def test_histogram():
+    result = DatasetStatistics()
+    for score in (0, 1, 1, 1, 2):
+        result.add({"uncertainty": score, "pixels": {"0": 1}})
+    lines = histogram_lines(result)
+    assert [line.split()[0] for line in lines] == ["0", "1", "1.33", "1.78"]
+    assert [line.split()[-1] for line in lines] == ["1", "3", "0", "1"]
+    assert histogram_lines(DatasetStatistics()) == []
+
+
+def test_names_from_elsewhere_stay_text():
+    classes = ClassMap({0: "a|b", 1: "<script>alert(1)</script>", 4: "[x](http://evil)", 5: "```"})
+    card = write_card(facts(classes=classes, settings={"labels": "```\n# out"}))
+    assert "<script>" not in card
+    assert "[x](" not in card
+    assert "| a\\|b |" in card
+    assert card.count("```") == 6
