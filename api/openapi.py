@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.problems import MEDIA_TYPE, ProblemDocument
+from api.schemas.uploads import UploadRequest
 
 PROBLEM_REF = {"$ref": "#/components/schemas/ProblemDocument"}
 
@@ -24,9 +25,11 @@ def describe(app: FastAPI) -> None:
 def document(app: FastAPI) -> dict[str, Any]:
     described = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
     schemas = described.setdefault("components", {}).setdefault("schemas", {})
-    problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas |= problem.pop("$defs", {})
-    schemas["ProblemDocument"] = problem
+    # Answers of errors, and the body of a route that takes two kinds: what the framework does not see by itself.
+    for model in (ProblemDocument, UploadRequest):
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= schema.pop("$defs", {})
+        schemas[model.__name__] = schema
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     for path in described["paths"].values():

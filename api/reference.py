@@ -23,13 +23,68 @@ def reference(document: dict[str, Any]) -> str:
     operations = [
         (method, path, item[method]) for path, item in document["paths"].items() for method in METHODS if method in item
     ]
-    lines = [PREFACE]
+    lines = [PREFACE, *_statuses(operations)]
     for tag in dict.fromkeys(_tag(operation) for _, _, operation in operations):
-        lines.append(f"## {tag}\n")
+        lines.append(f"## {tag[:1].upper()}{tag[1:]}\n")
         for method, path, operation in operations:
             if _tag(operation) == tag:
                 lines += _operation(method, path, operation, document)
+    lines += _documents(operations, document)
     return "\n".join(lines).rstrip() + "\n"
+
+
+Operation = tuple[str, str, dict[str, Any]]
+
+
+def _statuses(operations: list[Operation]) -> Iterator[str]:
+    """What each error status means, once for all routes."""
+    meanings = {
+        status: answer.get("description", "")
+        for _, _, operation in operations
+        for status, answer in operation["responses"].items()
+        if status >= "400"
+    }
+    yield "| status | what it means |\n|---|---|"
+    yield from (f"| {status} | {meaning} |" for status, meaning in sorted(meanings.items()))
+    yield ""
+
+
+def _documents(operations: list[Operation], document: dict[str, Any]) -> Iterator[str]:
+    """A table for each document that an answer can hold."""
+    names = {
+        name
+        for _, _, operation in operations
+        for status, answer in operation["responses"].items()
+        if status < "300"
+        for name in _named(answer, document)
+    }
+    yield "## Documents\n"
+    for name in sorted(names):
+        schema = document["components"]["schemas"][name]
+        yield f"### {name}\n"
+        if schema.get("description"):
+            yield f"{schema['description'].strip()}\n"
+        yield "| field | type | what it is |\n|---|---|---|"
+        for field, inner in schema.get("properties", {}).items():
+            yield _row(field, _type(inner, document), inner.get("description", ""))
+        yield ""
+
+
+def _named(schema: Any, document: dict[str, Any]) -> set[str]:
+    """Names of the component schemas that a piece of the document refers to, directly or by another of them."""
+    found: set[str] = set()
+    waiting = [schema]
+    while waiting:
+        piece = waiting.pop()
+        if isinstance(piece, dict):
+            name = str(piece.get("$ref", "")).rpartition("/")[2]
+            if name and name not in found:
+                found.add(name)
+                waiting.append(document["components"]["schemas"][name])
+            waiting += piece.values()
+        elif isinstance(piece, list):
+            waiting += piece
+    return {name for name in found if document["components"]["schemas"][name].get("properties")}
 
 
 def _tag(operation: dict[str, Any]) -> str:
@@ -52,15 +107,22 @@ def _operation(method: str, path: str, operation: dict[str, Any], document: dict
     example = _example(operation)
     if example is not None:
         yield f"```json\n{json.dumps(example, indent=2, ensure_ascii=False)}\n```\n"
-    yield "Answers: " + ", ".join(
-        f"{status} {_first_line(answer.get('description', ''))}".rstrip()
-        for status, answer in operation["responses"].items()
-    )
+    yield "Answers: " + ", ".join(_answer(status, answer) for status, answer in operation["responses"].items())
     yield ""
 
 
-def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0].rstrip(".")
+def _answer(status: str, answer: dict[str, Any]) -> str:
+    if status >= "400":
+        return status
+    words = answer.get("description", "")
+    names = [
+        content["schema"]["$ref"].rpartition("/")[2]
+        for content in answer.get("content", {}).values()
+        if "$ref" in content.get("schema", {})
+    ]
+    documents = " or ".join(f"[{name}](#{name.lower()})" for name in names)
+    said = "" if words == "Successful Response" else words.strip().partition("\n")[0].rstrip(".")
+    return " ".join(filter(None, (f"**{status}**", documents, f"({said})" if said else "")))
 
 
 def _parameter(parameter: dict[str, Any], document: dict[str, Any]) -> str:
@@ -104,7 +166,10 @@ def _resolved(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any
 
 
 def _type(schema: dict[str, Any], document: dict[str, Any]) -> str:
+    name = schema.get("$ref", "").rpartition("/")[2]
     schema = _resolved(schema, document)
+    if schema.get("properties"):
+        return f"[{name}](#{name.lower()})" if name else "object"
     variants = schema.get("anyOf") or schema.get("oneOf")
     if variants:
         return " or ".join(dict.fromkeys(_type(variant, document) for variant in variants))
@@ -115,8 +180,12 @@ def _type(schema: dict[str, Any], document: dict[str, Any]) -> str:
     kind = schema.get("type", "any")
     if kind == "array":
         return f"list of {_type(schema.get('items', {}), document)}"
-    limits = [f"{sign} {schema[key]}" for key, sign in _LIMITS.items() if key in schema]
+    limits = [f"{sign} {_plain(schema[key])}" for key, sign in _LIMITS.items() if key in schema]
     return f"{kind} {', '.join(limits)}".rstrip()
+
+
+def _plain(limit: float) -> str:
+    return str(int(limit)) if limit == int(limit) else str(limit)
 
 
 _LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
