@@ -1,24 +1,23 @@
 """`python -m api`: the service on the address of the settings."""
 
-import os
-import sys
-
+import structlog
 import uvicorn
 
 from api import logs
 from api.app import create_app
+from api.browsers import LOOPBACK
 from store.settings import Settings
 
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+log = structlog.get_logger(__name__)
 
 
-def main() -> int:
+def main() -> None:
     settings = Settings()
     logs.configure(settings.log_level)
     if settings.api.host not in LOOPBACK:
-        # There are no keys yet: whoever reaches the port may do everything.
-        print(f"api: refusing to listen on {settings.api.host}: without keys only loopback is safe", file=sys.stderr)
-        return 2
+        log.warning(
+            "api.open", host=settings.api.host, detail="there are no keys: whoever reaches the port may do everything"
+        )
     uvicorn.run(
         create_app(settings),
         host=settings.api.host,
@@ -28,8 +27,7 @@ def main() -> int:
         server_header=False,
         timeout_graceful_shutdown=5,
     )
-    return os.EX_OK
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

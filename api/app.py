@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from api import errors
 from api.backend import Backend
 from api.bodies import SmallBodies
+from api.browsers import OwnPagesOnly
 from api.middleware import RequestContext
 from api.openapi import describe
 from api.routes import datasets, events, generators, health, jobs, label_sets, labelers, pages, uploads
@@ -16,7 +17,8 @@ from store.settings import Settings
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The ASGI application over ``settings`` (default: from the environment). Opens nothing by itself."""
-    backend = Backend(settings or Settings())
+    settings = settings or Settings()
+    backend = Backend(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001 - the signature of a lifespan
@@ -37,6 +39,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(noun.router)
     errors.install(app)
     app.add_middleware(SmallBodies)
+    app.add_middleware(OwnPagesOnly, host=settings.api.host)
     app.add_middleware(RequestContext)
     describe(app)
     return app

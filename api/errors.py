@@ -35,6 +35,7 @@ class Meaning(NamedTuple):
 HTTP: dict[str, Meaning] = {
     # This service's own.
     "malformed_body": Meaning(400, "The body cannot be read"),
+    "foreign_origin": Meaning(403, "Not from there"),
     "method_not_allowed": Meaning(405, "The method is not allowed here"),
     "unsupported_media_type": Meaning(415, "This kind of content is not accepted here"),
     "range_not_satisfiable": Meaning(416, "The range lies outside the content"),
@@ -64,6 +65,7 @@ HTTP: dict[str, Meaning] = {
     "inversion_failed": Meaning(422, "The images cannot be inverted"),
     "bad_labeler": Meaning(422, "The labeler cannot be used"),
     "bad_sampling": Meaning(422, "The sampling settings cannot be used"),
+    "bad_shard": Meaning(422, "The shard cannot be used"),
     "stopped": Meaning(409, "Stopped on request"),
 }
 
@@ -194,7 +196,8 @@ async def on_disconnect(request: Request, error: ClientDisconnect) -> Response: 
     return answer(request, "malformed_body", "The connection ended before the body did. Nothing was kept.")
 
 
-async def on_fault(request: Request, error: Exception) -> Response:
+def fault(request: Request, error: Exception) -> Response:
+    """The answer to what nobody foresaw, given by the outermost layer so that it too has an id and every header."""
     log.error("request.fault", path=request.url.path, error=type(error).__name__, exc_info=error)
     return answer(request, "internal_error", "The service made a mistake. It is in the log under this request id.")
 
@@ -209,7 +212,6 @@ def install(app: FastAPI) -> None:
         RequestValidationError: on_validation_error,
         HTTPException: on_http_exception,
         ClientDisconnect: on_disconnect,
-        Exception: on_fault,
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)

@@ -6,7 +6,10 @@ from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import fault
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +56,11 @@ class RequestContext:
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
             await self.app(scope, receive, send_with_headers)
+        except Exception as error:
+            refusal = fault(Request(scope), error)
+            if status:
+                raise  # half an answer is out: the server cuts the connection, and the reader sees that it is short
+            await refusal(scope, receive, send_with_headers)
         finally:
             log.log(
                 10 if scope["path"] in QUIET else 20,

@@ -60,18 +60,21 @@ def problem_response(
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses=` of a route that can answer with these error statuses; 500 and 503 go without saying."""
+    """The `responses=` of a route that can answer with these error statuses; those of ALWAYS go without saying."""
     return {
         status: {
             "description": DESCRIPTIONS[status],
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
         }
-        for status in sorted({*statuses, 500, 503})
+        for status in sorted({*statuses, *ALWAYS})
     }
 
 
+#: Statuses that any route can answer.
+ALWAYS = (403, 500, 503)
 DESCRIPTIONS = {
     400: "The request cannot be read.",
+    403: "A page of another origin, or a foreign host name on loopback.",
     404: "There is no such thing.",
     405: "The method is not allowed here.",
     409: "The request conflicts with the present state.",

@@ -25,8 +25,10 @@ class LocalObjects:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        with _translated():
+        try:
             (root / _UNFINISHED).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _in_words_of_the_store(error) from error
 
     def start(self, key: str, *, size: int | None = None, sha256: str | None = None) -> ObjectWriter:
         return _LocalWriter(self, key, size, sha256)
@@ -180,6 +182,10 @@ def _translated(key: str = "") -> Iterator[None]:
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise NotFound(f"no object {key!r}") from error
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull("no space left for objects") from error
-        raise StoreUnavailable(f"the object folder cannot be used: {error.strerror}") from error
+        raise _in_words_of_the_store(error) from error
+
+
+def _in_words_of_the_store(error: OSError) -> StorageFull | StoreUnavailable:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull("no space left for objects")
+    return StoreUnavailable(f"the object folder cannot be used: {error.strerror}")

@@ -1,0 +1,78 @@
+"""What a worker would have left behind, written with the store's own functions."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import update
+
+from store import datasets, files, tables
+from store.db import Database
+from store.jobs.events import record
+from store.made import NewMade, add_made
+from store.objects import ObjectStore
+
+TENANT = "local"
+PICTURE = b"\x89PNG\r\n\x1a\n" + b"a picture" * 10
+
+
+def shard_bytes(index: int, size: int = 300_000) -> bytes:
+    """A tar with one incompressible member; the same for the same index."""
+    content = b"".join(sha256(f"{index}/{i}".encode()).digest() for i in range(size // 32))
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        info = tarfile.TarInfo(f"{index:09d}.image.png")
+        info.size = len(content)
+        tar.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def keep(db: Database, objects: ObjectStore, owner: str, name: str, content: bytes, media_type: str, items: Any = None) -> None:
+    """Store a file of a resource."""
+    info = objects.put(f"test/{owner}/{name.replace('/', '-')}", content)
+    with db.write() as connection:
+        file = files.File(owner, name, info.key, info.bytes, info.sha256, media_type, items)
+        files.add_files(connection, TENANT, [file])
+
+
+def finish_dataset(db: Database, objects: ObjectStore, job: dict[str, Any], shards: int = 2) -> dict[str, Any]:
+    """Bring a job to its end, with a dataset of so many shards; the manifest."""
+    dataset = job["result"]["dataset"]
+    listed = []
+    for index in range(shards):
+        content, path = shard_bytes(index), f"shards/{index:06d}.tar"
+        keep(db, objects, dataset, path, content, "application/x-tar", items=10)
+        listed.append({"path": path, "bytes": len(content), "sha256": sha256(content).hexdigest(), "items": 10})
+    manifest = {"dataset": dataset, "complete": True, "count": job["counts"]["total"], "shards": listed}
+    keep(db, objects, dataset, datasets.MANIFEST, json.dumps(manifest).encode(), "application/json")
+    keep(db, objects, dataset, datasets.CARD, b"# Heads\n", "text/markdown")
+    keep(db, objects, dataset, datasets.CONTACT_SHEET, PICTURE, "image/png")
+    with db.write() as connection:
+        datasets.finish_dataset(connection, job["id"], {"classes": ["background", "head"]})
+        end_job(connection, job["id"], "succeeded")
+    return manifest
+
+
+def end_job(connection: Any, job_id: str, state: str, **columns: Any) -> None:
+    """Put a job's row into its last state."""
+    row = update(tables.jobs).where(tables.jobs.c.id == job_id)
+    connection.execute(row.values(state=state, started_at=tables.jobs.c.created_at, finished_at=tables.jobs.c.created_at))
+    if columns:
+        connection.execute(row.values(**columns))
+    record(connection, job_id, f"job.{state}")
+
+
+def add_labeler(db: Database, objects: ObjectStore, generator_id: str) -> str:
+    """A labeler with its inversion and one picture; the labeler's id."""
+    with db.write() as connection:
+        add_made(connection, TENANT, NewMade("label_set", "ls_1", "d1", {"images": 2}))
+        parents = {"label_set_id": "ls_1", "generator_id": generator_id}
+        add_made(connection, TENANT, NewMade("inversion", "inv_1", "d2", {"mean_psnr": 21.5}, parents))
+        add_made(connection, TENANT, NewMade("labeler", "lab_1", "d3", {"miou": 0.8}, parents | {"inversion_id": "inv_1"}))
+    keep(db, objects, "inv_1", "pictures/head_01.png", PICTURE, "image/png")
+    keep(db, objects, "inv_1", "report.json", b"{}", "application/json")
+    return "lab_1"
