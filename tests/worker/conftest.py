@@ -1,0 +1,55 @@
+"""A service of each test's own, with leases short enough to watch them end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from store.db import Database, open_database
+from store.objects import ObjectStore, open_objects
+from store.settings import DatabaseSettings, Settings, WorkerSettings
+
+
+@pytest.fixture(autouse=True)
+def children_find_the_tests(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Child processes import test steps by name."""
+    monkeypatch.setenv("PYTHONPATH", str(repository))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """SQLite, and everything at a quick pace."""
+    return quick_settings(tmp_path)
+
+
+def quick_settings(home: Path, url: str = "") -> Settings:
+    """Settings with short leases and no pauses."""
+    return Settings(
+        home=home,
+        generators_folder=str(home / "generators"),
+        database=DatabaseSettings(url=url),
+        worker=WorkerSettings(
+            lease_seconds=2.0,
+            heartbeat_seconds=0.2,
+            poll_seconds=0.05,
+            reap_seconds=0.1,
+            drain_seconds=4.0,
+            backoff_seconds=0.0,
+        ),
+    )
+
+
+@pytest.fixture
+def db(settings: Settings) -> Iterator[Database]:
+    """An open, empty database."""
+    database = open_database(settings)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def objects(settings: Settings) -> ObjectStore:
+    """The object store that goes with `db`."""
+    return open_objects(settings)

@@ -1,0 +1,71 @@
+"""`python -m worker`: a worker that listens to the broker. `--embedded`: one without a broker, polling the database."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from functools import partial
+
+import structlog
+
+from store.db import Database, open_database
+from store.errors import StoreError
+from store.objects import ObjectStore, open_objects
+from store.settings import Settings
+from worker.supervisor import Supervisor
+from worker.upkeep import Upkeep
+
+
+def main() -> int:
+    """Run until SIGTERM or Ctrl-C. Exit status 1 when the store cannot be opened."""
+    parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
+    parser.add_argument("--embedded", action="store_true", help="poll the database, use no broker")
+    embedded = parser.parse_args().embedded
+    _configure_logging()
+    settings = Settings()
+    try:
+        db, objects = open_database(settings), open_objects(settings)
+    except StoreError as error:
+        print(f"worker: {error.detail}", file=sys.stderr)
+        return 1
+    supervisor = Supervisor(settings, db, objects)
+    if embedded:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: supervisor.stop())
+        with Upkeep(db, objects, supervisor.ring):
+            supervisor.run()
+        return 0
+    return _listen(settings, supervisor, db, objects)
+
+
+def _listen(settings: Settings, supervisor: Supervisor, db: Database, objects: ObjectStore) -> int:
+    # Imported here: the embedded mode needs no broker's library.
+    from worker.app import attach, create_app, ring
+
+    app = create_app(settings)
+    attach(app, supervisor)
+    with Upkeep(db, objects, partial(ring, app)):
+        # One thread and not a process pool: the work happens in the supervisor's child, never in a fork.
+        app.worker_main(["worker", "--pool=threads", "--concurrency=1", "--loglevel=warning", "--without-gossip"])
+    supervisor.close()
+    return 0
+
+
+def _configure_logging() -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

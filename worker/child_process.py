@@ -1,0 +1,105 @@
+"""The supervisor's handle on its child: start, talk, kill, and remember its last words."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import deque
+from multiprocessing.connection import Connection
+
+from store.settings import Settings
+from worker.messages import Message, Start
+
+#: Bytes of the child's standard error kept for the job's error.
+_TAIL = 2000
+
+
+class ChildDied(Exception):
+    """The child is gone; `detail` says how and holds the end of its standard error."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class ChildProcess:
+    """A running child, in a process group of its own so that it can be killed with everything it started."""
+
+    def __init__(self, settings: Settings, steps: str) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "worker.child", str(theirs.fileno()), str(os.getpid())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                env=_environment(settings),
+            )
+        self._connection = Connection(ours.detach())
+        self._tail: deque[bytes] = deque()
+        self._reader = threading.Thread(target=self._forward, daemon=True)
+        self._reader.start()
+        self.shards = 0
+        self.send(Start(settings.model_dump_json(), steps))
+
+    @property
+    def pid(self) -> int:
+        """Process id, also that of its group."""
+        return self._process.pid
+
+    def send(self, message: Message) -> None:
+        """Say something. Raises ChildDied."""
+        try:
+            self._connection.send(message)
+        except OSError as error:
+            raise ChildDied(self._last_words()) from error
+
+    def receive(self, timeout: float) -> Message | None:
+        """The next message, or None after `timeout` seconds of silence. Raises ChildDied."""
+        try:
+            if not self._connection.poll(max(0.0, timeout)):
+                return None
+            message: Message = self._connection.recv()
+            return message
+        except (EOFError, OSError) as error:
+            raise ChildDied(self._last_words()) from error
+
+    def kill(self) -> None:
+        """End the child and everything it started, at once. Harmless when it is gone."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._connection.close()
+        self._reader.join(timeout=1.0)
+
+    def _forward(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as stream:
+            for line in stream:
+                sys.stderr.buffer.write(line)
+                sys.stderr.buffer.flush()
+                self._tail.append(line)
+                while len(self._tail) > 1 and sum(map(len, self._tail)) > _TAIL:
+                    self._tail.popleft()
+
+    def _last_words(self) -> str:
+        self.kill()
+        status = self._process.returncode
+        how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        tail = b"".join(self._tail)[-_TAIL:].decode("utf-8", "replace").strip()
+        return f"the worker process ended with {how}" + (f"; its last words:\n{tail}" if tail else "")
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    environment = dict(os.environ)
+    if settings.worker.threads:
+        environment["OMP_NUM_THREADS"] = str(settings.worker.threads)
+    # cuBLAS sums in a fixed order only when told so before it is first used.
+    environment.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    return environment

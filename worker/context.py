@@ -1,0 +1,89 @@
+"""What a step gets to work with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from store.db import Database
+from store.files import File, get_file, list_files
+from store.jobs.claims import Claim
+from store.objects import ObjectStore
+from store.settings import Settings
+from store.sweep import work_prefix
+from worker.crash import crash_point
+from worker.models import Models
+
+
+@dataclass
+class StepContext:
+    """One shard's surroundings. `folder` is an empty temporary folder, gone when the shard ends.
+
+    `progress(done, total)` and `should_stop()` are the callbacks that the library takes; `checkpoint(value)` keeps what
+    the next attempt may continue from (`claim.checkpoint`).
+    """
+
+    claim: Claim
+    db: Database
+    objects: ObjectStore
+    settings: Settings
+    models: Models
+    folder: Path
+    progress: Callable[[int, int], None]
+    should_stop: Callable[[], bool]
+    checkpoint: Callable[[dict[str, Any]], None]
+    _written: int = field(default=0, init=False)
+
+    @property
+    def tenant(self) -> str:
+        """Whose job it is."""
+        return self.claim.tenant
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The job's request."""
+        return self.claim.spec
+
+    def put(
+        self,
+        resource_id: str,
+        name: str,
+        data: bytes | BinaryIO | Path | Iterable[bytes],
+        media_type: str,
+        *,
+        items: int | None = None,
+    ) -> File:
+        """Store an object under a key of this attempt's own, to be tied to `resource_id` when the result commits."""
+        self._written += 1
+        safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("-._")
+        key = f"{work_prefix(self.claim.shard_id, self.claim.attempt)}{self._written:06d}-{safe}"
+        if isinstance(data, Path):
+            with data.open("rb") as file:
+                stored = self.objects.put(key, file)
+        else:
+            stored = self.objects.put(key, data)
+        crash_point("child.after_put")
+        return File(resource_id, name, key, stored.bytes, stored.sha256, media_type, items)
+
+    def fetch(self, resource_id: str, name: str, into: Path | None = None) -> Path:
+        """A file of a resource, copied into a temporary file. Raises NotFound."""
+        target = (into or self.folder) / name.replace("/", "-")
+        file = get_file(self.db, resource_id, name, tenant=self.tenant)
+        with target.open("wb") as out:
+            for chunk in self.objects.read(file.key):
+                out.write(chunk)
+        return target
+
+    def fetch_all(self, resource_id: str, into: Path) -> list[File]:
+        """Every file of a resource, laid out under `into` by name."""
+        found = list_files(self.db, resource_id, tenant=self.tenant)
+        for file in found:
+            target = into / file.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("wb") as out:
+                for chunk in self.objects.read(file.key):
+                    out.write(chunk)
+        return found

@@ -1,0 +1,24 @@
+"""Any exception of a step as a `Failure`: the one place where errors become job errors."""
+
+from __future__ import annotations
+
+import errno
+
+from core.errors import OffhandError
+from store.errors import Problem, StorageFull, StoreError
+from store.jobs.commits import Failure
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Code, detail and whether trying again can help, for whatever a step raised."""
+    if isinstance(error, OffhandError):
+        problems = tuple(Problem(problem.detail, problem.pointer) for problem in error.problems)
+        return Failure(error.code, error.detail, not error.retryable, error.retryable, problems)
+    if isinstance(error, StoreError):
+        return Failure(error.code, error.detail, not error.retryable, error.retryable, error.problems)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Failure(StorageFull.code, "no space left for temporary files", retryable=True)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return Failure("out_of_memory", str(error) or "the worker ran out of memory", retryable=True)
+    # Something unforeseen: another attempt may meet better luck, and the log has the traceback.
+    return Failure("internal_error", f"{type(error).__name__}: {error}"[:2000], retryable=True)

@@ -1,0 +1,77 @@
+"""What supervisor and child say to each other over their pipe. Small and typed; large things go through the store.
+
+supervisor → child                 child → supervisor
+Start(settings, steps)             Ready()
+Run(claim)                         Progressed(done, total), Checkpointed(value)
+Stop()                             Finished(result) | Failed(failure) | GaveUp()
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from store.jobs.claims import Claim
+from store.jobs.commits import Failure, StepResult
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """First message: the settings as JSON, and the module whose `STEPS` the child serves."""
+
+    settings: str
+    steps: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Do this shard."""
+
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the shard at the next opportunity, without a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The child has imported what it needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """How far the shard has come, in its step's unit."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpointed:
+    """What the next attempt may continue from."""
+
+    value: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The shard is done, its objects are stored; not committed yet."""
+
+    result: StepResult
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The attempt failed."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class GaveUp:
+    """The shard was ended by `Stop`."""
+
+
+Message = Start | Run | Stop | Ready | Progressed | Checkpointed | Finished | Failed | GaveUp

@@ -1,0 +1,258 @@
+"""The supervisor: claims shards, keeps their leases, watches the child, commits. It never imports torch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from store.db import Database
+from store.errors import StoreError, StoreUnavailable
+from store.ids import new_id
+from store.jobs.claims import Claim, claim, give_back, heartbeat, save_checkpoint
+from store.jobs.commits import Failure, StepResult, commit, fail
+from store.objects import ObjectStore
+from store.settings import Settings
+from store.sweep import work_prefix
+from worker.child_process import ChildDied, ChildProcess
+from worker.crash import crash_point
+from worker.failures import failure_of
+from worker.messages import Checkpointed, Failed, Finished, GaveUp, Progressed, Run, Stop
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+#: Steps of the real service; tests name a module of their own.
+STEPS = "worker.steps"
+#: Progress is published this often when there is news, more often than the lease needs.
+_NEWS_SECONDS = 1.0
+#: The wish to stop is looked for this often.
+_LOOK_SECONDS = 0.2
+#: A child that was asked to stop and does not is killed after this.
+_STOP_SECONDS = 5.0
+
+
+@dataclass
+class _Run:
+    """One shard in the child's hands. Times are monotonic seconds."""
+
+    claim: Claim
+    renewed_at: float
+    done: int = 0
+    total: int = 0
+    published: tuple[int, int] = (0, 0)
+    stop_at: float | None = None
+    kill_at: float | None = None
+
+
+class Supervisor:
+    """One device's worth of work: one child, one shard at a time."""
+
+    def __init__(self, settings: Settings, db: Database, objects: ObjectStore, *, steps: str = STEPS) -> None:
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{new_id('w')[-8:]}"
+        self._settings = settings
+        self._db = db
+        self._objects = objects
+        self._steps = steps
+        self._child: ChildProcess | None = None
+        # A plain flag: a signal handler may set it while this thread holds any lock.
+        self._stopping = False
+        self._bell = threading.Event()
+
+    def run(self) -> None:
+        """Work until `stop`, looking for shards whenever the bell rings and every `poll_seconds`."""
+        try:
+            while not self._stopping:
+                self._bell.clear()
+                if not self.run_next():
+                    self._bell.wait(min(_LOOK_SECONDS, self._settings.worker.poll_seconds))
+        finally:
+            self.close()
+
+    def run_until_idle(self) -> int:
+        """Work until nothing is claimable or `stop`; the number of shards taken."""
+        taken = 0
+        while not self._stopping and self.run_next():
+            taken += 1
+        return taken
+
+    def run_next(self) -> bool:
+        """Claim one shard and see it to its end. False when there was none."""
+        try:
+            taken = claim(self._db, self.owner)
+        except StoreError as error:
+            log.warning("shard.claim_failed", code=error.code, detail=error.detail)
+            time.sleep(1.0)
+            return False
+        if taken is None:
+            return False
+        crash_point("supervisor.after_claim")
+        with structlog.contextvars.bound_contextvars(
+            job=taken.job_id, step=taken.step, shard=taken.shard_id, attempt=taken.attempt, request_id=taken.request_id
+        ):
+            log.info("shard.claimed")
+            self._work(taken)
+        return True
+
+    def ring(self, _shard_id: str = "") -> None:
+        """There may be work: look now."""
+        self._bell.set()
+
+    def stop(self) -> None:
+        """Finish or give back the shard at hand within `drain_seconds`, then end. Callable from a signal handler."""
+        self._stopping = True
+
+    def close(self) -> None:
+        """End the child."""
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
+
+    def _work(self, taken: Claim) -> None:
+        run = _Run(taken, renewed_at=time.monotonic())
+        try:
+            child = self._ready_child()
+            child.send(Run(taken))
+            self._watch(child, run)
+        except ChildDied as death:
+            self._child = None
+            log.error("child.died", detail=death.detail)
+            self._failed(taken, Failure("worker_crashed", death.detail, retryable=True))
+
+    def _ready_child(self) -> ChildProcess:
+        if self._child is not None and self._child.shards >= self._settings.worker.recycle_after:
+            log.info("child.recycled", shards=self._child.shards)
+            self.close()
+        if self._child is None:
+            self._child = ChildProcess(self._settings, self._steps)
+            log.info("child.started", pid=self._child.pid)
+        self._child.shards += 1
+        return self._child
+
+    def _watch(self, child: ChildProcess, run: _Run) -> None:
+        """Follow one shard to its end, with heartbeats in between. Raises ChildDied."""
+        while True:
+            message = child.receive(self._patience(run))
+            match message:
+                case Progressed(done, total):
+                    run.done, run.total = done, total
+                case Checkpointed(value):
+                    self._quietly(partial(save_checkpoint, self._db, run.claim, value))
+                case Finished(result):
+                    self._committed(run.claim, result)
+                    return
+                case Failed(failure):
+                    self._failed(run.claim, failure)
+                    return
+                case GaveUp():
+                    self._given_back(run.claim)
+                    return
+            if self._due(run) and self._beat(run) == "lost":
+                log.warning("lease.lost")
+                self.close()
+                self._discard(run.claim)
+                return
+            self._press(child, run)
+            if run.kill_at is not None and time.monotonic() >= run.kill_at:
+                log.warning("child.killed", reason="it did not stop")
+                self.close()
+                self._given_back(run.claim)
+                return
+
+    def _patience(self, run: _Run) -> float:
+        """Seconds until something other than a message is due."""
+        news = (run.done, run.total) != run.published
+        pace = min(_NEWS_SECONDS, self._pace) if news else self._pace
+        return min(_LOOK_SECONDS, max(0.0, run.renewed_at + pace - time.monotonic()))
+
+    @property
+    def _pace(self) -> float:
+        return self._settings.worker.heartbeat_seconds
+
+    def _due(self, run: _Run) -> bool:
+        since = time.monotonic() - run.renewed_at
+        return since >= self._pace or (since >= _NEWS_SECONDS and (run.done, run.total) != run.published)
+
+    def _beat(self, run: _Run) -> str:
+        try:
+            answer = heartbeat(self._db, run.claim, done=run.done, total=run.total)
+        except StoreError as error:
+            log.warning("lease.not_renewed", code=error.code, detail=error.detail)
+            expired = time.monotonic() - run.renewed_at > self._settings.worker.lease_seconds
+            return "lost" if expired else "keep"
+        run.renewed_at = time.monotonic()
+        run.published = (run.done, run.total)
+        if answer == "stop" and run.stop_at is None:
+            run.stop_at = run.renewed_at
+        return answer
+
+    def _press(self, child: ChildProcess, run: _Run) -> None:
+        """Pass a wish to stop on to the child, and set the time after which it is killed."""
+        now = time.monotonic()
+        drain = self._settings.worker.drain_seconds
+        if self._stopping and run.stop_at is None:
+            # Half of the time to finish, the other half to stop cleanly.
+            run.stop_at = now + drain / 2
+        if run.stop_at is not None and run.kill_at is None and now >= run.stop_at:
+            child.send(Stop())
+            run.kill_at = now + (drain / 2 if self._stopping else _STOP_SECONDS)
+        if run.kill_at is not None and self._stopping:
+            run.kill_at = min(run.kill_at, now + drain / 2)
+
+    def _committed(self, taken: Claim, result: StepResult) -> None:
+        crash_point("supervisor.before_commit")
+        try:
+            outcome = self._insistently(lambda: commit(self._db, taken, result))
+        except StoreError as error:
+            self._failed(taken, failure_of(error))
+            return
+        crash_point("supervisor.after_commit")
+        log.info("shard.committed" if outcome.done else "shard.refused", files=len(result.files))
+        for key in outcome.unused:
+            self._quietly(partial(self._objects.delete, key))
+
+    def _failed(self, taken: Claim, failure: Failure) -> None:
+        log.warning("shard.failed", code=failure.code, detail=failure.detail)
+        self._discard(taken)
+        self._quietly(lambda: fail(self._db, taken, failure))
+
+    def _given_back(self, taken: Claim) -> None:
+        log.info("shard.given_back")
+        self._discard(taken)
+        self._quietly(lambda: give_back(self._db, taken))
+
+    def _discard(self, taken: Claim) -> None:
+        """Delete what the attempt wrote; what is missed here the sweeper finds."""
+
+        def delete_all() -> None:
+            for found in list(self._objects.list(work_prefix(taken.shard_id, taken.attempt))):
+                self._objects.delete(found.key)
+
+        self._quietly(delete_all)
+
+    def _insistently(self, action: Callable[[], T]) -> T:
+        """Repeat while the database is away, for as long as the lease can last. Raises the last StoreUnavailable."""
+        until = time.monotonic() + self._settings.worker.lease_seconds
+        while True:
+            try:
+                return action()
+            except StoreUnavailable:
+                if time.monotonic() >= until or self._stopping:
+                    raise
+                time.sleep(0.5)
+
+    def _quietly(self, action: Callable[[], object]) -> None:
+        """Do what the lease's end would do anyway; when the store is away, leave it to that."""
+        with contextlib.suppress(StoreUnavailable):
+            try:
+                self._insistently(action)
+            except StoreError as error:
+                log.warning("store.failed", code=error.code, detail=error.detail)

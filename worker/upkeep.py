@@ -1,0 +1,63 @@
+"""The loops beside the work: reaper, relay, reconciler, sweeper. Any number of processes may run them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from store.db import Database
+from store.errors import StoreError
+from store.jobs.outbox import publish_hints, ring_again
+from store.jobs.reaper import reap
+from store.objects import ObjectStore
+from store.sweep import sweep
+
+log = structlog.get_logger()
+
+#: The outbox is looked at this often.
+_RELAY_SECONDS = 0.5
+#: A runnable shard that nobody took is rung again after this.
+_RING_AGAIN_SECONDS = 20.0
+
+
+class Upkeep:
+    """One thread, each chore at its own pace. A chore that fails is logged and tried again at its next turn."""
+
+    def __init__(self, db: Database, objects: ObjectStore, ring: Callable[[str], None]) -> None:
+        worker = db.settings.worker
+        self._chores: list[tuple[str, float, Callable[[], object]]] = [
+            ("outbox.publish", _RELAY_SECONDS, lambda: publish_hints(db, ring)),
+            ("leases.reap", worker.reap_seconds, lambda: reap(db)),
+            ("shards.ring_again", worker.reap_seconds, lambda: ring_again(db, after_seconds=_RING_AGAIN_SECONDS)),
+            ("objects.sweep", worker.sweep_seconds, lambda: sweep(db, objects)),
+        ]
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+
+    def __enter__(self) -> Upkeep:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._stopping.set()
+        self._thread.join(timeout=5.0)
+
+    def _run(self) -> None:
+        due = {name: 0.0 for name, _, _ in self._chores}
+        while not self._stopping.wait(min(pace for _, pace, _ in self._chores) / 2):
+            for name, pace, chore in self._chores:
+                if time.monotonic() < due[name]:
+                    continue
+                due[name] = time.monotonic() + pace
+                try:
+                    count = chore()
+                    if count:
+                        log.debug(name, count=count)
+                except StoreError as error:
+                    log.warning(f"{name}_failed", code=error.code, detail=error.detail)
+                except Exception as error:
+                    # A broker that is away, most of all: the hint stays in the outbox.
+                    log.warning(f"{name}_failed", code="unforeseen", detail=f"{type(error).__name__}: {error}")
