@@ -4,14 +4,12 @@ The library and the store raise their own exceptions with stable codes. They are
 test walks both trees and fails on a code that is missing from :data:`HTTP`.
 """
 
-import errno
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -22,7 +20,6 @@ from store.errors import StoreError
 log = structlog.get_logger(__name__)
 
 RETRY_AFTER_SECONDS = 5
-STORAGE_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Meaning(NamedTuple):
@@ -151,19 +148,6 @@ async def on_store_error(request: Request, error: StoreError) -> Response:
     return answer(request, error.code, error.detail, problems)
 
 
-async def on_database_error(request: Request, error: SQLAlchemyError) -> Response:
-    log.error("database.failed", error=type(error).__name__, exc_info=error)
-    return answer(request, "store_unavailable", "The database cannot be reached. Nothing was changed.")
-
-
-async def on_storage_error(request: Request, error: OSError) -> Response:
-    """Disk full is 507; any other fault of the disk is 503."""
-    log.error("storage.failed", error=type(error).__name__, errno=error.errno, exc_info=error)
-    if error.errno in STORAGE_FULL:
-        return answer(request, "storage_full", "The storage is full. Nothing was kept.")
-    return answer(request, "store_unavailable", "The storage cannot be reached. Nothing was changed.")
-
-
 async def on_validation_error(request: Request, error: RequestValidationError) -> Response:
     problems = _validation_problems(error)
     if any(found["type"] == "json_invalid" for found in error.errors()):
@@ -207,8 +191,6 @@ def install(app: FastAPI) -> None:
     handlers: dict[Any, Any] = {
         ApiError: on_api_error,
         StoreError: on_store_error,
-        SQLAlchemyError: on_database_error,
-        OSError: on_storage_error,
         RequestValidationError: on_validation_error,
         HTTPException: on_http_exception,
         ClientDisconnect: on_disconnect,

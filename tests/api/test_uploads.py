@@ -158,7 +158,9 @@ def test_a_repeated_key_makes_one_upload(http: TestClient, archive: bytes, setti
         assert "idempotent-replayed" not in first.headers
         assert second.headers["idempotent-replayed"] == "true"
     assert len(kept_files(settings)) == 1
-    other = http.post("/v1/uploads", json=announced(archive, filename="other.zip"), headers={"Idempotency-Key": "key-1"})
+    other = http.post(
+        "/v1/uploads", json=announced(archive, filename="other.zip"), headers={"Idempotency-Key": "key-1"}
+    )
     problem(other, 422, "idempotency_key_reused")
 
 

@@ -31,7 +31,9 @@ def shard_bytes(index: int, size: int = 300_000) -> bytes:
     return out.getvalue()
 
 
-def keep(db: Database, objects: ObjectStore, owner: str, name: str, content: bytes, media_type: str, items: Any = None) -> None:
+def keep(
+    db: Database, objects: ObjectStore, owner: str, name: str, content: bytes, media_type: str, items: Any = None
+) -> None:
     """Store a file of a resource."""
     info = objects.put(f"test/{owner}/{name.replace('/', '-')}", content)
     with db.write() as connection:
@@ -60,7 +62,9 @@ def finish_dataset(db: Database, objects: ObjectStore, job: dict[str, Any], shar
 def end_job(connection: Any, job_id: str, state: str, **columns: Any) -> None:
     """Put a job's row into its last state."""
     row = update(tables.jobs).where(tables.jobs.c.id == job_id)
-    connection.execute(row.values(state=state, started_at=tables.jobs.c.created_at, finished_at=tables.jobs.c.created_at))
+    connection.execute(
+        row.values(state=state, started_at=tables.jobs.c.created_at, finished_at=tables.jobs.c.created_at)
+    )
     if columns:
         connection.execute(row.values(**columns))
     record(connection, job_id, f"job.{state}")
@@ -72,7 +76,9 @@ def add_labeler(db: Database, objects: ObjectStore, generator_id: str) -> str:
         add_made(connection, TENANT, NewMade("label_set", "ls_1", "d1", {"images": 2}))
         parents = {"label_set_id": "ls_1", "generator_id": generator_id}
         add_made(connection, TENANT, NewMade("inversion", "inv_1", "d2", {"mean_psnr": 21.5}, parents))
-        add_made(connection, TENANT, NewMade("labeler", "lab_1", "d3", {"miou": 0.8}, parents | {"inversion_id": "inv_1"}))
+        add_made(
+            connection, TENANT, NewMade("labeler", "lab_1", "d3", {"miou": 0.8}, parents | {"inversion_id": "inv_1"})
+        )
     keep(db, objects, "inv_1", "pictures/head_01.png", PICTURE, "image/png")
     keep(db, objects, "inv_1", "report.json", b"{}", "application/json")
     return "lab_1"

@@ -1,0 +1,207 @@
+"""Datasets on their way out: whole, in parts, as one tar, and not before they are finished."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+from starlette.testclient import TestClient
+
+from store import tables
+from store.datasets import end_dataset_early
+from store.db import Database
+from store.objects import ObjectStore
+from tests.api.test_errors import problem
+from tests.api.worlds import PICTURE, add_labeler, end_job, finish_dataset, keep, shard_bytes
+
+Start = Callable[..., dict[str, Any]]
+DOWNLOADS = ("manifest", "shards/000000.tar", "archive", "contact-sheet", "card")
+
+
+@pytest.fixture
+def ready(start: Start, db: Database, objects: ObjectStore) -> str:
+    """The path of a finished dataset of two shards."""
+    job = start()
+    finish_dataset(db, objects, job)
+    return str(job["urls"]["result"])
+
+
+def test_a_finished_dataset_is_described(http: TestClient, ready: str) -> None:
+    dataset = http.get(ready).json()
+    assert dataset["state"] == "ready"
+    assert dataset["info"]["classes"] == ["background", "head"]
+    assert http.get("/v1/datasets").json()["items"] == [dataset]
+    for name in ("manifest", "archive", "contact_sheet", "card"):
+        assert http.get(dataset["urls"][name]).status_code == 200
+
+
+def test_every_shard_is_what_the_manifest_says(http: TestClient, ready: str) -> None:
+    manifest = http.get(f"{ready}/manifest").json()
+    assert manifest["complete"] is True
+    for shard in manifest["shards"]:
+        answer = http.get(f"{ready}/{shard['path']}")
+        assert len(answer.content) == shard["bytes"] == int(answer.headers["content-length"])
+        assert sha256(answer.content).hexdigest() == shard["sha256"] == answer.headers["x-content-sha256"]
+        assert answer.headers["etag"] == f'"{shard["sha256"]}"'
+        assert answer.headers["accept-ranges"] == "bytes"
+
+
+@pytest.mark.parametrize(
+    ("header", "first", "last"),
+    [
+        ("bytes=0-0", 0, 0),
+        ("bytes=100-199", 100, 199),
+        ("bytes=300000-", 300_000, None),
+        ("bytes=-100", -100, None),
+        ("bytes=-99999999", 0, None),
+        ("bytes=0-99999999", 0, None),
+    ],
+)
+def test_a_part_is_that_part(http: TestClient, ready: str, header: str, first: int, last: int | None) -> None:
+    whole = shard_bytes(0)
+    first = first % len(whole)
+    last = len(whole) - 1 if last is None else last
+    answer = http.get(f"{ready}/shards/000000.tar", headers={"Range": header})
+    assert answer.status_code == 206
+    assert answer.content == whole[first : last + 1]
+    assert answer.headers["content-range"] == f"bytes {first}-{last}/{len(whole)}"
+    assert int(answer.headers["content-length"]) == last + 1 - first
+
+
+@pytest.mark.parametrize(
+    "header", ["bytes=5-2", "bytes=", "bytes=-", "bytes=a-b", "items=0-1", "bytes=0-1,5-6", "bytes=٣-", "bytes=0x1-2"]
+)
+def test_a_range_that_means_nothing_gives_the_whole(http: TestClient, ready: str, header: str) -> None:
+    answer = http.get(f"{ready}/shards/000000.tar", headers={"Range": header.encode()})
+    assert answer.status_code == 200
+    assert answer.content == shard_bytes(0)
+
+
+@pytest.mark.parametrize("header", ["bytes=99999999-", "bytes=-0"])
+def test_a_range_outside_is_416(http: TestClient, ready: str, header: str) -> None:
+    answer = http.get(f"{ready}/shards/000000.tar", headers={"Range": header})
+    problem(answer, 416, "range_not_satisfiable")
+    assert answer.headers["content-range"] == f"bytes */{len(shard_bytes(0))}"
+
+
+def test_if_range_starts_over_when_the_content_is_another(http: TestClient, ready: str) -> None:
+    path = f"{ready}/shards/000000.tar"
+    etag = http.head(path).headers["etag"]
+    assert http.get(path, headers={"Range": "bytes=5-", "If-Range": etag}).status_code == 206
+    assert http.get(path, headers={"Range": "bytes=5-", "If-Range": '"other"'}).content == shard_bytes(0)
+    assert http.get(path, headers={"If-None-Match": etag}).status_code == 304
+
+
+def test_head_says_the_size_without_the_bytes(http: TestClient, ready: str) -> None:
+    for name in DOWNLOADS:
+        head, get = http.head(f"{ready}/{name}"), http.get(f"{ready}/{name}")
+        assert head.status_code == 200
+        assert head.content == b""
+        assert head.headers["content-length"] == str(len(get.content))
+        assert head.headers["etag"] == get.headers["etag"]
+
+
+def test_the_archive_holds_everything_and_its_own_check(http: TestClient, ready: str) -> None:
+    answer = http.get(f"{ready}/archive")
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    assert answer.content == http.get(f"{ready}/archive?format=webdataset").content
+    dataset = ready.rpartition("/")[2]
+    with tarfile.open(fileobj=io.BytesIO(answer.content)) as tar:
+        files = {m.name.removeprefix(f"{dataset}/"): tar.extractfile(m).read() for m in tar}  # type: ignore[union-attr]
+    assert set(files) == {
+        "SHA256SUMS",
+        "manifest.json",
+        "README.md",
+        "contact_sheet.png",
+        "shards/000000.tar",
+        "shards/000001.tar",
+    }
+    sums = dict(reversed(line.split("  ")) for line in files.pop("SHA256SUMS").decode().splitlines())
+    assert sums == {name: sha256(content).hexdigest() for name, content in files.items()}
+
+
+def test_an_archive_can_be_resumed_anywhere(http: TestClient, ready: str) -> None:
+    whole = http.get(f"{ready}/archive").content
+    for start in (1, 511, 512, 100_000, len(whole) - 1):
+        answer = http.get(f"{ready}/archive", headers={"Range": f"bytes={start}-"})
+        assert answer.status_code == 206
+        assert answer.content == whole[start:]
+
+
+def test_an_unknown_format_is_refused(http: TestClient, ready: str) -> None:
+    assert (
+        problem(http.get(f"{ready}/archive?format=zip"), 422, "invalid_request")["errors"][0]["pointer"]
+        == "query:format"
+    )
+
+
+def test_nothing_is_downloaded_before_the_end(http: TestClient, start: Start) -> None:
+    job = start()
+    for name in DOWNLOADS:
+        document = problem(http.get(f"{job['urls']['result']}/{name}"), 409, "not_ready")
+        assert job["id"] in document["detail"]
+
+
+def test_expired_data_is_gone(http: TestClient, ready: str, db: Database) -> None:
+    with db.write() as connection:
+        connection.execute(update(tables.datasets).values(expires_at=datetime(2020, 1, 1, tzinfo=UTC).timestamp()))
+    for name in DOWNLOADS:
+        problem(http.get(f"{ready}/{name}"), 410, "gone")
+
+
+def test_what_is_finished_of_a_canceled_job_stays_readable(
+    http: TestClient, start: Start, db: Database, objects: ObjectStore
+) -> None:
+    job = start()
+    keep(db, objects, job["id"], "shards/000000.tar", shard_bytes(0), "application/x-tar", items=10)
+    with db.write() as connection:
+        end_dataset_early(connection, job["id"])
+        end_job(connection, job["id"], "canceled")
+    path = job["urls"]["result"]
+    manifest = http.get(f"{path}/manifest").json()
+    assert manifest["complete"] is False
+    assert [shard["path"] for shard in manifest["shards"]] == ["shards/000000.tar"]
+    assert http.get(f"{path}/shards/000000.tar").content == shard_bytes(0)
+    with tarfile.open(fileobj=io.BytesIO(http.get(f"{path}/archive").content)) as tar:
+        assert sorted(name.partition("/")[2] for name in tar.getnames()) == [
+            "SHA256SUMS",
+            "manifest.json",
+            "shards/000000.tar",
+        ]
+    problem(http.get(f"{path}/card"), 409, "not_ready")
+
+
+@pytest.mark.parametrize("name", ["000009.tar", "..%2f..%2fmanifest.json", "%00", "a" * 5000])
+def test_a_shard_that_is_not_there(http: TestClient, ready: str, name: str) -> None:
+    problem(http.get(f"{ready}/shards/{name}"), 404, "not_found")
+
+
+def test_a_labeler_shows_what_it_learnt_from(http: TestClient, db: Database, objects: ObjectStore) -> None:
+    generator = http.get("/v1/generators/tiny").json()
+    labeler_id = add_labeler(db, objects, generator["id"])
+    labeler = http.get(f"/v1/labelers/{labeler_id}").json()
+    assert labeler["report"] == {"miou": 0.8}
+    assert labeler["inversion_report"] == {"mean_psnr": 21.5}
+    assert labeler["generator"] == generator["id"]
+    assert http.get("/v1/labelers").json()["items"] == [labeler]
+    (picture,) = labeler["pictures"]
+    answer = http.get(picture["url"])
+    assert answer.content == PICTURE
+    assert answer.headers["content-type"] == "image/png"
+    assert sha256(PICTURE).hexdigest() == picture["sha256"]
+    problem(http.get(f"/v1/labelers/{labeler_id}/pictures/report.json"), 404, "not_found")
+    assert http.get(f"/v1/label-sets/{labeler['label_set']}").json()["info"] == {"images": 2}
+    assert len(http.get("/v1/label-sets").json()["items"]) == 1
+
+
+def test_generators_are_listed_without_a_worker(http: TestClient) -> None:
+    (generator,) = http.get("/v1/generators").json()["items"]
+    assert generator["name"] == "tiny"
+    assert (generator["height"], generator["width"], generator["licence"]) == (64, 64, "CC0-1.0")
+    assert http.get(f"/v1/generators/{generator['id']}").json() == generator
