@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from store.clock import database_now
 from store.db import Database
@@ -46,6 +46,12 @@ def add_files(connection: Connection, tenant: str, files: Iterable[File]) -> Non
     ]
     if rows:
         connection.execute(insert(table).values(created_at=database_now()), rows)
+
+
+def remove_files(connection: Connection, resource_id: str) -> list[str]:
+    """Untie a resource from its objects; their keys, to be deleted after the transaction (or found by the sweeper)."""
+    gone = delete(table).where(table.c.resource_id == resource_id).returning(table.c.key)
+    return list(connection.execute(gone).scalars())
 
 
 def list_files(db: Database, resource_id: str, *, tenant: str, prefix: str = "") -> list[File]:

@@ -21,6 +21,13 @@ def work_prefix(shard_id: str, attempt: int) -> str:
     return f"work/{shard_id}/{attempt}/"
 
 
+def discard(db: Database, objects: ObjectStore, shard_id: str, attempt: int) -> None:
+    """Delete what an attempt that is over wrote, but for what something refers to (its checkpoint)."""
+    keys = [found.key for found in objects.list(work_prefix(shard_id, attempt))]
+    for key in _without_row(db, keys):
+        objects.delete(key)
+
+
 def sweep(db: Database, objects: ObjectStore) -> int:
     """One round; the number of objects removed. Safe beside running workers and other sweepers."""
     idempotency.sweep(db)
@@ -41,6 +48,10 @@ def _orphans(db: Database, keys: list[str]) -> list[str]:
     with db.read() as connection:
         running = connection.execute(select(shards.c.id, shards.c.attempt).where(shards.c.state == "running")).all()
     alive = tuple(work_prefix(row.id, row.attempt) for row in running)
+    return [key for key in _without_row(db, keys) if not key.startswith(alive)]
+
+
+def _without_row(db: Database, keys: list[str]) -> list[str]:
     with db.read() as connection:
         known = set(connection.execute(select(files.c.key).where(files.c.key.in_(keys))).scalars())
-    return [key for key in keys if key not in known and not key.startswith(alive)]
+    return [key for key in keys if key not in known]

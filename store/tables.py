@@ -112,7 +112,6 @@ shards = Table(
     Column("rung_at", Double),
     Column("done", BigInteger, nullable=False, server_default="0"),
     Column("total", BigInteger, nullable=False, server_default="0"),
-    Column("checkpoint", _JSON),
     Column("result", _JSON),
     Column("error_code", String(64)),
     Column("error_detail", Text),

@@ -23,8 +23,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
     parser.add_argument("--embedded", action="store_true", help="poll the database, use no broker")
     embedded = parser.parse_args().embedded
-    _configure_logging()
     settings = Settings()
+    _configure_logging(settings.log_level)
     try:
         db, objects = open_database(settings), open_objects(settings)
     except StoreError as error:
@@ -34,7 +34,7 @@ def main() -> int:
     if embedded:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.stop())
-        with Upkeep(db, objects, supervisor.ring):
+        with Upkeep(db, objects, supervisor.owner, supervisor.ring):
             supervisor.run()
         return 0
     return _listen(settings, supervisor, db, objects)
@@ -46,14 +46,14 @@ def _listen(settings: Settings, supervisor: Supervisor, db: Database, objects: O
 
     app = create_app(settings)
     attach(app, supervisor)
-    with Upkeep(db, objects, partial(ring, app)):
+    with Upkeep(db, objects, supervisor.owner, partial(ring, app)):
         # One thread and not a process pool: the work happens in the supervisor's child, never in a fork.
         app.worker_main(["worker", "--pool=threads", "--concurrency=1", "--loglevel=warning", "--without-gossip"])
     supervisor.close()
     return 0
 
 
-def _configure_logging() -> None:
+def _configure_logging(level: str) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -62,7 +62,7 @@ def _configure_logging() -> None:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
 

@@ -28,7 +28,7 @@ from store.objects import open_objects
 from store.settings import Settings
 from worker.context import StepContext
 from worker.failures import failure_of
-from worker.messages import Checkpointed, Failed, Finished, GaveUp, Message, Progressed, Ready, Run, Start, Stop
+from worker.messages import Failed, Finished, GaveUp, Message, Progressed, Ready, Run, Start, Stop
 from worker.models import Models
 
 Step = Callable[[StepContext], StepResult]
@@ -96,7 +96,7 @@ class Child:
             folder=folder,
             progress=self._progress,
             should_stop=self._stop.is_set,
-            checkpoint=lambda value: self._send(Checkpointed(value)),
+            announce=self._send,
         )
 
     def _progress(self, done: int, total: int) -> None:

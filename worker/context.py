@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from store.db import Database
+from store.errors import NotFound
 from store.files import File, get_file, list_files
-from store.jobs.claims import Claim
+from store.jobs.claims import CHECKPOINT, Claim
 from store.objects import ObjectStore
 from store.settings import Settings
 from store.sweep import work_prefix
 from worker.crash import crash_point
+from worker.messages import Checkpointed
 from worker.models import Models
 
 
@@ -22,8 +24,7 @@ from worker.models import Models
 class StepContext:
     """One shard's surroundings. `folder` is an empty temporary folder, gone when the shard ends.
 
-    `progress(done, total)` and `should_stop()` are the callbacks that the library takes; `checkpoint(value)` keeps what
-    the next attempt may continue from (`claim.checkpoint`).
+    `progress(done, total)` and `should_stop()` are the callbacks that the library takes.
     """
 
     claim: Claim
@@ -34,7 +35,7 @@ class StepContext:
     folder: Path
     progress: Callable[[int, int], None]
     should_stop: Callable[[], bool]
-    checkpoint: Callable[[dict[str, Any]], None]
+    announce: Callable[[Checkpointed], None]
     _written: int = field(default=0, init=False)
 
     @property
@@ -67,6 +68,19 @@ class StepContext:
             stored = self.objects.put(key, data)
         crash_point("child.after_put")
         return File(resource_id, name, key, stored.bytes, stored.sha256, media_type, items)
+
+    def save_checkpoint(self, content: bytes) -> None:
+        """Keep what the next attempt may continue from; it replaces what was kept before."""
+        self.announce(Checkpointed(self.put(self.claim.shard_id, CHECKPOINT, content, "application/octet-stream")))
+
+    def load_checkpoint(self) -> bytes | None:
+        """What an earlier attempt of this shard kept last, or None."""
+        try:
+            file = get_file(self.db, self.claim.shard_id, CHECKPOINT, tenant=self.tenant)
+        except NotFound:
+            return None
+        with self.objects.open(file.key) as source:
+            return source.read()
 
     def fetch(self, resource_id: str, name: str, into: Path | None = None) -> Path:
         """A file of a resource, copied into a temporary file. Raises NotFound."""

@@ -2,15 +2,15 @@
 
 supervisor → child                 child → supervisor
 Start(settings, steps)             Ready()
-Run(claim)                         Progressed(done, total), Checkpointed(value)
+Run(claim)                         Progressed(done, total), Checkpointed(file)
 Stop()                             Finished(result) | Failed(failure) | GaveUp()
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from store.files import File
 from store.jobs.claims import Claim
 from store.jobs.commits import Failure, StepResult
 
@@ -50,9 +50,9 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True)
 class Checkpointed:
-    """What the next attempt may continue from."""
+    """What the next attempt may continue from, as a stored object of the shard."""
 
-    value: dict[str, Any]
+    file: File
 
 
 @dataclass(frozen=True, slots=True)

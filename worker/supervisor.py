@@ -16,12 +16,13 @@ import structlog
 
 from store.db import Database
 from store.errors import StoreError, StoreUnavailable
+from store.files import File
 from store.ids import new_id
 from store.jobs.claims import Claim, claim, give_back, heartbeat, save_checkpoint
 from store.jobs.commits import Failure, StepResult, commit, fail
 from store.objects import ObjectStore
 from store.settings import Settings
-from store.sweep import work_prefix
+from store.sweep import discard
 from worker.child_process import ChildDied, ChildProcess
 from worker.crash import crash_point
 from worker.failures import failure_of
@@ -144,8 +145,8 @@ class Supervisor:
             match message:
                 case Progressed(done, total):
                     run.done, run.total = done, total
-                case Checkpointed(value):
-                    self._quietly(partial(save_checkpoint, self._db, run.claim, value))
+                case Checkpointed(file):
+                    self._quietly(partial(self._checkpointed, run.claim, file))
                 case Finished(result):
                     self._committed(run.claim, result)
                     return
@@ -219,6 +220,12 @@ class Supervisor:
         for key in outcome.unused:
             self._quietly(partial(self._objects.delete, key))
 
+    def _checkpointed(self, taken: Claim, file: File) -> None:
+        unused = save_checkpoint(self._db, taken, file)
+        crash_point("supervisor.after_checkpoint")
+        if unused is not None:
+            self._objects.delete(unused)
+
     def _failed(self, taken: Claim, failure: Failure) -> None:
         log.warning("shard.failed", code=failure.code, detail=failure.detail)
         self._discard(taken)
@@ -231,12 +238,7 @@ class Supervisor:
 
     def _discard(self, taken: Claim) -> None:
         """Delete what the attempt wrote; what is missed here the sweeper finds."""
-
-        def delete_all() -> None:
-            for found in list(self._objects.list(work_prefix(taken.shard_id, taken.attempt))):
-                self._objects.delete(found.key)
-
-        self._quietly(delete_all)
+        self._quietly(partial(discard, self._db, self._objects, taken.shard_id, taken.attempt))
 
     def _insistently(self, action: Callable[[], T]) -> T:
         """Repeat while the database is away, for as long as the lease can last. Raises the last StoreUnavailable."""

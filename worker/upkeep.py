@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -14,9 +15,12 @@ from store.jobs.outbox import publish_hints, ring_again
 from store.jobs.reaper import reap
 from store.objects import ObjectStore
 from store.sweep import sweep
+from store.workers import worker_alive, worker_gone
 
 log = structlog.get_logger()
 
+#: A worker says this often that it is there.
+_ALIVE_SECONDS = 10.0
 #: The outbox is looked at this often.
 _RELAY_SECONDS = 0.5
 #: A runnable shard that nobody took is rung again after this.
@@ -26,9 +30,11 @@ _RING_AGAIN_SECONDS = 20.0
 class Upkeep:
     """One thread, each chore at its own pace. A chore that fails is logged and tried again at its next turn."""
 
-    def __init__(self, db: Database, objects: ObjectStore, ring: Callable[[str], None]) -> None:
+    def __init__(self, db: Database, objects: ObjectStore, owner: str, ring: Callable[[str], None]) -> None:
         worker = db.settings.worker
+        self._db, self._owner = db, owner
         self._chores: list[tuple[str, float, Callable[[], object]]] = [
+            ("worker.announce", _ALIVE_SECONDS, lambda: worker_alive(db, owner)),
             ("outbox.publish", _RELAY_SECONDS, lambda: publish_hints(db, ring)),
             ("leases.reap", worker.reap_seconds, lambda: reap(db)),
             ("shards.ring_again", worker.reap_seconds, lambda: ring_again(db, after_seconds=_RING_AGAIN_SECONDS)),
@@ -44,6 +50,8 @@ class Upkeep:
     def __exit__(self, *_exception: object) -> None:
         self._stopping.set()
         self._thread.join(timeout=5.0)
+        with contextlib.suppress(StoreError):
+            worker_gone(self._db, self._owner)
 
     def _run(self) -> None:
         due = {name: 0.0 for name, _, _ in self._chores}

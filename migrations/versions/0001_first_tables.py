@@ -191,7 +191,6 @@ def upgrade() -> None:
         sa.Column("rung_at", sa.Double(), nullable=True),
         sa.Column("done", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("total", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("checkpoint", JSON, nullable=True),
         sa.Column("result", JSON, nullable=True),
         sa.Column("error_code", sa.String(length=64), nullable=True),
         sa.Column("error_detail", sa.Text(), nullable=True),

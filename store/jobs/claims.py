@@ -9,19 +9,22 @@ from sqlalchemy import ColumnElement, Connection, ScalarSelect, and_, func, sele
 
 from store.clock import database_now
 from store.db import Database
+from store.files import File, add_files, remove_files
 from store.jobs.events import record
 from store.jobs.moves import lock_job, move_job, move_shards, move_steps
 from store.jobs.settle import settle_canceling
 from store.jobs.states import CLAIMABLE_JOB_STATES
 from store.tables import jobs, outbox, shards, steps
 
+#: Name of the file of a shard that holds how far an attempt had come.
+CHECKPOINT = "checkpoint"
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A shard that is ours until its lease ends. `attempt` grows with every claim of the shard and fences late writes.
 
-    `input`: what the shard is about; `spec`, `seed`, `result`: the job's, `result` holding ids made by earlier steps;
-    `checkpoint`: what an earlier attempt saved last.
+    `input`: what the shard is about; `spec`, `seed`, `result`: the job's, `result` holding ids made by earlier steps.
     """
 
     shard_id: str
@@ -32,7 +35,6 @@ class Claim:
     attempt: int
     owner: str
     input: dict[str, Any]
-    checkpoint: dict[str, Any] | None
     spec: dict[str, Any]
     seed: int
     result: dict[str, str]
@@ -74,7 +76,6 @@ def claim(db: Database, owner: str) -> Claim | None:
                 attempt=taken.attempt,
                 owner=owner,
                 input=taken.input,
-                checkpoint=taken.checkpoint,
                 spec=job.spec,
                 seed=job.seed,
                 result=job.result,
@@ -103,10 +104,17 @@ def heartbeat(db: Database, claim: Claim, *, done: int = 0, total: int = 0) -> L
         return "keep" if state in CLAIMABLE_JOB_STATES else "stop"
 
 
-def save_checkpoint(db: Database, claim: Claim, checkpoint: dict[str, Any]) -> bool:
-    """Remember how far the attempt has come, for the next one; False when the shard is no longer ours."""
+def save_checkpoint(db: Database, claim: Claim, file: File) -> str | None:
+    """Keep `file` (of the shard, named CHECKPOINT) for the next attempt, in place of the one before. Returns the key of
+    the object that is not needed any more: the older one's, or the new one's when the shard is no longer ours.
+    """
+    assert (file.resource_id, file.name) == (claim.shard_id, CHECKPOINT)
     with db.write() as connection:
-        return connection.execute(update(shards).where(mine(claim)).values(checkpoint=checkpoint)).rowcount == 1
+        if held(connection, mine(claim)) is None:
+            return file.key
+        older = remove_files(connection, claim.shard_id)
+        add_files(connection, claim.tenant, [file])
+        return older[0] if older else None
 
 
 def give_back(db: Database, claim: Claim) -> bool:
@@ -145,6 +153,7 @@ def held(connection: Connection, which: ColumnElement[bool]) -> Any | None:
 
 def drop(connection: Connection, shard_id: str, job: Any) -> None:
     """Cancel a running shard whose job no longer wants it. The caller holds both rows."""
+    remove_files(connection, shard_id)
     move_shards(connection, shards.c.id == shard_id, "canceled", finished_at=database_now(), lease_until=None)
     if job.state == "canceling":
         settle_canceling(connection, job.id)

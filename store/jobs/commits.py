@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, select, update
 
 from store.clock import database_now
 from store.datasets import finish_dataset
 from store.db import Database
 from store.errors import Problem
-from store.files import File, add_files
+from store.files import File, add_files, remove_files
 from store.jobs.claims import Claim, drop, held, mine
 from store.jobs.events import Level, record
 from store.jobs.moves import end_job, lock_job, move_shards, move_steps
@@ -77,7 +77,7 @@ def commit(db: Database, claim: Claim, result: StepResult) -> Committed:
         now = database_now()
         values = {"finished_at": now, "lease_until": None, "result": result.value, "done": shards.c.total}
         move_shards(connection, mine(claim), "succeeded", **values)
-        unused = _record_made(connection, job, result)
+        unused = [*remove_files(connection, claim.shard_id), *_record_made(connection, job, result)]
         for level, name, data in result.events:
             record(connection, job.id, name, level, **data)
         record(connection, job.id, "shard.committed", step=claim.step, position=claim.position, attempt=claim.attempt)
@@ -107,6 +107,7 @@ def end_attempt(connection: Connection, db: Database, which: ColumnElement[bool]
     data = {"step": row.step, "position": row.position, "attempt": row.attempt, "code": failure.code}
     if failure.permanent or failures >= db.settings.worker.max_attempts:
         move_shards(connection, this, "poisoned", finished_at=database_now(), **counted)
+        remove_files(connection, row.id)
         record(connection, job.id, "shard.poisoned", "error", **data, detail=failure.detail)
         fail_job(
             connection,
@@ -189,8 +190,4 @@ def _succeed(connection: Connection, job: Any, result: StepResult) -> Sequence[s
         finish_dataset(connection, job.id, result.dataset)
     record(connection, job.id, "job.succeeded")
     # Work in progress was tied to the job; what is left of it has served.
-    return (
-        connection.execute(delete(files_table).where(files_table.c.resource_id == job.id).returning(files_table.c.key))
-        .scalars()
-        .all()
-    )
+    return remove_files(connection, job.id)

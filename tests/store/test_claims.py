@@ -6,10 +6,11 @@ import threading
 from collections import Counter
 
 from store.db import Database
-from store.jobs.claims import claim, give_back, heartbeat, save_checkpoint
+from store.files import File, get_file
+from store.jobs.claims import CHECKPOINT, Claim, claim, give_back, heartbeat, save_checkpoint
 from store.jobs.commits import Failure, StepResult, commit, fail
 from store.jobs.reaper import reap
-from tests.store.jobkit import claimed, count_shards, do, drain, expire, fan_out, plans, submit, view
+from tests.store.jobkit import TENANT, claimed, count_shards, do, drain, expire, fan_out, plans, submit, view
 
 
 def test_sixteen_threads_claim_each_shard_once(db: Database) -> None:
@@ -30,6 +31,10 @@ def test_sixteen_threads_claim_each_shard_once(db: Database) -> None:
         thread.join()
     assert len(got) == 64
     assert max(Counter(got).values()) == 1
+
+
+def _checkpoint(taken: Claim, key: str) -> File:
+    return File(taken.shard_id, CHECKPOINT, key, 1, "0" * 64, "application/octet-stream")
 
 
 def test_a_job_runs_through_its_steps(db: Database) -> None:
@@ -67,7 +72,7 @@ def test_an_expired_lease_goes_to_another_and_the_zombie_changes_nothing(db: Dat
     assert heir.shard_id == zombie.shard_id
     assert heir.attempt == zombie.attempt + 1
     assert heartbeat(db, zombie) == "lost"
-    assert not save_checkpoint(db, zombie, {"at": 1})
+    assert save_checkpoint(db, zombie, _checkpoint(zombie, "late")) == "late"
     assert not give_back(db, zombie)
     assert not fail(db, zombie, Failure("x", "y"))
     assert not commit(db, zombie, StepResult(fan_out=plans(7))).done
@@ -120,10 +125,14 @@ def test_giving_back_is_no_failure(db: Database) -> None:
 
 def test_a_checkpoint_reaches_the_next_attempt(db: Database) -> None:
     submit(db)
-    taken = claimed(db)
-    assert save_checkpoint(db, taken, {"key": "work/1"})
-    fail(db, taken, Failure("crash", "tail"))
-    assert claimed(db).checkpoint == {"key": "work/1"}
+    first = claimed(db)
+    assert save_checkpoint(db, first, _checkpoint(first, "work/1")) is None
+    assert save_checkpoint(db, first, _checkpoint(first, "work/2")) == "work/1"
+    fail(db, first, Failure("crash", "tail"))
+    second = claimed(db)
+    assert get_file(db, second.shard_id, CHECKPOINT, tenant=TENANT).key == "work/2"
+    assert save_checkpoint(db, first, _checkpoint(first, "work/3")) == "work/3", "the zombie's is the one to delete"
+    assert do(db, second).unused == ("work/2",)
 
 
 def test_a_shard_is_poisoned_after_three_attempts_and_fails_its_job(db: Database) -> None:

@@ -23,12 +23,12 @@ def main() -> None:
     supervisor = Supervisor(settings, db, objects, steps=STEPS)
     if "--broker" not in sys.argv:
         signal.signal(signal.SIGTERM, lambda *_: supervisor.stop())
-        with Upkeep(db, objects, supervisor.ring):
+        with Upkeep(db, objects, supervisor.owner, supervisor.ring):
             supervisor.run()
         return
     app = create_app(settings)
     attach(app, supervisor)
-    with Upkeep(db, objects, partial(ring, app)):
+    with Upkeep(db, objects, supervisor.owner, partial(ring, app)):
         app.worker_main(["worker", "--pool=threads", "--concurrency=1", "--loglevel=warning", "--without-gossip"])
     supervisor.close()
 
