@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
@@ -25,13 +27,36 @@ GENERATOR = {
 }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def plain_logs() -> None:
+    """Log lines without colours, and tracebacks without the locals of every frame, which take seconds to draw."""
+    structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()])
+
+
+@pytest.fixture(scope="session")
+def generators(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one generator, as far as the API looks at it."""
+    folder = tmp_path_factory.mktemp("generators")
+    (folder / "tiny").mkdir()
+    (folder / "tiny" / "generator.json").write_text(json.dumps(GENERATOR))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fresh_database(generators: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of which tests take copies: migrating anew would be most of their time."""
+    settings = Settings(home=tmp_path_factory.mktemp("fresh"), generators_folder=str(generators))
+    open_database(settings).close()
+    return settings.home / "offhand.sqlite3"
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path, generators: Path, fresh_database: Path) -> Settings:
     """A data folder of the test's own, with one generator listed."""
-    folder = tmp_path / "generators" / "tiny"
-    folder.mkdir(parents=True)
-    (folder / "generator.json").write_text(json.dumps(GENERATOR))
-    return Settings(home=tmp_path / "data", generators_folder=str(folder.parent))
+    home = tmp_path / "data"
+    home.mkdir()
+    shutil.copyfile(fresh_database, home / "offhand.sqlite3")
+    return Settings(home=home, generators_folder=str(generators))
 
 
 @pytest.fixture

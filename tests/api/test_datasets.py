@@ -135,10 +135,8 @@ def test_an_archive_can_be_resumed_anywhere(http: TestClient, ready: str) -> Non
 
 
 def test_an_unknown_format_is_refused(http: TestClient, ready: str) -> None:
-    assert (
-        problem(http.get(f"{ready}/archive?format=zip"), 422, "invalid_request")["errors"][0]["pointer"]
-        == "query:format"
-    )
+    document = problem(http.get(f"{ready}/archive?format=zip"), 422, "invalid_request")
+    assert document["errors"][0]["pointer"] == "query:format"
 
 
 def test_nothing_is_downloaded_before_the_end(http: TestClient, start: Start) -> None:

@@ -128,7 +128,6 @@ def test_storage_down_is_503(settings: Settings, archive: bytes) -> None:
     from api.app import create_app
 
     blocked = Path(settings.home)
-    blocked.mkdir(parents=True)
     (blocked / "objects").write_text("a file where the folder should be")
     with TestClient(create_app(settings), base_url="http://127.0.0.1", raise_server_exceptions=False) as http:
         answer = http.post("/v1/uploads", content=archive, headers={"Content-Type": "application/zip"})
