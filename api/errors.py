@@ -98,6 +98,9 @@ def answer(
     meaning = HTTP.get(code, HTTP["internal_error"])
     status = status or meaning.status
     headers = dict(headers or {})
+    if status in (413, 415):
+        # The rest of the body is not wanted: without this the server would read all of it before the next request.
+        headers.setdefault("Connection", "close")
     if status in (429, 503, 507):
         headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
     return problem_response(

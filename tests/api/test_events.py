@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -69,3 +71,23 @@ def test_a_long_log_is_told_whole(http: TestClient, start: Start, db: Database) 
             record(connection, job["id"], "shard.finished", shard=number)
         end_job(connection, job["id"], "failed")
     assert stream_ids(http.get(job["urls"]["events"], headers=STREAM).text) == list(range(1, 453))
+
+
+def test_silence_is_filled_with_heartbeats(
+    http: TestClient, start: Start, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.routes.events.HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr("api.routes.events.POLL_SECONDS", 0.05)
+    job = start()
+
+    def end_later() -> None:
+        time.sleep(0.5)
+        with db.write() as connection:
+            end_job(connection, job["id"], "failed")
+
+    ending = threading.Thread(target=end_later)
+    ending.start()
+    text = http.get(job["urls"]["events"], headers=STREAM).text
+    ending.join()
+    assert ": ping" in text
+    assert stream_ids(text) == [1, 2]
