@@ -1,0 +1,126 @@
+"""Opening a database: migrated once by many at a time, its errors in our words, its states checked."""
+
+from __future__ import annotations
+
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from store.db import Database, open_database
+from store.errors import IllegalTransition, SchemaOutdated, StoreUnavailable
+from store.jobs import states
+from store.jobs.moves import move_job
+from store.settings import DatabaseSettings, Settings
+from store.tables import SCHEMA_REVISION, metadata
+from tests.store.jobkit import submit
+
+
+def test_the_migrations_make_the_tables(db: Database, repository: Path) -> None:
+    with db.engine.connect() as connection:
+        context = MigrationContext.configure(connection)
+        assert context.get_current_revision() == SCHEMA_REVISION
+        assert compare_metadata(context, metadata) == []
+    assert ScriptDirectory(str(repository / "migrations")).get_heads() == [SCHEMA_REVISION]
+
+
+def test_several_processes_may_open_an_empty_database_at_once(settings: Settings) -> None:
+    gate = threading.Barrier(4)
+    opened: list[Database] = []
+
+    def start() -> None:
+        gate.wait()
+        opened.append(open_database(settings))
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(opened) == 4
+    for database in opened:
+        database.ping()
+        database.close()
+
+
+def test_an_old_database_is_refused_when_migrating_is_off(settings: Settings) -> None:
+    settings.database.migrate = False
+    with pytest.raises(SchemaOutdated):
+        open_database(settings)
+
+
+def test_a_database_that_is_away_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    url = "postgresql+psycopg://nobody@127.0.0.1:1/none"
+    with pytest.raises(StoreUnavailable):
+        open_database(Settings(home=tmp_path, database=DatabaseSettings(url=url)))
+
+
+# The pool drops dead connections without closing them, of which psycopg complains.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_database_that_restarts_is_found_again(postgres_server, postgres_url: str, tmp_path: Path) -> None:
+    database = open_database(Settings(home=tmp_path, database=DatabaseSettings(url=postgres_url)))
+    postgres_server.kill()
+    with pytest.raises(StoreUnavailable):
+        database.ping()
+    postgres_server.start()
+    database.ping()
+    database.close()
+
+
+def test_sqlite_waits_for_its_turn(tmp_path: Path) -> None:
+    database = open_database(Settings(home=tmp_path))
+
+    def write() -> None:
+        for _ in range(20):
+            with database.write() as connection:
+                connection.execute(text("UPDATE counter SET value = value + 1"))
+
+    with database.write() as connection:
+        connection.execute(text("CREATE TABLE counter (value int)"))
+        connection.execute(text("INSERT INTO counter VALUES (0)"))
+    threads = [threading.Thread(target=write) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.read() as connection:
+        assert connection.execute(text("SELECT value FROM counter")).scalar_one() == 320
+    database.close()
+
+
+def test_illegal_moves_raise(db: Database) -> None:
+    job = submit(db)
+    with pytest.raises(IllegalTransition), db.write() as connection:
+        move_job(connection, job.id, "succeeded")
+
+
+@pytest.mark.parametrize("what", ["job", "step", "shard"])
+def test_terminal_states_have_nothing_after_them(what) -> None:
+    table = states.TABLES[what]
+    assert all(after in table for following in table.values() for after in following)
+    for state, following in table.items():
+        for after in table:
+            if after in following:
+                states.check_transition(what, state, after)
+            else:
+                with pytest.raises(IllegalTransition):
+                    states.check_transition(what, state, after)
+
+
+def test_the_drawing_of_job_states_is_the_table() -> None:
+    """The docstring's table is what people read; it must be the one that the code obeys."""
+    drawing = (states.__doc__ or "").split("Job::")[1].split("Step::")[0]
+    lines = textwrap.dedent(drawing).strip().splitlines()
+    columns = lines[0].replace("from \\ to", "").split()
+    starts = [lines[0].index(f" {column}") + 1 for column in columns]
+    for line in lines[1:-1]:
+        state = line.split()[0]
+        crossed = {
+            column for column, start in zip(columns, starts, strict=True) if "x" in line[start : start + len(column)]
+        }
+        assert crossed == states.TABLES["job"][state], state
