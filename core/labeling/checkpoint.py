@@ -1,0 +1,77 @@
+"""The state of a labeler's training between two steps, as bytes that the caller keeps wherever it likes."""
+
+import json
+from dataclasses import dataclass, field
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from core.errors import LabelerError, Problem
+from core.labeling.conditioning import Conditioning
+from core.labeling.ensemble import Ensemble
+
+FORMAT = "offhand-labeler-training/1"
+
+
+@dataclass
+class TrainingState:
+    """Everything that the next step needs, the data apart."""
+
+    ensemble: Ensemble
+    optimizer: torch.optim.Adam
+    conditioning: Conditioning
+    step: int = 0
+    """Steps done."""
+    loss_curve: list[tuple[int, float]] = field(default_factory=list)
+    held_out_curve: list[tuple[int, float]] = field(default_factory=list)
+    best: dict[str, Tensor] | None = None
+    """Weights at the best held-out measurement so far."""
+    loss_sum: float = 0.0
+    """Of the steps since the last point of the loss curve."""
+
+    def to_bytes(self, fingerprint: str) -> bytes:
+        """safetensors; ``fingerprint`` names the training (settings, seed and data) that it belongs to."""
+        tensors = {f"ensemble.{name}": tensor for name, tensor in self.ensemble.state_dict().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in (self.best or {}).items()}
+        for number, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"adam.{number}.{name}": tensor for name, tensor in moments.items()}
+        tensors |= {f"conditioning.{k}": v for k, v in self.conditioning._asdict().items() if v is not None}
+        curves = {"loss_curve": self.loss_curve, "held_out_curve": self.held_out_curve}
+        facts = {"step": self.step, "loss_sum": self.loss_sum, **curves}
+        metadata = {"format": FORMAT, "fingerprint": fingerprint, "facts": json.dumps(facts)}
+        return safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata)
+
+    def restore(self, content: bytes, fingerprint: str) -> None:
+        """Go on where :meth:`to_bytes` was called. Raises :class:`LabelerError` for another training's state."""
+        metadata, tensors = _parse(content)
+        if metadata.get("format") != FORMAT or metadata.get("fingerprint") != fingerprint:
+            raise LabelerError("this checkpoint belongs to another training", [Problem("does not match", "checkpoint")])
+        groups: dict[str, dict[str, Tensor]] = {"ensemble": {}, "best": {}, "adam": {}, "conditioning": {}}
+        for name, tensor in tensors.items():
+            group, rest = name.split(".", 1)
+            groups[group][rest] = tensor.to(self.conditioning.offset.device)
+        self.ensemble.load_state_dict(groups["ensemble"])
+        self.best = groups["best"] or None
+        parts = groups["conditioning"]
+        self.conditioning = Conditioning(parts["offset"], parts.get("scale"), parts.get("basis"))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in groups["adam"].items():
+            number, moment = name.split(".", 1)
+            moments.setdefault(int(number), {})[moment] = tensor
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        facts = json.loads(metadata["facts"])
+        self.step, self.loss_sum = facts["step"], facts["loss_sum"]
+        self.loss_curve = [(step, loss) for step, loss in facts["loss_curve"]]
+        self.held_out_curve = [(step, value) for step, value in facts["held_out_curve"]]
+
+
+def _parse(content: bytes) -> tuple[dict[str, str], dict[str, Tensor]]:
+    try:
+        tensors = safetensors.torch.load(content)
+        length = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise LabelerError("this checkpoint cannot be read", [Problem(str(error), "checkpoint")]) from None
+    return metadata, tensors

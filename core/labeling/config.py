@@ -1,0 +1,139 @@
+"""How a labeler is built and trained. Torch-free, so that a request is judged where torch is not installed."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from math import isfinite
+from typing import Any, Literal, get_args
+
+from core.errors import LabelerError, Problem
+
+Score = Literal["sum", "top10_mean"]
+Schedule = Literal["constant", "cosine"]
+
+COUNTS = {"members": (1, 100), "pixel_batch": (2, 1 << 20), "ignore_index": (0, 255), "held_out": (0, 1000)}
+COUNTS |= {"measure_every": (1, 1 << 30)}
+OPTIONAL_COUNTS = {"max_channels": (1, 1 << 16), "components": (1, 1 << 16)}
+OPTIONAL_COUNTS |= {"max_steps": (1, 1 << 30), "patience": (1, 1 << 30)}
+"""Least and most of the fields that are whole numbers; the optional ones may be None."""
+
+
+@dataclass(frozen=True)
+class LabelerConfig:
+    """Settings of the ensemble (HandsOff section 3.3) and of its training. The defaults are the preset "fast".
+
+    Every problem is found at construction and told in one :class:`LabelerError`.
+    """
+
+    members: int = 10
+    """Networks that vote. They differ in initial weights and in the order in which they see the pixels."""
+    hidden: tuple[int, ...] = (256, 32)
+    """Widths of the hidden layers, each Linear → ReLU → BatchNorm."""
+    layers: tuple[str, ...] | None = None
+    """Names of the generator's feature layers to look at; None for all."""
+    max_channels: int | None = None
+    """Look at no more than the first so many channels of each layer; None for all (256 is the paper's 3520 of 6080)."""
+    standardise: bool = True
+    """Train on channels of zero mean and unit variance; folded into the first layer afterwards."""
+    components: int | None = 256
+    """Train the first layer in the leading principal components of the features; folded afterwards. None for all."""
+    pixel_batch: int = 512
+    """Pixels that each member sees in a step."""
+    learning_rate: float = 2e-3
+    schedule: Schedule = "cosine"
+    """Constant, or falling to zero along half a cosine."""
+    epochs: float = 2.0
+    """Times that each member sees every labelled pixel, unless ``max_steps`` ends it earlier."""
+    max_steps: int | None = 1500
+    class_balance: float = 0.5
+    """Exponent e of the class weights frequency^-e: 0 weighs pixels alike, 1 weighs classes alike."""
+    ignore_index: int = 255
+    """Mask value of pixels that count for nothing."""
+    held_out: int = 0
+    """Images kept from training to measure on."""
+    patience: int | None = None
+    """End after so many measurements on the held-out images without a better one, and keep the best; None: never."""
+    measure_every: int = 100
+    """Steps between measurements and between points of the loss curve."""
+    score: Score = "sum"
+    """Image score: divergence summed over pixels (the paper), or the mean of its top tenth (the released code)."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", _tuple(self.hidden))
+        object.__setattr__(self, "layers", _tuple(self.layers))
+        problems = _problems(self)
+        if problems:
+            raise LabelerError("these are no labeler settings", problems)
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary that ``json`` can write and :meth:`from_json` reads back."""
+        values = asdict(self)
+        return values | {"hidden": list(self.hidden), "layers": None if self.layers is None else list(self.layers)}
+
+    @classmethod
+    def from_json(cls, values: Any) -> "LabelerConfig":
+        """Settings from a JSON object; what it leaves out is taken from its ``"preset"`` ("fast" where it names none).
+
+        Raises :class:`LabelerError` naming every wrong field.
+        """
+        if not isinstance(values, dict):
+            raise LabelerError("labeler settings are a JSON object", [Problem("not an object", "labeler")])
+        values = dict(values)
+        name = values.pop("preset", "fast")
+        known = {f.name for f in fields(cls)}
+        problems = [Problem("unknown field", str(field)) for field in sorted(set(map(str, values)) - known)]
+        if not isinstance(name, str) or name not in PRESETS:
+            problems.append(Problem(f"not one of {', '.join(PRESETS)}", "preset"))
+        if problems:
+            raise LabelerError("these are no labeler settings", problems)
+        return replace(PRESETS[name], **values)
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
+def _is_count(value: Any, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_number(value: Any, above: float, most: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) and above < value <= most
+
+
+def _problems(config: LabelerConfig) -> list[Problem]:
+    found = []
+    for name, (least, most) in (COUNTS | OPTIONAL_COUNTS).items():
+        value = getattr(config, name)
+        if not (name in OPTIONAL_COUNTS and value is None) and not _is_count(value, least, most):
+            found.append(Problem(f"not a whole number from {least} to {most}", name))
+    for name, limit in (("learning_rate", 1.0), ("epochs", 1e6)):
+        if not _is_number(getattr(config, name), 0, limit):
+            found.append(Problem(f"not a number above 0, {limit:g} at most", name))
+    if not _is_number(config.class_balance, -1e-9, 1):
+        found.append(Problem("not a number from 0 to 1", "class_balance"))
+    standardise: Any = config.standardise
+    if not isinstance(standardise, bool):
+        found.append(Problem("neither true nor false", "standardise"))
+    widths: Any = config.hidden
+    if not isinstance(widths, tuple) or not 1 <= len(widths) <= 4 or not all(_is_count(w, 1, 4096) for w in widths):
+        found.append(Problem("not one to four widths from 1 to 4096", "hidden"))
+    names: Any = config.layers
+    if names is not None and (not isinstance(names, tuple) or not names or not all(isinstance(n, str) for n in names)):
+        found.append(Problem("neither null nor a list of names", "layers"))
+    for name, choices in (("schedule", get_args(Schedule)), ("score", get_args(Score))):
+        if getattr(config, name) not in choices:
+            found.append(Problem(f"not one of {', '.join(choices)}", name))
+    if config.patience is not None and config.held_out == 0:
+        found.append(Problem("there are no held-out images to measure on", "patience"))
+    return found
+
+
+PRESETS = {
+    "fast": LabelerConfig(),
+    # What the papers' released code does: raw features, Adam 1e-3, batches of 64 pixels, about four epochs.
+    "paper": LabelerConfig(
+        standardise=False, components=None, pixel_batch=64, learning_rate=1e-3, schedule="constant", epochs=4.0,
+        max_steps=None, class_balance=0.0, measure_every=1000,
+    ),
+}
+"""Settings by name."""

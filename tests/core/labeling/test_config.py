@@ -1,0 +1,44 @@
+import json
+
+import pytest
+
+from core.errors import LabelerError
+from core.labeling.config import PRESETS, LabelerConfig
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_round_trip_through_json(name):
+    assert LabelerConfig.from_json(json.loads(json.dumps(PRESETS[name].to_json()))) == PRESETS[name]
+    assert LabelerConfig.from_json({"preset": name}) == PRESETS[name]
+
+
+def test_a_preset_can_be_changed_in_part():
+    config = LabelerConfig.from_json({"preset": "paper", "members": 3, "layers": ["constant"]})
+    assert (config.members, config.layers, config.pixel_batch) == (3, ("constant",), 64)
+
+
+def test_all_problems_at_once():
+    values = {
+        "members": 0, "hidden": [256, 0], "layers": "constant", "max_channels": 1.5, "standardise": 1, "components": -1,
+        "pixel_batch": True, "learning_rate": float("inf"), "schedule": "linear", "epochs": 0, "max_steps": 0,
+        "class_balance": 2, "ignore_index": 256, "held_out": -1, "patience": 0, "measure_every": 0, "score": "max",
+    }
+    with pytest.raises(LabelerError) as caught:
+        LabelerConfig.from_json(values)
+    assert {problem.pointer for problem in caught.value.problems} == set(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "pointer"),
+    [
+        ([], "labeler"),
+        ({"preset": "best"}, "preset"),
+        ({"preset": []}, "preset"),
+        ({"depth": 3}, "depth"),
+        ({"patience": 3}, "patience"),
+    ],
+)
+def test_the_wrong_field_is_named(values, pointer):
+    with pytest.raises(LabelerError) as caught:
+        LabelerConfig.from_json(values)
+    assert [problem.pointer for problem in caught.value.problems] == [pointer]

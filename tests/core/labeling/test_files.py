@@ -1,0 +1,55 @@
+import json
+
+import pytest
+import torch
+
+from core.errors import LabelerError
+from core.labeling.config import LabelerConfig
+from core.labeling.files import LabelerInfo, load_labeler, save_labeler
+from core.labeling.training import train_ensemble
+
+CONFIG = LabelerConfig(members=2, hidden=(8, 4), pixel_batch=64, max_steps=5, layers=("constant", "blocks.1.conv1"))
+INFO = LabelerInfo({"classes": [{"id": 0, "name": "ground"}], "ignore_index": 255}, "ab" * 32, scores={"mean_iou": 0.5})
+
+
+@pytest.fixture
+def stored(network, codes, masks, tmp_path):
+    labeler = train_ensemble(network, codes, masks, 4, CONFIG, noise="none")
+    return tmp_path / "labeler", labeler, save_labeler(tmp_path / "labeler", labeler, INFO)
+
+
+def test_round_trip(stored, network, codes):
+    folder, labeler, info = stored
+    loaded = load_labeler(folder)
+    assert loaded.info == info
+    assert loaded.labeler.config == CONFIG
+    assert loaded.labeler.noise == "none"
+    assert loaded.labeler.report == labeler.report
+    features = network.synthesize(codes, "none", with_features=True).features
+    again, before = (one.label(features, (16, 12)) for one in (loaded.labeler, labeler))
+    for actual, expected in zip(again, before, strict=True):
+        assert torch.equal(actual, expected)
+
+
+def test_missing_and_damaged_files_are_told(stored, tmp_path):
+    folder, _, _ = stored
+    with pytest.raises(LabelerError, match="no labeler"):
+        load_labeler(tmp_path)
+    content = bytearray((folder / "labeler.safetensors").read_bytes())
+    content[-1] ^= 1
+    (folder / "labeler.safetensors").write_bytes(content)
+    with pytest.raises(LabelerError, match="damaged"):
+        load_labeler(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"format": "else"}, {"config": {"members": 0}}, {"config": {"members": 3}}, {"info": {}}, {"noise": "loud"},
+     {"feature_layers": [[1]]}, {"class_count": 5}, {"report": None}],
+)
+def test_a_wrong_description_is_told(stored, change):
+    folder, _, _ = stored
+    description = json.loads((folder / "labeler.json").read_text())
+    (folder / "labeler.json").write_text(json.dumps(description | change))
+    with pytest.raises(LabelerError):
+        load_labeler(folder)

@@ -1,0 +1,146 @@
+import numpy as np
+import pytest
+import torch
+
+from core.errors import LabelerError, Stopped
+from core.labeling import pixels, training
+from core.labeling.config import LabelerConfig
+from core.labeling.training import train_ensemble
+
+SMALL = LabelerConfig(
+    members=3, hidden=(24, 8), components=24, pixel_batch=96, epochs=30, max_steps=150, measure_every=50
+)
+
+
+def weights(labeler):
+    ensemble = labeler.ensemble
+    return [ensemble.first_weight, ensemble.first_bias, *ensemble.weights, *ensemble.biases]
+
+
+def same(one, other):
+    return all(torch.equal(a, b) for a, b in zip(weights(one), weights(other), strict=True))
+
+
+@pytest.fixture(scope="module")
+def trained(network, codes, masks):
+    return train_ensemble(network, codes[:8], masks[:8], 4, SMALL, seed=5)
+
+
+def test_it_learns_and_says_how_it_went(network, codes, masks, trained):
+    labels = trained.label(network.synthesize(codes, with_features=True).features, (16, 12))
+    assert (labels.mask[:8] == masks[:8]).float().mean() > 0.9
+    assert (labels.mask[8] == masks[8]).float().mean() > 0.7
+    assert labels.mask.dtype == torch.uint8
+    assert labels.divergence.shape == (9, 16, 12)
+    report = trained.report
+    assert report["steps"] == 150
+    assert [step for step, _ in report["loss_curve"]] == [50, 100, 150]
+    assert report["loss_curve"][-1][1] < report["loss_curve"][0][1]
+    assert report["class_pixels"][2] == 0
+    assert report["class_weights"][2] == 0
+    assert report["class_weights"][3] > report["class_weights"][0]
+    assert report["held_out"] is None
+
+
+def test_the_same_seed_gives_the_same_labeler_and_another_seed_another(network, codes, masks, trained):
+    assert same(trained, train_ensemble(network, codes[:8], masks[:8].numpy(), 4, SMALL, seed=5))
+    assert not same(trained, train_ensemble(network, codes[:8], masks[:8], 4, SMALL, seed=6))
+
+
+def test_members_do_not_depend_on_their_number(network, codes, masks, trained):
+    single = train_ensemble(network, codes[:8], masks[:8], 4, LabelerConfig(**{**vars(SMALL), "members": 1}), seed=5)
+    first = trained.ensemble.first_weight[:, :24]
+    torch.testing.assert_close(single.ensemble.first_weight, first, rtol=1e-2, atol=1e-3)
+
+
+def test_resuming_gives_the_same_labeler(network, codes, masks, trained):
+    kept = []
+    again = {"seed": 5, "checkpoint_every": 70}
+    train_ensemble(network, codes[:8], masks[:8], 4, SMALL, checkpoint=kept.append, **again)
+    assert len(kept) == 2
+    for content in kept:
+        resumed = train_ensemble(network, codes[:8], masks[:8], 4, SMALL, resume_from=content, **again)
+        assert same(resumed, trained)
+        assert resumed.report == trained.report
+    with pytest.raises(LabelerError, match="another training"):
+        train_ensemble(network, codes[:7], masks[:7], 4, SMALL, resume_from=kept[0], **again)
+    with pytest.raises(LabelerError, match="cannot be read"):
+        train_ensemble(network, codes[:8], masks[:8], 4, SMALL, resume_from=b"nonsense", **again)
+
+
+def test_several_small_pools_and_forgotten_features_do_as_well(network, codes, masks, monkeypatch):
+    monkeypatch.setattr(training, "POOL_BYTES", 4 * 24 * 500)
+    monkeypatch.setattr(pixels, "KEPT_BYTES", 0)
+    monkeypatch.setattr(pixels, "IMAGES_AT_ONCE", 3)
+    kept = []
+    arguments = (network, codes[:8], masks[:8], 4, SMALL)
+    labeler = train_ensemble(*arguments, checkpoint=kept.append, checkpoint_every=60)
+    labels = labeler.label(network.synthesize(codes[:8], with_features=True).features, (16, 12))
+    assert (labels.mask == masks[:8]).float().mean() > 0.85
+    assert same(labeler, train_ensemble(*arguments, resume_from=kept[1]))
+
+
+def test_held_out_images_end_training_and_the_best_is_kept(network, codes, masks):
+    config = LabelerConfig(
+        members=2, hidden=(16,), components=None, pixel_batch=64, epochs=1000, max_steps=None, measure_every=20,
+        held_out=3, patience=3, schedule="constant",
+    )
+    report = train_ensemble(network, codes, masks, 4, config).report
+    curve = [value for _, value in report["held_out"]["curve"]]
+    assert report["stopped_early"]
+    assert report["steps"] < report["steps_planned"]
+    assert len(report["held_out"]["images"]) == 3
+    assert report["held_out"]["accuracy"] == max(curve)
+    assert max(curve) not in curve[-3:]
+
+
+def test_ignored_pixels_teach_nothing(network, codes, masks):
+    spoilt = masks[:8].clone()
+    spoilt[:, ::2] = 2  # rows of nonsense
+    spoilt[:, ::2] = 255
+    labeler = train_ensemble(network, codes[:8], spoilt, 4, SMALL)
+    assert labeler.report["pixels"] == 8 * 8 * 12
+    labels = labeler.label(network.synthesize(codes[:8], with_features=True).features, (16, 12))
+    assert (labels.mask == masks[:8]).float().mean() > 0.8
+
+
+def test_labels_may_be_coarser_than_the_image_and_come_out_at_any_size(network, codes, masks):
+    labeler = train_ensemble(network, codes[:8], masks[:8, ::2, ::2], 4, SMALL)
+    features = network.synthesize(codes[:2], with_features=True).features
+    assert labeler.label(features, (16, 12)).mask.shape == (2, 16, 12)
+    assert labeler.label(features, (5, 6)).divergence.shape == (2, 5, 6)
+
+
+def test_the_paper_preset_trains_on_raw_features(network, codes, masks):
+    config = LabelerConfig.from_json({"preset": "paper", "members": 2, "hidden": [16, 8]})
+    report = train_ensemble(network, codes[:8], masks[:8], 4, config).report
+    assert report["components"] is None
+    assert report["steps"] == 4 * 8 * 16 * 12 // 64
+
+
+def test_it_stops_when_asked_and_tells_how_far_it_is(network, codes, masks):
+    told = []
+    with pytest.raises(Stopped):
+        train_ensemble(
+            network, codes[:8], masks[:8], 4, SMALL,
+            progress=lambda done, total: told.append((done, total)), should_stop=lambda: len(told) == 5,
+        )
+    assert told == [(step, 150) for step in range(1, 6)]
+
+
+def test_everything_that_does_not_fit_is_told_at_once(network, codes, masks):
+    wrong = np.full((8, 16, 12), 9, np.uint8)
+    with pytest.raises(LabelerError) as caught:
+        train_ensemble(network, codes[:8] * torch.nan, wrong, 4, LabelerConfig(held_out=8), noise="random")
+    assert {problem.pointer for problem in caught.value.problems} == {"w_plus", "masks", "held_out", "noise"}
+    for bad in (masks[:7], masks[:8].float(), torch.zeros(8, 17, 12, dtype=torch.uint8)):
+        with pytest.raises(LabelerError, match="masks"):
+            train_ensemble(network, codes[:8], bad, 4)
+    with pytest.raises(LabelerError, match="teach nothing"):
+        train_ensemble(network, codes[:8], torch.zeros(8, 16, 12, dtype=torch.uint8), 4)
+
+
+def test_features_of_another_generator_are_refused(network, codes, trained):
+    features = network.synthesize(codes[:1], with_features=True).features
+    with pytest.raises(LabelerError, match="another generator"):
+        trained.label(features[:-1], (16, 12))
