@@ -80,7 +80,7 @@ class InversionConfig:
     """Relative gain of the loss that counts as one."""
     batch: int | None = None
     """Images at once; None to fit ``memory_budget``."""
-    memory_budget: int = 512 * 2**20
+    memory_budget: int = 256 * 2**20
     """Bytes that the activations of one batch may take. Small batches are no slower on a CPU; give a GPU more."""
     loss_size: int = 512
     """Larger images are compared at this size of the longer side, as the papers do."""
