@@ -1,0 +1,1 @@
+"""An endless, seeded stream of labelled samples, and which of them to keep."""

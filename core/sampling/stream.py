@@ -1,0 +1,135 @@
+"""The stream: sample i depends on (seed, i) alone, so that any part of it can be drawn anywhere, in any order."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop, stop_if_asked
+from core.errors import Problem, SamplingError
+from core.generators.stylegan2 import Generator
+from core.labeling.labeler import Labeler, Labels
+from core.pixels import to_bytes
+from core.sampling.config import SamplingConfig
+
+LATENT_STREAM, CLASS_STREAM = 10, 11
+"""Tell these random numbers from others of the same seed."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled image."""
+
+    index: int
+    """Its place in the stream."""
+    image: NDArray[np.uint8]
+    """[H, W, 3]."""
+    mask: NDArray[np.uint8]
+    """[h, w] class ids; the image's size unless another was asked for."""
+    score: float
+    """The labeler's image score: how much its members disagree. Higher is less certain."""
+    class_pixels: NDArray[np.int64]
+    """[class_count]: pixels labelled with each class."""
+    w_plus: NDArray[np.float32]
+    """[num_ws, w_dim]: the code that it was drawn from; with the generator's digest it draws the sample again."""
+    divergence: NDArray[np.float32] | None = None
+    """[h, w] nats, where asked for."""
+    class_index: int | None = None
+    """Class of the image, from a conditional generator."""
+
+
+def latent(seed: int, index: int, z_dim: int) -> Tensor:
+    """The z of sample ``index``: standard normal, float32 [z_dim], from (seed, index) alone."""
+    random = np.random.default_rng([seed, LATENT_STREAM, index])
+    return torch.from_numpy(random.standard_normal(z_dim, np.float32))
+
+
+@torch.inference_mode()
+def draw_codes(
+    generator: Generator, labeler: Labeler, w_plus: Tensor, size: tuple[int, int] | None = None
+) -> tuple[Tensor, Labels]:
+    """w+ codes [N, num_ws, w_dim] → images uint8 [N, H, W, 3] and their labels, from one pass of synthesis."""
+    image, features = generator.synthesize(w_plus, labeler.noise, with_features=True)
+    if not image.isfinite().all():
+        raise SamplingError("the generator drew something that is not finite", [Problem("not finite", "image")])
+    labels = labeler.label(features, size or generator.config.resolution)
+    return to_bytes(image).permute(0, 2, 3, 1).contiguous(), labels
+
+
+def draw(
+    generator: Generator,
+    labeler: Labeler,
+    config: SamplingConfig,
+    *,
+    device: torch.device | str = "cpu",
+    progress: Progress = ignore_progress,
+    should_stop: ShouldStop = never_stop,
+) -> Iterator[Sample]:
+    """Draw and label samples ``config.start`` … ``config.stop - 1``, in order.
+
+    generator, labeler: on ``device``. Whole batches are computed, also where the asked part begins or ends inside one,
+    so that a sample's bytes do not depend on where the stream was cut. Memory holds one batch. ``progress`` counts
+    samples. Raises :class:`SamplingError` where the settings do not fit the generator, :class:`core.errors.Stopped`
+    between batches when asked.
+    """
+    _check(generator, labeler, config)
+    progress(0, config.stop - config.start)
+    for first in range(config.start // config.batch * config.batch, config.stop, config.batch):
+        stop_if_asked(should_stop)
+        indices = range(first, first + config.batch)
+        samples = _batch(generator, labeler, config, indices, device)
+        yield from (sample for sample in samples if config.start <= sample.index < config.stop)
+        progress(min(indices.stop, config.stop) - config.start, config.stop - config.start)
+
+
+@torch.inference_mode()
+def _batch(
+    generator: Generator, labeler: Labeler, config: SamplingConfig, indices: range, device: torch.device | str
+) -> list[Sample]:
+    z = torch.stack([latent(config.seed, index, generator.config.z_dim) for index in indices]).to(device)
+    classes = [_class_of(generator, config, index) for index in indices]
+    c = None
+    if generator.config.c_dim:
+        c = F.one_hot(torch.tensor(classes, device=device), generator.config.c_dim).float()
+    codes = generator.map(z, c, config.truncation_psi, config.truncation_cutoff).contiguous()
+    images, labels = draw_codes(generator, labeler, codes, config.size)
+    pictures, masks, w_plus = images.cpu().numpy(), labels.mask.cpu().numpy(), codes.cpu().numpy()
+    maps = labels.divergence.cpu().numpy() if config.with_divergence else None
+    return [
+        Sample(
+            index=index,
+            image=pictures[row],
+            mask=masks[row],
+            score=float(labels.scores[row]),
+            class_pixels=np.bincount(masks[row].ravel(), minlength=labeler.class_count),
+            w_plus=w_plus[row],
+            divergence=None if maps is None else maps[row],
+            class_index=classes[row],
+        )
+        for row, index in enumerate(indices)
+    ]
+
+
+def _class_of(generator: Generator, config: SamplingConfig, index: int) -> int | None:
+    if not generator.config.c_dim:
+        return None
+    if config.class_index is not None:
+        return config.class_index
+    return int(np.random.default_rng([config.seed, CLASS_STREAM, index]).integers(generator.config.c_dim))
+
+
+def _check(generator: Generator, labeler: Labeler, config: SamplingConfig) -> None:
+    problems = []
+    c_dim, resolution = generator.config.c_dim, generator.config.resolution
+    if config.class_index is not None and config.class_index >= c_dim:
+        problems.append(Problem(f"the generator has {c_dim} classes", "class_index"))
+    if config.size is not None and any(side > limit for side, limit in zip(config.size, resolution, strict=True)):
+        problems.append(Problem(f"larger than the generator's {resolution}", "size"))
+    if generator.feature_layers != labeler.feature_layers:
+        problems.append(Problem("was trained on another generator", "labeler"))
+    if problems:
+        raise SamplingError("this stream cannot be drawn", problems)

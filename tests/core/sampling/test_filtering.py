@@ -1,0 +1,40 @@
+from fractions import Fraction
+from math import ceil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import SamplingError
+from core.sampling.filtering import candidates_needed, keep_most_certain
+
+
+@given(st.integers(0, 5000), st.integers(0, 99))
+def test_exactly_the_count_remains_and_no_fewer_candidates_would_do(count, percent):
+    fraction = Fraction(percent, 100)
+    needed = candidates_needed(count, percent / 100)
+    assert needed - ceil(fraction * needed) == count
+    assert needed == 0 or needed - 1 - ceil(fraction * (needed - 1)) < count
+
+
+def test_known_values():
+    assert candidates_needed(200, 0.1) == 223
+    assert candidates_needed(27, 0.1) == 30
+    assert candidates_needed(10**9, 0.0) == 10**9
+
+
+@given(st.lists(st.sampled_from([0.0, 0.5, 1.0, float("inf")]), max_size=30), st.data())
+def test_the_lowest_stay_in_order_and_earlier_wins_a_tie(scores, data):
+    count = data.draw(st.integers(0, len(scores)))
+    kept = keep_most_certain(scores, count).tolist()
+    assert kept == sorted(sorted(range(len(scores)), key=lambda i: (scores[i], i))[:count])
+
+
+def test_what_cannot_be_kept_is_told():
+    with pytest.raises(SamplingError, match="count"):
+        keep_most_certain([0.1, 0.2], 3)
+    with pytest.raises(SamplingError, match="candidate 1"):
+        keep_most_certain([0.1, float("nan")], 1)
+    with pytest.raises(SamplingError) as caught:
+        candidates_needed(-1, 1.0)
+    assert {problem.pointer for problem in caught.value.problems} == {"count", "drop_fraction"}
