@@ -60,7 +60,7 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Turn labelled images into a labelled dataset and download it."""
-    with ending(as_json) as output:
+    with ending(as_json) as output, connect(url) as offhand:
         from client.generating import generate_dataset, request_settings
 
         settings = request_settings(
@@ -72,7 +72,7 @@ def generate(
                 "labeler.preset": preset,
             },
         )
-        generate_dataset(connect(url), labels, generator, count, settings, out, dry_run, output)
+        generate_dataset(offhand, labels, generator, count, settings, out, dry_run, output)
 
 
 @app.command()
@@ -85,22 +85,22 @@ def jobs(
     as_json: Json = False,
 ) -> None:
     """List jobs, or look at one."""
-    with ending(as_json) as output:
+    with ending(as_json) as output, connect(url) as offhand:
         from client.listing import follow_job, list_jobs, show_job
 
         if job is None:
-            list_jobs(connect(url), state, limit, output)
+            list_jobs(offhand, state, limit, output)
         elif watch:
-            follow_job(connect(url), job, output)
+            follow_job(offhand, job, output)
         else:
-            show_job(connect(url), job, output)
+            show_job(offhand, job, output)
 
 
 @app.command()
 def cancel(job: Annotated[str, typer.Argument(help="The job's id.")], url: Url = None, as_json: Json = False) -> None:
     """Stop a job. What is finished of its dataset stays readable."""
-    with ending(as_json) as output:
-        document = connect(url).cancel(job)
+    with ending(as_json) as output, connect(url) as offhand:
+        document = offhand.cancel(job)
         output.result(document, f"{document['id']} {document['state']}")
 
 
@@ -112,10 +112,10 @@ def download(
     as_json: Json = False,
 ) -> None:
     """Fetch a dataset, going on where an earlier attempt stopped, and verify it."""
-    with ending(as_json) as output:
+    with ending(as_json) as output, connect(url) as offhand:
         from client.generating import download_with_progress
 
-        download_with_progress(connect(url), dataset, out, output)
+        download_with_progress(offhand, dataset, out, output)
 
 
 @app.command()
@@ -133,10 +133,10 @@ def verify(folder: Annotated[Path, typer.Argument(help="A downloaded dataset.")]
 @app.command()
 def generators(url: Url = None, as_json: Json = False) -> None:
     """List the generators the service has."""
-    with ending(as_json) as output:
+    with ending(as_json) as output, connect(url) as offhand:
         from client.listing import list_generators
 
-        list_generators(connect(url), output)
+        list_generators(offhand, output)
 
 
 @app.command()

@@ -14,7 +14,6 @@ from client.errors import ClientError, DownloadFailed, Unreachable
 if TYPE_CHECKING:
     from client.sdk import Offhand
 
-CHUNK = 1 << 18
 ATTEMPTS = 5
 CONTACT_SHEET = "contact_sheet.png"
 
@@ -113,7 +112,7 @@ def fetch_rest(
         resumed = response.status_code == 206
         have = have if resumed else 0
         with part.open("ab" if resumed else "wb") as file:
-            for chunk in response.iter_bytes(CHUNK):
+            for chunk in response.iter_bytes():
                 file.write(chunk)
                 have += len(chunk)
                 if have > shard["bytes"]:

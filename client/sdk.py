@@ -25,7 +25,7 @@ class Offhand:
     """A connection to one service. Not for use from several threads at once.
 
     ``base_url`` defaults to ``OFFHAND_URL``, else to where `offhand up` listens. ``patience`` is how many seconds a
-    service that does not answer is asked again before :class:`~client.errors.Unreachable` is raised; creating calls
+    service that stops answering is asked again before :class:`~client.errors.Unreachable` is raised; creating calls
     carry an ``Idempotency-Key``, so that asking again never makes two.
     """
 
@@ -39,6 +39,7 @@ class Offhand:
     ) -> None:
         self.base_url = (base_url or os.environ.get("OFFHAND_URL") or DEFAULT_URL).rstrip("/")
         self.patience = patience
+        self.reached = False  # a service that was never there is not waited for
         self.http = httpx.Client(base_url=self.base_url, timeout=timeout, transport=transport)
 
     def __enter__(self) -> "Offhand":
@@ -62,11 +63,12 @@ class Offhand:
             try:
                 response = self.http.request(method, path, headers=headers, **kwargs)
             except httpx.TransportError as error:
-                if time.monotonic() + pause > give_up_at:
+                if not self.reached or time.monotonic() + pause > give_up_at:
                     raise Unreachable(
                         f"nothing answers at {self.base_url} ({error}); is `offhand up` running?"
                     ) from error
             else:
+                self.reached = True
                 if response.status_code != 503 or time.monotonic() + pause > give_up_at:
                     return checked(response)
             time.sleep(pause)

@@ -1,0 +1,260 @@
+"""The `offhand` command as people and pipelines use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from client.cli import app
+from client.generating import request_settings
+from client.listing import table
+from client.sdk import Offhand
+from store.db import Database
+from store.objects import ObjectStore
+from tests.api.worlds import end_job, finish_dataset
+from tests.serving import ApiProcess, free_port
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(server: ApiProcess, repository: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `offhand` with these words against the server."""
+    monkeypatch.chdir(repository)
+
+    def run(*words: str, url: str = server.url) -> Result:
+        return CliRunner().invoke(app, list(words), env={"OFFHAND_URL": url})
+
+    return run
+
+
+class Worker(threading.Thread):
+    """Ends every job that is waiting, as a worker would."""
+
+    def __init__(self, server: ApiProcess, end: Callable[[dict[str, Any]], object]) -> None:
+        super().__init__()
+        self.url, self.end, self.stopping = server.url, end, threading.Event()
+
+    def run(self) -> None:
+        with Offhand(self.url) as offhand:
+            while not self.stopping.is_set():
+                for job in offhand.jobs(state="queued"):
+                    self.end(job)
+                time.sleep(0.05)
+
+    def __enter__(self) -> Worker:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stopping.set()
+        self.join()
+
+
+@pytest.fixture
+def finishing(server: ApiProcess, db: Database, objects: ObjectStore) -> Worker:
+    return Worker(server, lambda job: finish_dataset(db, objects, job))
+
+
+def test_generate_in_one_command(run: Run, labels: Path, tmp_path: Path, finishing: Worker) -> None:
+    out = tmp_path / "heads"
+    wish = ["generate", str(labels), "--generator", "tiny", "--count", "20", "--seed", "3", "--out", str(out)]
+    with finishing:
+        text = run(*wish, "--preset", "fast", "--set", "labels_map.team=heads")
+        again = run(*wish[:-1], str(tmp_path / "again"), "--json")
+    assert text.exit_code == 0, text.stderr
+    assert "20 labelled images" in text.stdout
+    assert str(out / "contact_sheet.png") in text.stdout
+    assert "reading labels" in text.stderr or "job_" in text.stderr
+    document = json.loads(again.stdout)
+    assert document["job"]["state"] == "succeeded"
+    assert document["job"]["seed"] == 3
+    assert document["dataset"]["state"] == "ready"
+    assert again.stderr == ""
+    assert run("verify", str(out)).exit_code == 0
+    (out / "shards" / "000000.tar").write_bytes(b"damaged")
+    damaged = run("verify", str(out))
+    assert damaged.exit_code == 5
+    assert "shards/000000.tar" in damaged.stderr
+    job = document["job"]["id"]
+    assert run("download", job, "--out", str(tmp_path / "third")).exit_code == 0
+
+
+def test_a_job_can_be_started_and_looked_at_later(run: Run, labels: Path, db: Database) -> None:
+    started = run("generate", str(labels), "--generator", "tiny", "--count", "5", "--json")
+    job = json.loads(started.stdout)["id"]
+    assert job in run("jobs").stdout
+    assert json.loads(run("jobs", "--json", "--limit", "1").stdout)[0]["id"] == job
+    assert "queued" in run("jobs", job).stdout
+    early = run("download", job, "--out", "nowhere")
+    assert early.exit_code == 4
+    assert "Not finished" in early.stderr or "still being made" in early.stderr
+    assert run("cancel", job).exit_code == 0
+    watched = run("jobs", job, "--watch")
+    assert watched.exit_code == 1
+    assert "canceled" in watched.stderr
+    document = json.loads(run("jobs", job, "--watch", "--json").stdout)
+    assert "canceled" in document["error"]["detail"]
+
+
+def test_a_failed_job_says_why(run: Run, labels: Path, server: ApiProcess, db: Database, tmp_path: Path) -> None:
+    def fail(job: dict[str, Any]) -> None:
+        problems = [{"detail": "no mask for this image", "pointer": "images/a.png"}]
+        with db.write() as connection:
+            columns = {"error_code": "bad_label_set", "error_detail": "1 problem", "error_problems": problems}
+            end_job(connection, job["id"], "failed", error_retryable=False, **columns)
+
+    with Worker(server, fail):
+        failed = run("generate", str(labels), "--generator", "tiny", "--count", "5", "--out", str(tmp_path / "out"))
+    assert failed.exit_code == 1
+    assert "images/a.png: no mask for this image" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "told"),
+    [
+        (["generate", "LABELS", "--generator", "head64", "--count", "5"], 4, "known: tiny"),
+        (["generate", "LABELS", "--generator", "tiny", "--count", "0"], 4, "#/count"),
+        (["generate", "LABELS", "--generator", "tiny", "--count", "1000000000"], 4, "#/count"),
+        (["generate", "LABELS", "--generator", "tiny", "--count", "many"], 2, "--count"),
+        (["generate", "nothing.zip", "--generator", "tiny", "--count", "5"], 1, "nothing.zip"),
+        (["generate", "README.md", "--generator", "tiny", "--count", "5"], 4, "zip"),
+        (["generate", "LABELS", "--generator", "tiny", "--count", "5", "--set", "x"], 1, "NAME=VALUE"),
+        (["generate", "LABELS", "--generator", "tiny", "--count", "5", "--set", "surprise=1"], 4, "#/surprise"),
+        (["jobs", "job_none"], 4, "job_none"),
+        (["cancel", "job_none"], 4, "job_none"),
+        (["download", "ds_none", "--out", "nowhere"], 4, "ds_none"),
+        (["surprise"], 2, "surprise"),
+    ],
+)
+def test_what_is_wrong_is_told_clearly(run: Run, labels: Path, words: list[str], status: int, told: str) -> None:
+    result = run(*[str(labels) if word == "LABELS" else word for word in words])
+    assert result.exit_code == status, result.stderr
+    assert told in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+def test_errors_are_json_for_programs(run: Run, labels: Path) -> None:
+    result = run("generate", str(labels), "--generator", "no", "--count", "5", "--json")
+    assert result.exit_code == 4
+    error = json.loads(result.stdout)["error"]
+    assert error["code"] == "invalid_request"
+    assert error["problems"] == ["#/generator: no generator 'no'; known: tiny"]
+
+
+def test_nobody_there(run: Run) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    started = time.monotonic()
+    result = run("generators", url=url)
+    assert result.exit_code == 3
+    assert "offhand up" in result.stderr
+    assert time.monotonic() - started < 40
+
+
+def test_an_estimate(run: Run, labels: Path) -> None:
+    result = run("generate", str(labels), "--generator", "tiny", "--count", "90", "--dry-run", "--json")
+    assert json.loads(result.stdout)["candidates"] == 100
+
+
+def test_generators(run: Run) -> None:
+    assert "tiny" in run("generators").stdout
+    assert json.loads(run("generators", "--json").stdout)[0]["licence"] == "CC0-1.0"
+
+
+def test_doctor_looks_at_everything(run: Run) -> None:
+    findings = {f["name"]: f for f in json.loads(run("doctor", "--json").stdout)}
+    assert findings["python"]["ok"] is True
+    assert "no worker" in findings["service"]["detail"]
+    away = run("doctor", url=f"http://127.0.0.1:{free_port()}")
+    assert "offhand up" in away.stdout
+
+
+def test_ctrl_c_leaves_the_job_and_says_how_to_go_on(
+    server: ApiProcess, repository: Path, labels: Path, tmp_path: Path
+) -> None:
+    words = ["generate", str(labels), "--generator", "tiny", "--count", "5", "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "client", *words, "--url", server.url],
+        cwd=repository,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with Offhand(server.url) as offhand:
+        job = newest_job(offhand, process)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+        assert process.returncode == 130
+        assert f"offhand jobs {job} --watch" in told
+        assert f"offhand cancel {job}" in told
+        assert "Traceback" not in told
+        assert offhand.job(job)["state"] == "queued"
+
+
+def test_ctrl_c_on_a_terminal_asks(server: ApiProcess, repository: Path, labels: Path, tmp_path: Path) -> None:
+    words = ["generate", str(labels), "--generator", "tiny", "--count", "5", "--out", str(tmp_path / "out")]
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "client", *words, "--url", server.url],
+        cwd=repository,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    with Offhand(server.url) as offhand, os.fdopen(ours, "r+b", buffering=0) as terminal:
+        job = newest_job(offhand, process)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        shown = b""
+        while b"Cancel job_" not in shown:
+            shown += terminal.read(1000)
+        terminal.write(b"y\n")
+        assert process.wait(30) == 130
+        assert offhand.job(job)["state"] in ("canceling", "canceled")
+
+
+def newest_job(offhand: Offhand, process: subprocess.Popen[Any]) -> str:
+    """The id of the job that the process starts."""
+    known = {job["id"] for job in offhand.jobs()}
+    give_up_at = time.monotonic() + 30
+    while time.monotonic() < give_up_at:
+        assert process.poll() is None
+        fresh = [job["id"] for job in offhand.jobs() if job["id"] not in known]
+        if fresh:
+            return str(fresh[0])
+        time.sleep(0.05)
+    raise AssertionError("no job was started")
+
+
+def test_settings_are_nested_by_their_names() -> None:
+    settings = request_settings(
+        ["labeler.members=5", "fit=pad", "inversion.steps=null"], {"seed": 1, "labeler.preset": "fast"}
+    )
+    assert settings == {
+        "seed": 1,
+        "labeler": {"preset": "fast", "members": 5},
+        "fit": "pad",
+        "inversion": {"steps": None},
+    }
+
+
+def test_tables_line_up() -> None:
+    assert table(["A", "BB"], [["xxx", "y"]]) == "A    BB\nxxx  y"

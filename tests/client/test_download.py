@@ -1,0 +1,157 @@
+"""Downloads: resumed, verified, and never outside of their folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from client.download import shard_path, verify_folder
+from client.errors import ClientError, DownloadFailed, Unreachable
+from client.sdk import Offhand
+from store.db import Database
+from store.files import get_file
+from store.objects import ObjectStore
+from store.settings import Settings
+from tests.api.worlds import finish_dataset, shard_bytes
+from tests.serving import ApiProcess
+
+
+@pytest.fixture
+def dataset(offhand: Offhand, labels: Path, db: Database, objects: ObjectStore) -> str:
+    """The id of a finished dataset of two shards."""
+    job = offhand.generate(labels, "tiny", 20)
+    finish_dataset(db, objects, job)
+    return str(job["result"]["dataset"])
+
+
+class Counted(httpx.BaseTransport):
+    """Remembers what was asked for; breaks the first ``cuts`` shard downloads off after a few bytes."""
+
+    def __init__(self, cuts: int = 0) -> None:
+        self.real, self.cuts = httpx.HTTPTransport(), cuts
+        self.requests: list[httpx.Request] = []
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        response = self.real.handle_request(request)
+        if self.cuts and "/shards/" in request.url.path:
+            self.cuts -= 1
+            return httpx.Response(response.status_code, headers=response.headers, stream=Cut(response))
+        return response
+
+    def close(self) -> None:
+        self.real.close()
+
+    @property
+    def shards(self) -> list[httpx.Request]:
+        return [request for request in self.requests if "/shards/" in request.url.path]
+
+
+class Cut(httpx.SyncByteStream):
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+
+    def __iter__(self) -> Any:
+        yield next(iter(self.response.stream))[:50_000]  # type: ignore[arg-type]
+        raise httpx.ReadError("cut")
+
+    def close(self) -> None:
+        self.response.close()
+
+
+def test_a_cut_download_goes_on_by_itself(server: ApiProcess, dataset: str, tmp_path: Path) -> None:
+    transport = Counted(cuts=2)
+    with Offhand(server.url, transport=transport) as offhand:
+        folder = offhand.download(dataset, tmp_path / "heads")
+    assert (folder / "shards" / "000000.tar").read_bytes() == shard_bytes(0)
+    ranges = [request.headers.get("range") for request in transport.shards]
+    assert ranges[0] is None
+    assert ranges[1] is not None
+    assert not list(folder.rglob("*.part"))
+
+
+def test_a_second_call_goes_on_where_the_first_stopped(server: ApiProcess, dataset: str, tmp_path: Path) -> None:
+    folder = tmp_path / "heads"
+    (folder / "shards").mkdir(parents=True)
+    (folder / "shards" / "000000.tar").write_bytes(shard_bytes(0))
+    (folder / "shards" / "000001.tar.part").write_bytes(shard_bytes(1)[:1000])
+    transport = Counted()
+    with Offhand(server.url, transport=transport) as offhand:
+        offhand.download(dataset, folder)
+        assert [request.headers.get("range") for request in transport.shards] == ["bytes=1000-"]
+        offhand.download(dataset, folder)
+        assert len(transport.shards) == 1
+    assert (folder / "shards" / "000001.tar").read_bytes() == shard_bytes(1)
+
+
+def test_a_part_that_is_wrong_is_fetched_anew(offhand: Offhand, dataset: str, tmp_path: Path) -> None:
+    folder = tmp_path / "heads"
+    (folder / "shards").mkdir(parents=True)
+    (folder / "shards" / "000000.tar.part").write_bytes(b"something else")
+    (folder / "shards" / "000001.tar").write_bytes(b"damaged")
+    offhand.download(dataset, folder)
+    verify_folder(folder)
+
+
+def test_what_the_service_has_damaged_is_refused(
+    offhand: Offhand, dataset: str, db: Database, settings: Settings, tmp_path: Path
+) -> None:
+    key = get_file(db, dataset, "shards/000001.tar", tenant="local").key
+    stored = settings.objects_folder / key
+    content = bytearray(stored.read_bytes())
+    content[5000] ^= 1
+    stored.write_bytes(content)
+    with pytest.raises(DownloadFailed, match="000001"):
+        offhand.download(dataset, tmp_path / "heads")
+    assert not (tmp_path / "heads" / "manifest.json").exists()
+
+
+def test_progress_reaches_the_total(offhand: Offhand, dataset: str, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    offhand.download(dataset, tmp_path / "heads", lambda done, total: seen.append((done, total)))
+    total = len(shard_bytes(0)) + len(shard_bytes(1))
+    assert seen[-1] == (total, total)
+    assert seen == sorted(seen)
+
+
+def test_two_datasets_do_not_share_a_folder(offhand: Offhand, dataset: str, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"dataset": "ds_other"}))
+    with pytest.raises(DownloadFailed, match="ds_other"):
+        offhand.download(dataset, tmp_path)
+
+
+@pytest.mark.parametrize("path", ["../x.tar", "/etc/x.tar", "shards/../../x", "", "."])
+def test_a_manifest_cannot_write_elsewhere(tmp_path: Path, path: str) -> None:
+    with pytest.raises(DownloadFailed, match="outside"):
+        shard_path(tmp_path, path)
+
+
+def test_a_folder_that_cannot_be_written(offhand: Offhand, dataset: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DownloadFailed, match="cannot write"):
+        offhand.download(dataset, tmp_path / "file" / "heads")
+
+
+def test_a_service_that_stays_away_is_told(server: ApiProcess, dataset: str, tmp_path: Path) -> None:
+    transport = Counted(cuts=99)
+    with Offhand(server.url, transport=transport) as offhand, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("client.download.time.sleep", lambda _: None)
+        with pytest.raises(Unreachable, match="run it again"):
+            offhand.download(dataset, tmp_path / "heads")
+    assert list((tmp_path / "heads").rglob("*.part"))
+
+
+def test_verify_names_every_damaged_file(offhand: Offhand, dataset: str, tmp_path: Path) -> None:
+    folder = offhand.download(dataset, tmp_path / "heads")
+    verify_folder(folder)
+    (folder / "shards" / "000000.tar").unlink()
+    (folder / "shards" / "000001.tar").write_bytes(b"short")
+    with pytest.raises(DownloadFailed) as failure:
+        verify_folder(folder)
+    assert [line.partition(":")[0] for line in failure.value.lines] == ["shards/000000.tar", "shards/000001.tar"]
+    with pytest.raises(ClientError, match=r"manifest\.json"):
+        verify_folder(tmp_path)

@@ -1,0 +1,175 @@
+"""The SDK against the real service; what a worker would do is written into its database."""
+
+from __future__ import annotations
+
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import httpx
+import pytest
+
+from client.errors import ClientError, JobFailed, Refused, Unreachable
+from client.sdk import Offhand, is_id
+from client.uploads import labels_archive
+from store.db import Database
+from store.objects import ObjectStore
+from tests.api.worlds import end_job, finish_dataset
+from tests.serving import ApiProcess, free_port
+
+
+def test_from_labels_to_a_verified_folder(
+    offhand: Offhand, labels: Path, db: Database, objects: ObjectStore, tmp_path: Path
+) -> None:
+    sent: list[tuple[int, int]] = []
+    upload = offhand.upload(labels, lambda done, total: sent.append((done, total)))
+    assert upload["state"] == "complete"
+    assert sent[-1] == (labels.stat().st_size, labels.stat().st_size)
+    job = offhand.generate(upload["id"], "tiny", 20, seed=7, labeler={"preset": "fast"})
+    assert job["seed"] == 7
+    manifest = finish_dataset(db, objects, job)
+    states: list[str] = []
+    ended = offhand.wait(job["id"], lambda job: states.append(job["state"]))
+    assert ended["state"] == states[-1] == "succeeded"
+    assert offhand.manifest(ended["result"]["dataset"]) == manifest
+    folder = offhand.download(ended["result"]["dataset"], tmp_path / "heads")
+    assert sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()) == [
+        "README.md",
+        "contact_sheet.png",
+        "manifest.json",
+        "shards/000000.tar",
+        "shards/000001.tar",
+    ]
+
+
+def test_a_path_is_uploaded_on_the_way(offhand: Offhand, labels: Path) -> None:
+    job = offhand.generate(labels, "tiny", 5)
+    assert job["request"]["labels"].startswith("upl_")
+    assert any(found["id"] == job["id"] for found in offhand.jobs(state="queued"))
+    assert [event["name"] for event in offhand.events(job["id"])] == ["job.queued"]
+    assert offhand.cancel(job["id"])["state"] in ("canceling", "canceled")
+    with pytest.raises(JobFailed, match="canceled"):
+        offhand.wait(job["id"])
+
+
+def test_a_folder_is_packed_the_same_each_time(offhand: Offhand, tmp_path: Path) -> None:
+    folder = tmp_path / "heads"
+    (folder / "images").mkdir(parents=True)
+    (folder / "images" / "a.png").write_bytes(b"image")
+    (folder / "classes.json").write_text("[]")
+    (folder / ".DS_Store").write_text("dropping")
+    with labels_archive(folder) as archive, zipfile.ZipFile(archive) as zipped:
+        assert sorted(zipped.namelist()) == ["classes.json", "images/a.png"]
+    assert offhand.upload(folder)["sha256"] == offhand.upload(folder)["sha256"]
+    with pytest.raises(ClientError, match="neither"):
+        offhand.upload(tmp_path / "nothing")
+
+
+def test_why_a_job_failed_is_told_line_by_line(offhand: Offhand, labels: Path, db: Database) -> None:
+    job = offhand.generate(labels, "tiny", 5)
+    problems = [{"detail": "no mask for this image", "pointer": f"images/{n}.png"} for n in "ab"]
+    with db.write() as connection:
+        end_job(
+            connection,
+            job["id"],
+            "failed",
+            error_code="bad_label_set",
+            error_detail="2 problems",
+            error_retryable=False,
+            error_problems=problems,
+        )
+    with pytest.raises(JobFailed) as failure:
+        offhand.wait(job["id"])
+    assert failure.value.code == "bad_label_set"
+    assert failure.value.lines == ["images/a.png: no mask for this image", "images/b.png: no mask for this image"]
+
+
+def test_a_refusal_lists_every_problem(offhand: Offhand) -> None:
+    with pytest.raises(Refused) as refusal:
+        offhand.generate("upl_none", "head64", 5)
+    assert refusal.value.status == 422
+    assert refusal.value.exit_code == 4
+    assert refusal.value.lines == [
+        "#/generator: no generator 'head64'; known: tiny",
+        "#/labels: no upload or label set 'upl_none'",
+    ]
+
+
+def test_an_estimate_starts_nothing(offhand: Offhand, labels: Path) -> None:
+    before = len(list(offhand.jobs()))
+    assert offhand.generate(labels, "tiny", 90, validate_only=True)["candidates"] == 100
+    assert len(list(offhand.jobs())) == before
+
+
+def test_waiting_outlasts_a_restart(server: ApiProcess, labels: Path, db: Database, objects: ObjectStore) -> None:
+    with Offhand(server.url, patience=60) as offhand:
+        job = offhand.generate(labels, "tiny", 20)
+
+        def restart() -> None:
+            time.sleep(0.3)
+            server.kill()
+            finish_dataset(db, objects, job)
+            server.start()
+
+        restarting = threading.Thread(target=restart)
+        restarting.start()
+        assert offhand.wait(job["id"])["state"] == "succeeded"
+        restarting.join()
+
+
+def test_waiting_can_end_before_the_job(offhand: Offhand, labels: Path) -> None:
+    job = offhand.generate(labels, "tiny", 5)
+    with pytest.raises(TimeoutError, match="goes on"):
+        offhand.wait(job["id"], timeout=0)
+
+
+def test_nobody_there() -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    with Offhand(url, patience=0) as offhand, pytest.raises(Unreachable, match="offhand up"):
+        offhand.generators()
+
+
+def test_a_lost_answer_makes_nothing_twice(server: ApiProcess, labels: Path) -> None:
+    """The first answer to each POST and PUT is lost on the way; the client asks again and gets the same thing."""
+
+    class Lossy(httpx.BaseTransport):
+        def __init__(self) -> None:
+            self.real, self.lost = httpx.HTTPTransport(), set[tuple[str, str]]()
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            response = self.real.handle_request(request)
+            key = (request.method, request.url.path)
+            if request.method != "GET" and key not in self.lost:
+                self.lost.add(key)
+                response.close()
+                raise httpx.ReadError("the answer was lost", request=request)
+            return response
+
+        def close(self) -> None:
+            self.real.close()
+
+    with Offhand(server.url, transport=Lossy()) as offhand:
+        before = len(list(offhand.pages("/v1/uploads"))), len(list(offhand.jobs()))
+        offhand.generate(labels, "tiny", 5)
+        after = len(list(offhand.pages("/v1/uploads"))), len(list(offhand.jobs()))
+    assert after == (before[0] + 1, before[1] + 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("ls_1", True), ("upl_1", True), ("heads.zip", False), ("./ls_1", False)]
+)
+def test_what_is_an_id(text: str, expected: bool) -> None:
+    assert is_id(text) is expected
+
+
+def test_answers_that_are_no_problem_documents_are_told_too() -> None:
+    def proxy(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(502, text="<html>bad gateway</html>")
+
+    with Offhand(patience=0, transport=httpx.MockTransport(proxy)) as offhand, pytest.raises(Refused, match="gateway"):
+        offhand.generators()
+
+
+def test_generators_are_listed(offhand: Offhand) -> None:
+    assert [generator["name"] for generator in offhand.generators()] == ["tiny"]
