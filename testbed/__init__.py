@@ -1,0 +1,1 @@
+"""A small world with exact ground truth, and what is measured in it."""

@@ -1,0 +1,378 @@
+"""Rays through a head: image, mask, keypoints and depth, exact by construction.
+
+Orthographic camera looking along -z; nearest hit of a ray with the scene's ellipsoids and plates; Lambert shading with
+one light. Each pixel averages `SAMPLES²` rays for the colour and takes the class that most of them hit.
+"""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from testbed.world import scene as s
+from testbed.world.parameters import BACKGROUND_SPOTS, Parameters
+from testbed.world.scene import CLASS_NAMES, KEYPOINT_NAMES, build_scene
+
+__all__ = ["CLASS_NAMES", "KEYPOINT_NAMES", "Rendering", "render"]
+
+SAMPLES = 2  # rays per pixel edge
+_VIEW = 0.80  # half the width of the picture, in head units
+_CAMERA_DISTANCE = 3.0
+_FAR = 1e9
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """N heads with their truth.
+
+    Attributes:
+        images: uint8 [N, S, S, 3], sRGB.
+        masks: uint8 [N, S, S], ids of `CLASS_NAMES`.
+        keypoints: float32 [N, K, 2], x and y in pixels (the centre of the first pixel is 0.5); may lie outside.
+        visible: bool [N, K], inside the picture and not hidden.
+        depth: float32 [N, S, S], distance from the camera in head units; 0 where there is no head.
+    """
+
+    images: NDArray[np.uint8]
+    masks: NDArray[np.uint8]
+    keypoints: NDArray[np.float32]
+    visible: NDArray[np.bool_]
+    depth: NDArray[np.float32]
+
+
+def render(parameters: Parameters, size: int = 64, convention: str = "a") -> Rendering:
+    """Render heads.
+
+    Args:
+        parameters: of `head_parameters`.
+        size: picture edge in pixels.
+        convention: how labellers draw the line. "a": the neck is skin and the nose runs up to its bridge.
+            "b": the neck is background and only the tip of the nose is nose, the bridge is skin.
+
+    Raises:
+        ValueError: the convention is unknown.
+    """
+    if convention not in ("a", "b"):
+        raise ValueError(f"convention must be 'a' or 'b', got {convention!r}")
+    world = build_scene(parameters)
+    turns = _rotations(parameters)  # [N, 3, 3]
+    keypoints = _project(world.keypoints, turns, parameters, size)  # [N, K, 3]: x, y in pixels, depth
+    count = len(turns)
+    images = np.empty((count, size, size, 3), np.uint8)
+    masks = np.empty((count, size, size), np.uint8)
+    depth = np.empty((count, size, size), np.float32)
+    _cast(
+        world.solids, world.glasses, turns, _camera(parameters), _light(parameters), _surface_numbers(parameters),
+        _wall(parameters), convention == "b", images, masks, depth,
+    )  # fmt: skip
+    visible = _visible(keypoints, depth, size)
+    return Rendering(images, masks, keypoints[..., :2].astype(np.float32), visible, depth)
+
+
+def projected_keypoints(parameters: Parameters, size: int = 64) -> NDArray[np.float32]:
+    """Keypoints in pixels without rendering: float32 [N, K, 2]."""
+    world = build_scene(parameters)
+    return _project(world.keypoints, _rotations(parameters), parameters, size)[..., :2].astype(np.float32)
+
+
+def _rotations(p: Parameters) -> NDArray[np.float64]:
+    yaw, pitch, roll = (np.deg2rad(p[name]) for name in ("yaw", "pitch", "roll"))
+    zero, one = np.zeros_like(yaw), np.ones_like(yaw)
+
+    def matrix(*rows: tuple[object, object, object]) -> NDArray[np.float64]:
+        return np.stack([np.stack([np.asarray(v) for v in row], axis=-1) for row in rows], axis=-2)
+
+    about_y = matrix((np.cos(yaw), zero, np.sin(yaw)), (zero, one, zero), (-np.sin(yaw), zero, np.cos(yaw)))
+    about_x = matrix((one, zero, zero), (zero, np.cos(pitch), -np.sin(pitch)), (zero, np.sin(pitch), np.cos(pitch)))
+    about_z = matrix((np.cos(roll), -np.sin(roll), zero), (np.sin(roll), np.cos(roll), zero), (zero, zero, one))
+    return about_z @ about_x @ about_y
+
+
+def _project(
+    points: NDArray[np.float64], turns: NDArray[np.float64], p: Parameters, size: int
+) -> NDArray[np.float64]:
+    """Head-frame points → x and y in pixels and distance from the camera: [N, K, 3]."""
+    seen = p["zoom"][:, None, None] * np.einsum("nij,nkj->nki", turns, points)
+    x = (seen[..., 0] + p["shift_x"][:, None]) / _VIEW
+    y = (seen[..., 1] + p["shift_y"][:, None]) / _VIEW
+    return np.stack([(x + 1) * size / 2, (1 - y) * size / 2, _CAMERA_DISTANCE - seen[..., 2]], axis=-1)
+
+
+def _visible(keypoints: NDArray[np.float64], depth: NDArray[np.float32], size: int) -> NDArray[np.bool_]:
+    """Inside the picture, and nothing more than a tenth of a head in front of it."""
+    column, row = np.floor(keypoints[..., 0]).astype(int), np.floor(keypoints[..., 1]).astype(int)
+    inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
+    column, row = np.clip(column, 0, size - 1), np.clip(row, 0, size - 1)
+    surface = depth[np.arange(len(depth))[:, None], row, column]
+    return inside & ((surface == 0) | (keypoints[..., 2] < surface + 0.1))
+
+
+def _camera(p: Parameters) -> NDArray[np.float64]:
+    return np.stack([p["zoom"], p["shift_x"], p["shift_y"]], axis=1)
+
+
+def _light(p: Parameters) -> NDArray[np.float64]:
+    """Direction toward the light (camera frame), colour of the light, colour of the ambient light: [N, 9]."""
+    azimuth, elevation = np.deg2rad(p["light_azimuth"]), np.deg2rad(p["light_elevation"])
+    direction = np.stack(
+        [np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)], axis=1
+    )
+    warm = 1 + p["light_warmth"][:, None] * np.array([0.16, 0.0, -0.20])
+    cool = 1 - p["light_warmth"][:, None] * np.array([0.10, 0.0, -0.12])
+    return np.concatenate(
+        [direction, p["light_strength"][:, None] * warm, p["light_ambient"][:, None] * cool], axis=1
+    )
+
+
+def _surface_numbers(p: Parameters) -> NDArray[np.float64]:
+    """[N, 10]: blush, hair stripes, hat stripes, iris colour, lens darkness, cloth is plain."""
+    rest = np.stack([p["blush"], p["hair_stripes"], p["hat_stripes"]], axis=1)
+    return np.concatenate([rest, p["iris_colour"], 0.25 * p["dye_colour"]], axis=1)
+
+
+def _wall(p: Parameters) -> NDArray[np.float64]:
+    """[N, 7 + 6·spots]: colour, slopes, two wave amplitudes; for each spot x, y, size, colour."""
+    slopes = np.stack([p["wall_slope_x"], p["wall_slope_y"], p["wall_wave_cos"], p["wall_wave_sin"]], axis=1)
+    spots = []
+    for i in range(BACKGROUND_SPOTS):
+        spots.append(np.stack([p[f"spot{i}_x"], p[f"spot{i}_y"], p[f"spot{i}_size"]], axis=1))
+        spots.append(0.55 * p[f"spot{i}_colour"] + 0.45 * (p["skin_colour"], p["hair_colour"], p["cloth_colour"])[i % 3])
+    return np.concatenate([p["wall_colour"], slopes, *spots], axis=1)
+
+
+@numba.njit(cache=True, fastmath=True)
+def _hit_ellipsoid(solid, ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
+    """Nearest distance at which the ray meets the ellipsoid, or _FAR; the ray is in the head's frame."""
+    qx, qy, qz = ox - solid[s.CX], oy - solid[s.CY], (oz - solid[s.CZ]) / solid[s.RZ]
+    ax = (solid[s.COS] * qx + solid[s.SIN] * qy) / solid[s.RX]
+    ay = (-solid[s.SIN] * qx + solid[s.COS] * qy) / solid[s.RY]
+    bx = (solid[s.COS] * dx + solid[s.SIN] * dy) / solid[s.RX]
+    by = (-solid[s.SIN] * dx + solid[s.COS] * dy) / solid[s.RY]
+    bz = dz / solid[s.RZ]
+    a = bx * bx + by * by + bz * bz
+    b = ax * bx + ay * by + qz * bz
+    c = ax * ax + ay * ay + qz * qz - 1
+    root = b * b - a * c
+    if root <= 0:
+        return _FAR
+    return (-b - np.sqrt(root)) / a
+
+
+@numba.njit(cache=True, fastmath=True)
+def _kept_by_rule(solid, x, y, z):  # type: ignore[no-untyped-def]
+    """Whether the solid's surface exists at the head-frame point (hair ends at the hairline, a hat at its rim)."""
+    surface = int(solid[s.SURFACE])
+    if surface == s.HAIR_CAP:
+        line = solid[s.RULE_A] + solid[s.RULE_B] * x + 0.012 * np.sin(38 * x)
+        return y > line - 1.9 * max(0.0, 0.17 - z)
+    if surface == s.HAT_DOME:
+        return y > solid[s.RULE_A]
+    return True
+
+
+@numba.njit(cache=True, fastmath=True)
+def _hit_glasses(g, ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
+    """Distance to frame, lens or temple of the glasses, and what was hit: 0 nothing, 1 frame, 2 clear lens, 3 dark lens."""
+    style = int(g[0])
+    best, what = _FAR, 0
+    if abs(dz) > 1e-6:
+        t = (g[4] - oz) / dz
+        x, y = ox + t * dx, oy + t * dy - g[2]
+        u, v = abs(x) - g[1], y
+        reach = max(abs(u), 1.15 * abs(v)) if style == 2 else np.sqrt(u * u + v * v)
+        if reach < g[3] + 0.013:
+            best = t
+            if style == 3:
+                what = 3
+            else:
+                what = 1 if reach > g[3] - 0.020 else 2
+        elif abs(x) < g[1] and abs(v) < 0.015:
+            best, what = t, 1
+    if abs(dx) > 1e-6:
+        for side in (-1.0, 1.0):
+            t = (side * (g[1] + g[3]) * 1.27 - ox) / dx
+            y, z = oy + t * dy - g[2], oz + t * dz
+            if abs(y) < 0.016 and g[4] - 0.32 < z < g[4] and t < best:
+                best, what = t, 1
+    return best, what
+
+
+@numba.njit(cache=True, fastmath=True)
+def _colour_at(solid, numbers, x, y, z, out):  # type: ignore[no-untyped-def]
+    """Surface colour at a head-frame point, into out[0:3]."""
+    r, g, b = solid[s.RED], solid[s.GREEN], solid[s.BLUE]
+    surface = int(solid[s.SURFACE])
+    if surface == s.SKIN_SURFACE:
+        cheek = np.exp(-(((abs(x) - 0.17) / 0.07) ** 2) - ((y + 0.10) / 0.065) ** 2)
+        weight = 0.55 * numbers[0] * cheek
+        r, g, b = r * (1 - 0.05 * weight), g * (1 - 0.45 * weight), b * (1 - 0.38 * weight)
+    elif surface == s.HAIR_SURFACE or surface == s.HAIR_CAP:
+        wave = 1 + numbers[1] * np.sin(34 * x + 9 * y + 6 * np.sin(5 * y))
+        r, g, b = r * wave, g * wave, b * wave
+    elif surface == s.HAT_DOME:
+        wave = 1 + numbers[2] * np.sin(30 * y)
+        r, g, b = r * wave, g * wave, b * wave
+    elif surface == s.EYE_SURFACE:
+        u = (x - solid[s.CX]) / 0.062 - 0.30 * solid[s.RULE_A]
+        v = (y - solid[s.CY]) / 0.062 - 0.20 * solid[s.RULE_B]
+        reach = u * u + v * v
+        if reach < 0.05:
+            r, g, b = 0.03, 0.03, 0.03
+        elif reach < 0.28:
+            r, g, b = numbers[3], numbers[4], numbers[5]
+    elif surface == s.LIP_SURFACE:
+        v = (y - solid[s.CY]) / solid[s.RY]
+        if abs(v) < 0.62 * solid[s.RULE_A]:
+            r, g, b = 0.22 * r, 0.12 * g, 0.12 * b
+    out[0], out[1], out[2] = r, g, b
+
+
+@numba.njit(cache=True, fastmath=True)
+def _normal_at(solids, index, x, y, z, out):  # type: ignore[no-untyped-def]
+    """Outward unit normal at a head-frame point, into out[0:3]; cranium and jaw are blended, so that no seam shows."""
+    nx, ny, nz = 0.0, 0.0, 0.0
+    first, last = (0, 2) if index < 2 else (index, index + 1)
+    for i in range(first, last):
+        solid = solids[i]
+        qx, qy = x - solid[s.CX], y - solid[s.CY]
+        u = (solid[s.COS] * qx + solid[s.SIN] * qy) / solid[s.RX]
+        v = (-solid[s.SIN] * qx + solid[s.COS] * qy) / solid[s.RY]
+        w = (z - solid[s.CZ]) / solid[s.RZ]
+        weight = np.exp(-14 * (np.sqrt(u * u + v * v + w * w) - 1)) if last - first > 1 else 1.0
+        gx, gy, gz = u / solid[s.RX], v / solid[s.RY], w / solid[s.RZ]
+        gx, gy = solid[s.COS] * gx - solid[s.SIN] * gy, solid[s.SIN] * gx + solid[s.COS] * gy
+        length = weight / np.sqrt(gx * gx + gy * gy + gz * gz)
+        nx, ny, nz = nx + gx * length, ny + gy * length, nz + gz * length
+    length = 1 / np.sqrt(nx * nx + ny * ny + nz * nz)
+    out[0], out[1], out[2] = nx * length, ny * length, nz * length
+
+
+@numba.njit(cache=True, fastmath=True)
+def _wall_colour(wall, x, y, out):  # type: ignore[no-untyped-def]
+    """Background at picture coordinates in [-1, 1], into out[0:3]: a sloped colour, waves, soft-edged spots."""
+    shade = 1 + wall[3] * x + wall[4] * y
+    wave = wall[5] * np.cos(13 * x + 4 * y) + wall[6] * np.sin(13 * x + 4 * y)
+    r, g, b = wall[0] * shade + wave, wall[1] * shade + wave, wall[2] * shade + wave
+    for i in range(BACKGROUND_SPOTS):
+        spot = wall[7 + 6 * i : 13 + 6 * i]
+        reach = np.sqrt((x - spot[0]) ** 2 + (y - spot[1]) ** 2) / spot[2]
+        weight = min(1.0, max(0.0, (1.12 - reach) / 0.24))
+        r, g, b = r + (spot[3] - r) * weight, g + (spot[4] - g) * weight, b + (spot[5] - b) * weight
+    out[0], out[1], out[2] = r, g, b
+
+
+@numba.njit(cache=True, fastmath=True)
+def _ray(solids, near, glasses, turn, camera, light, numbers, wall, narrow, px, py, colour, work):  # type: ignore[no-untyped-def]
+    """Colour (into colour[0:3]), class and distance of one ray through picture point (px, py) in head units."""
+    x, y = (px - camera[1]) / camera[0], (py - camera[2]) / camera[0]
+    depth = _CAMERA_DISTANCE / camera[0]
+    ox = turn[0, 0] * x + turn[1, 0] * y + turn[2, 0] * depth
+    oy = turn[0, 1] * x + turn[1, 1] * y + turn[2, 1] * depth
+    oz = turn[0, 2] * x + turn[1, 2] * y + turn[2, 2] * depth
+    dx, dy, dz = -turn[2, 0], -turn[2, 1], -turn[2, 2]
+    best, index = _FAR, -1
+    for i in range(len(solids)):
+        if near[i, 2] <= 0 or (px - near[i, 0]) ** 2 + (py - near[i, 1]) ** 2 > near[i, 2]:
+            continue
+        solid = solids[i]
+        if int(solid[s.SURFACE]) == s.OCCLUDER:
+            t = 0.5 * depth
+        else:
+            t = _hit_ellipsoid(solid, ox, oy, oz, dx, dy, dz)
+        if t < best and (int(solid[s.SURFACE]) == s.OCCLUDER or _kept_by_rule(solid, ox + t * dx, oy + t * dy, oz + t * dz)):
+            best, index = t, i
+    class_id = 0
+    if index < 0:
+        _wall_colour(wall, px / _VIEW, py / _VIEW, colour)
+    else:
+        solid = solids[index]
+        class_id = int(solid[s.CLASS])
+        hx, hy, hz = ox + best * dx, oy + best * dy, oz + best * dz
+        _colour_at(solid, numbers, hx, hy, hz, colour)
+        if int(solid[s.SURFACE]) == s.OCCLUDER:
+            u, v = (px - solid[s.CX]) / solid[s.RX], (py - solid[s.CY]) / solid[s.RY]
+            nx, ny, nz = u, v, np.sqrt(max(0.0, 1 - u * u - v * v))
+        else:
+            _normal_at(solids, index, hx, hy, hz, work)
+            nx = turn[0, 0] * work[0] + turn[0, 1] * work[1] + turn[0, 2] * work[2]
+            ny = turn[1, 0] * work[0] + turn[1, 1] * work[1] + turn[1, 2] * work[2]
+            nz = turn[2, 0] * work[0] + turn[2, 1] * work[1] + turn[2, 2] * work[2]
+        lit = max(0.0, nx * light[0] + ny * light[1] + nz * light[2])
+        for k in range(3):
+            colour[k] = colour[k] * (light[6 + k] + light[3 + k] * lit)
+        if narrow and int(solid[s.SURFACE]) == s.NECK:
+            class_id = s.BACKGROUND
+        elif narrow and class_id == s.NOSE and hy > solids[index, s.CY] + 0.02:
+            class_id = s.SKIN
+    if int(glasses[0]) > 0:
+        t, what = _hit_glasses(glasses, ox, oy, oz, dx, dy, dz)
+        if t < best and what > 0:
+            if what == 2:
+                for k in range(3):
+                    colour[k] = 0.90 * colour[k] + 0.05
+            else:
+                best, class_id = t, s.GLASSES
+                for k in range(3):
+                    base = glasses[5 + k] if what == 1 else numbers[6 + k]
+                    colour[k] = base * (light[6 + k] + 0.6 * light[3 + k])
+    return class_id, best * camera[0]
+
+
+@numba.njit(cache=True, fastmath=True)
+def _footprints(solids, turn, camera, near):  # type: ignore[no-untyped-def]
+    """For each solid, the circle of the picture outside of which no ray can meet it: x, y, squared radius."""
+    for i in range(len(solids)):
+        solid = solids[i]
+        if solid[s.CLASS] < 0:
+            near[i, 2] = -1
+            continue
+        if int(solid[s.SURFACE]) == s.OCCLUDER:
+            near[i, 0], near[i, 1], near[i, 2] = solid[s.CX], solid[s.CY], solid[s.RX] ** 2
+            continue
+        for k in range(2):
+            near[i, k] = camera[1 + k] + camera[0] * (
+                turn[k, 0] * solid[s.CX] + turn[k, 1] * solid[s.CY] + turn[k, 2] * solid[s.CZ]
+            )
+        near[i, 2] = (camera[0] * max(solid[s.RX], solid[s.RY], solid[s.RZ])) ** 2
+
+
+@numba.njit(cache=True, parallel=True, fastmath=True)
+def _cast(solids, glasses, turns, cameras, lights, numbers, walls, narrow, images, masks, depths):  # type: ignore[no-untyped-def]
+    count, size = masks.shape[0], masks.shape[1]
+    step = 2 * _VIEW / (size * SAMPLES)
+    for n in numba.prange(count):
+        near = np.empty((solids.shape[1], 3))
+        _footprints(solids[n], turns[n], cameras[n], near)
+        colour, work = np.empty(3), np.empty(3)
+        votes = np.empty(len(CLASS_NAMES), np.int64)
+        for row in range(size):
+            for column in range(size):
+                red = green = blue = 0.0
+                distance, hits = 0.0, 0
+                votes[:] = 0
+                for sub in range(SAMPLES * SAMPLES):
+                    px = -_VIEW + step * (column * SAMPLES + sub % SAMPLES + 0.5)
+                    py = _VIEW - step * (row * SAMPLES + sub // SAMPLES + 0.5)
+                    class_id, t = _ray(
+                        solids[n], near, glasses[n], turns[n], cameras[n], lights[n], numbers[n], walls[n], narrow,
+                        px, py, colour, work,
+                    )  # fmt: skip
+                    votes[class_id] += 1
+                    red += min(1.0, max(0.0, colour[0]))
+                    green += min(1.0, max(0.0, colour[1]))
+                    blue += min(1.0, max(0.0, colour[2]))
+                    if t < 0.5 * _FAR:
+                        distance += t
+                        hits += 1
+                # A tie goes to the rarer part: ids rise with rarity.
+                winner = 0
+                for k in range(1, len(CLASS_NAMES)):
+                    if votes[k] >= votes[winner]:
+                        winner = k
+                masks[n, row, column] = winner
+                scale = 255.0 / (SAMPLES * SAMPLES)
+                images[n, row, column, 0] = int(scale * red + 0.5)
+                images[n, row, column, 1] = int(scale * green + 0.5)
+                images[n, row, column, 2] = int(scale * blue + 0.5)
+                depths[n, row, column] = distance / hits if hits > 0 else 0.0
