@@ -12,7 +12,7 @@ from store.db import Database
 from store.errors import NotFound
 from store.files import File, get_file, list_files
 from store.jobs.claims import CHECKPOINT, Claim
-from store.objects import ObjectStore
+from store.objects import ObjectStore, ObjectWriter
 from store.settings import Settings
 from store.sweep import work_prefix
 from worker.crash import crash_point
@@ -58,9 +58,7 @@ class StepContext:
         items: int | None = None,
     ) -> File:
         """Store an object under a key of this attempt's own, to be tied to `resource_id` when the result commits."""
-        self._written += 1
-        safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("-._")
-        key = f"{work_prefix(self.claim.shard_id, self.claim.attempt)}{self._written:06d}-{safe}"
+        key = self._key(name)
         if isinstance(data, Path):
             with data.open("rb") as file:
                 stored = self.objects.put(key, file)
@@ -68,6 +66,15 @@ class StepContext:
             stored = self.objects.put(key, data)
         crash_point("child.after_put")
         return File(resource_id, name, key, stored.bytes, stored.sha256, media_type, items)
+
+    def start(self, name: str) -> ObjectWriter:
+        """`put` piece by piece: a writer under a key of this attempt's own, to be finished or aborted."""
+        return self.objects.start(self._key(name))
+
+    def _key(self, name: str) -> str:
+        self._written += 1
+        safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("-._")
+        return f"{work_prefix(self.claim.shard_id, self.claim.attempt)}{self._written:06d}-{safe}"
 
     def save_checkpoint(self, content: bytes) -> None:
         """Keep what the next attempt may continue from; it replaces what was kept before."""

@@ -14,7 +14,7 @@ from store.db import Database
 from store.errors import Problem
 from store.files import File, add_files, remove_files
 from store.jobs.claims import Claim, drop, held, mine
-from store.jobs.events import Level, record
+from store.jobs.events import NewEvent, record
 from store.jobs.moves import end_job, lock_job, move_shards, move_steps
 from store.jobs.settle import fail_job
 from store.jobs.shards import ShardPlan, add_shards
@@ -31,7 +31,7 @@ class StepResult:
     `value`: kept with the shard, for later steps. `files`: objects already stored. `made`: label sets and the like.
     `job_result`: ids added to the job's result. `fan_out`: shards of the next step, when that one fans out.
     `rejected`: images the filter dropped; `dataset`: facts that finish the job's dataset (both from the last step).
-    `events`: (level, name, data) for the log.
+    `events`: lines for the job's log.
     """
 
     value: dict[str, Any] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class StepResult:
     fan_out: tuple[ShardPlan, ...] = ()
     rejected: int = 0
     dataset: dict[str, Any] | None = None
-    events: tuple[tuple[Level, str, dict[str, Any]], ...] = ()
+    events: tuple[NewEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,8 @@ def commit(db: Database, claim: Claim, result: StepResult) -> Committed:
         values = {"finished_at": now, "lease_until": None, "result": result.value, "done": shards.c.total}
         move_shards(connection, mine(claim), "succeeded", **values)
         unused = [*remove_files(connection, claim.shard_id), *_record_made(connection, job, result)]
-        for level, name, data in result.events:
-            record(connection, job.id, name, level, **data)
+        for event in result.events:
+            record(connection, job.id, event.name, event.level, **event.data)
         record(connection, job.id, "shard.committed", step=claim.step, position=claim.position, attempt=claim.attempt)
         return Committed(True, (*unused, *_advance(connection, job, claim.step, result)))
 

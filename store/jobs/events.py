@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -26,6 +26,14 @@ class Event:
     level: str
     name: str
     data: dict[str, Any]
+
+
+class NewEvent(NamedTuple):
+    """An event to be recorded."""
+
+    name: str
+    data: dict[str, Any]
+    level: Level = "info"
 
 
 def record(connection: Connection, job_id: str, name: str, level: Level = "info", **data: Any) -> None:

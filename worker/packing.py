@@ -1,0 +1,99 @@
+"""The kept candidates as final shards, counted and pictured on the way; one sample in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.datasets.classes import ClassMap
+from core.datasets.pictures import SheetCell, contact_sheet
+from core.datasets.samples import StoredSample
+from core.datasets.shards import ShardEntry, pack, read_shard
+from core.datasets.statistics import DatasetStatistics
+from store.files import File, list_files
+from worker.context import StepContext
+
+#: Samples on the contact sheet: the first kept ones, and the most uncertain of those dropped.
+_SHOWN_KEPT, _SHOWN_DROPPED = 24, 8
+#: Candidates between two reports of progress.
+_REPORT_EVERY = 32
+
+
+class Packing:
+    """Copies the candidates in `kept` (places among all candidates, ascending) into the dataset's shards.
+
+    `scores`: float64 [N], the candidates' uncertainties. After `run` there are `entries`, `files` and `statistics`.
+    """
+
+    def __init__(self, context: StepContext, kept: NDArray[np.int64], scores: NDArray[np.float64]) -> None:
+        self.entries: list[ShardEntry] = []
+        self.files: list[File] = []
+        self.statistics = DatasetStatistics()
+        self._context = context
+        self._dataset = context.claim.result["dataset"]
+        self._first = context.spec["offset"]
+        self._kept, self._scores = kept, scores
+        dropped = np.setdiff1d(np.arange(len(scores)), kept)
+        worst = dropped[np.argsort(-scores[dropped], kind="stable")][:_SHOWN_DROPPED]
+        self._shown_kept = {int(index) + self._first for index in kept[:_SHOWN_KEPT]}
+        self._shown_dropped = [int(index) + self._first for index in worst]
+        self._cells: dict[int, SheetCell] = {}
+
+    def run(self) -> None:
+        """Read every candidate once, in order. Raises ShardError, Stopped, StorageFull."""
+        packed = pack(
+            self._candidates(),
+            (int(index) + self._first for index in self._kept),
+            self._context.spec["images_per_shard"],
+            self._shard,
+            on_sample=lambda sample: self.statistics.add(sample.record()),
+            should_stop=self._context.should_stop,
+        )
+        for entry in packed:
+            assert (entry.bytes, entry.sha256) == (self.files[-1].bytes, self.files[-1].sha256)
+            self.files[-1] = replace(self.files[-1], items=entry.items)
+            self.entries.append(entry)
+        self._context.progress(len(self._scores), len(self._scores))
+
+    def sheet(self, classes: ClassMap, title: str, subtitle: str) -> bytes:
+        """The contact sheet as PNG."""
+        kept = [self._cells[index] for index in sorted(self._shown_kept)]
+        dropped = [self._cells[index] for index in self._shown_dropped if index in self._cells]
+        sections: Sequence[tuple[str, list[SheetCell]]] = (("Kept", kept), ("Dropped as uncertain", dropped))
+        return contact_sheet(sections, classes, title, subtitle)
+
+    def _candidates(self) -> Iterator[StoredSample]:
+        """The candidates in order; nobody asks for those behind the last kept one."""
+        context, done = self._context, 0
+        for file in list_files(context.db, context.claim.job_id, tenant=context.tenant, prefix="shards/"):
+            with context.objects.open(file.key) as source:
+                for sample in read_shard(source, file.name):
+                    self._look(sample)
+                    yield sample
+                    done += 1
+                    if done % _REPORT_EVERY == 0:
+                        context.progress(done, len(self._scores))
+
+    def _look(self, sample: StoredSample) -> None:
+        if sample.index in self._shown_kept or sample.index in self._shown_dropped:
+            score = self._scores[sample.index - self._first]
+            caption = f"{sample.index}   uncertainty {score:.4g}"
+            self._cells[sample.index] = SheetCell(sample.image(), sample.mask(), sample.divergence(), caption)
+
+    @contextmanager
+    def _shard(self, path: str) -> Iterator[BinaryIO]:
+        writer = self._context.start(path)
+        try:
+            # Only `write` is asked for, and the object's writer has it.
+            yield cast(BinaryIO, writer)
+            stored = writer.finish()
+        finally:
+            writer.abort()
+        self.files.append(
+            File(self._dataset, path, stored.key, stored.bytes, stored.sha256, "application/x-tar", items=0)
+        )

@@ -1,0 +1,117 @@
+"""What steps start from: the generator with its encoder and perceptual distance, label sets, inversions, labelers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from core.datasets.classes import ClassMap
+from core.datasets.label_set import LabelSet
+from core.datasets.label_set_files import load_label_set
+from core.datasets.resizing import resize_to
+from core.errors import GeneratorError, Problem
+from core.generators.files import GeneratorInfo, load_generator
+from core.generators.stylegan2 import Generator
+from core.inversion.encoder import Encoder, load_encoder
+from core.inversion.perceptual import Perceptual, choose_perceptual
+from store.errors import NotFound
+from store.generators import Generator as GeneratorRow
+from store.generators import get_generator
+from store.made import Made
+from worker.context import StepContext
+
+#: Name of an inversion's codes among its files.
+LATENTS = "latents.safetensors"
+#: Name of an inversion's or a labeler's report among its files.
+REPORT = "report.json"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A loaded generator. `digest` is that of its weights, `inversion_digest` of all that inversion uses of it."""
+
+    row: GeneratorRow
+    folder: Path
+    network: Generator
+    info: GeneratorInfo
+    device: str
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of its images."""
+        return self.network.config.resolution
+
+    @property
+    def inversion_digest(self) -> dict[str, str]:
+        """Digests of generator, encoder and perceptual trunk, by name; empty where there is none."""
+        parts = {name: _described_digest(self.folder / f"{name}.json") for name in ("encoder", "perceptual")}
+        return {"generator": self.info.digest, **parts}
+
+
+def load_source(context: StepContext) -> Source:
+    """The job's generator, on the child's device. Raises GeneratorError when it is not the one that is registered."""
+    prepare_torch(context)
+    row = get_generator(context.db, context.spec["generator"], tenant=context.tenant)
+    shipped = context.settings.shipped_folder
+    if not row.builtin or shipped is None or not (shipped / row.name).is_dir():
+        raise NotFound(f"the files of the generator {row.name!r} are not on this worker")
+    folder, device = shipped / row.name, context.models.device
+    loaded = context.models.get(f"generator {row.digest} {device}", lambda: load_generator(folder, device))
+    if loaded.info.digest != row.digest:
+        problem = Problem(f"weights {loaded.info.digest} where {row.digest} are registered", row.name)
+        raise GeneratorError("this worker has another version of the generator", [problem])
+    return Source(row, folder, loaded.network, loaded.info, device)
+
+
+def load_inverters(context: StepContext, source: Source) -> tuple[Encoder | None, Perceptual]:
+    """The generator's encoder, if it has one, and the perceptual distance to invert with. Raises InversionError."""
+    weights = context.settings.worker.perceptual_weights
+    key = f"{json.dumps(source.inversion_digest, sort_keys=True)} {source.device}"
+    encoder = context.models.get(f"encoder {key}", lambda: load_encoder(source.folder, source.device))
+    perceptual = context.models.get(
+        f"perceptual {key}",
+        lambda: choose_perceptual(source.folder, Path(weights) if weights else None, source.device),
+    )
+    return encoder, perceptual
+
+
+def load_labels(context: StepContext, label_set_id: str) -> LabelSet:
+    """A stored label set, mapped to files in the shard's folder."""
+    folder = context.folder / label_set_id
+    context.fetch_all(label_set_id, folder)
+    return load_label_set(folder)
+
+
+def fitted_labels(context: StepContext, label_set_id: str, source: Source) -> LabelSet:
+    """The label set at the generator's resolution, brought there by the `fit` that the caller chose."""
+    height, width = source.size
+    return resize_to(load_labels(context, label_set_id), height, width, context.spec["fit"])
+
+
+def class_map(label_set: Made) -> ClassMap:
+    """Ids and names of a stored label set's classes, without its images."""
+    return ClassMap.from_json({name: label_set.info[name] for name in ("classes", "ignore_index")})
+
+
+def load_latents(context: StepContext, inversion_id: str) -> Tensor:
+    """Codes of an inversion, float32 [N, num_ws, w_dim], in the order of the label set."""
+    return safetensors.torch.load_file(context.fetch(inversion_id, LATENTS))["w_plus"]
+
+
+def prepare_torch(context: StepContext) -> None:
+    """Threads as set, and arithmetic that repeats: the same inputs give the same bits on the same machine."""
+    if context.settings.worker.threads:
+        torch.set_num_threads(context.settings.worker.threads)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+
+
+def _described_digest(path: Path) -> str:
+    if not path.is_file():
+        return ""
+    return str(json.loads(path.read_text("utf-8"))["digest"])

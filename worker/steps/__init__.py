@@ -1,0 +1,15 @@
+"""The steps of a `generate` job, one file each: fetch, call the library, hand over what was made."""
+
+from worker.steps.finalize import finalize
+from worker.steps.invert import invert
+from worker.steps.sample import sample
+from worker.steps.train_labeler import train_labeler
+from worker.steps.validate import validate
+
+STEPS = {
+    "validate": validate,
+    "invert": invert,
+    "train_labeler": train_labeler,
+    "sample": sample,
+    "finalize": finalize,
+}

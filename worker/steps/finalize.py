@@ -1,0 +1,148 @@
+"""Committed candidates → the dataset: exactly `count` kept, packed, described; the manifest is written last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.datasets.card import write_card
+from core.datasets.findings import DatasetFacts, GeneratorFacts, InvertedLabel, plain_warnings
+from core.datasets.manifest import build_manifest, manifest_bytes
+from core.sampling.filtering import keep_most_certain
+from store.datasets import CARD, CONTACT_SHEET, MANIFEST, STATISTICS
+from store.files import File
+from store.jobs.commits import StepResult
+from store.jobs.events import NewEvent
+from store.jobs.results import shard_results
+from store.made import Made, get_inversion, get_label_set, get_labeler
+from worker.context import StepContext
+from worker.packing import Packing
+from worker.sources import fitted_labels, load_source
+
+#: What of the request shapes the samples; names of uploads and the caller's tags do not.
+_SETTINGS = (
+    "count",
+    "drop_fraction",
+    "fit",
+    "images_per_shard",
+    "inversion",
+    "labeler",
+    "offset",
+    "truncation_psi",
+)
+
+
+def finalize(context: StepContext) -> StepResult:
+    """Keep the least uncertain candidates, pack them, write card, contact sheet, statistics and, last, the manifest."""
+    scores = _scores(context)
+    kept = np.sort(np.asarray(keep_most_certain(scores, context.spec["count"]), np.int64))
+    packing = Packing(context, kept, scores)
+    packing.run()
+    label_set, inversion, labeler = _made(context)
+    facts = _facts(context, packing, len(scores), label_set, inversion, labeler)
+    described = _describe(context, facts, packing)
+    digests = {"generator": facts.generator.digest, **facts.digests}
+    manifest = manifest_bytes(
+        build_manifest(
+            facts.name,
+            packing.entries,
+            facts.classes,
+            complete=True,
+            settings=facts.settings,
+            digests=digests,
+            files=[{"path": file.name, "bytes": file.bytes, "sha256": file.sha256} for file in described],
+        )
+    )
+    files = [*packing.files, *described, context.put(facts.name, MANIFEST, manifest, "application/json")]
+    summary = {"dataset": facts.name, "count": len(kept), "shards": len(packing.entries)}
+    return StepResult(
+        files=tuple(files),
+        rejected=len(scores) - len(kept),
+        dataset=_info(context, facts, files, inversion, labeler),
+        events=(NewEvent("dataset.finished", summary),),
+    )
+
+
+def _scores(context: StepContext) -> NDArray[np.float64]:
+    """Uncertainty of every candidate in order, float64 [N], from committed rows."""
+    parts = [result.value["scores"] for result in shard_results(context.db, context.claim.job_id, "sample")]
+    return np.concatenate([np.asarray(part, np.float64) for part in parts])
+
+
+def _made(context: StepContext) -> tuple[Made, Made, Made]:
+    result, tenant = context.claim.result, context.tenant
+    return (
+        get_label_set(context.db, result["label_set"], tenant=tenant),
+        get_inversion(context.db, result["inversion"], tenant=tenant),
+        get_labeler(context.db, result["labeler"], tenant=tenant),
+    )
+
+
+def _facts(
+    context: StepContext, packing: Packing, candidates: int, label_set: Made, inversion: Made, labeler: Made
+) -> DatasetFacts:
+    source = load_source(context)
+    labels = fitted_labels(context, label_set.id, source)
+    return DatasetFacts(
+        name=context.claim.result["dataset"],
+        classes=labels.classes,
+        statistics=packing.statistics,
+        requested=context.spec["count"],
+        candidates=candidates,
+        complete=True,
+        size=source.size,
+        generator=GeneratorFacts(source.row.name, source.info.digest, source.info.licence, source.info.domain),
+        label_count=len(labels.items),
+        label_shares=labels.shares,
+        inversion=_inverted(inversion, labeler.info["dropped"]),
+        perceptual=inversion.info["perceptual_name"],
+        digests={"label_set": label_set.digest, "inversion": inversion.digest, "labeler": labeler.digest},
+        settings={"seed": context.claim.seed, **{name: context.spec[name] for name in _SETTINGS}},
+        pictures={"Contact sheet": CONTACT_SHEET},
+    )
+
+
+def _inverted(inversion: Made, dropped: Collection[str]) -> list[InvertedLabel]:
+    return [
+        InvertedLabel(row["name"], row["psnr"], row["perceptual"], row["flagged"], row["name"] in dropped)
+        for row in inversion.info["per_image"]
+    ]
+
+
+def _describe(context: StepContext, facts: DatasetFacts, packing: Packing) -> list[File]:
+    """Contact sheet, statistics and card."""
+    subtitle = (
+        f"{facts.statistics.count} of {facts.candidates} drawn by {facts.generator.name}, "
+        f"labelled from {facts.label_count} images. Seed {context.claim.seed}."
+    )
+    statistics = json.dumps(facts.statistics.to_json(), indent=1, sort_keys=True, allow_nan=False).encode()
+    sheet = packing.sheet(facts.classes, facts.name, subtitle)
+    return [
+        context.put(facts.name, CONTACT_SHEET, sheet, "image/png"),
+        context.put(facts.name, STATISTICS, statistics, "application/json"),
+        context.put(facts.name, CARD, write_card(facts).encode(), "text/markdown; charset=utf-8"),
+    ]
+
+
+def _info(
+    context: StepContext, facts: DatasetFacts, files: Sequence[File], inversion: Made, labeler: Made
+) -> dict[str, Any]:
+    """What the dataset's row says of it."""
+    score = labeler.info.get("held_out")
+    return {
+        "count": facts.statistics.count,
+        "candidates": facts.candidates,
+        "bytes": sum(file.bytes for file in files),
+        "height": facts.size[0],
+        "width": facts.size[1],
+        "manifest_sha256": files[-1].sha256,
+        # Where a dataset that continues this one's stream begins.
+        "next_offset": context.spec["offset"] + facts.candidates,
+        "inversion": {name: inversion.info[name] for name in ("images", "flagged", "median_psnr", "perceptual_name")},
+        "held_out": {name: score[name] for name in ("images", "accuracy", "mean_iou")} if score else None,
+        "warnings": plain_warnings(facts),
+    }

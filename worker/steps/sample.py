@@ -1,0 +1,99 @@
+"""A part of the seeded stream: images with labels and uncertainties, as one object of candidates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from core.datasets.palette import colours
+from core.datasets.samples import encode_sample
+from core.datasets.shards import ShardEntry, ShardWriter
+from core.labeling.files import load_labeler
+from core.labeling.labeler import Labeler
+from core.sampling.config import SamplingConfig
+from core.sampling.stream import Sample, draw
+from store.jobs.commits import StepResult
+from store.made import get_label_set
+from worker.context import StepContext
+from worker.sources import Source, class_map, load_source
+
+#: Where candidates stand among the job's files; the first sample's index orders them. When a job ends early they are
+#: what is left to read, under these names.
+_NAME = "shards/candidates-{:016d}.tar"
+
+
+def sample(context: StepContext) -> StepResult:
+    """Draw and label the samples `start` ≤ index < `stop`; the same bytes whoever does it and however often."""
+    source = load_source(context)
+    labeler = _labeler(context, source)
+    part = context.claim.input
+    target = context.folder / "candidates.tar"
+    scores, pixels, entry = _write(context, source, labeler, target)
+    file = context.put(
+        context.claim.job_id, _NAME.format(part["start"]), target, "application/x-tar", items=entry.items
+    )
+    assert file.sha256 == entry.sha256
+    return StepResult(value={"scores": scores, "pixels": pixels}, files=(file,))
+
+
+def _write(
+    context: StepContext, source: Source, labeler: Labeler, target: Path
+) -> tuple[list[float], dict[str, int], ShardEntry]:
+    """The candidates' tar; their scores in order, and the pixels of each class over all of them."""
+    part, spec = context.claim.input, context.spec
+    config = SamplingConfig(
+        seed=context.claim.seed,
+        start=part["start"],
+        stop=part["stop"],
+        batch=part["batch"],
+        truncation_psi=spec["truncation_psi"],
+        with_divergence=True,
+    )
+    classes = class_map(get_label_set(context.db, context.claim.result["label_set"], tenant=context.tenant))
+    table = colours(classes)
+    scores: list[float] = []
+    pixels = [0] * labeler.class_count
+    samples = draw(
+        source.network,
+        labeler,
+        config,
+        device=source.device,
+        progress=context.progress,
+        should_stop=context.should_stop,
+    )
+    with target.open("wb") as file:
+        writer = ShardWriter(file)
+        for one in samples:
+            record = _record(one, context, source)
+            files = encode_sample(one.image, one.mask, one.w_plus, record, table, one.divergence)
+            writer.write(one.index, files)
+            scores.append(one.score)
+            pixels = [total + int(count) for total, count in zip(pixels, one.class_pixels, strict=True)]
+        entry = writer.finish()
+    return scores, {str(class_id): pixels[class_id] for class_id in classes.ids}, entry
+
+
+def _record(one: Sample, context: StepContext, source: Source) -> dict[str, Any]:
+    """What stands with the sample: enough to draw it again."""
+    record: dict[str, Any] = {
+        "index": one.index,
+        "seed": context.claim.seed,
+        "truncation_psi": context.spec["truncation_psi"],
+        "uncertainty": one.score,
+        "generator": source.info.digest,
+        "noise": source.info.noise,
+    }
+    if one.class_index is not None:
+        record["class_index"] = one.class_index
+    return record
+
+
+def _labeler(context: StepContext, source: Source) -> Labeler:
+    labeler_id = context.claim.result["labeler"]
+
+    def load() -> Labeler:
+        folder = context.folder / labeler_id
+        context.fetch_all(labeler_id, folder)
+        return load_labeler(folder, source.device).labeler
+
+    return context.models.get(f"labeler {labeler_id} {source.device}", load)

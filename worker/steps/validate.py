@@ -1,0 +1,74 @@
+"""Labelled archive → validated label set; an equal one that is there already is used again."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from core.datasets.label_set import LabelSet
+from core.datasets.label_set_files import save_label_set
+from core.datasets.reading import read_label_set
+from store.ids import new_id
+from store.jobs.commits import StepResult
+from store.jobs.events import NewEvent
+from store.made import PREFIXES, NewMade, find_made, get_label_set
+from store.uploads import CONTENT, get_upload
+from worker.context import StepContext
+
+
+def validate(context: StepContext) -> StepResult:
+    """Read the job's upload; every problem in it fails the job at once. A named label set is taken as it is."""
+    labels = context.spec["labels"]
+    if labels.startswith(PREFIXES["label_set"] + "_"):
+        known = get_label_set(context.db, labels, tenant=context.tenant)
+        return _used(known.id, known.info["images"])
+    label_set = read_label_set(
+        _fetch(context, labels), context.folder, progress=context.progress, should_stop=context.should_stop
+    )
+    equal = find_made(context.db, "label_set", label_set.digest, tenant=context.tenant)
+    if equal is not None:
+        return _used(equal.id, len(label_set.items))
+    return _store(context, label_set)
+
+
+def _fetch(context: StepContext, upload_id: str) -> Path:
+    """The archive, under the name that its sender gave it: error messages point to it."""
+    filename = get_upload(context.db, upload_id, tenant=context.tenant).filename
+    folder = context.folder / "upload"
+    folder.mkdir()
+    safe = re.sub(r"[^\w.-]+", "_", filename).lstrip(".")[-100:] or "archive"
+    return context.fetch(upload_id, CONTENT, into=folder).rename(folder / safe)
+
+
+def _used(label_set_id: str, images: int) -> StepResult:
+    event = NewEvent("label_set.reused", {"label_set": label_set_id, "images": images})
+    return StepResult(job_result={"label_set": label_set_id}, events=(event,))
+
+
+def _store(context: StepContext, label_set: LabelSet) -> StepResult:
+    label_set_id = new_id(PREFIXES["label_set"])
+    folder = context.folder / "label_set"
+    save_label_set(label_set, folder)
+    files = tuple(
+        context.put(label_set_id, path.name, path, "application/octet-stream") for path in sorted(folder.iterdir())
+    )
+    info = _info(label_set)
+    return StepResult(
+        files=files,
+        made=(NewMade("label_set", label_set_id, label_set.digest, info),),
+        job_result={"label_set": label_set_id},
+        events=(NewEvent("label_set.validated", {"label_set": label_set_id, "images": info["images"]}),),
+    )
+
+
+def _info(label_set: LabelSet) -> dict[str, Any]:
+    shares = label_set.shares.items()
+    return {
+        "images": len(label_set.items),
+        "sizes": [{"height": h, "width": w, "images": n} for (h, w), n in sorted(label_set.sizes.items())],
+        **label_set.classes.to_json(),
+        "shares": {str(one): {"pixels": share.pixels, "images": share.images} for one, share in shares},
+        "detected_format": label_set.detected_format,
+        "notes": [{"text": note.text, "pointer": note.pointer} for note in label_set.notes],
+    }
