@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import httpx
 
@@ -21,34 +22,37 @@ OnBytes = Callable[[int, int], None]
 
 
 def download_dataset(offhand: "Offhand", dataset_id: str, into: Path, progress: OnBytes | None) -> Path:
-    """Fetch manifest, shards, card and contact sheet of ``dataset_id`` into the folder ``into`` and return it.
+    """Fetch all that the manifest of ``dataset_id`` lists into the folder ``into`` and return it.
 
     Each file is written as ``NAME.part`` and takes its name once its size and SHA-256 are those of the manifest; files
     that are already there and right are not fetched again.
     """
-    manifest = offhand.manifest(dataset_id)
+    content = offhand.request("GET", f"/v1/datasets/{dataset_id}/manifest").content
+    listed = listed_files(json.loads(content))
     try:
         into.mkdir(parents=True, exist_ok=True)
         refuse_other_dataset(into, dataset_id)
-        total, done = sum(shard["bytes"] for shard in manifest["shards"]), 0
-        for shard in manifest["shards"]:
+        total, done = sum(file["bytes"] for _, file in listed), 0
+        for place, file in listed:
             before = done
 
             def on_bytes(size: int, before: int = before) -> None:
                 if progress:
                     progress(before + size, total)
 
-            fetch_shard(offhand, dataset_id, shard, into, on_bytes)
-            done += shard["bytes"]
-            on_bytes(shard["bytes"])
-        if manifest.get("complete"):
-            for url, name in (("card", "README.md"), ("contact-sheet", CONTACT_SHEET)):
-                content = offhand.request("GET", f"/v1/datasets/{dataset_id}/{url}").content
-                (into / name).write_bytes(content)
-        (into / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")  # last: its presence says "complete"
+            fetch_file(offhand, f"/v1/datasets/{dataset_id}/{place}", file, into, on_bytes)
+            done += file["bytes"]
+            on_bytes(file["bytes"])
+        (into / "manifest.json").write_bytes(content)  # last: its presence says "complete"
     except OSError as error:
         raise DownloadFailed(f"cannot write to {into}: {error}") from error
     return into
+
+
+def listed_files(manifest: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """``(where the service has it, {path, bytes, sha256})`` of every file of a dataset, the small ones first."""
+    described = [(f"files/{quote(file['path'])}", file) for file in manifest.get("files", [])]
+    return described + [(f"shards/{quote(Path(shard['path']).name)}", shard) for shard in manifest["shards"]]
 
 
 def refuse_other_dataset(into: Path, dataset_id: str) -> None:
@@ -63,50 +67,49 @@ def refuse_other_dataset(into: Path, dataset_id: str) -> None:
         raise DownloadFailed(f"{into} already holds {there}; choose another folder")
 
 
-def shard_path(into: Path, path: str) -> Path:
-    """Where a shard goes. The service is not trusted with the rest of the disk."""
+def local_path(into: Path, path: str) -> Path:
+    """Where a file goes. The service is not trusted with the rest of the disk."""
     target = (into / path).resolve()
     if not target.is_relative_to(into.resolve()) or target == into.resolve():
         raise DownloadFailed(f"the manifest names a file outside of the folder: {path}")
     return target
 
 
-def fetch_shard(
-    offhand: "Offhand", dataset_id: str, shard: dict[str, Any], into: Path, on_bytes: Callable[[int], None]
+def fetch_file(
+    offhand: "Offhand", url: str, listed: dict[str, Any], into: Path, on_bytes: Callable[[int], None]
 ) -> None:
-    target = shard_path(into, shard["path"])
-    if target.exists() and target.stat().st_size == shard["bytes"] and digest_of(target) == shard["sha256"]:
+    target = local_path(into, listed["path"])
+    if target.exists() and target.stat().st_size == listed["bytes"] and digest_of(target) == listed["sha256"]:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
-    url = f"/v1/datasets/{dataset_id}/shards/{Path(shard['path']).name}"
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            fetch_rest(offhand.http, url, shard, part, on_bytes)
+            fetch_rest(offhand.http, url, listed, part, on_bytes)
         except httpx.TransportError as error:
             if attempt == ATTEMPTS:
                 raise Unreachable(
-                    f"the download of {shard['path']} broke off: {error}; run it again to go on"
+                    f"the download of {listed['path']} broke off: {error}; run it again to go on"
                 ) from error
-            time.sleep(min(0.5 * 2**attempt, 10.0))
+            time.sleep(min(0.25 * 2**attempt, 10.0))
             continue
-        if part.stat().st_size == shard["bytes"] and digest_of(part) == shard["sha256"]:
+        if part.stat().st_size == listed["bytes"] and digest_of(part) == listed["sha256"]:
             part.replace(target)
             return
         part.unlink()  # wrong from some byte on: only a fresh start helps
-    raise DownloadFailed(f"{shard['path']} is not what the manifest promises, {ATTEMPTS} times in a row")
+    raise DownloadFailed(f"{listed['path']} is not what the manifest promises, {ATTEMPTS} times in a row")
 
 
 def fetch_rest(
-    http: httpx.Client, url: str, shard: dict[str, Any], part: Path, on_bytes: Callable[[int], None]
+    http: httpx.Client, url: str, listed: dict[str, Any], part: Path, on_bytes: Callable[[int], None]
 ) -> None:
     """Append what is missing to ``part``; ``If-Range`` starts over when the content has changed meanwhile."""
     from client.sdk import checked
 
     have = part.stat().st_size if part.exists() else 0
-    if have >= shard["bytes"]:
+    if have >= listed["bytes"]:
         return
-    headers = {"Range": f"bytes={have}-", "If-Range": f'"{shard["sha256"]}"'} if have else {}
+    headers = {"Range": f"bytes={have}-", "If-Range": f'"{listed["sha256"]}"'} if have else {}
     with http.stream("GET", url, headers=headers, follow_redirects=True) as response:
         checked(response)
         resumed = response.status_code == 206
@@ -115,8 +118,8 @@ def fetch_rest(
             for chunk in response.iter_bytes():
                 file.write(chunk)
                 have += len(chunk)
-                if have > shard["bytes"]:
-                    raise DownloadFailed(f"{shard['path']} is longer than the manifest promises")
+                if have > listed["bytes"]:
+                    raise DownloadFailed(f"{listed['path']} is longer than the manifest promises")
                 on_bytes(have)
 
 
@@ -132,12 +135,12 @@ def verify_folder(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ClientError(f"{folder} holds no readable manifest.json: {error}") from error
     wrong = []
-    for shard in manifest["shards"]:
-        path = shard_path(folder, shard["path"])
+    for _, listed in listed_files(manifest):
+        path = local_path(folder, listed["path"])
         if not path.exists():
-            wrong.append(f"{shard['path']}: missing")
-        elif path.stat().st_size != shard["bytes"] or digest_of(path) != shard["sha256"]:
-            wrong.append(f"{shard['path']}: not what the manifest promises")
+            wrong.append(f"{listed['path']}: missing")
+        elif path.stat().st_size != listed["bytes"] or digest_of(path) != listed["sha256"]:
+            wrong.append(f"{listed['path']}: not what the manifest promises")
     if wrong:
         raise DownloadFailed(f"{folder} is damaged", wrong)
     return manifest

@@ -58,6 +58,14 @@ def get_shard(dataset_id: str, name: str, request: Request, db: Db, objects: Obj
     return file_response(request, objects, get_file(db, owner, f"shards/{name}", tenant=tenant))
 
 
+@download(router, "/{dataset_id}/files/{name:path}", "application/octet-stream", "The file.")
+def get_dataset_file(
+    dataset_id: str, name: str, request: Request, db: Db, objects: Objects, tenant: Tenant
+) -> Response:
+    """Any file that the manifest lists beside the shards."""
+    return named_file(request, db, objects, tenant, dataset_id, name)
+
+
 @download(router, "/{dataset_id}/archive", "application/x-tar", "The archive.")
 def get_archive(
     dataset_id: str,

@@ -16,6 +16,7 @@ from tests.data_folder import archive, db, fresh_database, generators, objects, 
 
 __all__ = ["archive", "db", "fresh_database", "generators", "objects", "settings"]
 
+
 @pytest.fixture(scope="session", autouse=True)
 def plain_logs() -> None:
     """Log lines without colours, and tracebacks without the locals of every frame, which take seconds to draw."""

@@ -52,6 +52,15 @@ def test_every_shard_is_what_the_manifest_says(http: TestClient, ready: str) -> 
         assert answer.headers["accept-ranges"] == "bytes"
 
 
+def test_every_other_file_is_what_the_manifest_says(http: TestClient, ready: str) -> None:
+    files = http.get(f"{ready}/manifest").json()["files"]
+    assert len(files) == 3
+    for file in files:
+        assert sha256(http.get(f"{ready}/files/{file['path']}").content).hexdigest() == file["sha256"]
+    problem(http.get(f"{ready}/files/../../secret"), 404, "not_found")
+    problem(http.get(f"{ready}/files/none.txt"), 404, "not_found")
+
+
 @pytest.mark.parametrize(
     ("header", "first", "last"),
     [
@@ -119,6 +128,7 @@ def test_the_archive_holds_everything_and_its_own_check(http: TestClient, ready:
         "manifest.json",
         "README.md",
         "contact_sheet.png",
+        "statistics.json",
         "shards/000000.tar",
         "shards/000001.tar",
     }

@@ -49,10 +49,17 @@ def finish_dataset(db: Database, objects: ObjectStore, job: dict[str, Any], shar
         content, path = shard_bytes(index), f"shards/{index:06d}.tar"
         keep(db, objects, dataset, path, content, "application/x-tar", items=10)
         listed.append({"path": path, "bytes": len(content), "sha256": sha256(content).hexdigest(), "items": 10})
-    manifest = {"dataset": dataset, "complete": True, "count": job["counts"]["total"], "shards": listed}
+    described = []
+    for name, content, media_type in (
+        (datasets.CARD, b"# Heads\n", "text/markdown"),
+        (datasets.CONTACT_SHEET, PICTURE, "image/png"),
+        (datasets.STATISTICS, b"{}", "application/json"),
+    ):
+        keep(db, objects, dataset, name, content, media_type)
+        described.append({"path": name, "bytes": len(content), "sha256": sha256(content).hexdigest()})
+    count = job["counts"]["total"]
+    manifest = {"dataset": dataset, "complete": True, "count": count, "shards": listed, "files": described}
     keep(db, objects, dataset, datasets.MANIFEST, json.dumps(manifest).encode(), "application/json")
-    keep(db, objects, dataset, datasets.CARD, b"# Heads\n", "text/markdown")
-    keep(db, objects, dataset, datasets.CONTACT_SHEET, PICTURE, "image/png")
     with db.write() as connection:
         datasets.finish_dataset(connection, job["id"], {"classes": ["background", "head"]})
         end_job(connection, job["id"], "succeeded")

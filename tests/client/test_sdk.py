@@ -40,6 +40,7 @@ def test_from_labels_to_a_verified_folder(
         "manifest.json",
         "shards/000000.tar",
         "shards/000001.tar",
+        "statistics.json",
     ]
 
 
