@@ -148,7 +148,7 @@ class Supervisor:
                 case Checkpointed(file):
                     self._quietly(partial(self._checkpointed, run.claim, file))
                 case Finished(result):
-                    self._committed(run.claim, result)
+                    self._committed(run, result)
                     return
                 case Failed(failure):
                     self._failed(run.claim, failure)
@@ -208,10 +208,11 @@ class Supervisor:
         if run.kill_at is not None and self._stopping:
             run.kill_at = min(run.kill_at, now + drain / 2)
 
-    def _committed(self, taken: Claim, result: StepResult) -> None:
+    def _committed(self, run: _Run, result: StepResult) -> None:
+        taken = run.claim
         crash_point("supervisor.before_commit")
         try:
-            outcome = self._insistently(lambda: commit(self._db, taken, result))
+            outcome = self._insistently(lambda: commit(self._db, taken, result, total=run.total))
         except StoreError as error:
             self._failed(taken, failure_of(error))
             return

@@ -63,9 +63,10 @@ class Failure:
     problems: tuple[Problem, ...] = ()
 
 
-def commit(db: Database, claim: Claim, result: StepResult) -> Committed:
+def commit(db: Database, claim: Claim, result: StepResult, *, total: int = 0) -> Committed:
     """Commit an attempt's result and start what follows. Not done when the shard is no longer ours or the job was
-    canceled. Safe to repeat after a lost answer: the second call finds the first one's result.
+    canceled. Safe to repeat after a lost answer: the second call finds the first one's result. `total`: what the attempt
+    did, in the step's unit (0: what was planned).
     """
     with db.write() as connection:
         if held(connection, mine(claim)) is None:
@@ -75,8 +76,9 @@ def commit(db: Database, claim: Claim, result: StepResult) -> Committed:
             drop(connection, claim.shard_id, job)
             return Committed(False, tuple(file.key for file in result.files))
         now = database_now()
-        values = {"finished_at": now, "lease_until": None, "result": result.value, "done": shards.c.total}
-        move_shards(connection, mine(claim), "succeeded", **values)
+        values = {"finished_at": now, "lease_until": None, "result": result.value}
+        progress = {"done": total, "total": total} if total else {"done": shards.c.total}
+        move_shards(connection, mine(claim), "succeeded", **values, **progress)
         unused = [*remove_files(connection, claim.shard_id), *_record_made(connection, job, result)]
         for event in result.events:
             record(connection, job.id, event.name, event.level, **event.data)

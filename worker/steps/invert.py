@@ -22,7 +22,7 @@ from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
 from store.made import PREFIXES, NewMade, find_made
 from worker.context import StepContext
-from worker.digests import digest_of
+from worker.digests import digest_of, json_values
 from worker.sources import LATENTS, REPORT, Source, fitted_labels, load_inverters, load_source
 
 #: Nothing random reaches a result that other jobs use again.
@@ -82,6 +82,7 @@ def _store(
         "width": source.size[1],
         "per_image": rows,
     }
+    info = json_values(info)
     latents = safetensors.torch.save({"w_plus": torch.stack([image.w_plus for image in inverted]).contiguous()})
     files = (
         context.put(inversion_id, LATENTS, latents, "application/octet-stream"),

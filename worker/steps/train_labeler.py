@@ -21,7 +21,7 @@ from store.jobs.events import NewEvent
 from store.jobs.shards import ShardPlan
 from store.made import PREFIXES, Made, NewMade, find_made, get_inversion
 from worker.context import StepContext
-from worker.digests import digest_of
+from worker.digests import digest_of, json_values
 from worker.sources import REPORT, Source, fitted_labels, load_latents, load_source
 
 #: Nothing random reaches a result that other jobs use again.
@@ -109,11 +109,11 @@ def _store(
 ) -> StepResult:
     labeler_id = new_id(PREFIXES["labeler"])
     folder = context.folder / "labeler"
-    about = LabelerInfo(
-        labels.classes.to_json(), source.info.digest, labels.digest, labeler.report.get("held_out") or {}
-    )
+    report = json_values(labeler.report)
+    held_out = report["held_out"] or {}
+    about = LabelerInfo(labels.classes.to_json(), source.info.digest, labels.digest, held_out)
     save_labeler(folder, labeler, about)
-    info = {"settings": labeler.config.to_json(), "dropped": dropped, **labeler.report}
+    info = {"settings": labeler.config.to_json(), "dropped": dropped, **report}
     files = [context.put(labeler_id, path.name, path, "application/octet-stream") for path in sorted(folder.iterdir())]
     files.append(context.put(labeler_id, REPORT, json.dumps(info, indent=1).encode(), "application/json"))
     parents = {
@@ -121,15 +121,14 @@ def _store(
         "generator_id": source.row.id,
         "inversion_id": inversion.id,
     }
-    score = labeler.report.get("held_out")
-    held_out = {key: score[key] for key in ("images", "accuracy", "mean_iou") if key in score} if score else None
+    score = {key: held_out.get(key) for key in ("images", "accuracy", "mean_iou")} if held_out else None
     return StepResult(
         files=tuple(files),
         made=(NewMade("labeler", labeler_id, digest, info, parents),),
         job_result={"labeler": labeler_id},
         fan_out=plan,
         events=(
-            NewEvent("labeler.trained", {"labeler": labeler_id, "held_out": held_out}),
+            NewEvent("labeler.trained", {"labeler": labeler_id, "held_out": score}),
             *((NewEvent("images.dropped", {"images": dropped}, "warning"),) if dropped else ()),
         ),
     )
