@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
 
 from api import errors
 from api.backend import Backend
@@ -37,6 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.backend = backend
     for noun in (uploads, label_sets, generators, labelers, jobs, events, datasets, health, pages):
         app.include_router(noun.router)
+    app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
     errors.install(app)
     app.add_middleware(SmallBodies)
     app.add_middleware(OwnPagesOnly, host=settings.api.host)

@@ -22,13 +22,15 @@ router = APIRouter(prefix="/v1/labelers", tags=["labelers"])
 def list_labelers(db: Db, tenant: Tenant, page_size: PageSize = 50, page_token: PageToken = None) -> ListOf[Labeler]:
     """Labelers, newest first."""
     page = made.list_labelers(db, tenant=tenant, page_size=page_size, page_token=page_token)
-    return ListOf(items=[_document(db, tenant, item) for item in page.items], next_page_token=page.next_page_token)
+    return ListOf(
+        items=[labeler_with_reports(db, tenant, item) for item in page.items], next_page_token=page.next_page_token
+    )
 
 
 @router.get("/{labeler_id}", responses=documented(404, 422))
 def get_labeler(labeler_id: str, db: Db, tenant: Tenant) -> Labeler:
     """One labeler with its report and the report of the inversion it was trained on."""
-    return _document(db, tenant, made.get_labeler(db, labeler_id, tenant=tenant))
+    return labeler_with_reports(db, tenant, made.get_labeler(db, labeler_id, tenant=tenant))
 
 
 @download(router, "/{labeler_id}/pictures/{name:path}", "image/png", "The picture.")
@@ -43,7 +45,7 @@ def get_labeler_picture(
     return file_response(request, objects, file, attachment=False)
 
 
-def _document(db: Database, tenant: str, labeler: made.Made) -> Labeler:
+def labeler_with_reports(db: Database, tenant: str, labeler: made.Made) -> Labeler:
     inversion_id = labeler.parents["inversion_id"]
     pictures: list[File] = []
     for file in list_files(db, inversion_id, tenant=tenant):

@@ -1,5 +1,79 @@
-"""The page for people: jobs with their progress, datasets with their contact sheets."""
+"""The pages for people: jobs with their progress, and one job with its dataset and what it learnt from."""
 
-from fastapi import APIRouter
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api.backend import Db
+from api.paging import PageToken
+from api.routes.labelers import labeler_with_reports
+from api.schemas.jobs import job_document
+from api.schemas.resources import dataset_document
+from api.tenancy import Tenant
+from store import datasets, generators, made
+from store.db import Database
+from store.errors import NotFound
+from store.jobs import views
+
+FOLDER = Path(__file__).parents[1] / "pages"
+STATIC = FOLDER / "static"
+JOBS_ON_A_PAGE = 20
 
 router = APIRouter(include_in_schema=False)
+
+
+def render(request: Request, template: str, shown: dict[str, Any], status: int = 200) -> Response:
+    """A page. What is shown is escaped: names of files and of labels are anybody's."""
+    return _templates().TemplateResponse(request, template, shown, status_code=status)
+
+
+@cache
+def _templates() -> Any:
+    # Imported here: a service that is only asked by programs never needs it.
+    from starlette.templating import Jinja2Templates
+
+    return Jinja2Templates(FOLDER / "templates")
+
+
+@router.get("/")
+def show_jobs(request: Request, db: Db, tenant: Tenant, page_token: PageToken = None) -> Response:
+    """Jobs, newest first."""
+    page = views.list_jobs(db, tenant=tenant, page_size=JOBS_ON_A_PAGE, page_token=page_token)
+    shown = {
+        "jobs": [job_document(job) for job in page.items],
+        "sheets": {job.id: sheet for job in page.items if (sheet := _sheet(job))},
+        "older": page.next_page_token,
+        "active": any(not job.terminal for job in page.items),
+        "generators": [g.name for g in generators.list_generators(db, tenant=tenant).items],
+    }
+    return render(request, "jobs.html", shown)
+
+
+@router.get("/jobs/{job_id}")
+def show_job(job_id: str, request: Request, db: Db, tenant: Tenant) -> Response:
+    """One job."""
+    try:
+        job = views.job_view(db, job_id, tenant=tenant)
+    except NotFound as error:
+        shown: dict[str, Any] = {"title": "Not found", "detail": error.detail, "active": False}
+        return render(request, "problem.html", shown, status=404)
+    shown = {"job": job_document(job), "active": not job.terminal, **_made(db, tenant, job.result)}
+    return render(request, "job.html", shown)
+
+
+def _sheet(job: views.Job) -> str | None:
+    """Where the contact sheet of a finished job is."""
+    return f"/v1/datasets/{job.result['dataset']}/contact-sheet" if job.state == "succeeded" else None
+
+
+def _made(db: Database, tenant: str, result: dict[str, str]) -> dict[str, Any]:
+    """What of the job's results is there to be shown."""
+    shown: dict[str, Any] = {}
+    if "dataset" in result:
+        shown["dataset"] = dataset_document(datasets.get_dataset(db, result["dataset"], tenant=tenant))
+    if "labeler" in result:
+        shown["labeler"] = labeler_with_reports(db, tenant, made.get_labeler(db, result["labeler"], tenant=tenant))
+    return shown

@@ -1,0 +1,84 @@
+"""The pages for people: what they show, and that nothing in them is anybody else's program."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from starlette.testclient import TestClient
+
+from store.db import Database
+from store.made import get_labeler
+from store.objects import ObjectStore
+from tests.api.worlds import TENANT, add_labeler, end_job, finish_dataset
+
+Start = Callable[..., dict[str, Any]]
+
+
+def test_an_empty_service_says_what_to_type(http: TestClient) -> None:
+    page = http.get("/")
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert "offhand generate" in page.text
+    assert "--generator tiny" in page.text
+
+
+def test_jobs_are_shown_with_progress_and_contact_sheets(
+    http: TestClient, start: Start, db: Database, objects: ObjectStore
+) -> None:
+    finished, waiting = start(), start()
+    finish_dataset(db, objects, finished)
+    page = http.get("/").text
+    assert f'href="/jobs/{waiting["id"]}"' in page
+    sheet = f"/v1/datasets/{finished['result']['dataset']}/contact-sheet"
+    assert f'src="{sheet}"' in page
+    assert 'data-active="true"' in page
+    one = http.get(f"/jobs/{finished['id']}").text
+    assert "/archive" in one
+    assert 'data-active="false"' in one
+
+
+def test_a_job_shows_what_it_learnt_from(http: TestClient, start: Start, db: Database, objects: ObjectStore) -> None:
+    job = start()
+    labeler = get_labeler(db, add_labeler(db, objects, http.get("/v1/generators/tiny").json()["id"]), tenant=TENANT)
+    with db.write() as connection:
+        end_job(connection, job["id"], "failed", result=job["result"] | {"labeler": labeler.id})
+    assert f"/v1/labelers/{labeler.id}/pictures/pictures/head_01.png" in http.get(f"/jobs/{job['id']}").text
+
+
+def test_names_are_escaped(http: TestClient, start: Start, db: Database) -> None:
+    nasty = "<script>alert(1)</script>"
+    job = start(labels_map={nasty: nasty})
+    problems = [{"detail": nasty, "pointer": nasty}]
+    with db.write() as connection:
+        end_job(
+            connection, job["id"], "failed", error_code="bad_label_set", error_detail=nasty, error_problems=problems
+        )
+    for path in ("/", f"/jobs/{job['id']}"):
+        page = http.get(path).text
+        assert "<script>alert" not in page
+        assert "&lt;script&gt;" in page
+
+
+def test_long_lists_come_in_pages(http: TestClient, start: Start) -> None:
+    for _ in range(22):
+        start()
+    first = http.get("/").text
+    older = re.search(r'href="(/\?page_token=[^"]+)"', first)
+    assert older is not None
+    assert http.get(older.group(1)).text.count("<article") == 2
+
+
+def test_a_job_that_is_not_there(http: TestClient) -> None:
+    page = http.get("/jobs/job_none")
+    assert page.status_code == 404
+    assert page.headers["content-type"].startswith("text/html")
+
+
+def test_pages_need_nothing_from_elsewhere(http: TestClient) -> None:
+    page = http.get("/").text
+    for path in re.findall(r'(?:src|href)="(/static/[^"]+)"', page):
+        assert http.get(path).status_code == 200
+    assert not re.findall(r'(?:src|href)="https?:', page)
+    assert not re.findall(r"<script(?! src=)|<style| style=| on\w+=", page)
