@@ -1,8 +1,8 @@
 """From a Gaussian vector to the named parameters of a head.
 
 Every parameter is a smooth function of its own latents, through the normal distribution function Φ; kinds (hair style,
-hat style) are cut from one latent by thresholds. Colours are chosen so that colour alone tells little: hair may match
-the skin, the wall may match either, lips and brows range from skin-like to painted.
+hat style) are cut from one latent by thresholds. Colours are chosen so that colour alone tells little: skin may be
+painted, hair may match the skin, the wall may match either, and both lights are coloured.
 """
 
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ BACKGROUND_SPOTS = 3
 class WorldSettings:
     """How often the rare parts appear, as shares of all heads in [0, 1]."""
 
-    glasses: float = 0.15
-    hat: float = 0.15
-    occluder: float = 0.12
+    glasses: float = 0.12
+    hat: float = 0.12
+    occluder: float = 0.15
 
 
 # (name, low, high): uniform in [low, high] through Φ of one latent each.
@@ -42,6 +42,7 @@ _UNIFORM: tuple[tuple[str, float, float], ...] = (
     ("neck_width", 0.8, 1.2),
     ("skin_tone", 0.0, 1.0),
     ("skin_hue", -1.0, 1.0),
+    ("skin_paint", -1.0, 1.0),  # above 0 toward a freely chosen colour
     ("blush", 0.0, 1.0),
     ("hair_volume", 0.0, 1.0),
     ("hair_length", 0.75, 1.2),
@@ -50,6 +51,7 @@ _UNIFORM: tuple[tuple[str, float, float], ...] = (
     ("hair_tone", 0.0, 1.0),
     ("hair_stripes", 0.0, 0.42),
     ("eye_size", 0.85, 1.25),
+    ("eye_white", 0.35, 1.0),  # below 1 toward the skin's colour
     ("eye_spacing", 0.118, 0.150),
     ("eye_open", 0.55, 1.15),
     ("iris_tone", 0.0, 1.0),
@@ -58,7 +60,7 @@ _UNIFORM: tuple[tuple[str, float, float], ...] = (
     ("brow_thickness", 0.7, 1.7),
     ("brow_angle", -0.32, 0.32),
     ("brow_raise", -0.02, 0.05),
-    ("brow_contrast", 0.15, 1.0),
+    ("brow_contrast", 0.05, 1.0),
     ("nose_length", 0.85, 1.2),
     ("nose_width", 0.8, 1.35),
     ("nose_height", 0.75, 1.3),
@@ -75,9 +77,8 @@ _UNIFORM: tuple[tuple[str, float, float], ...] = (
     ("hat_stripes", 0.0, 0.5),
     ("light_azimuth", -75.0, 75.0),
     ("light_elevation", -10.0, 60.0),
-    ("light_strength", 0.45, 0.95),
-    ("light_ambient", 0.28, 0.60),
-    ("light_warmth", -1.0, 1.0),
+    ("light_strength", 0.45, 1.0),
+    ("light_ambient", 0.16, 0.55),
     ("wall_slope_x", -0.35, 0.35),
     ("wall_slope_y", -0.35, 0.35),
     ("wall_wave_cos", -0.14, 0.14),
@@ -90,7 +91,7 @@ _UNIFORM: tuple[tuple[str, float, float], ...] = (
     ("occluder_size", 0.13, 0.24),
 )
 # (name, channels): each channel uniform in [0, 1].
-_COLOURS = ("dye", "cloth", "hat", "wall", "occluder", *(f"spot{i}" for i in range(BACKGROUND_SPOTS)))
+_COLOURS = ("dye", "paint", "cloth", "hat", "wall", "occluder", "light", "ambient", *(f"spot{i}" for i in range(BACKGROUND_SPOTS)))
 _SPOT_GEOMETRY = (("x", -0.95, 0.95), ("y", -0.95, 0.95), ("size", 0.18, 0.50))
 # One latent each, cut by thresholds.
 _KINDS = ("hair_style", "glasses", "hat", "occluder", "glasses_style", "hat_style")
@@ -166,7 +167,7 @@ def thresholds(settings: WorldSettings) -> dict[str, NDArray[np.float64]]:
 def _mix_colours(p: Parameters) -> None:
     """Add the colours that depend on one another: skin, hair, brows, lips, iris, wall."""
     skin = _along(_SKIN, p["skin_tone"]) + p["skin_hue"][:, None] * np.array([0.05, -0.015, -0.04])
-    skin = np.clip(skin, 0.03, 1.0)
+    skin = _blend(np.clip(skin, 0.03, 1.0), p["paint_colour"], 0.85 * _ramp(p["skin_paint"], 0.0, 0.8))
     hair = _along(_HAIR, p["hair_tone"])
     hair = _blend(hair, p["dye_colour"], _ramp(p["hair_dye"], 0.3, 0.6))
     hair = _blend(hair, 0.9 * skin, 0.8 * _ramp(p["hair_match"], 0.4, 0.8))
@@ -177,6 +178,7 @@ def _mix_colours(p: Parameters) -> None:
     wall = _blend(p["wall_colour"], skin, 0.75 * _ramp(p["wall_match"], 0.3, 0.7))
     wall = _blend(wall, hair, 0.75 * _ramp(-p["wall_match"], 0.3, 0.7))
     p.update(skin_colour=skin, hair_colour=hair, brow_colour=brow, lip_colour=np.clip(lip, 0, 1), wall_colour=wall)
+    p["eye_white_colour"] = _blend(skin, np.full(3, 0.93), p["eye_white"])
     p["iris_colour"] = _along(_IRIS, p["iris_tone"])
     grey = p["glasses_tone"][:, None] ** 2 * np.ones(3)
     gold = np.array([0.75, 0.55, 0.2])

@@ -118,11 +118,9 @@ def _light(p: Parameters) -> NDArray[np.float64]:
     direction = np.stack(
         [np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)], axis=1
     )
-    warm = 1 + p["light_warmth"][:, None] * np.array([0.16, 0.0, -0.20])
-    cool = 1 - p["light_warmth"][:, None] * np.array([0.10, 0.0, -0.12])
-    return np.concatenate(
-        [direction, p["light_strength"][:, None] * warm, p["light_ambient"][:, None] * cool], axis=1
-    )
+    light = p["light_strength"][:, None] * (0.45 + 0.95 * p["light_colour"])
+    ambient = p["light_ambient"][:, None] * (0.6 + 0.8 * p["ambient_colour"])
+    return np.concatenate([direction, light, ambient], axis=1)
 
 
 def _surface_numbers(p: Parameters) -> NDArray[np.float64]:

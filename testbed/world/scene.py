@@ -113,7 +113,7 @@ def _add_face(add, p: Parameters, skull: _Skull) -> dict[str, NDArray[np.float64
     eye_x, eye_y = p["eye_spacing"] * skull.width, 0.045 * h
     eye_rx, eye_ry = 0.062 * p["eye_size"], 0.041 * p["eye_size"] * p["eye_open"]
     eye_z = skull.surface(eye_x, eye_y)
-    white = np.array([0.93, 0.93, 0.92])
+    white = p["eye_white_colour"]
     points: dict[str, tuple[object, object, object]] = {}
     brow_y = eye_y + 0.088 * h + p["brow_raise"]
     for side, name in ((1.0, "left"), (-1.0, "right")):

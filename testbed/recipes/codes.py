@@ -1,0 +1,60 @@
+"""A head's parameters as a code that a style-based generator can read: the teacher's language of the heads64 recipe.
+
+Raw parameters with kinds cut from one latent are a hard code (a prototype drew no faces from them). Here kinds are
+one-hot, angles are sines and cosines, the places of eyes, nose and mouth are given in the picture, colours as they look
+under the light. Only the recipe reads these codes; encoder, inversion and labeler never do.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from testbed.world.parameters import GLASSES_STYLES, HAIR_STYLES, HAT_STYLES, LATENT_COUNT, Parameters
+from testbed.world.render import projected_keypoints
+
+_COLOURS = ("skin", "hair", "brow", "lip", "eye_white", "iris", "wall", "cloth")
+
+
+def shaped_codes(latents: NDArray[np.float32], p: Parameters) -> NDArray[np.float32]:
+    """Codes float32 [N, CODE_SIZE] of heads given by their latents and parameters."""
+
+    def one_hot(kind: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+        return np.eye(count)[kind.astype(int)]
+
+    angles = np.deg2rad(np.stack([p["yaw"], p["pitch"], p["roll"]], axis=1))
+    azimuth, elevation = np.deg2rad(p["light_azimuth"]), np.deg2rad(p["light_elevation"])
+    light = np.stack([np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)], 1)
+    bright = p["light_strength"][:, None] * (0.45 + 0.95 * p["light_colour"])
+    dim = p["light_ambient"][:, None] * (0.6 + 0.8 * p["ambient_colour"])
+    colours = [p[f"{name}_colour"] for name in _COLOURS]
+    lit = [p[f"{name}_colour"] * shine for name in ("skin", "hair", "cloth") for shine in (bright, dim)]
+    hat = (p["hat"] > 0)[:, None]
+    occluder = np.stack([p["occluder_x"], p["occluder_y"], p["occluder_size"]], axis=1) * p["occluder"][:, None]
+    points = projected_keypoints(p, 2).reshape(len(latents), -1) - 1.0  # about [-1, 1]
+    parts = [
+        latents, one_hot(p["hair_style"], len(HAIR_STYLES)), one_hot(p["glasses"], 1 + len(GLASSES_STYLES)),
+        one_hot(p["hat"], 1 + len(HAT_STYLES)), p["occluder"][:, None], 3 * np.sin(angles), 3 * np.cos(angles) - 3,
+        4 * points, 2 * light, 2 * bright, 2 * dim, *(3 * c - 1.5 for c in colours), *(3 * c for c in lit),
+        hat * (3 * p["hat_colour"] - 1.5), hat * (3 * p["hat_colour"] * bright), 3 * occluder,
+        p["occluder"][:, None] * (3 * p["occluder_colour"] - 1.5),
+    ]  # fmt: skip
+    return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+CODE_SIZE = LATENT_COUNT + 7 + 4 + 4 + 1 + 6 + 34 + 3 + 6 + 3 * 8 + 3 * 6 + 3 + 3 + 3 + 3
+
+
+class CodeReader(nn.Sequential):
+    """Code [N, CODE_SIZE] → w [N, w_dim]; stands in for the mapping network while the synthesis network learns."""
+
+    def __init__(self, w_dim: int, width: int = 384) -> None:
+        super().__init__(
+            nn.Linear(CODE_SIZE, width), nn.LeakyReLU(0.2), nn.Linear(width, width), nn.LeakyReLU(0.2),
+            nn.Linear(width, w_dim),
+        )  # fmt: skip
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """The last layer's scale of √2 brings w near unit variance at the start."""
+        w: Tensor = super().forward(codes)
+        return torch.clamp(2 * w, -12, 12)
