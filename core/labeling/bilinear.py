@@ -1,5 +1,6 @@
 """Bilinear interpolation, corners not aligned, as what it is: a sparse linear map with two taps along each axis."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -23,10 +24,26 @@ def taps(source: int, target: int, device: torch.device | str = "cpu") -> Taps:
     return Taps(low.to(device), high.to(device), (position - low).float().to(device))
 
 
-def interpolation_matrix(source: int, target: int, device: torch.device | str = "cpu") -> Tensor:
-    """The same map as a dense float32 matrix [target, source]."""
-    low, high, weight = taps(source, target, device)
-    rows = torch.arange(target, device=device)
-    matrix = torch.zeros(target, source, device=device)
-    matrix.index_put_((rows, low), 1 - weight, accumulate=True)
-    return matrix.index_put_((rows, high), weight, accumulate=True)
+class Interpolation(NamedTuple):
+    """The same map as a dense matrix, float32 [target, source], and the tapped positions as plain numbers."""
+
+    matrix: Tensor
+    low: list[int]
+    high: list[int]
+
+    def support(self, start: int, stop: int) -> tuple[int, int]:
+        """First and last + 1 source position that target positions start … stop - 1 read."""
+        return self.low[start], self.high[stop - 1] + 1
+
+
+@lru_cache(maxsize=64)
+def interpolation(source: int, target: int, device: torch.device | str = "cpu") -> Interpolation:
+    """The map of :func:`taps` for products."""
+    # Kept from one call to the next, so not to be marked as born in inference mode.
+    with torch.inference_mode(False):
+        low, high, weight = taps(source, target)
+        rows = torch.arange(target)
+        matrix = torch.zeros(target, source)
+        matrix.index_put_((rows, low), 1 - weight, accumulate=True)
+        matrix.index_put_((rows, high), weight, accumulate=True)
+        return Interpolation(matrix.to(device), low.tolist(), high.tolist())

@@ -8,10 +8,11 @@ small dense matrix product. Tiles of pixels keep the memory flat, whatever the r
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.labeling.bilinear import interpolation_matrix
+from core.labeling.bilinear import interpolation
 
 WHOLE_MAP_PIXELS = 4096
 """Maps of at most so many positions are projected once an image; larger ones window by window with the tiles."""
@@ -46,16 +47,32 @@ def hidden_tiles(
     features: float [C_l, h_l, w_l] in hypercolumn order. weight: float [ΣC, Q]. bias: float [Q]. size: label
     (height, width). Yields (tile, float [pixels of the tile in row order, Q]), each a tensor of its own.
     """
-    levels = _levels(features, weight, size)
+    direct, levels = _levels(features, weight, size)
     for tile in tiles(size, tile_pixels):
-        hidden = bias.repeat((tile.bottom - tile.top) * (tile.right - tile.left), 1)
-        for level in levels:
-            level.add_to(hidden, tile)
+        rows, cols = tile.bottom - tile.top, tile.right - tile.left
+        if direct is None:
+            hidden = bias.repeat(rows * cols, 1)
+        else:
+            hidden = torch.addmm(bias, _window(direct.layers, tile), direct.weight)
+        if levels:
+            # All levels meet in one product, so that the hidden values are touched once more and not once each.
+            down, across = zip(*(level.on_the_way(tile) for level in levels), strict=True)
+            hidden.view(rows, -1).addmm_(torch.cat(down, dim=1), torch.cat(across).flatten(1))
         yield tile, hidden
 
 
-def _levels(features: Sequence[Tensor], weight: Tensor, size: tuple[int, int]) -> list["_Level"]:
-    grouped: dict[tuple[int, int], tuple[list[Tensor], list[Tensor]]] = {}
+class _Layers(NamedTuple):
+    """Layers of one resolution side by side, [h, w, C], and the rows of the weight that read them, [C, Q]."""
+
+    layers: Tensor
+    weight: Tensor
+
+
+def _levels(
+    features: Sequence[Tensor], weight: Tensor, size: tuple[int, int]
+) -> tuple[_Layers | None, list["_Level"]]:
+    """What is read directly at the label resolution, and what has to be brought up to it."""
+    grouped: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}
     row = 0
     for layer in features:
         channels, height, width = layer.shape
@@ -63,59 +80,45 @@ def _levels(features: Sequence[Tensor], weight: Tensor, size: tuple[int, int]) -
             # Going down, interpolation comes first: there are fewer channels than hidden units.
             layer = F.interpolate(layer[None], size, mode="bilinear", align_corners=False)[0]
             height, width = size
-        maps, weights = grouped.setdefault((height, width), ([], []))
-        maps.append(layer.permute(1, 2, 0))  # [h, w, C], contiguous for channels-last features
-        weights.append(weight[row : row + channels])
+        grouped.setdefault((height, width), []).append((layer.permute(1, 2, 0), weight[row : row + channels]))
         row += channels
     assert row == len(weight), "weight and features do not belong together"
-    return [_Level(maps, weights, size) for maps, weights in grouped.values()]
+    joined = {
+        at: _Layers(torch.cat([layer for layer, _ in pairs], dim=2), torch.cat([rows for _, rows in pairs]))
+        for at, pairs in grouped.items()
+    }
+    direct = joined.pop(size, None)
+    return direct, [_Level(layers, size) for layers in joined.values()]
 
 
 class _Level:
-    """All layers of one resolution, the rows of the weight that read them, and the way up to the labels."""
+    """Layers of one resolution on their way up to the labels."""
 
-    def __init__(self, maps: list[Tensor], weights: list[Tensor], target: tuple[int, int]) -> None:
-        self.maps, self.weights = maps, weights
-        height, width, _ = maps[0].shape
-        self.is_target = (height, width) == target
-        if self.is_target:
-            return
-        device = weights[0].device
-        self.down = interpolation_matrix(height, target[0], device)  # [H, h]
-        self.across = interpolation_matrix(width, target[1], device)  # [W, w]
+    def __init__(self, layers: _Layers, target: tuple[int, int]) -> None:
+        self.layers = layers
+        height, width, _ = layers.layers.shape
+        device = layers.weight.device
+        self.down = interpolation(height, target[0], device)
+        self.across = interpolation(width, target[1], device)
         whole = Tile(0, height, 0, width)
         self.whole = self._project(whole) if height * width <= WHOLE_MAP_PIXELS else None  # [h, w, Q]
 
-    def add_to(self, hidden: Tensor, tile: Tile) -> None:
-        """Add this level's part to ``hidden`` [pixels of the tile, Q]."""
-        if self.is_target:
-            for layer, weight in zip(self.maps, self.weights, strict=True):
-                hidden.addmm_(_window(layer, tile), weight)
-            return
-        down, across = self.down[tile.top : tile.bottom], self.across[tile.left : tile.right]
-        top, bottom = _support(down)
-        left, right = _support(across)
+    def on_the_way(self, tile: Tile) -> tuple[Tensor, Tensor]:
+        """The tile's part of the map down the rows, [tile rows, r], and what it reads: [r, tile columns, Q]."""
+        top, bottom = self.down.support(tile.top, tile.bottom)
+        left, right = self.across.support(tile.left, tile.right)
+        down = self.down.matrix[tile.top : tile.bottom, top:bottom]
+        across = self.across.matrix[tile.left : tile.right, left:right]
         if self.whole is None:
             native = self._project(Tile(top, bottom, left, right))
         else:
             native = self.whole[top:bottom, left:right]
-        rows = across[:, left:right] @ native  # [rows, tile columns, Q]
-        hidden.view(len(down), -1).addmm_(down[:, top:bottom], rows.view(bottom - top, -1))
+        return down, across @ native
 
     def _project(self, window: Tile) -> Tensor:
-        projected: Tensor | None = None
-        for layer, weight in zip(self.maps, self.weights, strict=True):
-            positions = _window(layer, window)
-            projected = positions @ weight if projected is None else projected.addmm_(positions, weight)
-        assert projected is not None
-        return projected.view(window.bottom - window.top, window.right - window.left, -1)
+        hidden = _window(self.layers.layers, window) @ self.layers.weight
+        return hidden.view(window.bottom - window.top, window.right - window.left, -1)
 
 
-def _window(layer: Tensor, window: Tile) -> Tensor:
-    return layer[window.top : window.bottom, window.left : window.right].reshape(-1, layer.shape[2])
-
-
-def _support(matrix: Tensor) -> tuple[int, int]:
-    """First and last + 1 column that holds anything."""
-    used = matrix.any(0).nonzero()
-    return int(used[0]), int(used[-1]) + 1
+def _window(layers: Tensor, window: Tile) -> Tensor:
+    return layers[window.top : window.bottom, window.left : window.right].reshape(-1, layers.shape[2])

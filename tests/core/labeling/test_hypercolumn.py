@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from core.errors import LabelerError
-from core.labeling.bilinear import interpolation_matrix
+from core.labeling.bilinear import interpolation
 from core.labeling.config import LabelerConfig
 from core.labeling.hypercolumn import SelectedLayers, gather, hypercolumns
 
@@ -12,7 +12,19 @@ from core.labeling.hypercolumn import SelectedLayers, gather, hypercolumns
 def test_the_matrix_is_torchs_interpolation(source, target):
     x = torch.randn(1, 2, source)
     expected = F.interpolate(x, target, mode="linear", align_corners=False)
-    torch.testing.assert_close(x @ interpolation_matrix(source, target).t(), expected)
+    matrix, _, _ = interpolation(source, target)
+    torch.testing.assert_close(x @ matrix.t(), expected)
+
+
+@pytest.mark.parametrize(("source", "target"), [(4, 64), (64, 64), (64, 32), (5, 7), (1, 3), (3, 1)])
+def test_the_support_is_where_the_matrix_holds_anything(source, target):
+    axis = interpolation(source, target)
+    for start in range(target):
+        for stop in range(start + 1, target + 1):
+            first, last = axis.support(start, stop)
+            outside = axis.matrix[start:stop].clone()
+            outside[:, first:last] = 0
+            assert not outside.any()
 
 
 @pytest.mark.parametrize("size", [(16, 12), (9, 12), (32, 5), (3, 3)])
