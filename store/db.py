@@ -78,8 +78,21 @@ def create_database_engine(settings: Settings) -> Engine:
         max_overflow=settings.database.pool_size,
         pool_pre_ping=True,
         pool_timeout=settings.database.connect_timeout_seconds,
-        connect_args={"connect_timeout": settings.database.connect_timeout_seconds},
+        connect_args={
+            "connect_timeout": settings.database.connect_timeout_seconds,
+            "tcp_user_timeout": int(1000 * settings.database.busy_timeout_seconds),
+            "options": _postgresql_options(settings),
+        },
     )
+
+
+def _postgresql_options(settings: Settings) -> str:
+    """Nothing waits for ever: not for a lock, and not for a process that was stopped inside a transaction."""
+    milliseconds = {
+        "lock_timeout": int(1000 * settings.database.busy_timeout_seconds),
+        "idle_in_transaction_session_timeout": int(1000 * settings.worker.lease_seconds),
+    }
+    return " ".join(f"-c {name}={value}" for name, value in milliseconds.items())
 
 
 def _sqlite_engine(url: str, settings: Settings) -> Engine:

@@ -52,6 +52,7 @@ class WorkerSettings(BaseModel):
     heartbeat_seconds: float = Field(10.0, gt=0)
     poll_seconds: float = Field(0.5, gt=0)
     reap_seconds: float = Field(5.0, gt=0)
+    ring_again_seconds: float = Field(20.0, gt=0)
     sweep_seconds: float = Field(300.0, gt=0)
     drain_seconds: float = Field(8.0, gt=0)
     backoff_seconds: float = Field(2.0, ge=0)

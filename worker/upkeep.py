@@ -16,6 +16,7 @@ from store.jobs.reaper import reap
 from store.objects import ObjectStore
 from store.sweep import sweep
 from store.workers import worker_alive, worker_gone
+from worker.crash import crash_point
 
 log = structlog.get_logger()
 
@@ -23,8 +24,16 @@ log = structlog.get_logger()
 _ALIVE_SECONDS = 10.0
 #: The outbox is looked at this often.
 _RELAY_SECONDS = 0.5
-#: A runnable shard that nobody took is rung again after this.
-_RING_AGAIN_SECONDS = 20.0
+
+
+def _mortal(ring: Callable[[str], None]) -> Callable[[str], None]:
+    """`ring`, and the point at which a relay may die with the hint published and not yet forgotten."""
+
+    def ring_and_perhaps_die(shard_id: str) -> None:
+        ring(shard_id)
+        crash_point("relay.after_ring")
+
+    return ring_and_perhaps_die
 
 
 class Upkeep:
@@ -35,9 +44,9 @@ class Upkeep:
         self._db, self._owner = db, owner
         self._chores: list[tuple[str, float, Callable[[], object]]] = [
             ("worker.announce", _ALIVE_SECONDS, lambda: worker_alive(db, owner)),
-            ("outbox.publish", _RELAY_SECONDS, lambda: publish_hints(db, ring)),
+            ("outbox.publish", _RELAY_SECONDS, lambda: publish_hints(db, _mortal(ring))),
             ("leases.reap", worker.reap_seconds, lambda: reap(db)),
-            ("shards.ring_again", worker.reap_seconds, lambda: ring_again(db, after_seconds=_RING_AGAIN_SECONDS)),
+            ("shards.ring_again", worker.reap_seconds, lambda: ring_again(db, after_seconds=worker.ring_again_seconds)),
             ("objects.sweep", worker.sweep_seconds, lambda: sweep(db, objects)),
         ]
         self._stopping = threading.Event()

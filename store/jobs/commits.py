@@ -65,8 +65,8 @@ class Failure:
 
 def commit(db: Database, claim: Claim, result: StepResult, *, total: int = 0) -> Committed:
     """Commit an attempt's result and start what follows. Not done when the shard is no longer ours or the job was
-    canceled. Safe to repeat after a lost answer: the second call finds the first one's result. `total`: what the attempt
-    did, in the step's unit (0: what was planned).
+    canceled. Safe to repeat after a lost answer: the second call finds the first one's result. `total`: what was done,
+    in the step's unit (0: what was planned).
     """
     with db.write() as connection:
         if held(connection, mine(claim)) is None:

@@ -35,6 +35,7 @@ def quick_settings(home: Path, url: str = "") -> Settings:
             heartbeat_seconds=0.2,
             poll_seconds=0.05,
             reap_seconds=0.1,
+            ring_again_seconds=1.0,
             drain_seconds=4.0,
             backoff_seconds=0.0,
         ),

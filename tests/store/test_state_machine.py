@@ -1,0 +1,168 @@
+"""Any order of claims, commits, deaths, cancels and reapers ends every job once, with one commit a shard."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import select
+
+from store.db import Database
+from store.jobs.cancel import cancel_job
+from store.jobs.claims import Claim, claim, give_back, heartbeat
+from store.jobs.commits import Failure, fail
+from store.jobs.events import events
+from store.jobs.reaper import reap
+from store.jobs.states import TABLES, TERMINAL_JOB_STATES
+from store.jobs.views import job_view
+from store.tables import jobs, metadata, shards
+from tests.store.jobkit import TENANT, do, expire, submit
+
+ENDINGS = {"job.succeeded", "job.canceled", "job.failed"}
+
+
+class Machine(RuleBasedStateMachine):
+    """`claims` holds everything that was ever claimed: using an old one is what a zombie does."""
+
+    db: Database
+    claims = Bundle("claims")
+    jobs_made = Bundle("jobs_made")
+
+    def __init__(self) -> None:
+        super().__init__()
+        with self.db.write() as connection:
+            for table in reversed(metadata.sorted_tables):
+                connection.execute(table.delete())
+        self.submitted = 0
+        self.ended: dict[str, str] = {}
+        self.commits: Counter[str] = Counter()
+
+    @precondition(lambda self: self.submitted < 3)
+    @rule(target=jobs_made)
+    def submit_job(self) -> str:
+        self.submitted += 1
+        return submit(self.db).id
+
+    @rule(target=claims, owner=st.sampled_from(["a", "b"]))
+    def claim_shard(self, owner: str) -> object:
+        taken = claim(self.db, owner)
+        return multiple() if taken is None else taken
+
+    @rule(taken=claims, done=st.integers(0, 5))
+    def beat(self, taken: Claim, done: int) -> None:
+        answer = heartbeat(self.db, taken, done=done)
+        assert (answer == "lost") == (not self._owns(taken))
+
+    @rule(taken=claims, times=st.integers(1, 2))
+    def commit_result(self, taken: Claim, times: int) -> None:
+        owned = self._owns(taken)
+        before = self._state(taken.shard_id)
+        for _ in range(times):
+            committed = do(self.db, taken).done
+        if committed and before != "succeeded":
+            assert owned
+            self.commits[taken.shard_id] += 1
+
+    @rule(taken=claims, permanent=st.booleans())
+    def attempt_fails(self, taken: Claim, permanent: bool) -> None:
+        owned = self._owns(taken)
+        assert fail(self.db, taken, Failure("crash", "tail", permanent=permanent and taken.position == 1)) == owned
+
+    @rule(taken=consumes(claims))
+    def return_it(self, taken: Claim) -> None:
+        owned = self._owns(taken)
+        assert give_back(self.db, taken) == owned
+
+    @rule(taken=claims)
+    def lease_ends(self, taken: Claim) -> None:
+        if self._owns(taken):
+            expire(self.db, taken)
+
+    @rule()
+    def reap_leases(self) -> None:
+        reap(self.db)
+        assert reap(self.db) == 0
+
+    @rule(job=jobs_made)
+    def cancel(self, job: str) -> None:
+        terminal = job_view(self.db, job, tenant=TENANT).terminal
+        answer = cancel_job(self.db, job, tenant=TENANT)
+        assert not (terminal and answer.accepted)
+
+    @invariant()
+    def jobs_are_consistent(self) -> None:
+        with self.db.read() as connection:
+            rows = connection.execute(select(jobs.c.id)).scalars().all()
+        for job_id in rows:
+            self._check(job_id)
+
+    def _check(self, job_id: str) -> None:
+        job = job_view(self.db, job_id, tenant=TENANT)
+        states = self._shard_states(job_id)
+        assert job.state in TABLES["job"]
+        assert 0 <= job.counts.done <= job.counts.total
+        if job_id in self.ended:
+            assert job.state == self.ended[job_id], "a terminal state never changes"
+        if job.terminal:
+            self.ended[job_id] = job.state
+            assert "pending" not in states
+            assert job.counts.done + job.counts.rejected + job.counts.failed == job.counts.total
+            assert all(step.state not in ("pending", "running") for step in job.steps)
+        if job.state in ("succeeded", "canceled"):
+            assert "running" not in states
+        if job.state == "succeeded":
+            assert set(states) == {"succeeded"}
+        log = events(self.db, job_id, tenant=TENANT, limit=1000)
+        assert [event.number for event in log] == list(range(1, len(log) + 1))
+        assert sum(event.name in ENDINGS for event in log) == job.terminal
+
+    def teardown(self) -> None:
+        for _ in range(200):
+            with self.db.read() as connection:
+                left = connection.execute(select(jobs.c.id).where(jobs.c.state.not_in(TERMINAL_JOB_STATES))).all()
+            if not left:
+                break
+            taken = claim(self.db, "last")
+            if taken is not None:
+                do(self.db, taken)
+            else:
+                with self.db.write() as connection:
+                    connection.execute(shards.update().where(shards.c.state == "running").values(lease_until=0.0))
+                reap(self.db)
+        assert not left, "every accepted job ends"
+        self.jobs_are_consistent()
+        assert set(self.commits.values()) <= {1}, "a shard was committed twice"
+
+    def _owns(self, taken: Claim) -> bool:
+        with self.db.read() as connection:
+            row = connection.execute(select(shards).where(shards.c.id == taken.shard_id)).one()
+        return bool((row.state, row.owner, row.attempt) == ("running", taken.owner, taken.attempt))
+
+    def _state(self, shard_id: str) -> str:
+        with self.db.read() as connection:
+            return str(connection.execute(select(shards.c.state).where(shards.c.id == shard_id)).scalar_one())
+
+    def _shard_states(self, job_id: str) -> list[str]:
+        with self.db.read() as connection:
+            return list(connection.execute(select(shards.c.state).where(shards.c.job_id == job_id)).scalars())
+
+
+@pytest.mark.timeout(600)
+def test_the_model_of_jobs_holds(db: Database) -> None:
+    machine = type("BoundMachine", (Machine,), {"db": db})
+    examples = 12 if db.is_sqlite else 8
+    run_state_machine_as_test(
+        machine, settings=hypothesis_settings(max_examples=examples, stateful_step_count=25, deadline=None)
+    )

@@ -1,0 +1,93 @@
+"""Workers behind a real Redis: the broker is a doorbell, and may break."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kombu.exceptions import OperationalError
+
+from store.db import Database, open_database
+from store.objects import ObjectStore, open_objects
+from store.settings import BrokerSettings, Settings
+from tests.servers import RedisServer
+from tests.worker.conftest import quick_settings
+from tests.worker.servicekit import assert_each_shard_committed_once, start_worker, submit, view, wait_until
+from worker.app import create_app, ring
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def settings(postgres_url: str, redis_url: str, tmp_path: Path) -> Settings:
+    """A deployment as it is meant: PostgreSQL and Redis."""
+    made = quick_settings(tmp_path, postgres_url)
+    made.broker = BrokerSettings(url=redis_url)
+    return made
+
+
+@pytest.fixture
+def db(settings: Settings) -> Iterator[Database]:
+    database = open_database(settings)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def objects(settings: Settings) -> ObjectStore:
+    return open_objects(settings)
+
+
+@pytest.fixture
+def workers() -> Iterator[list[subprocess.Popen[bytes]]]:
+    started: list[subprocess.Popen[bytes]] = []
+    yield started
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_two_workers_share_a_job_and_fifty_false_hints_do_no_harm(
+    settings: Settings, db: Database, objects: ObjectStore, workers: list
+) -> None:
+    workers += [start_worker(settings, broker=True), start_worker(settings, broker=True)]
+    app = create_app(settings)
+    for _ in range(50):
+        ring(app, "shard_that_is_not_there")
+    job = submit(db, count=8, seconds=0.2)
+    wait_until(lambda: view(db, job).state == "succeeded", 90)
+    assert_each_shard_committed_once(db, objects, job, 8)
+    before = time.monotonic()
+    for process in workers:
+        process.send_signal(signal.SIGTERM)
+    for process in workers:
+        process.wait(15)
+    assert time.monotonic() - before < 15
+
+
+def test_the_broker_is_killed_and_comes_back_empty(
+    settings: Settings, db: Database, objects: ObjectStore, workers: list, redis_server: RedisServer
+) -> None:
+    workers.append(start_worker(settings, broker=True))
+    job = submit(db, count=3, seconds=0.2)
+    wait_until(lambda: view(db, job).steps[1].done >= 1, 60)
+    redis_server.kill()
+    second = submit(db, count=2)
+    time.sleep(1.0)
+    redis_server.start()
+    for made, count in ((job, 3), (second, 2)):
+        wait_until(lambda made=made: view(db, made).state == "succeeded", 90)
+        assert_each_shard_committed_once(db, objects, made, count)
+
+
+def test_publishing_to_a_broker_that_is_away_fails_soon(settings: Settings, redis_server: RedisServer) -> None:
+    redis_server.kill()
+    before = time.monotonic()
+    with pytest.raises(OperationalError):
+        ring(create_app(settings), "shard")
+    assert time.monotonic() - before < 5
+    redis_server.start()
