@@ -1,0 +1,101 @@
+"""The real steps in the test's own process: claims and commits are real, only the child is left out."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from store.db import Database
+from store.files import get_file, list_files
+from store.jobs.claims import Claim, claim, save_checkpoint
+from store.jobs.commits import commit, fail
+from store.jobs.submit import submit_generate
+from store.jobs.views import Job, job_view
+from store.objects import ObjectStore
+from store.specs import GenerateSpec
+from store.uploads import complete_upload, create_upload, start_upload
+from worker.context import StepContext
+from worker.failures import failure_of
+from worker.messages import Checkpointed
+from worker.models import Models
+from worker.steps import STEPS
+
+TENANT = "local"
+
+
+class InlineWorker:
+    """Claims a shard, does it, commits it. `die_after`: steps whose first attempt is lost before its commit."""
+
+    def __init__(self, db: Database, objects: ObjectStore, die_after: set[str] | None = None) -> None:
+        self.db, self.objects = db, objects
+        self.models = Models(db.settings)
+        self.die_after = die_after or set()
+
+    def run(self) -> None:
+        while (taken := claim(self.db, "inline")) is not None:
+            with tempfile.TemporaryDirectory() as folder:
+                self._do(taken, Path(folder))
+
+    def _do(self, taken: Claim, folder: Path) -> None:
+        try:
+            result = STEPS[taken.step](self.context(taken, folder))
+        except Exception as error:
+            fail(self.db, taken, failure_of(error))
+            return
+        if taken.step in self.die_after and taken.attempt == 1:
+            self.die_after.discard(taken.step)
+            fail(self.db, taken, failure_of(RuntimeError("died before the commit")))
+            return
+        for key in commit(self.db, taken, result).unused:
+            self.objects.delete(key)
+
+    def context(self, taken: Claim, folder: Path) -> StepContext:
+        def announce(message: Checkpointed) -> None:
+            save_checkpoint(self.db, taken, message.file)
+
+        return StepContext(
+            claim=taken,
+            db=self.db,
+            objects=self.objects,
+            settings=self.db.settings,
+            models=self.models,
+            folder=folder,
+            progress=lambda _done, _total: None,
+            should_stop=lambda: False,
+            announce=announce,
+        )
+
+
+def upload(db: Database, objects: ObjectStore, archive: Path) -> str:
+    """The archive as a complete upload; its id."""
+    content = archive.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    made = create_upload(db, tenant=TENANT, filename=archive.name, size=len(content), sha256=digest).upload
+    writer = start_upload(db, objects, made.id, tenant=TENANT)
+    writer.write(content)
+    complete_upload(db, made.id, writer.finish(), tenant=TENANT)
+    return made.id
+
+
+def generate(db: Database, labels: str, **spec: Any) -> Job:
+    """A small `generate` job with the tiny generator."""
+    small = {"seed": 7, "count": 20, "inversion": {"steps": 8}, "labeler": {"members": 2}}
+    return submit_generate(db, GenerateSpec(labels=labels, generator="tiny", **{**small, **spec}), tenant=TENANT).job
+
+
+def view(db: Database, job: Job) -> Job:
+    """The job as it is now."""
+    return job_view(db, job.id, tenant=TENANT)
+
+
+def content(db: Database, objects: ObjectStore, resource: str, name: str) -> bytes:
+    """A file of a resource."""
+    return b"".join(objects.read(get_file(db, resource, name, tenant=TENANT).key))
+
+
+def shard_digests(db: Database, job: Job) -> list[tuple[str, str]]:
+    """Name and SHA-256 of each shard of the job's dataset."""
+    dataset = view(db, job).result["dataset"]
+    return [(file.name, file.sha256) for file in list_files(db, dataset, tenant=TENANT, prefix="shards/")]

@@ -1,0 +1,48 @@
+"""Every error of library and store becomes a failure with a code of its own."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+import core.errors
+import store.errors
+from worker.digests import digest_of, json_values
+from worker.failures import failure_of
+
+
+def _tree(base: type[Exception]) -> list[type[Exception]]:
+    return [base, *(one for child in base.__subclasses__() for one in _tree(child))]
+
+
+@pytest.mark.parametrize("error", [*_tree(core.errors.OffhandError)[1:], *_tree(store.errors.StoreError)[1:]])
+def test_codes_and_problems_are_kept(error: type[core.errors.OffhandError] | type[store.errors.StoreError]) -> None:
+    module = core.errors if issubclass(error, core.errors.OffhandError) else store.errors
+    failure = failure_of(error("detail", [module.Problem("wrong", "a.png")]))
+    assert (failure.code, failure.detail, failure.retryable) == (error.code, "detail", error.retryable)
+    assert failure.permanent == (not error.retryable)
+    assert [(problem.detail, problem.pointer) for problem in failure.problems] == [("wrong", "a.png")]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "storage_full"),
+        (MemoryError(), "out_of_memory"),
+        (ValueError("unforeseen"), "internal_error"),
+    ],
+)
+def test_other_errors_may_be_tried_again(error: Exception, code: str) -> None:
+    failure = failure_of(error)
+    assert (failure.code, failure.permanent, failure.retryable) == (code, False, True)
+    assert "Traceback" not in failure.detail
+
+
+def test_digests_depend_on_values_and_not_on_order() -> None:
+    assert digest_of({"a": 1, "b": [1.5, None]}) == digest_of({"b": [1.5, None], "a": 1})
+    assert digest_of({"a": 1}) != digest_of({"a": 2})
+
+
+def test_numbers_that_json_has_not_become_null() -> None:
+    assert json_values({1: (float("nan"), 1.0), "x": float("inf")}) == {"1": [None, 1.0], "x": None}

@@ -1,0 +1,222 @@
+"""The five steps with a tiny generator: what comes out, that it repeats to the byte, and what bad input is told."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.datasets.shards import read_shard
+from store.datasets import CARD, CONTACT_SHEET, MANIFEST, get_dataset, partial_manifest
+from store.db import Database, open_database
+from store.files import list_files
+from store.jobs.cancel import cancel_job
+from store.jobs.claims import claim
+from store.jobs.events import events
+from store.jobs.views import Job
+from store.made import get_inversion, get_label_set, get_labeler
+from store.objects import ObjectStore, open_objects
+from store.settings import Settings, WorkerSettings
+from tests.e2e import tiny
+from tests.worker.inline import TENANT, InlineWorker, content, generate, shard_digests, upload, view
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tiny generator and labels for it."""
+    folder = tmp_path_factory.mktemp("material")
+    tiny.write_labels(folder / "labels.zip", tiny.write_generator(folder / "generators"))
+    return folder
+
+
+class Service:
+    """A database and objects of its own with the tiny generator."""
+
+    def __init__(self, home: Path, material: Path, **worker: Any) -> None:
+        pace = {"shard_images": 8, "batch": 4, "backoff_seconds": 0.0, "device": "cpu", "threads": 1}
+        self.settings = Settings(
+            home=home, generators_folder=str(material / "generators"), worker=WorkerSettings(**{**pace, **worker})
+        )
+        self.db: Database = open_database(self.settings)
+        self.objects: ObjectStore = open_objects(self.settings)
+        self.labels = upload(self.db, self.objects, material / "labels.zip")
+
+    def work(self, **arguments: Any) -> None:
+        InlineWorker(self.db, self.objects, **arguments).run()
+
+
+@pytest.fixture
+def service(tmp_path: Path, material: Path) -> Iterator[Service]:
+    made = Service(tmp_path, material)
+    yield made
+    made.db.close()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, material: Path) -> Iterator[tuple[Service, Job]]:
+    """An undisturbed job that has succeeded."""
+    made = Service(tmp_path_factory.mktemp("finished"), material)
+    job = generate(made.db, made.labels)
+    made.work()
+    ended = view(made.db, job)
+    assert ended.state == "succeeded", ended.error
+    yield made, ended
+    made.db.close()
+
+
+def test_the_dataset_holds_what_was_asked_for(finished: tuple[Service, Job]) -> None:
+    service, job = finished
+    assert (job.counts.done, job.counts.rejected, job.counts.total) == (20, 3, 23)
+    dataset = get_dataset(service.db, job.result["dataset"], tenant=TENANT)
+    assert dataset.state == "ready"
+    manifest = json.loads(content(service.db, service.objects, dataset.id, MANIFEST))
+    assert (manifest["complete"], manifest["count"]) == (True, 20)
+    stored = {file.name: file for file in list_files(service.db, dataset.id, tenant=TENANT)}
+    for row in [*manifest["shards"], *manifest["files"]]:
+        assert (stored[row["path"]].bytes, stored[row["path"]].sha256) == (row["bytes"], row["sha256"])
+    assert set(stored) == {row["path"] for row in [*manifest["shards"], *manifest["files"]]} | {MANIFEST}
+    assert Image.open(io.BytesIO(content(service.db, service.objects, dataset.id, CONTACT_SHEET))).format == "PNG"
+    assert b"20 generated images" in content(service.db, service.objects, dataset.id, CARD)
+    assert dataset.info["next_offset"] == 23
+    assert list_files(service.db, job.id, tenant=TENANT) == [], "candidates are gone"
+
+
+def test_the_most_certain_candidates_were_kept(finished: tuple[Service, Job]) -> None:
+    service, job = finished
+    shard = content(service.db, service.objects, job.result["dataset"], "shards/shard-000000.tar")
+    kept = {one.index: one.record()["uncertainty"] for one in read_shard(io.BytesIO(shard))}
+    assert len(kept) == 20
+    everything = Service(service.settings.home / "all", Path(service.settings.generators_folder).parent)
+    all_of_them = generate(everything.db, everything.labels, count=23, drop_fraction=0.0)
+    everything.work()
+    whole = content(
+        everything.db, everything.objects, view(everything.db, all_of_them).result["dataset"], "shards/shard-000000.tar"
+    )
+    scores = {one.index: one.record()["uncertainty"] for one in read_shard(io.BytesIO(whole))}
+    everything.db.close()
+    assert sorted(kept.values()) == sorted(scores.values())[:20]
+
+
+def test_reports_and_pictures_are_kept(finished: tuple[Service, Job]) -> None:
+    service, job = finished
+    inversion = get_inversion(service.db, job.result["inversion"], tenant=TENANT)
+    assert inversion.info["images"] == len(inversion.info["per_image"]) == 6
+    pictures = [f for f in list_files(service.db, inversion.id, tenant=TENANT) if f.media_type == "image/png"]
+    assert len(pictures) == 7
+    labeler = get_labeler(service.db, job.result["labeler"], tenant=TENANT)
+    assert labeler.info["held_out"]["images"]
+    assert labeler.parents["inversion_id"] == inversion.id
+    label_set = get_label_set(service.db, job.result["label_set"], tenant=TENANT)
+    assert (label_set.info["images"], len(label_set.info["classes"])) == (6, 2)
+
+
+@pytest.mark.parametrize("worker", [{"shard_images": 4}, {"shard_images": 1000}])
+def test_the_cut_into_shards_does_not_show(
+    finished: tuple[Service, Job], material: Path, tmp_path: Path, worker: dict[str, Any]
+) -> None:
+    other = Service(tmp_path, material, **worker)
+    job = generate(other.db, other.labels)
+    other.work()
+    assert shard_digests(other.db, job) == shard_digests(*_of(finished))
+    other.db.close()
+
+
+def test_attempts_that_died_do_not_show(finished: tuple[Service, Job], service: Service) -> None:
+    job = generate(service.db, service.labels)
+    service.work(die_after={"validate", "invert", "train_labeler", "sample", "finalize"})
+    assert view(service.db, job).state == "succeeded"
+    assert view(service.db, job).attempts == 2
+    assert shard_digests(service.db, job) == shard_digests(*_of(finished))
+
+
+def test_equal_work_is_not_done_twice(finished: tuple[Service, Job]) -> None:
+    service, first = finished
+    again = generate(service.db, first.result["label_set"])
+    service.work()
+    second = view(service.db, again)
+    names = {event.name for event in events(service.db, again.id, tenant=TENANT)}
+    assert {"label_set.reused", "inversion.reused", "labeler.reused"} <= names
+    for made in ("label_set", "inversion", "labeler"):
+        assert first.result[made] == second.result[made]
+    assert shard_digests(service.db, again) == shard_digests(service.db, first)
+    other = generate(service.db, service.labels, labeler={"members": 3})
+    service.work()
+    result = view(service.db, other).result
+    assert result["labeler"] != first.result["labeler"]
+    assert result["inversion"] == first.result["inversion"]
+
+
+def test_offset_continues_the_stream(service: Service) -> None:
+    whole = generate(service.db, service.labels, count=12, drop_fraction=0.0, images_per_shard=6)
+    tail = generate(service.db, service.labels, count=6, offset=6, drop_fraction=0.0, images_per_shard=6)
+    service.work()
+    assert shard_digests(service.db, tail)[0][1] == shard_digests(service.db, whole)[1][1]
+
+
+def test_a_canceled_job_leaves_what_was_finished(service: Service) -> None:
+    job = generate(service.db, service.labels)
+    worker = InlineWorker(service.db, service.objects)
+    while len(list_files(service.db, job.id, tenant=TENANT)) < 2:
+        taken = claim(service.db, "inline")
+        assert taken is not None
+        folder = service.settings.home / taken.shard_id
+        folder.mkdir()
+        worker._do(taken, folder)
+    assert cancel_job(service.db, job.id, tenant=TENANT).job.state == "canceled"
+    dataset = get_dataset(service.db, job.result["dataset"], tenant=TENANT)
+    assert dataset.state == "partial"
+    manifest = partial_manifest(service.db, dataset.id, tenant=TENANT)
+    assert (manifest["complete"], manifest["count"]) == (False, 16)
+    shard = content(service.db, service.objects, job.id, manifest["shards"][0]["path"])
+    assert len(list(read_shard(io.BytesIO(shard)))) == 8
+
+
+def test_every_problem_of_an_archive_is_told(service: Service, tmp_path: Path) -> None:
+    archive = tmp_path / "my labels.zip"
+    with zipfile.ZipFile(archive, "w") as bad:
+        bad.writestr("classes.json", json.dumps(["background", "hair"]))
+        for name in ("a", "b"):
+            bad.writestr(f"images/{name}.png", _png(np.zeros((8, 8, 3), np.uint8)))
+        bad.writestr("masks/a.png", _png(np.full((8, 8), 9, np.uint8)))
+    job = generate(service.db, upload(service.db, service.objects, archive))
+    service.work()
+    ended = view(service.db, job)
+    assert (ended.state, ended.attempts) == ("failed", 1)
+    assert ended.error is not None
+    assert ended.error.code == "bad_label_set"
+    assert {problem.pointer for problem in ended.error.problems} >= {"images/b.png", "masks/a.png"}
+
+
+def test_images_of_another_shape_are_brought_to_the_generators(service: Service, tmp_path: Path) -> None:
+    archive = tmp_path / "wide.zip"
+    random = np.random.default_rng(0)
+    with zipfile.ZipFile(archive, "w") as wide:
+        wide.writestr("classes.json", json.dumps(["road", "sky"]))
+        for name in "abc":
+            wide.writestr(f"images/{name}.png", _png(random.integers(0, 255, (30, 50, 3), np.uint8)))
+            wide.writestr(f"masks/{name}.png", _png(np.indices((30, 50))[0].astype(np.uint8) // 15))
+    job = generate(service.db, upload(service.db, service.objects, archive), count=4, fit="pad")
+    service.work()
+    ended = view(service.db, job)
+    assert ended.state == "succeeded", ended.error
+    card = content(service.db, service.objects, ended.result["dataset"], CARD).decode()
+    assert "cannot redraw the labelled images" in card, (
+        "noise is nothing that the generator can draw, and the card says so"
+    )
+
+
+def _of(finished: tuple[Service, Job]) -> tuple[Database, Job]:
+    return finished[0].db, finished[1]
+
+
+def _png(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "PNG")
+    return buffer.getvalue()
