@@ -1,0 +1,54 @@
+"""A generator and a label set small enough that a whole job takes seconds."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from core.generators.config import StyleGAN2Config
+from core.generators.files import GeneratorInfo, save_generator
+from core.generators.stylegan2 import Generator
+from core.inversion.perceptual import DomainPerceptual, PerceptualTrunk, save_perceptual
+
+NAME = "tiny"
+SIZE = (16, 16)
+
+
+def write_generator(shipped: Path) -> Generator:
+    """A 16×16 generator of random but fixed weights, with a perceptual trunk, in `shipped/tiny`."""
+    torch.manual_seed(0)
+    config = StyleGAN2Config(
+        resolution=SIZE, channels={0: 16, 1: 16, 2: 8}, z_dim=16, w_dim=16, mapping_layers=2, mapping_lr_multiplier=0.1
+    )
+    generator = Generator(config).eval().requires_grad_(False)
+    folder = shipped / NAME
+    save_generator(folder, generator, GeneratorInfo(name=NAME, licence="CC0-1.0", domain="coloured noise"))
+    save_perceptual(folder, DomainPerceptual("tiny-trunk", PerceptualTrunk(((8,), (8,)))))
+    return generator
+
+
+def write_labels(archive: Path, generator: Generator, count: int = 6) -> None:
+    """`count` of the generator's own images; a pixel is of class 1 where it is brighter than its image's mean."""
+    torch.manual_seed(1)
+    w_plus = generator.map(torch.randn(count, generator.config.z_dim))
+    images = generator.synthesize(w_plus).image  # [N, 3, 16, 16]
+    pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    grey = images.mean(1)  # [N, 16, 16]
+    masks = (grey > grey.mean((1, 2), keepdim=True)).to(torch.uint8)
+    classes = {"classes": [{"id": 0, "name": "dark"}, {"id": 1, "name": "bright"}], "ignore_index": 255}
+    with zipfile.ZipFile(archive, "w") as zipped:
+        zipped.writestr("classes.json", json.dumps(classes))
+        for index in range(count):
+            zipped.writestr(f"images/{index:02}.png", _png(pixels[index].permute(1, 2, 0).numpy()))
+            zipped.writestr(f"masks/{index:02}.png", _png(masks[index].numpy()))
+
+
+def _png(array: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "PNG")  # type: ignore[arg-type]
+    return buffer.getvalue()
