@@ -32,7 +32,8 @@ def file_response(request: Request, objects: ObjectStore, file: File, *, attachm
 
 def binary(media_type: str, description: str) -> dict[int | str, dict[str, Any]]:
     """The `responses=` of a download: whole, part, unchanged, elsewhere."""
-    content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
+    schema = {"type": "object"} if media_type == "application/json" else {"type": "string", "format": "binary"}
+    content = {media_type: {"schema": schema}}
     headers = {
         "ETag": {"schema": {"type": "string"}, "description": "The SHA-256 in quotes."},
         "X-Content-SHA256": {"schema": {"type": "string"}},

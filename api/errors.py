@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from api.openapi import methods_at
 from api.problems import ProblemItem, problem_response
 from store.errors import StoreError
 
@@ -133,9 +134,11 @@ def _validation_problems(error: RequestValidationError) -> list[ProblemItem]:
     return problems
 
 
-def document_pointer(pointer: str) -> str:
-    """A JSON pointer as the URI fragment of RFC 9457 (``/count`` → ``#/count``); a file's name stays as it is."""
-    return f"#{pointer}" if pointer.startswith("/") else pointer
+def place_of(pointer: str, method: str) -> str:
+    """The store's ``/count`` as ``#/count`` of the body, or ``query:count`` of a GET; a file's name stays as it is."""
+    if not pointer.startswith("/"):
+        return pointer
+    return f"query:{pointer[1:]}" if method == "GET" else f"#{pointer}"
 
 
 async def on_api_error(request: Request, error: ApiError) -> Response:
@@ -145,7 +148,7 @@ async def on_api_error(request: Request, error: ApiError) -> Response:
 async def on_store_error(request: Request, error: StoreError) -> Response:
     if error.code not in HTTP:
         log.error("error.unmapped", code=error.code)
-    problems = [ProblemItem(detail=p.detail, pointer=document_pointer(p.pointer)) for p in error.problems]
+    problems = [ProblemItem(detail=p.detail, pointer=place_of(p.pointer, request.method)) for p in error.problems]
     if HTTP.get(error.code, HTTP["internal_error"]).status >= 500:
         log.warning("store.failed", code=error.code, detail=error.detail)
     return answer(request, error.code, error.detail, problems)
@@ -175,7 +178,11 @@ async def on_http_exception(request: Request, error: HTTPException) -> Response:
         404: f"There is nothing at {request.url.path}.",
         405: f"{request.method} is not allowed at {request.url.path}.",
     }.get(error.status_code, str(error.detail))
-    return answer(request, code, detail, headers=error.headers, status=error.status_code)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        # The framework names the methods of the first route that matches; there may be more at the same path.
+        headers["Allow"] = ", ".join(sorted(methods_at(request.app, request.url.path))) or headers.get("Allow", "")
+    return answer(request, code, detail, headers=headers, status=error.status_code)
 
 
 async def on_disconnect(request: Request, error: ClientDisconnect) -> Response:  # noqa: ARG001 - the handler's signature

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.routing import compile_path
 
 from api.problems import MEDIA_TYPE, ProblemDocument
 from api.schemas.uploads import UploadRequest
@@ -20,6 +21,19 @@ def describe(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def methods_at(app: FastAPI, path: str) -> set[str]:
+    """Every method that is answered at this path, as the document has it; empty for what it leaves out."""
+    found: set[str] = set()
+    for template, operations in app.openapi()["paths"].items():
+        pattern, _, _ = compile_path(template)
+        if pattern.match(path):
+            for method, operation in operations.items():
+                found.add(method.upper())
+                if "206" in operation["responses"]:
+                    found.add("HEAD")
+    return found
 
 
 def document(app: FastAPI) -> dict[str, Any]:

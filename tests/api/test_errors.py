@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 import core.errors
 import store.errors
-from api.errors import HTTP, document_pointer
+from api.errors import HTTP, place_of
 from api.problems import DESCRIPTIONS, MEDIA_TYPE
 from store.settings import Settings
 
@@ -79,6 +79,13 @@ def problem(answer: Any, status: int, code: str) -> dict[str, Any]:
 )
 def test_refusals(http: TestClient, method: str, path: str, options: Any, status: int, code: str) -> None:
     problem(http.request(method, path, **options), status, code)
+
+
+def test_405_names_every_method_that_is_allowed(http: TestClient) -> None:
+    assert http.put("/v1/uploads").headers["allow"] == "GET, POST"
+    assert http.post("/v1/datasets/ds_1/archive").headers["allow"] == "GET, HEAD"
+    assert http.put("/v1/uploads/upl_1").headers["allow"] == "DELETE, GET"
+    assert http.delete("/").headers["allow"] == "GET"
 
 
 def test_deeply_nested_json_is_refused(http: TestClient) -> None:
@@ -152,5 +159,6 @@ def test_disk_full_is_507_and_nothing_is_kept(
 
 
 def test_pointers_of_the_store_become_those_of_the_document() -> None:
-    assert document_pointer("/count") == "#/count"
-    assert document_pointer("masks/a.png") == "masks/a.png"
+    assert place_of("/count", "POST") == "#/count"
+    assert place_of("/page_token", "GET") == "query:page_token"
+    assert place_of("masks/a.png", "POST") == "masks/a.png"
