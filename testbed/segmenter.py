@@ -74,7 +74,10 @@ def augmented(images: Tensor, masks: Tensor, generator: torch.Generator) -> tupl
     angle, scale = uniform(-0.26, 0.26), uniform(0.8, 1.2)
     flip = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
-    rows = [torch.stack([cos * flip, -sin, uniform(-0.2, 0.2)], 1), torch.stack([sin * flip, cos, uniform(-0.2, 0.2)], 1)]
+    rows = [
+        torch.stack([cos * flip, -sin, uniform(-0.2, 0.2)], 1),
+        torch.stack([sin * flip, cos, uniform(-0.2, 0.2)], 1),
+    ]
     grid = F.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
     images = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     moved = F.grid_sample(masks[:, None].float(), grid, mode="nearest", padding_mode="reflection", align_corners=False)

@@ -135,7 +135,7 @@ def run(training: Training, phase: str, minutes: float, rate: Callable[[float], 
         {"params": [p for n, p in training.generator.named_parameters() if p.requires_grad and "mapping" not in n]},
     ]
     teacher = training.generator.mapping if from_latents else training.reader
-    groups.append({"params": list(teacher.parameters()), "slow": 0.3})
+    groups.append({"params": list(teacher.parameters()), "slow": 0.25})
     optimizer = torch.optim.Adam(groups, lr=2e-3, betas=(0.9, 0.99), fused=True)
     if phase in training.optimizers:
         optimizer.load_state_dict(training.optimizers[phase])
@@ -166,7 +166,12 @@ def run(training: Training, phase: str, minutes: float, rate: Callable[[float], 
 
 
 def _report(training: Training, phase: str, mean: float, speed: float) -> None:
-    line = {"phase": phase, "images": training.images, "training_loss": round(mean, 4), "images_per_second": round(speed)}
+    line = {
+        "phase": phase,
+        "images": training.images,
+        "training_loss": round(mean, 4),
+        "images_per_second": round(speed),
+    }
     line |= {name: round(value, 4) for name, value in validate(training, phase == "join").items()}
     training.log.append(line)
     training.save()
@@ -195,7 +200,10 @@ def learn_mapping(training: Training, minutes: float) -> None:
         if time.time() - told > 30:
             told = time.time()
             explained = 1 - float((mapping(torch.from_numpy(latents), None) - target).var() / target.var())
-            print(json.dumps({"phase": "map", "step": step, "loss": float(loss.detach()), "explained": explained}), flush=True)
+            print(
+                json.dumps({"phase": "map", "step": step, "loss": float(loss.detach()), "explained": explained}),
+                flush=True,
+            )
     training.average.mapping.load_state_dict(mapping.state_dict())
     with torch.no_grad():
         mean = torch.cat([mapping(torch.from_numpy(draw_latents(3, i * 1000, 1000)), None) for i in range(20)]).mean(0)
@@ -215,11 +223,11 @@ def main() -> None:
     torch.set_num_threads(2)
     training = Training().load()
     if arguments.phase == "draw":
-        run(training, "draw", arguments.minutes, lambda gone: 2e-3 * min(1.0, 1.5 - gone))
+        run(training, "draw", arguments.minutes, lambda gone: 6e-3 * max(0.05, 1 - gone))
     elif arguments.phase == "map":
         learn_mapping(training, arguments.minutes)
     elif arguments.phase == "join":
-        run(training, "join", arguments.minutes, lambda gone: 1e-3 * max(0.02, 1.0 - gone))
+        run(training, "join", arguments.minutes, lambda gone: 1.5e-3 * max(0.02, 1 - gone))
     else:
         from testbed.recipes.shipping import export
 

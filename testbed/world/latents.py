@@ -16,7 +16,10 @@ def draw_latents(seed: int, start: int, count: int) -> NDArray[np.float32]:
         float32 [count, LATENT_COUNT].
     """
     rows = np.stack(
-        [np.random.Generator(np.random.Philox(key=[seed, start + i])).standard_normal(LATENT_COUNT) for i in range(count)]
+        [
+            np.random.Generator(np.random.Philox(key=[seed, start + i])).standard_normal(LATENT_COUNT)
+            for i in range(count)
+        ]
     )
     return normalise(rows).astype(np.float32)
 

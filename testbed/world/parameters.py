@@ -91,7 +91,17 @@ _UNIFORM: tuple[tuple[str, float, float], ...] = (
     ("occluder_size", 0.13, 0.24),
 )
 # (name, channels): each channel uniform in [0, 1].
-_COLOURS = ("dye", "paint", "cloth", "hat", "wall", "occluder", "light", "ambient", *(f"spot{i}" for i in range(BACKGROUND_SPOTS)))
+_COLOURS = (
+    "dye",
+    "paint",
+    "cloth",
+    "hat",
+    "wall",
+    "occluder",
+    "light",
+    "ambient",
+    *(f"spot{i}" for i in range(BACKGROUND_SPOTS)),
+)
 _SPOT_GEOMETRY = (("x", -0.95, 0.95), ("y", -0.95, 0.95), ("size", 0.18, 0.50))
 # One latent each, cut by thresholds.
 _KINDS = ("hair_style", "glasses", "hat", "occluder", "glasses_style", "hat_style")

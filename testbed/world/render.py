@@ -89,9 +89,7 @@ def _rotations(p: Parameters) -> NDArray[np.float64]:
     return about_z @ about_x @ about_y
 
 
-def _project(
-    points: NDArray[np.float64], turns: NDArray[np.float64], p: Parameters, size: int
-) -> NDArray[np.float64]:
+def _project(points: NDArray[np.float64], turns: NDArray[np.float64], p: Parameters, size: int) -> NDArray[np.float64]:
     """Head-frame points → x and y in pixels and distance from the camera: [N, K, 3]."""
     seen = p["zoom"][:, None, None] * np.einsum("nij,nkj->nki", turns, points)
     x = (seen[..., 0] + p["shift_x"][:, None]) / _VIEW
@@ -135,7 +133,9 @@ def _wall(p: Parameters) -> NDArray[np.float64]:
     spots = []
     for i in range(BACKGROUND_SPOTS):
         spots.append(np.stack([p[f"spot{i}_x"], p[f"spot{i}_y"], p[f"spot{i}_size"]], axis=1))
-        spots.append(0.55 * p[f"spot{i}_colour"] + 0.45 * (p["skin_colour"], p["hair_colour"], p["cloth_colour"])[i % 3])
+        spots.append(
+            0.55 * p[f"spot{i}_colour"] + 0.45 * (p["skin_colour"], p["hair_colour"], p["cloth_colour"])[i % 3]
+        )
     return np.concatenate([p["wall_colour"], slopes, *spots], axis=1)
 
 
@@ -171,7 +171,7 @@ def _kept_by_rule(solid, x, y, z):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, fastmath=True)
 def _hit_glasses(g, ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
-    """Distance to frame, lens or temple of the glasses, and what was hit: 0 nothing, 1 frame, 2 clear lens, 3 dark lens."""
+    """Distance to the glasses, and what was hit: 0 nothing, 1 frame or temple, 2 clear lens, 3 dark lens."""
     style = int(g[0])
     best, what = _FAR, 0
     if abs(dz) > 1e-6:
@@ -181,10 +181,7 @@ def _hit_glasses(g, ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
         reach = max(abs(u), 1.15 * abs(v)) if style == 2 else np.sqrt(u * u + v * v)
         if reach < g[3] + 0.013:
             best = t
-            if style == 3:
-                what = 3
-            else:
-                what = 1 if reach > g[3] - 0.020 else 2
+            what = 3 if style == 3 else 1 if reach > g[3] - 0.020 else 2
         elif abs(x) < g[1] and abs(v) < 0.015:
             best, what = t, 1
     if abs(dx) > 1e-6:
@@ -197,7 +194,7 @@ def _hit_glasses(g, ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, fastmath=True)
-def _colour_at(solid, numbers, x, y, z, out):  # type: ignore[no-untyped-def]
+def _colour_at(solid, numbers, x, y, out):  # type: ignore[no-untyped-def]
     """Surface colour at a head-frame point, into out[0:3]."""
     r, g, b = solid[s.RED], solid[s.GREEN], solid[s.BLUE]
     surface = int(solid[s.SURFACE])
@@ -275,10 +272,10 @@ def _ray(solids, near, glasses, turn, camera, light, numbers, wall, narrow, px, 
             continue
         solid = solids[i]
         if int(solid[s.SURFACE]) == s.OCCLUDER:
-            t = 0.5 * depth
-        else:
-            t = _hit_ellipsoid(solid, ox, oy, oz, dx, dy, dz)
-        if t < best and (int(solid[s.SURFACE]) == s.OCCLUDER or _kept_by_rule(solid, ox + t * dx, oy + t * dy, oz + t * dz)):
+            best, index = 0.5 * depth, i  # it hangs before everything else
+            continue
+        t = _hit_ellipsoid(solid, ox, oy, oz, dx, dy, dz)
+        if t < best and _kept_by_rule(solid, ox + t * dx, oy + t * dy, oz + t * dz):
             best, index = t, i
     class_id = 0
     if index < 0:
@@ -287,7 +284,7 @@ def _ray(solids, near, glasses, turn, camera, light, numbers, wall, narrow, px, 
         solid = solids[index]
         class_id = int(solid[s.CLASS])
         hx, hy, hz = ox + best * dx, oy + best * dy, oz + best * dz
-        _colour_at(solid, numbers, hx, hy, hz, colour)
+        _colour_at(solid, numbers, hx, hy, colour)
         if int(solid[s.SURFACE]) == s.OCCLUDER:
             u, v = (px - solid[s.CX]) / solid[s.RX], (py - solid[s.CY]) / solid[s.RY]
             nx, ny, nz = u, v, np.sqrt(max(0.0, 1 - u * u - v * v))

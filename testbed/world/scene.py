@@ -118,7 +118,14 @@ def _add_face(add, p: Parameters, skull: _Skull) -> dict[str, NDArray[np.float64
     brow_y = eye_y + 0.088 * h + p["brow_raise"]
     for side, name in ((1.0, "left"), (-1.0, "right")):
         x = side * eye_x
-        add((x, eye_y, eye_z - 0.012), (eye_rx, eye_ry, 0.042), EYES, EYE_SURFACE, white, rule=(p["gaze_x"], p["gaze_y"]))
+        add(
+            (x, eye_y, eye_z - 0.012),
+            (eye_rx, eye_ry, 0.042),
+            EYES,
+            EYE_SURFACE,
+            white,
+            rule=(p["gaze_x"], p["gaze_y"]),
+        )
         brow_z = skull.surface(x, brow_y)
         add((x, brow_y, brow_z - 0.012), (0.084, 0.0165 * p["brow_thickness"], 0.034), BROWS, PLAIN, p["brow_colour"],
             turn=-side * p["brow_angle"])  # fmt: skip
@@ -167,15 +174,23 @@ def _add_hair(add, p: Parameters, skull: _Skull) -> None:  # type: ignore[no-unt
     volume = np.where(bare, 0.035 + 0.06 * p["hair_volume"], 0.03)  # a hat presses the hair down
     (cx, cy, cz), (rx, ry, rz) = skull.cranium
     globe = np.where(kind["afro"] & bare, 0.10 + 0.08 * p["hair_volume"], 0.0)
-    add((cx, cy + 0.015, cz - 0.02), (rx + volume + globe, ry + volume + 0.8 * globe, rz + volume + globe), HAIR, HAIR_CAP,
-        colour, rule=(p["hairline"], p["hairline_slant"]), present=~kind["bald"])  # fmt: skip
+    cap = (rx + volume + globe, ry + volume + 0.8 * globe, rz + volume + globe)
+    add((cx, cy + 0.015, cz - 0.02), cap, HAIR, HAIR_CAP, colour,
+        rule=(p["hairline"], p["hairline_slant"]), present=~kind["bald"])  # fmt: skip
     hanging = kind["bob"] | kind["long"]
     reach = np.where(kind["long"], 0.46, 0.29) * length
     for side in (1.0, -1.0):
         add((side * (0.262 * w + 0.02), 0.10 - reach, -0.06), (0.095 + volume, reach + 0.06, 0.20), HAIR, HAIR_SURFACE,
             colour, present=hanging)  # fmt: skip
     add((0.0, 0.08 - reach, -0.24), (0.30 * w, reach + 0.1, 0.16), HAIR, HAIR_SURFACE, colour, present=hanging)
-    add((0.0, cy + ry + 0.10, -0.14), (0.125 + 0.4 * volume, 0.12, 0.12), HAIR, HAIR_SURFACE, colour, present=kind["bun"] & bare)
+    add(
+        (0.0, cy + ry + 0.10, -0.14),
+        (0.125 + 0.4 * volume, 0.12, 0.12),
+        HAIR,
+        HAIR_SURFACE,
+        colour,
+        present=kind["bun"] & bare,
+    )
     tail_side = np.where(p["hairline_slant"] > 0, 1.0, -1.0)
     add((tail_side * 0.29 * w, 0.02 - 0.2 * length, -0.34), (0.10, 0.32 * length, 0.12), HAIR, HAIR_SURFACE, colour,
         turn=tail_side * 0.3, present=kind["ponytail"])  # fmt: skip

@@ -1,0 +1,61 @@
+"""Make the encoder of `heads64` from the generator's own samples and rendered heads; it never sees render parameters.
+
+python -m testbed.recipes.encoder --steps 1500
+"""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from core.generators.files import load_generator, shipped_generators
+from core.inversion.encoder import save_encoder
+from core.inversion.perceptual import choose_perceptual
+from core.pixels import as_tensor
+from core.training.config import EncoderTrainingConfig
+from core.training.encoder import train_encoder
+from testbed.examples import labelled_heads
+from testbed.recipes.heads64 import TRAINING_SEED
+
+FIRST = 9_000_000  # far from the heads that the generator sees in the same stream
+CHECKPOINT = Path("out/heads64/encoder.pt")
+_POOL = 2048
+
+
+class RenderedHeads:
+    """Source of real images for training: `(step, count) → uint8 [count, 3, 64, 64]`, the same for the same step."""
+
+    def __init__(self) -> None:
+        self.pool_index = -1
+        self.pool = torch.empty(0)
+
+    def __call__(self, step: int, count: int) -> Tensor:
+        at = step * count
+        if at // _POOL != self.pool_index:
+            self.pool_index = at // _POOL
+            self.pool = as_tensor(labelled_heads(TRAINING_SEED, _POOL + count, FIRST + self.pool_index * _POOL).images)
+        return self.pool[at % _POOL : at % _POOL + count]
+
+
+def main() -> None:
+    """Train, or go on training, and write the encoder beside the generator."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=1500)
+    steps = parser.parse_args().steps
+    torch.set_num_threads(2)
+    folder = shipped_generators()["heads64"]
+    generator = load_generator(folder).network
+    config = EncoderTrainingConfig(steps=steps, samples=16, samples_drawn=4, images=16, noise="none")
+    CHECKPOINT.parent.mkdir(parents=True, exist_ok=True)
+    training = train_encoder(
+        generator, choose_perceptual(folder, None), RenderedHeads(), config, checkpoint=CHECKPOINT,
+        log=lambda line: print(json.dumps(line), flush=True),
+    )  # fmt: skip
+    save_encoder(folder, training.encoder, {"training": asdict(config), "curve": training.curve[-40:]})
+
+
+if __name__ == "__main__":
+    main()

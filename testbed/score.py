@@ -1,0 +1,230 @@
+"""What is the method worth here? The main job measured against the renderer's truth.
+
+    python -m testbed.score [--json] [--psi 1.0] [--seed 0]
+
+(a) the labeler on held-out heads after inversion
+(b) a small net trained on 2,000 generated images, tested on 500 held-out rendered heads
+(c) the same net trained on the 50 labelled heads alone, with ordinary augmentation
+(d) the same net trained on 5,000 rendered and truly labelled heads: the bound from above
+(e) the generated labels against their truth, kept and dropped tenth apart. The latents of generated heads are known at
+    ψ = 1, so the truth is what the renderer draws from them. The generator does not always draw quite that, so the net
+    of (d), judging the pictures themselves, stands beside it as a proxy.
+
+Every part is kept in out/score/ and not done twice for the same files; delete the folder to begin anew.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from core.datasets.reading import read_label_set
+from core.generators.files import LoadedGenerator, load_generator, shipped_generators
+from core.inversion.config import InversionConfig
+from core.inversion.encoder import load_encoder
+from core.inversion.perceptual import choose_perceptual
+from core.inversion.refine import invert
+from core.inversion.report import InvertedImage
+from core.labeling.files import load_labeler
+from core.labeling.labeler import Labeler
+from core.labeling.training import train_ensemble
+from core.pixels import as_tensor
+from core.sampling.config import SamplingConfig
+from core.sampling.filtering import candidates_needed, keep_most_certain
+from core.sampling.stream import Sample, draw, draw_codes, latent
+from testbed.examples import ARCHIVE, EXAMPLE_SEED, TEST_SEED, labelled_heads
+from testbed.metrics import class_iou, mean_iou
+from testbed.segmenter import Recipe, UNet, predict, train_segmenter
+from testbed.world import CLASS_NAMES, head_parameters, render
+from testbed.world.latents import normalise
+
+CLASSES = len(CLASS_NAMES)
+TEST_HEADS = 500
+HELD_OUT_HEADS = 100
+GENERATED = 2000
+DROP_FRACTION = 0.1
+FULL_LABELS = 5000
+TRUE_STREAM = 80
+OUT = Path("out/score")
+
+
+@dataclass(frozen=True)
+class HeldOutScore:
+    """The labeler on inverted held-out heads, before and after dropping those it is least certain of."""
+
+    images: int
+    miou: float
+    miou_kept: float
+    drop_fraction: float
+    psnr: float
+    """Median over the heads, dB."""
+
+
+def heldout_quick(labeler_folder: Path, images: int = 40, steps: int = 100) -> HeldOutScore:
+    """Invert fresh heads of the test stream, label their codes with a trained labeler, and compare with the truth.
+
+    Raises `core.errors.LabelerError` when the folder holds no labeler of heads64.
+    """
+    loaded = load_generator(shipped_generators()["heads64"])
+    return score_labeler(loaded, load_labeler(labeler_folder).labeler, images, steps)
+
+
+def score_labeler(loaded: LoadedGenerator, labeler: Labeler, images: int, steps: int) -> HeldOutScore:
+    """The labeler on inverted held-out heads."""
+    heads = labelled_heads(TEST_SEED, images)
+    inverted = inverted_heads(heads.images, steps)
+    w_plus = torch.stack([image.w_plus for image in inverted])
+    _, labels = draw_codes(loaded.network, labeler, w_plus)
+    masks = labels.mask.numpy()
+    kept = keep_most_certain(labels.scores.numpy(), images - round(DROP_FRACTION * images))
+    return HeldOutScore(
+        images=images,
+        miou=mean_iou(heads.masks, masks, CLASSES),
+        miou_kept=mean_iou(heads.masks[kept], masks[kept], CLASSES),
+        drop_fraction=DROP_FRACTION,
+        psnr=float(np.median([image.report.psnr for image in inverted])),
+    )
+
+
+def inverted_heads(images: NDArray[np.uint8], steps: int) -> list[InvertedImage]:
+    """Invert uint8 [N, 64, 64, 3] with what ships beside heads64 and the service's default settings."""
+    folder = shipped_generators()["heads64"]
+    config = InversionConfig(steps=steps, noise="none")
+    return invert(
+        load_generator(folder).network, as_tensor(images), encoder=load_encoder(folder),
+        perceptual=choose_perceptual(folder, None), config=config,
+    )  # fmt: skip
+
+
+# -- the parts of the score --------------------------------------------------------------------------------------------
+
+
+class Scoring:
+    """The arms, each computed once and kept as JSON."""
+
+    def __init__(self, psi: float, seed: int, recipe: Recipe, inversion_steps: int) -> None:
+        self.psi, self.seed, self.recipe, self.inversion_steps = psi, seed, recipe, inversion_steps
+        self.test = labelled_heads(TEST_SEED, TEST_HEADS)
+        self.loaded = load_generator(shipped_generators()["heads64"])
+
+    def run(self) -> dict[str, Any]:
+        """All arms, in the order in which they can be had soonest."""
+        labeler, candidates = self._generate()
+        result: dict[str, Any] = {
+            "generator": self.loaded.info.digest,
+            "psi": self.psi,
+            "seed": self.seed,
+            "recipe": asdict(self.recipe),
+            "inversion_steps": self.inversion_steps,
+        }
+        result["a_labeler_on_held_out"] = asdict(
+            score_labeler(self.loaded, labeler, HELD_OUT_HEADS, self.inversion_steps)
+        )
+        kept = keep_most_certain([sample.score for sample in candidates], GENERATED)
+        images = np.stack([sample.image for sample in candidates])
+        masks = np.stack([sample.mask for sample in candidates])
+        examples = labelled_heads(EXAMPLE_SEED, 50)
+        result["c_net_on_50_labels"] = self._arm("c", examples.images, examples.masks)[0]
+        result["b_net_on_generated"] = self._arm("b", images[kept], masks[kept])[0]
+        full = labelled_heads(TRUE_STREAM, FULL_LABELS)
+        result["d_net_on_5000_labels"], judge = self._arm("d", full.images, full.masks)
+        result["e_generated_labels"] = self._truth_of(candidates, images, masks, kept, judge)
+        return result
+
+    def _generate(self) -> tuple[Labeler, list[Sample]]:
+        """The main job in short: invert the 50, train the labeler, draw the candidates."""
+        with tempfile.TemporaryDirectory() as folder:
+            labels = read_label_set(ARCHIVE, Path(folder))
+            images = np.stack([item.image for item in labels.items])
+            masks = np.stack([item.mask for item in labels.items])
+        _say("inverting the 50 labelled heads")
+        w_plus = torch.stack([image.w_plus for image in inverted_heads(images, self.inversion_steps)])
+        _say("training the labeler")
+        labeler = train_ensemble(self.loaded.network, w_plus, masks, CLASSES, noise="none", seed=self.seed)
+        stop = candidates_needed(GENERATED, DROP_FRACTION)
+        _say(f"drawing {stop} candidates")
+        config = SamplingConfig(seed=self.seed, start=0, stop=stop, truncation_psi=self.psi)
+        return labeler, list(draw(self.loaded.network, labeler, config))
+
+    def _arm(self, name: str, images: NDArray[np.uint8], masks: NDArray[np.uint8]) -> tuple[dict[str, Any], UNet]:
+        """Train the net on a set, test it on the held-out heads."""
+        content = hashlib.sha256(images.tobytes() + masks.tobytes() + repr((self.recipe, self.seed)).encode())
+        path = OUT / f"{name}-{content.hexdigest()[:16]}.pt"
+        if path.exists():
+            net = UNet(CLASSES, self.recipe.width)
+            net.load_state_dict(torch.load(path, weights_only=True))
+            net.eval()
+        else:
+            _say(f"training the net of arm {name} on {len(images)} images")
+            net = train_segmenter(images, masks, CLASSES, self.recipe, self.seed)
+            OUT.mkdir(parents=True, exist_ok=True)
+            torch.save(net.state_dict(), path)
+        predicted = predict(net, self.test.images)
+        return _iou(self.test.masks, predicted) | {"images": len(images)}, net
+
+    def _truth_of(
+        self,
+        candidates: list[Sample],
+        images: NDArray[np.uint8],
+        masks: NDArray[np.uint8],
+        kept: NDArray[np.int64],
+        judge: UNet,
+    ) -> dict[str, Any]:
+        """Agreement of the generated labels with the truth of their latents and with the net of arm (d)."""
+        dropped = np.setdiff1d(np.arange(len(candidates)), kept)
+        references = {"proxy": predict(judge, images)}
+        if self.psi == 1.0:
+            size = self.loaded.network.config.z_dim
+            z = np.stack([latent(self.seed, sample.index, size).numpy() for sample in candidates])
+            references["exact"] = render(head_parameters(normalise(z))).masks
+        return {
+            f"{name}_{part}": _iou(truth[chosen], masks[chosen])
+            for name, truth in references.items()
+            for part, chosen in (("kept", kept), ("dropped", dropped))
+        }
+
+
+def _iou(truth: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> dict[str, Any]:
+    values = class_iou(truth, predicted, CLASSES)
+    per_class = {name: None if np.isnan(v) else round(float(v), 4) for name, v in zip(CLASS_NAMES, values, strict=True)}
+    return {"miou": round(mean_iou(truth, predicted, CLASSES), 4), "iou": per_class}
+
+
+def _say(line: str) -> None:
+    print(f"[{time.strftime('%H:%M:%S')}] {line}", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Print the score as a table, or as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    parser.add_argument("--psi", type=float, default=1.0, help="truncation of the generated images (default 1)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=1200, help="training steps of the net, in every arm")
+    parser.add_argument("--inversion-steps", type=int, default=100)
+    arguments = parser.parse_args()
+    recipe = Recipe(steps=arguments.steps)
+    result = Scoring(arguments.psi, arguments.seed, recipe, arguments.inversion_steps).run()
+    if arguments.json:
+        print(json.dumps(result, indent=2))
+        return
+    for name, value in result.items():
+        if name[1:2] == "_" and name[0] in "bcd":
+            print(f"{name:24} mIoU {value['miou']:.3f}")
+    a, e = result["a_labeler_on_held_out"], result["e_generated_labels"]
+    print(f"{'a_labeler_on_held_out':24} mIoU {a['miou']:.3f}, kept {a['miou_kept']:.3f}, PSNR {a['psnr']:.1f} dB")
+    for name, value in e.items():
+        print(f"{'e_' + name:24} mIoU {value['miou']:.3f}")
+
+
+if __name__ == "__main__":
+    main()
