@@ -33,6 +33,7 @@ OUT = Path("out/demo")
 SERVICE = OUT / "service"
 DATASET = OUT / "dataset"
 SAMPLES = OUT / "samples"
+LABELER = OUT / "labeler"
 
 OFFHAND = [sys.executable, "-m", "client"]
 STOP_SECONDS = 30.0
@@ -73,21 +74,24 @@ def measure() -> str:
     """mIoU of the labeler on inverted held-out heads, and what dropping the most uncertain of them gains."""
     from testbed.score import heldout_quick
 
-    score = heldout_quick(labeler_folder(SERVICE))
+    score = heldout_quick(collect_labeler(SERVICE, LABELER))
     gain = 100 * (score.miou_kept - score.miou)
     return (
-        f"  held-out score    mIoU {score.miou:.3f} on {score.images} held-out heads after inversion\n"
+        f"  held-out score    mIoU {score.miou:.3f} on {score.images} held-out heads after inversion ({score.psnr:.1f} dB)\n"
         f"  rejection         mIoU {score.miou_kept:.3f} without the most uncertain {score.drop_fraction:.0%} "
         f"({gain:+.1f} points)"
     )
 
 
-def labeler_folder(data: Path) -> Path:
-    """Where the service keeps the one labeler that the demo's job has trained."""
-    found = sorted(data.glob("objects/**/labeler.safetensors"))
-    if len(found) != 1:
-        raise DemoFailed(f"expected one labeler below {data}, found {len(found)}")
-    return found[0].parent
+def collect_labeler(data: Path, into: Path) -> Path:
+    """Copy the one labeler that the service's job has trained out of its objects, whose names begin with a number."""
+    parts = {part.name.partition("-")[2]: part for part in sorted(data.glob("objects/**/*-labeler.*"))}
+    if not {"labeler.json", "labeler.safetensors"} <= parts.keys():
+        raise DemoFailed(f"the service has kept no labeler below {data}")
+    into.mkdir()
+    for name, part in parts.items():
+        shutil.copy(part, into / name)
+    return into
 
 
 # -- the service and its command ---------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ def train_segmenter(
     """Train on [N, S, S, 3] images and [N, S, S] masks; deterministic for a seed on one machine."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    net = UNet(class_count, recipe.width).to(memory_format=torch.channels_last)
+    net = UNet(class_count, recipe.width)
     frequency = np.bincount(masks.reshape(-1), minlength=class_count)[:class_count] / masks.size
     weights = torch.from_numpy(np.where(frequency > 0, np.maximum(frequency, 1e-6) ** -0.5, 0.0)).float()
     weights /= weights.sum() / (weights > 0).sum()
@@ -110,9 +110,9 @@ def train_segmenter(
         x, y = to_tensor(images[pick]), torch.from_numpy(masks[pick].astype(np.int64))
         if recipe.augment:
             x, y = augmented(x, y, generator)
-        loss = F.cross_entropy(net(x.to(memory_format=torch.channels_last)), y, weight=weights)
+        loss = F.cross_entropy(net(x.contiguous(memory_format=torch.channels_last)), y, weight=weights)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         schedule.step()
         if progress is not None and (step + 1) % 20 == 0:

@@ -32,7 +32,7 @@ def shaped_codes(latents: NDArray[np.float32], p: Parameters) -> NDArray[np.floa
     hat = (p["hat"] > 0)[:, None]
     occluder = np.stack([p["occluder_x"], p["occluder_y"], p["occluder_size"]], axis=1) * p["occluder"][:, None]
     points = projected_keypoints(p, 2).reshape(len(latents), -1) - 1.0  # about [-1, 1]
-    parts = [
+    parts: list[NDArray[np.floating]] = [
         latents, one_hot(p["hair_style"], len(HAIR_STYLES)), one_hot(p["glasses"], 1 + len(GLASSES_STYLES)),
         one_hot(p["hat"], 1 + len(HAT_STYLES)), p["occluder"][:, None], 3 * np.sin(angles), 3 * np.cos(angles) - 3,
         4 * points, 2 * light, 2 * bright, 2 * dim, *(3 * c - 1.5 for c in colours), *(3 * c for c in lit),

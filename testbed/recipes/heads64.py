@@ -151,7 +151,7 @@ def run(training: Training, phase: str, minutes: float, rate: Callable[[float], 
         drawn = training.generator.synthesize(repeat(w), noise="none").image
         loss = picture_loss(drawn, images, weights)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], 1.0)
         optimizer.step()
         training.images += BATCH
@@ -194,7 +194,7 @@ def learn_mapping(training: Training, minutes: float) -> None:
             group["lr"] = 2e-3 * min(1.0, 4 * (1 - gone)) * min(1.0, (step + 1) / 50)
         loss = F.smooth_l1_loss(mapping(torch.from_numpy(latents), None), target)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         step += 1
         if time.time() - told > 30:

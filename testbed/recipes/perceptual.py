@@ -73,7 +73,7 @@ def main() -> None:
             group["lr"] = 2e-3 * min(1.0, 2 * (1 - gone))
         loss = (net(damaged(target)) - target).abs().mean()
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         step += 1
         if step % 100 == 0:

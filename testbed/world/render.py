@@ -140,7 +140,7 @@ def _wall(p: Parameters) -> NDArray[np.float64]:
 
 
 @numba.njit(cache=True, fastmath=True)
-def _hit_ellipsoid(solid, ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
+def _hit_ellipsoid(solid, ox, oy, oz, dx, dy, dz):
     """Nearest distance at which the ray meets the ellipsoid, or _FAR; the ray is in the head's frame."""
     qx, qy, qz = ox - solid[s.CX], oy - solid[s.CY], (oz - solid[s.CZ]) / solid[s.RZ]
     ax = (solid[s.COS] * qx + solid[s.SIN] * qy) / solid[s.RX]
@@ -158,7 +158,7 @@ def _hit_ellipsoid(solid, ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-de
 
 
 @numba.njit(cache=True, fastmath=True)
-def _kept_by_rule(solid, x, y, z):  # type: ignore[no-untyped-def]
+def _kept_by_rule(solid, x, y, z):
     """Whether the solid's surface exists at the head-frame point (hair ends at the hairline, a hat at its rim)."""
     surface = int(solid[s.SURFACE])
     if surface == s.HAIR_CAP:
@@ -170,7 +170,7 @@ def _kept_by_rule(solid, x, y, z):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, fastmath=True)
-def _hit_glasses(g, ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
+def _hit_glasses(g, ox, oy, oz, dx, dy, dz):
     """Distance to the glasses, and what was hit: 0 nothing, 1 frame or temple, 2 clear lens, 3 dark lens."""
     style = int(g[0])
     best, what = _FAR, 0
@@ -194,7 +194,7 @@ def _hit_glasses(g, ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, fastmath=True)
-def _colour_at(solid, numbers, x, y, out):  # type: ignore[no-untyped-def]
+def _colour_at(solid, numbers, x, y, out):
     """Surface colour at a head-frame point, into out[0:3]."""
     r, g, b = solid[s.RED], solid[s.GREEN], solid[s.BLUE]
     surface = int(solid[s.SURFACE])
@@ -224,7 +224,7 @@ def _colour_at(solid, numbers, x, y, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, fastmath=True)
-def _normal_at(solids, index, x, y, z, out):  # type: ignore[no-untyped-def]
+def _normal_at(solids, index, x, y, z, out):
     """Outward unit normal at a head-frame point, into out[0:3]; cranium and jaw are blended, so that no seam shows."""
     nx, ny, nz = 0.0, 0.0, 0.0
     first, last = (0, 2) if index < 2 else (index, index + 1)
@@ -244,7 +244,7 @@ def _normal_at(solids, index, x, y, z, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, fastmath=True)
-def _wall_colour(wall, x, y, out):  # type: ignore[no-untyped-def]
+def _wall_colour(wall, x, y, out):
     """Background at picture coordinates in [-1, 1], into out[0:3]: a sloped colour, waves, soft-edged spots."""
     shade = 1 + wall[3] * x + wall[4] * y
     wave = wall[5] * np.cos(13 * x + 4 * y) + wall[6] * np.sin(13 * x + 4 * y)
@@ -258,7 +258,7 @@ def _wall_colour(wall, x, y, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, fastmath=True)
-def _ray(solids, near, glasses, turn, camera, light, numbers, wall, narrow, px, py, colour, work):  # type: ignore[no-untyped-def]
+def _ray(solids, near, glasses, turn, camera, light, numbers, wall, narrow, px, py, colour, work):
     """Colour (into colour[0:3]), class and distance of one ray through picture point (px, py) in head units."""
     x, y = (px - camera[1]) / camera[0], (py - camera[2]) / camera[0]
     depth = _CAMERA_DISTANCE / camera[0]
@@ -315,7 +315,7 @@ def _ray(solids, near, glasses, turn, camera, light, numbers, wall, narrow, px, 
 
 
 @numba.njit(cache=True, fastmath=True)
-def _footprints(solids, turn, camera, near):  # type: ignore[no-untyped-def]
+def _footprints(solids, turn, camera, near):
     """For each solid, the circle of the picture outside of which no ray can meet it: x, y, squared radius."""
     for i in range(len(solids)):
         solid = solids[i]
@@ -333,7 +333,7 @@ def _footprints(solids, turn, camera, near):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, parallel=True, fastmath=True)
-def _cast(solids, glasses, turns, cameras, lights, numbers, walls, narrow, images, masks, depths):  # type: ignore[no-untyped-def]
+def _cast(solids, glasses, turns, cameras, lights, numbers, walls, narrow, images, masks, depths):
     count, size = masks.shape[0], masks.shape[1]
     step = 2 * _VIEW / (size * SAMPLES)
     for n in numba.prange(count):

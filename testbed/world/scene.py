@@ -14,6 +14,9 @@ from testbed.world.parameters import HAIR_STYLES, Parameters
 BACKGROUND, SKIN, HAIR, EYES, BROWS, NOSE, MOUTH, EARS, GLASSES, HAT = range(10)
 CLASS_NAMES = ("background", "skin", "hair", "eyes", "brows", "nose", "mouth", "ears", "glasses", "hat")
 
+Number = float | NDArray[np.float64]
+"""One value for all heads, or one for each: float64 [N]."""
+
 # Columns of a solid: centre, radii, turn in the face plane (cos, sin), class, surface, colour, two numbers of the rule.
 (CX, CY, CZ, RX, RY, RZ, COS, SIN, CLASS, SURFACE, RED, GREEN, BLUE, RULE_A, RULE_B) = range(15)
 SOLID_FIELDS = 15
@@ -50,15 +53,15 @@ def build_scene(p: Parameters) -> Scene:
     rows: list[NDArray[np.float64]] = []
 
     def add(
-        centre: tuple[object, object, object],
-        radii: tuple[object, object, object],
+        centre: tuple[Number, Number, Number],
+        radii: tuple[Number, Number, Number],
         class_id: int,
         surface: int,
         colour: NDArray[np.float64],
         *,
-        turn: object = 0.0,
-        rule: tuple[object, object] = (0.0, 0.0),
-        present: object = True,
+        turn: Number = 0.0,
+        rule: tuple[Number, Number] = (0.0, 0.0),
+        present: bool | NDArray[np.bool_] = True,
     ) -> None:
         row = np.empty((count, SOLID_FIELDS))
         for column, value in zip((CX, CY, CZ, RX, RY, RZ), (*centre, *radii), strict=True):
@@ -98,7 +101,7 @@ class _Skull:
         self.jaw = ((0.0, -0.15 * h, 0.075), (0.235 * w * p["jaw_width"], 0.30 * h * p["jaw_length"], 0.262))
         self.chin_y = self.jaw[0][1] - self.jaw[1][1]
 
-    def surface(self, x: object, y: object) -> NDArray[np.float64]:
+    def surface(self, x: Number, y: Number) -> NDArray[np.float64]:
         """Largest z of the skull at (x, y)."""
         heights = []
         for (cx, cy, cz), (rx, ry, rz) in (self.cranium, self.jaw):
@@ -107,14 +110,14 @@ class _Skull:
         return np.maximum(*heights)
 
 
-def _add_face(add, p: Parameters, skull: _Skull) -> dict[str, NDArray[np.float64]]:  # type: ignore[no-untyped-def]
+def _add_face(add, p: Parameters, skull: _Skull) -> dict[str, NDArray[np.float64]]:
     """Eyes, brows, nose, mouth, ears; returns where they are."""
     skin, h = p["skin_colour"], skull.height
     eye_x, eye_y = p["eye_spacing"] * skull.width, 0.045 * h
     eye_rx, eye_ry = 0.062 * p["eye_size"], 0.041 * p["eye_size"] * p["eye_open"]
     eye_z = skull.surface(eye_x, eye_y)
     white = p["eye_white_colour"]
-    points: dict[str, tuple[object, object, object]] = {}
+    points: dict[str, tuple[Number, Number, Number]] = {}
     brow_y = eye_y + 0.088 * h + p["brow_raise"]
     for side, name in ((1.0, "left"), (-1.0, "right")):
         x = side * eye_x
@@ -166,7 +169,7 @@ def _add_face(add, p: Parameters, skull: _Skull) -> dict[str, NDArray[np.float64
     return {"eye_x": eye_x, "eye_y": eye_y, "eye_z": eye_z, "keypoints": keypoints}
 
 
-def _add_hair(add, p: Parameters, skull: _Skull) -> None:  # type: ignore[no-untyped-def]
+def _add_hair(add, p: Parameters, skull: _Skull) -> None:
     """A cap over the skull and, by style, curtains, a bun, a tail or a globe."""
     style, colour, length, w = p["hair_style"], p["hair_colour"], p["hair_length"], skull.width
     kind = {name: style == i for i, name in enumerate(HAIR_STYLES)}
@@ -196,7 +199,7 @@ def _add_hair(add, p: Parameters, skull: _Skull) -> None:  # type: ignore[no-unt
         turn=tail_side * 0.3, present=kind["ponytail"])  # fmt: skip
 
 
-def _add_hat(add, p: Parameters, skull: _Skull) -> None:  # type: ignore[no-untyped-def]
+def _add_hat(add, p: Parameters, skull: _Skull) -> None:
     style, colour = p["hat"], p["hat_colour"]
     (cx, cy, cz), (rx, ry, rz) = skull.cranium
     low = p["hat_depth"] + 0.04

@@ -61,42 +61,45 @@ def test_every_other_file_is_what_the_manifest_says(http: TestClient, ready: str
     problem(http.get(f"{ready}/files/none.txt"), 404, "not_found")
 
 
-@pytest.mark.parametrize(
-    ("header", "first", "last"),
-    [
+def test_a_part_is_that_part(http: TestClient, ready: str) -> None:
+    whole = shard_bytes(0)
+    end = len(whole) - 1
+    for header, first, last in (
         ("bytes=0-0", 0, 0),
         ("bytes=100-199", 100, 199),
-        ("bytes=300000-", 300_000, None),
-        ("bytes=-100", -100, None),
-        ("bytes=-99999999", 0, None),
-        ("bytes=0-99999999", 0, None),
-    ],
-)
-def test_a_part_is_that_part(http: TestClient, ready: str, header: str, first: int, last: int | None) -> None:
-    whole = shard_bytes(0)
-    first = first % len(whole)
-    last = len(whole) - 1 if last is None else last
-    answer = http.get(f"{ready}/shards/000000.tar", headers={"Range": header})
-    assert answer.status_code == 206
-    assert answer.content == whole[first : last + 1]
-    assert answer.headers["content-range"] == f"bytes {first}-{last}/{len(whole)}"
-    assert int(answer.headers["content-length"]) == last + 1 - first
+        ("bytes=300000-", 300_000, end),
+        ("bytes=-100", len(whole) - 100, end),
+        ("bytes=-99999999", 0, end),
+        ("bytes=0-99999999", 0, end),
+    ):
+        answer = http.get(f"{ready}/shards/000000.tar", headers={"Range": header})
+        assert answer.status_code == 206
+        assert answer.content == whole[first : last + 1]
+        assert answer.headers["content-range"] == f"bytes {first}-{last}/{len(whole)}"
+        assert int(answer.headers["content-length"]) == last + 1 - first
 
 
-@pytest.mark.parametrize(
-    "header", ["bytes=5-2", "bytes=", "bytes=-", "bytes=a-b", "items=0-1", "bytes=0-1,5-6", "bytes=٣-", "bytes=0x1-2"]
-)
-def test_a_range_that_means_nothing_gives_the_whole(http: TestClient, ready: str, header: str) -> None:
-    answer = http.get(f"{ready}/shards/000000.tar", headers={"Range": header.encode()})
-    assert answer.status_code == 200
-    assert answer.content == shard_bytes(0)
+def test_a_range_that_means_nothing_gives_the_whole(http: TestClient, ready: str) -> None:
+    for header in (
+        "bytes=5-2",
+        "bytes=",
+        "bytes=-",
+        "bytes=a-b",
+        "items=0-1",
+        "bytes=0-1,5-6",
+        "bytes=٣-",
+        "bytes=0x1-2",
+    ):
+        answer = http.get(f"{ready}/shards/000000.tar", headers={"Range": header.encode()})
+        assert answer.status_code == 200, header
+        assert answer.content == shard_bytes(0)
 
 
-@pytest.mark.parametrize("header", ["bytes=99999999-", "bytes=-0"])
-def test_a_range_outside_is_416(http: TestClient, ready: str, header: str) -> None:
-    answer = http.get(f"{ready}/shards/000000.tar", headers={"Range": header})
-    problem(answer, 416, "range_not_satisfiable")
-    assert answer.headers["content-range"] == f"bytes */{len(shard_bytes(0))}"
+def test_a_range_outside_is_416(http: TestClient, ready: str) -> None:
+    for header in ("bytes=99999999-", "bytes=-0"):
+        answer = http.get(f"{ready}/shards/000000.tar", headers={"Range": header})
+        problem(answer, 416, "range_not_satisfiable")
+        assert answer.headers["content-range"] == f"bytes */{len(shard_bytes(0))}"
 
 
 def test_if_range_starts_over_when_the_content_is_another(http: TestClient, ready: str) -> None:
@@ -185,9 +188,9 @@ def test_what_is_finished_of_a_canceled_job_stays_readable(
     problem(http.get(f"{path}/card"), 409, "not_ready")
 
 
-@pytest.mark.parametrize("name", ["000009.tar", "..%2f..%2fmanifest.json", "%00", "a" * 5000])
-def test_a_shard_that_is_not_there(http: TestClient, ready: str, name: str) -> None:
-    problem(http.get(f"{ready}/shards/{name}"), 404, "not_found")
+def test_a_shard_that_is_not_there(http: TestClient, ready: str) -> None:
+    for name in ("000009.tar", "..%2f..%2fmanifest.json", "%00", "a" * 5000):
+        problem(http.get(f"{ready}/shards/{name}"), 404, "not_found")
 
 
 def test_a_labeler_shows_what_it_learnt_from(http: TestClient, db: Database, objects: ObjectStore) -> None:

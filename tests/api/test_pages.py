@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from starlette.testclient import TestClient
 
 from store.db import Database
@@ -61,8 +62,9 @@ def test_names_are_escaped(http: TestClient, start: Start, db: Database) -> None
         assert "&lt;script&gt;" in page
 
 
-def test_long_lists_come_in_pages(http: TestClient, start: Start) -> None:
-    for _ in range(22):
+def test_long_lists_come_in_pages(http: TestClient, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.routes.pages.JOBS_ON_A_PAGE", 3)
+    for _ in range(5):
         start()
     first = http.get("/").text
     older = re.search(r'href="(/\?page_token=[^"]+)"', first)

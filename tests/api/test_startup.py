@@ -16,6 +16,8 @@ def test_importing_takes_about_a_second_at_most(repository: Path) -> None:
         process.returncode = status
         assert status == 0
         best = min(best, usage.ru_utime + usage.ru_stime)
+        if best < 1.0:
+            return
     assert best < 1.5  # 0.8 s of a free core; two that share one core slow each other down
 
 

@@ -26,6 +26,8 @@ def test_help_takes_less_than_three_tenths_of_a_second(repository: Path) -> None
         process.returncode = status
         assert status == 0
         best = min(best, usage.ru_utime + usage.ru_stime)
+        if best < 0.3:
+            return
     assert best < 0.3
 
 

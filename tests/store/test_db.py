@@ -29,13 +29,13 @@ def test_the_migrations_make_the_tables(db: Database, repository: Path) -> None:
     assert ScriptDirectory(str(repository / "migrations")).get_heads() == [SCHEMA_REVISION]
 
 
-def test_several_processes_may_open_an_empty_database_at_once(settings: Settings) -> None:
+def test_several_processes_may_open_an_empty_database_at_once(empty_settings: Settings) -> None:
     gate = threading.Barrier(4)
     opened: list[Database] = []
 
     def start() -> None:
         gate.wait()
-        opened.append(open_database(settings))
+        opened.append(open_database(empty_settings))
 
     threads = [threading.Thread(target=start) for _ in range(4)]
     for thread in threads:
@@ -48,10 +48,10 @@ def test_several_processes_may_open_an_empty_database_at_once(settings: Settings
         database.close()
 
 
-def test_an_old_database_is_refused_when_migrating_is_off(settings: Settings) -> None:
-    settings.database.migrate = False
+def test_an_old_database_is_refused_when_migrating_is_off(empty_settings: Settings) -> None:
+    empty_settings.database.migrate = False
     with pytest.raises(SchemaOutdated):
-        open_database(settings)
+        open_database(empty_settings)
 
 
 def test_a_database_that_is_away_is_named_and_not_waited_for(tmp_path: Path) -> None:

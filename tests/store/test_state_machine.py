@@ -159,10 +159,17 @@ class Machine(RuleBasedStateMachine):
             return list(connection.execute(select(shards.c.state).where(shards.c.job_id == job_id)).scalars())
 
 
-@pytest.mark.timeout(600)
-def test_the_model_of_jobs_holds(db: Database) -> None:
+def _check_model(db: Database, examples: int, steps: int) -> None:
     machine = type("BoundMachine", (Machine,), {"db": db})
-    examples = 12 if db.is_sqlite else 8
-    run_state_machine_as_test(
-        machine, settings=hypothesis_settings(max_examples=examples, stateful_step_count=25, deadline=None)
-    )
+    thorough = hypothesis_settings(max_examples=examples, stateful_step_count=steps, deadline=None)
+    run_state_machine_as_test(machine, settings=thorough)
+
+
+def test_the_model_of_jobs_holds(db: Database) -> None:
+    _check_model(db, examples=8 if db.is_sqlite else 4, steps=20)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_the_model_of_jobs_holds_for_long(db: Database) -> None:
+    _check_model(db, examples=150, steps=50)
