@@ -75,6 +75,6 @@ def _settings(home: Path, url: str) -> Settings:
     return Settings(
         home=home,
         generators_folder=str(home / "generators"),
-        database=DatabaseSettings(url=url),
+        database=DatabaseSettings(url=url, pool_size=16),
         worker=WorkerSettings(backoff_seconds=0.0),
     )
