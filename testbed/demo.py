@@ -77,7 +77,7 @@ def measure() -> str:
     score = heldout_quick(collect_labeler(SERVICE, LABELER))
     gain = 100 * (score.miou_kept - score.miou)
     return (
-        f"  held-out score    mIoU {score.miou:.3f} on {score.images} held-out heads after inversion ({score.psnr:.1f} dB)\n"
+        f"  held-out score    mIoU {score.miou:.3f} on {score.images} held-out heads, inverted at {score.psnr:.1f} dB\n"
         f"  rejection         mIoU {score.miou_kept:.3f} without the most uncertain {score.drop_fraction:.0%} "
         f"({gain:+.1f} points)"
     )
