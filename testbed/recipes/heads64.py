@@ -6,13 +6,16 @@
     python -m testbed.recipes.heads64 export                 into core/generators/shipped/heads64
 
 Each phase resumes from `out/heads64/state.pt`. Heads come from stream TRAINING_SEED, which no example and no test uses.
-Small parts weigh more in the loss (a face is 3 % of the pixels), which the renderer's masks make possible.
+Small parts weigh more in the loss (a face is 3 % of the pixels), which the renderer's masks make possible. Colours are
+learnt long before shapes, so beside the picture the network draws the head's surface normals, as if in plaster, through
+a second chain of to-RGB layers that is thrown away in the end.
 """
 
 import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.generators.config import StyleGAN2Config
-from core.generators.stylegan2 import Generator
+from core.generators.resample import upsample_image
+from core.generators.stylegan2 import Generator, Synthesis, ToRGB
 from testbed.recipes.codes import CodeReader, shaped_codes
 from testbed.segmenter import to_tensor
 from testbed.world import LATENT_COUNT, draw_latents, head_parameters, render
@@ -33,10 +37,28 @@ CONFIG = StyleGAN2Config(
     resolution=(64, 64), channels={0: 256, 1: 160, 2: 80, 3: 48, 4: 24}, z_dim=LATENT_COUNT, w_dim=256, mapping_layers=6
 )
 BATCH = 16
+PLASTER_WEIGHT = 1.5
 CHUNK = 1024
 # By class id: background, skin, hair, eyes, brows, nose, mouth, ears, glasses, hat.
 PART_WEIGHTS = torch.tensor([0.7, 1.3, 1.0, 7.0, 6.0, 3.0, 6.0, 3.0, 5.0, 1.5])
 STATE = Path("out/heads64/state.pt")
+
+
+class Plaster(nn.Module):
+    """Features of every block → surface normals and coverage [N, 4, 64, 64]; thrown away after training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        shape = replace(CONFIG, image_channels=4)
+        self.layers = nn.ModuleList(ToRGB(channels, shape) for channels in CONFIG.channels.values())
+
+    def forward(self, drawn: Synthesis, w: Tensor) -> Tensor:
+        """w [N, w_dim]."""
+        surface = self.layers[0](drawn.features[1], w)
+        for block, layer in enumerate(self.layers):
+            if block:
+                surface = upsample_image(surface) + layer(drawn.features[1 + 2 * block], w)
+        return surface
 
 
 class Training:
@@ -48,6 +70,7 @@ class Training:
         for name, parameter in self.generator.named_parameters():
             parameter.requires_grad_("noise_strength" not in name)
         self.reader = CodeReader(CONFIG.w_dim)
+        self.plaster = Plaster()
         self.average = Generator(CONFIG).requires_grad_(False)
         self.average.load_state_dict(self.generator.state_dict())
         self.average_reader = CodeReader(CONFIG.w_dim).requires_grad_(False)
@@ -56,7 +79,7 @@ class Training:
         self.log: list[dict[str, Any]] = []
         self.optimizers: dict[str, Any] = {}
 
-    _PARTS = ("generator", "reader", "average", "average_reader")
+    _PARTS = ("generator", "reader", "plaster", "average", "average_reader")
 
     def save(self) -> None:
         """Replace the state file in one step, so that a kill leaves the old one or the new one."""
@@ -82,14 +105,21 @@ class Training:
                 a.lerp_(b, 1 - decay)
 
 
-def heads(seed: int, start: int, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Latents, codes, images [N, 3, 64, 64] in [-1, 1] and pixel weights [N, 1, 64, 64] of a stretch of a stream."""
+def heads(seed: int, start: int, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """A stretch of a stream.
+
+    Returns latents, codes, images [N, 3, 64, 64] in [-1, 1], pixel weights [N, 1, 64, 64], and surface normals with
+    coverage [N, 4, 64, 64].
+    """
     latents = draw_latents(seed, start, count)
     parameters = head_parameters(latents)
     seen = render(parameters)
     weights = PART_WEIGHTS[torch.from_numpy(seen.masks.astype(np.int64))][:, None]
     codes = torch.from_numpy(shaped_codes(latents, parameters))
-    return torch.from_numpy(latents), codes, to_tensor(seen.images), weights / weights.mean()
+    normals = torch.from_numpy(seen.normals).permute(0, 3, 1, 2)
+    covered = torch.from_numpy(seen.depth > 0)[:, None].float()
+    surface = torch.cat([normals, covered], dim=1)
+    return torch.from_numpy(latents), codes, to_tensor(seen.images), weights / weights.mean(), surface
 
 
 def picture_loss(drawn: Tensor, target: Tensor, weights: Tensor) -> Tensor:
@@ -100,7 +130,7 @@ def picture_loss(drawn: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     return loss + 0.7 * ((across.abs() * weights[..., 1:]).mean() + (down.abs() * weights[..., 1:, :]).mean())
 
 
-def batches(training: Training) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+def batches(training: Training) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]]:
     """Fresh heads without end; head i of the stream is seen once."""
     while True:
         chunk = heads(TRAINING_SEED, training.images, CHUNK)
@@ -117,7 +147,7 @@ def psnr(drawn: Tensor, target: Tensor) -> float:
 @torch.no_grad()
 def validate(training: Training, from_latents: bool) -> dict[str, float]:
     """PSNR and part-weighted loss of the averaged networks on heads that training never sees."""
-    latents, codes, images, weights = heads(VALIDATION_SEED, 0, 256)
+    latents, codes, images, weights, _ = heads(VALIDATION_SEED, 0, 256)
     w = training.average.map(latents)[:, 0] if from_latents else training.average_reader(codes)
     drawn = torch.cat([training.average.synthesize(repeat(part)).image for part in w.split(64)])
     return {"psnr": psnr(drawn, images), "loss": float(picture_loss(drawn, images, weights))}
@@ -135,23 +165,25 @@ def run(training: Training, phase: str, minutes: float, rate: Callable[[float], 
         {"params": [p for n, p in training.generator.named_parameters() if p.requires_grad and "mapping" not in n]},
     ]
     teacher = training.generator.mapping if from_latents else training.reader
+    groups.append({"params": list(training.plaster.parameters())})
     groups.append({"params": list(teacher.parameters()), "slow": 0.25})
     optimizer = torch.optim.Adam(groups, lr=2e-3, betas=(0.9, 0.99), fused=True)
     if phase in training.optimizers:
         optimizer.load_state_dict(training.optimizers[phase])
     start, told, mean = time.time(), time.time(), 0.0
     first = training.images
-    for latents, codes, images, weights in batches(training):
+    for latents, codes, images, weights, surface in batches(training):
         gone = (time.time() - start) / (60 * minutes)
         if gone >= 1:
             break
         for group in optimizer.param_groups:
             group["lr"] = rate(gone) * group.get("slow", 1.0)
         w = training.generator.map(latents)[:, 0] if from_latents else training.reader(codes)
-        drawn = training.generator.synthesize(repeat(w), noise="none").image
-        loss = picture_loss(drawn, images, weights)
+        drawn = training.generator.synthesize(repeat(w), noise="none", with_features=True)
+        loss = picture_loss(drawn.image, images, weights)
+        shape_loss = picture_loss(training.plaster(drawn, w), surface, weights)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss + PLASTER_WEIGHT * shape_loss).backward()
         nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], 1.0)
         optimizer.step()
         training.images += BATCH

@@ -32,6 +32,7 @@ class Rendering:
         keypoints: float32 [N, K, 2], x and y in pixels (the centre of the first pixel is 0.5); may lie outside.
         visible: bool [N, K], inside the picture and not hidden.
         depth: float32 [N, S, S], distance from the camera in head units; 0 where there is no head.
+        normals: float32 [N, S, S, 3], mean of the surface's unit normals in the camera's frame; 0 where nothing is.
     """
 
     images: NDArray[np.uint8]
@@ -39,6 +40,7 @@ class Rendering:
     keypoints: NDArray[np.float32]
     visible: NDArray[np.bool_]
     depth: NDArray[np.float32]
+    normals: NDArray[np.float32]
 
 
 def render(parameters: Parameters, size: int = 64, convention: str = "a") -> Rendering:
@@ -62,12 +64,13 @@ def render(parameters: Parameters, size: int = 64, convention: str = "a") -> Ren
     images = np.empty((count, size, size, 3), np.uint8)
     masks = np.empty((count, size, size), np.uint8)
     depth = np.empty((count, size, size), np.float32)
+    normals = np.zeros((count, size, size, 3), np.float32)
     _cast(
         world.solids, world.glasses, turns, _camera(parameters), _light(parameters), _surface_numbers(parameters),
-        _wall(parameters), convention == "b", images, masks, depth,
+        _wall(parameters), convention == "b", images, masks, depth, normals,
     )  # fmt: skip
     visible = _visible(keypoints, depth, size)
-    return Rendering(images, masks, keypoints[..., :2].astype(np.float32), visible, depth)
+    return Rendering(images, masks, keypoints[..., :2].astype(np.float32), visible, depth, normals)
 
 
 def projected_keypoints(parameters: Parameters, size: int = 64) -> NDArray[np.float32]:
@@ -258,8 +261,11 @@ def _wall_colour(wall, x, y, out):
 
 
 @numba.njit(cache=True, fastmath=True)
-def _ray(solids, near, glasses, turn, camera, light, numbers, wall, narrow, px, py, colour, work):
-    """Colour (into colour[0:3]), class and distance of one ray through picture point (px, py) in head units."""
+def _ray(solids, near, glasses, turn, camera, light, numbers, wall, narrow, px, py, colour, normal):
+    """One ray through picture point (px, py), in head units.
+
+    Returns class and distance; writes colour[0:3] and, where something is hit, normal[0:3].
+    """
     x, y = (px - camera[1]) / camera[0], (py - camera[2]) / camera[0]
     depth = _CAMERA_DISTANCE / camera[0]
     ox = turn[0, 0] * x + turn[1, 0] * y + turn[2, 0] * depth
@@ -289,10 +295,11 @@ def _ray(solids, near, glasses, turn, camera, light, numbers, wall, narrow, px, 
             u, v = (px - solid[s.CX]) / solid[s.RX], (py - solid[s.CY]) / solid[s.RY]
             nx, ny, nz = u, v, np.sqrt(max(0.0, 1 - u * u - v * v))
         else:
-            _normal_at(solids, index, hx, hy, hz, work)
-            nx = turn[0, 0] * work[0] + turn[0, 1] * work[1] + turn[0, 2] * work[2]
-            ny = turn[1, 0] * work[0] + turn[1, 1] * work[1] + turn[1, 2] * work[2]
-            nz = turn[2, 0] * work[0] + turn[2, 1] * work[1] + turn[2, 2] * work[2]
+            _normal_at(solids, index, hx, hy, hz, normal)
+            nx = turn[0, 0] * normal[0] + turn[0, 1] * normal[1] + turn[0, 2] * normal[2]
+            ny = turn[1, 0] * normal[0] + turn[1, 1] * normal[1] + turn[1, 2] * normal[2]
+            nz = turn[2, 0] * normal[0] + turn[2, 1] * normal[1] + turn[2, 2] * normal[2]
+        normal[0], normal[1], normal[2] = nx, ny, nz
         lit = max(0.0, nx * light[0] + ny * light[1] + nz * light[2])
         for k in range(3):
             colour[k] = colour[k] * (light[6 + k] + light[3 + k] * lit)
@@ -308,6 +315,7 @@ def _ray(solids, near, glasses, turn, camera, light, numbers, wall, narrow, px, 
                     colour[k] = 0.90 * colour[k] + 0.05
             else:
                 best, class_id = t, s.GLASSES
+                normal[0], normal[1], normal[2] = turn[0, 2], turn[1, 2], turn[2, 2]
                 for k in range(3):
                     base = glasses[5 + k] if what == 1 else numbers[6 + k]
                     colour[k] = base * (light[6 + k] + 0.6 * light[3 + k])
@@ -333,13 +341,13 @@ def _footprints(solids, turn, camera, near):
 
 
 @numba.njit(cache=True, parallel=True, fastmath=True)
-def _cast(solids, glasses, turns, cameras, lights, numbers, walls, narrow, images, masks, depths):
+def _cast(solids, glasses, turns, cameras, lights, numbers, walls, narrow, images, masks, depths, normals):
     count, size = masks.shape[0], masks.shape[1]
     step = 2 * _VIEW / (size * SAMPLES)
     for n in numba.prange(count):
         near = np.empty((solids.shape[1], 3))
         _footprints(solids[n], turns[n], cameras[n], near)
-        colour, work = np.empty(3), np.empty(3)
+        colour, normal = np.empty(3), np.empty(3)
         votes = np.empty(len(CLASS_NAMES), np.int64)
         for row in range(size):
             for column in range(size):
@@ -351,13 +359,15 @@ def _cast(solids, glasses, turns, cameras, lights, numbers, walls, narrow, image
                     py = _VIEW - step * (row * SAMPLES + sub // SAMPLES + 0.5)
                     class_id, t = _ray(
                         solids[n], near, glasses[n], turns[n], cameras[n], lights[n], numbers[n], walls[n], narrow,
-                        px, py, colour, work,
+                        px, py, colour, normal,
                     )  # fmt: skip
                     votes[class_id] += 1
                     red += min(1.0, max(0.0, colour[0]))
                     green += min(1.0, max(0.0, colour[1]))
                     blue += min(1.0, max(0.0, colour[2]))
                     if t < 0.5 * _FAR:
+                        for k in range(3):
+                            normals[n, row, column, k] += normal[k] / (SAMPLES * SAMPLES)
                         distance += t
                         hits += 1
                 # A tie goes to the rarer part: ids rise with rarity.
