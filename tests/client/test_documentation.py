@@ -1,0 +1,22 @@
+"""What the papers say of the command is true."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from client import cli, errors
+from client.output import INTERRUPTED
+
+
+def test_every_command_and_exit_code_is_documented(repository: Path) -> None:
+    text = (repository / "docs" / "client.md").read_text()
+    commands = {
+        command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback
+    }
+    assert set(re.findall(r"^\| `offhand (\w+)", text, re.MULTILINE)) == commands
+    classes = [errors.ClientError, *errors.ClientError.__subclasses__()]
+    codes = {0, 2, INTERRUPTED} | {kind.exit_code for kind in classes}
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)} == codes
+    assert cli.app.info.epilog is not None
+    assert {int(code) for code in re.findall(r"(?:: |· )(\d+)", cli.app.info.epilog)} == codes
