@@ -1,4 +1,4 @@
-"""Mean intersection over union, pooled over a set."""
+"""Mean intersection over union, pooled over a set; distance between two sets of features."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,3 +25,12 @@ def class_iou(truth: NDArray[np.uint8], predicted: NDArray[np.uint8], class_coun
 def mean_iou(truth: NDArray[np.uint8], predicted: NDArray[np.uint8], class_count: int) -> float:
     """Mean of `class_iou` over the classes present in truth or prediction."""
     return float(np.nanmean(class_iou(truth, predicted, class_count)))
+
+
+def frechet_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Fréchet distance between Gaussians fitted to features [N, D] and [M, D] (Heusel et al. 2017, equation 6)."""
+    gap = a.mean(0) - b.mean(0)
+    first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    # tr √(AB) is the sum of the roots of AB's eigenvalues, which are real and not negative.
+    roots = np.sqrt(np.maximum(np.linalg.eigvals(first @ second).real, 0)).sum()
+    return float(gap @ gap + np.trace(first) + np.trace(second) - 2 * roots)

@@ -105,6 +105,27 @@ def inverted_heads(images: NDArray[np.uint8], steps: int) -> list[InvertedImage]
     )  # fmt: skip
 
 
+def trained_net(name: str, images: NDArray[np.uint8], masks: NDArray[np.uint8], recipe: Recipe, seed: int) -> UNet:
+    """The net of an arm, trained once for the same images, recipe and seed and kept in out/score."""
+    content = hashlib.sha256(images.tobytes() + masks.tobytes() + repr((recipe, seed)).encode())
+    path = OUT / f"{name}-{content.hexdigest()[:16]}.pt"
+    if path.exists():
+        net = UNet(CLASSES, recipe.width)
+        net.load_state_dict(torch.load(path, weights_only=True))
+        return net.eval()
+    _say(f"training the net of arm {name} on {len(images)} images")
+    net = train_segmenter(images, masks, CLASSES, recipe, seed)
+    OUT.mkdir(parents=True, exist_ok=True)
+    torch.save(net.state_dict(), path)
+    return net
+
+
+def judge(recipe: Recipe | None = None, seed: int = 0) -> UNet:
+    """The net of arm (d), trained on 5,000 true labels."""
+    full = labelled_heads(TRUE_STREAM, FULL_LABELS)
+    return trained_net("d", full.images, full.masks, recipe or Recipe(), seed)
+
+
 # -- the parts of the score --------------------------------------------------------------------------------------------
 
 
@@ -133,11 +154,13 @@ class Scoring:
         images = np.stack([sample.image for sample in candidates])
         masks = np.stack([sample.mask for sample in candidates])
         examples = labelled_heads(EXAMPLE_SEED, 50)
-        result["c_net_on_50_labels"] = self._arm("c", examples.images, examples.masks)[0]
-        result["b_net_on_generated"] = self._arm("b", images[kept], masks[kept])[0]
-        full = labelled_heads(TRUE_STREAM, FULL_LABELS)
-        result["d_net_on_5000_labels"], judge = self._arm("d", full.images, full.masks)
-        result["e_generated_labels"] = self._truth_of(candidates, images, masks, kept, judge)
+        net = trained_net("c", examples.images, examples.masks, self.recipe, self.seed)
+        result["c_net_on_50_labels"] = self._tested(net) | {"images": len(examples.images)}
+        net = trained_net("b", images[kept], masks[kept], self.recipe, self.seed)
+        result["b_net_on_generated"] = self._tested(net) | {"images": len(kept)}
+        net = judge(self.recipe, self.seed)
+        result["d_net_on_5000_labels"] = self._tested(net) | {"images": FULL_LABELS}
+        result["e_generated_labels"] = self._truth_of(candidates, images, masks, kept, net)
         return result
 
     def _generate(self) -> tuple[Labeler, list[Sample]]:
@@ -155,21 +178,8 @@ class Scoring:
         config = SamplingConfig(seed=self.seed, start=0, stop=stop, truncation_psi=self.psi)
         return labeler, list(draw(self.loaded.network, labeler, config))
 
-    def _arm(self, name: str, images: NDArray[np.uint8], masks: NDArray[np.uint8]) -> tuple[dict[str, Any], UNet]:
-        """Train the net on a set, test it on the held-out heads."""
-        content = hashlib.sha256(images.tobytes() + masks.tobytes() + repr((self.recipe, self.seed)).encode())
-        path = OUT / f"{name}-{content.hexdigest()[:16]}.pt"
-        if path.exists():
-            net = UNet(CLASSES, self.recipe.width)
-            net.load_state_dict(torch.load(path, weights_only=True))
-            net.eval()
-        else:
-            _say(f"training the net of arm {name} on {len(images)} images")
-            net = train_segmenter(images, masks, CLASSES, self.recipe, self.seed)
-            OUT.mkdir(parents=True, exist_ok=True)
-            torch.save(net.state_dict(), path)
-        predicted = predict(net, self.test.images)
-        return _iou(self.test.masks, predicted) | {"images": len(images)}, net
+    def _tested(self, net: UNet) -> dict[str, Any]:
+        return _iou(self.test.masks, predict(net, self.test.images))
 
     def _truth_of(
         self,
@@ -177,11 +187,11 @@ class Scoring:
         images: NDArray[np.uint8],
         masks: NDArray[np.uint8],
         kept: NDArray[np.int64],
-        judge: UNet,
+        net: UNet,
     ) -> dict[str, Any]:
         """Agreement of the generated labels with the truth of their latents and with the net of arm (d)."""
         dropped = np.setdiff1d(np.arange(len(candidates)), kept)
-        references = {"proxy": predict(judge, images)}
+        references = {"proxy": predict(net, images)}
         if self.psi == 1.0:
             size = self.loaded.network.config.z_dim
             z = np.stack([latent(self.seed, sample.index, size).numpy() for sample in candidates])
@@ -209,7 +219,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     parser.add_argument("--psi", type=float, default=1.0, help="truncation of the generated images (default 1)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=1200, help="training steps of the net, in every arm")
+    parser.add_argument("--steps", type=int, default=Recipe.steps, help="training steps of the net, in every arm")
     parser.add_argument("--inversion-steps", type=int, default=100)
     arguments = parser.parse_args()
     recipe = Recipe(steps=arguments.steps)

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 class Recipe:
     """How every arm is trained."""
 
-    steps: int = 1200
+    steps: int = 600
     batch: int = 32
     learning_rate: float = 3e-3
     width: int = 16

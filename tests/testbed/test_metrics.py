@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from testbed.metrics import class_iou, mean_iou
+from testbed.metrics import class_iou, frechet_distance, mean_iou
 
 
 def test_hand_computed_case():
@@ -23,3 +23,12 @@ def test_a_class_predicted_where_it_never_is_counts_as_zero():
 def test_shapes_that_differ_are_refused():
     with pytest.raises(ValueError, match="truth is"):
         class_iou(np.zeros((1, 2, 2), np.uint8), np.zeros((2, 2, 2), np.uint8), 2)
+
+
+def test_frechet_distance_of_gaussians_known_in_closed_form():
+    random = np.random.default_rng(0)
+    a = random.standard_normal((200_000, 2))
+    b = a * [2.0, 1.0] + [3.0, 0.0]
+    # |mean|² + (2 - 1)² for the one axis that is twice as wide
+    assert frechet_distance(a, b) == pytest.approx(9 + 1, rel=0.02)
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-6)
