@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, ScalarSelect, exists, insert, or_, select, update
 
 from store.clock import database_now, to_datetime
 from store.db import Database
@@ -15,7 +15,7 @@ from store.files import files_of
 from store.ids import new_id
 from store.paging import Page, page
 from store.tables import datasets as table
-from store.tables import jobs
+from store.tables import files, jobs
 
 #: Names of a dataset's files beside `shards/*.tar`.
 MANIFEST = "manifest.json"
@@ -62,7 +62,7 @@ def finish_dataset(connection: Connection, job_id: str, info: dict[str, Any]) ->
     connection.execute(
         update(table)
         .where(table.c.job_id == job_id, table.c.state == "building")
-        .values(state="ready", info=info, finished_at=database_now())
+        .values(state="ready", info=info, finished_at=database_now(), expires_at=_expiry(job_id))
     )
 
 
@@ -74,8 +74,23 @@ def end_dataset_early(connection: Connection, job_id: str) -> None:
         connection.execute(
             update(table)
             .where(table.c.id == row.id, table.c.state == "building")
-            .values(state="partial" if finished else "empty", finished_at=database_now())
+            .values(state="partial" if finished else "empty", finished_at=database_now(), expires_at=_expiry(job_id))
         )
+
+
+def expired_datasets(connection: Connection) -> list[tuple[str, str]]:
+    """Ids of datasets whose time is over and that still have files, with those of their jobs."""
+    rows = connection.execute(
+        select(table.c.id, table.c.job_id)
+        .where(table.c.expires_at < database_now())
+        .where(exists().where(or_(files.c.resource_id == table.c.id, files.c.resource_id == table.c.job_id)))
+    )
+    return [(row.id, row.job_id) for row in rows]
+
+
+def _expiry(job_id: str) -> ScalarSelect[float | None]:
+    """The time that was set for the job at its start."""
+    return select(jobs.c.expires_at).where(jobs.c.id == job_id).scalar_subquery()
 
 
 def get_dataset(db: Database, dataset_id: str, *, tenant: str) -> Dataset:

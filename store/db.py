@@ -61,9 +61,13 @@ def open_database(settings: Settings) -> Database:
     from store.generators import register_builtin
 
     database = Database(create_database_engine(settings), settings)
-    with _translated():
-        bring_up_to_date(database.engine, may_migrate=settings.database.migrate)
-    register_builtin(database, settings.shipped_folder)
+    try:
+        with _translated():
+            bring_up_to_date(database.engine, may_migrate=settings.database.migrate)
+        register_builtin(database, settings.shipped_folder)
+    except BaseException:
+        database.close()
+        raise
     return database
 
 

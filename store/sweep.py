@@ -1,4 +1,4 @@
-"""Removes what nothing refers to any more: objects of attempts that never committed, and old idempotency keys."""
+"""Removes what has had its time: orphans of attempts that never committed, expired data, old idempotency keys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import time
 from sqlalchemy import select
 
 from store import idempotency
+from store.datasets import expired_datasets
 from store.db import Database
+from store.files import remove_files
 from store.objects import ObjectStore
 from store.tables import files, shards
 
@@ -31,15 +33,25 @@ def discard(db: Database, objects: ObjectStore, shard_id: str, attempt: int) -> 
 def sweep(db: Database, objects: ObjectStore) -> int:
     """One round; the number of objects removed. Safe beside running workers and other sweepers."""
     idempotency.sweep(db)
+    removed = _sweep_expired(db, objects)
     # Twice a lease: an object may wait for its row for as long as a commit takes, never that long.
     age = 2 * db.settings.worker.lease_seconds
-    removed = objects.sweep_unfinished(max(age, 3600.0))
+    removed += objects.sweep_unfinished(max(age, 3600.0))
     listed = (found for found in objects.list() if time.time() - found.modified_at > age)
     while batch := list(itertools.islice(listed, _BATCH)):
         for key in _orphans(db, [found.key for found in batch]):
             objects.delete(key)
             removed += 1
     return removed
+
+
+def _sweep_expired(db: Database, objects: ObjectStore) -> int:
+    with db.write() as connection:
+        ended = expired_datasets(connection)
+        keys = [key for both in ended for resource in both for key in remove_files(connection, resource)]
+    for key in keys:
+        objects.delete(key)
+    return len(keys)
 
 
 def _orphans(db: Database, keys: list[str]) -> list[str]:

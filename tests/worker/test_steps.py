@@ -24,6 +24,7 @@ from store.jobs.views import Job
 from store.made import get_inversion, get_label_set, get_labeler
 from store.objects import ObjectStore, open_objects
 from store.settings import Settings, WorkerSettings
+from store.sweep import sweep
 from tests.e2e import tiny
 from tests.worker.inline import TENANT, InlineWorker, content, generate, shard_digests, upload, view
 
@@ -176,6 +177,18 @@ def test_a_canceled_job_leaves_what_was_finished(service: Service) -> None:
     assert (manifest["complete"], manifest["count"]) == (False, 16)
     shard = content(service.db, service.objects, job.id, manifest["shards"][0]["path"])
     assert len(list(read_shard(io.BytesIO(shard)))) == 8
+
+
+def test_expired_data_is_swept(service: Service) -> None:
+    service.settings.limits.retention_days = 1e-9
+    job = generate(service.db, service.labels, count=4)
+    service.work()
+    dataset = view(service.db, job).result["dataset"]
+    assert list_files(service.db, dataset, tenant=TENANT)
+    before = len(list(service.objects.list()))
+    assert sweep(service.db, service.objects) > 0
+    assert list_files(service.db, dataset, tenant=TENANT) == []
+    assert 0 < len(list(service.objects.list())) < before, "the labeler stays, it serves other jobs"
 
 
 def test_every_problem_of_an_archive_is_told(service: Service, tmp_path: Path) -> None:
