@@ -5,10 +5,11 @@
     python -m testbed.recipes.heads64 join  --minutes 20     both together, from latents to pictures
     python -m testbed.recipes.heads64 export                 into core/generators/shipped/heads64
 
-Each phase resumes from `out/heads64/state.pt`. Heads come from stream TRAINING_SEED, which no example and no test uses.
-Small parts weigh more in the loss (a face is 3 % of the pixels), which the renderer's masks make possible. Colours are
-learnt long before shapes, so beside the picture the network draws the head's surface normals, as if in plaster, through
-a second chain of to-RGB layers that is thrown away in the end.
+Each phase resumes from `out/heads64/state.pt` or, where that is missing, from what was exported last. Heads come from
+stream TRAINING_SEED, which no example and no test uses. Small parts weigh more in the loss (a face is 3 % of the
+pixels), which the renderer's masks make possible. Colours are learnt long before shapes, so beside the picture the
+network draws the head's surface normals, as if in plaster, through a second chain of to-RGB layers that is thrown away
+in the end.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from core.generators.config import StyleGAN2Config
 from core.generators.resample import upsample_image
 from core.generators.stylegan2 import Generator, Synthesis, ToRGB
 from testbed.recipes.codes import CodeReader, shaped_codes
+from testbed.recipes.shipping import export, restore
 from testbed.segmenter import to_tensor
 from testbed.world import LATENT_COUNT, draw_latents, head_parameters, render
 
@@ -94,6 +96,12 @@ class Training:
             for name in self._PARTS:
                 getattr(self, name).load_state_dict(state[name])
             self.images, self.log, self.optimizers = state["images"], state["log"], state["optimizers"]
+        elif (shipped := restore({"reader": self.reader, "plaster": self.plaster})) is not None:
+            generator, self.log = shipped
+            for network in (self.generator, self.average):
+                network.load_state_dict(generator.state_dict())
+            self.average_reader.load_state_dict(self.reader.state_dict())
+            self.images = max(line["images"] for line in self.log)
         return self
 
     @torch.no_grad()
@@ -166,7 +174,7 @@ def run(training: Training, phase: str, minutes: float, rate: Callable[[float], 
     ]
     teacher = training.generator.mapping if from_latents else training.reader
     groups.append({"params": list(training.plaster.parameters())})
-    groups.append({"params": list(teacher.parameters()), "slow": 0.25})
+    groups.append({"params": list(teacher.parameters()), "slow": 25.0 if from_latents else 0.25})
     optimizer = torch.optim.Adam(groups, lr=2e-3, betas=(0.9, 0.99), fused=True)
     if phase in training.optimizers:
         optimizer.load_state_dict(training.optimizers[phase])
@@ -214,7 +222,9 @@ def learn_mapping(training: Training, minutes: float) -> None:
     """Teach the mapping network what the code reader answers: latents alone, no pictures, many heads a second."""
     mapping = training.generator.mapping
     mapping.load_state_dict(training.average.mapping.state_dict())
-    optimizer = torch.optim.Adam(mapping.parameters(), lr=2e-3, betas=(0.9, 0.99))
+    # Its weights are stored 100 times as large as they act.
+    peak = 1e-3 / CONFIG.mapping_lr_multiplier
+    optimizer = torch.optim.Adam(mapping.parameters(), lr=peak, betas=(0.9, 0.99))
     reader, start, told, step = training.average_reader, time.time(), time.time(), 0
     random = np.random.default_rng([TRAINING_SEED, training.images])
     while (gone := (time.time() - start) / (60 * minutes)) < 1:
@@ -223,7 +233,7 @@ def learn_mapping(training: Training, minutes: float) -> None:
         with torch.no_grad():
             target = reader(torch.from_numpy(shaped_codes(latents, head_parameters(latents))))
         for group in optimizer.param_groups:
-            group["lr"] = 2e-3 * min(1.0, 4 * (1 - gone)) * min(1.0, (step + 1) / 50)
+            group["lr"] = peak * min(1.0, 2 * (1 - gone)) * min(1.0, (step + 1) / 50)
         loss = F.smooth_l1_loss(mapping(torch.from_numpy(latents), None), target)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -231,7 +241,9 @@ def learn_mapping(training: Training, minutes: float) -> None:
         step += 1
         if time.time() - told > 30:
             told = time.time()
-            explained = 1 - float((mapping(torch.from_numpy(latents), None) - target).var() / target.var())
+            with torch.no_grad():
+                left = mapping(torch.from_numpy(latents), None) - target
+            explained = 1 - float(left.var() / target.var())
             print(
                 json.dumps({"phase": "map", "step": step, "loss": float(loss.detach()), "explained": explained}),
                 flush=True,
@@ -261,9 +273,7 @@ def main() -> None:
     elif arguments.phase == "join":
         run(training, "join", arguments.minutes, lambda gone: 1.5e-3 * max(0.02, 1 - gone))
     else:
-        from testbed.recipes.shipping import export
-
-        export(training.average, training.log)
+        export(training.average, {"reader": training.average_reader, "plaster": training.plaster}, training.log)
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=4.0)
     minutes = parser.parse_args().minutes
     torch.manual_seed(0)
+    torch.set_num_threads(2)
     net = Repair(PerceptualTrunk(((24, 24), (48, 48), (80, 80), (112,))))
     optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
     start, step, images = time.time(), 0, torch.empty(0)
