@@ -119,6 +119,7 @@ shards = Table(
     Column("started_at", Double),
     Column("finished_at", Double),
     UniqueConstraint("job_id", "step", "position"),
+    Index(None, "job_id", "state"),
     Index(None, "state", "not_before"),
     Index(None, "state", "lease_until"),
 )

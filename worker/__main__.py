@@ -6,6 +6,7 @@ import argparse
 import logging
 import signal
 import sys
+from contextlib import closing
 from functools import partial
 
 import structlog
@@ -46,10 +47,9 @@ def _listen(settings: Settings, supervisor: Supervisor, db: Database, objects: O
 
     app = create_app(settings)
     attach(app, supervisor)
-    with Upkeep(db, objects, supervisor.owner, partial(ring, app)):
+    with closing(supervisor), Upkeep(db, objects, supervisor.owner, partial(ring, app)):
         # One thread and not a process pool: the work happens in the supervisor's child, never in a fork.
         app.worker_main(["worker", "--pool=threads", "--concurrency=1", "--loglevel=warning", "--without-gossip"])
-    supervisor.close()
     return 0
 
 

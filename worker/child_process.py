@@ -53,6 +53,11 @@ class ChildProcess:
         """Process id, also that of its group."""
         return self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process is there."""
+        return self._process.poll() is None
+
     def send(self, message: Message) -> None:
         """Say something. Raises ChildDied."""
         try:

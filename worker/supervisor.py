@@ -71,6 +71,8 @@ class Supervisor:
     def run(self) -> None:
         """Work until `stop`, looking for shards whenever the bell rings and every `poll_seconds`."""
         try:
+            # Loading takes seconds: let it happen before the first shard comes.
+            self._ready_child()
             while not self._stopping:
                 self._bell.clear()
                 if not self.run_next():
@@ -121,6 +123,7 @@ class Supervisor:
         run = _Run(taken, renewed_at=time.monotonic())
         try:
             child = self._ready_child()
+            child.shards += 1
             child.send(Run(taken))
             self._watch(child, run)
         except ChildDied as death:
@@ -129,13 +132,16 @@ class Supervisor:
             self._failed(taken, Failure("worker_crashed", death.detail, retryable=True))
 
     def _ready_child(self) -> ChildProcess:
+        if self._child is not None and not self._child.alive:
+            # It died while it had nothing to do, which is no shard's fault.
+            log.warning("child.died_idle")
+            self.close()
         if self._child is not None and self._child.shards >= self._settings.worker.recycle_after:
             log.info("child.recycled", shards=self._child.shards)
             self.close()
         if self._child is None:
             self._child = ChildProcess(self._settings, self._steps)
             log.info("child.started", pid=self._child.pid)
-        self._child.shards += 1
         return self._child
 
     def _watch(self, child: ChildProcess, run: _Run) -> None:

@@ -201,6 +201,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_shards")),
         sa.UniqueConstraint("job_id", "step", "position", name=op.f("uq_shards_job_id_step_position")),
     )
+    op.create_index(op.f("ix_shards_job_id_state"), "shards", ["job_id", "state"], unique=False)
     op.create_index(op.f("ix_shards_state_lease_until"), "shards", ["state", "lease_until"], unique=False)
     op.create_index(op.f("ix_shards_state_not_before"), "shards", ["state", "not_before"], unique=False)
 

@@ -23,6 +23,9 @@ from store.made import NewMade, add_made
 from store.tables import files as files_table
 from store.tables import jobs, shards, steps
 
+#: States of shards that keep their step from being done; named, so that an index finds them.
+_UNDONE = ("pending", "running", "poisoned", "canceled")
+
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
@@ -157,9 +160,7 @@ def _record_made(connection: Connection, job: Any, result: StepResult) -> list[s
 
 def _advance(connection: Connection, job: Any, step: str, result: StepResult) -> Sequence[str]:
     """When that was the step's last shard: start the next step, or end the job. Keys of objects no longer needed."""
-    open_shards = select(
-        exists().where(shards.c.job_id == job.id, shards.c.step == step, shards.c.state != "succeeded")
-    )
+    open_shards = select(exists().where(shards.c.job_id == job.id, shards.c.step == step, shards.c.state.in_(_UNDONE)))
     if connection.execute(open_shards).scalar_one():
         return ()
     this = and_(steps.c.job_id == job.id, steps.c.name == step)

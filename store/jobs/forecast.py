@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from math import ceil
 from typing import Any
 
@@ -45,24 +46,23 @@ class _Wish:
 def forecast(connection: Connection, spec: GenerateSpec, *, tenant: str) -> Forecast:
     """What `spec` would cost. Raises NotFound for an unknown generator."""
     generator = find_generator(connection, spec.generator, tenant=tenant)
-    candidates = _candidates(spec.count, spec.drop_fraction)
-    wish = _Wish(tenant, GENERATE.name, spec.model_dump(mode="json"), candidates)
+    drawn = candidates(spec.count, spec.drop_fraction)
+    wish = _Wish(tenant, GENERATE.name, spec.model_dump(mode="json"), drawn)
     parts = [typical_seconds(connection, wish, step) for step in GENERATE.steps]
     waiting = select(func.count()).select_from(jobs).where(jobs.c.tenant == tenant, jobs.c.state == "queued")
     return Forecast(
-        candidates=candidates,
+        candidates=drawn,
         bytes=int(spec.count * _bytes_per_image(connection, generator, tenant)),
         seconds=None if None in parts else round(sum(part or 0.0 for part in parts), 1),
         queued_jobs=int(connection.execute(waiting).scalar_one()),
     )
 
 
-def _candidates(count: int, drop_fraction: float) -> int:
-    """The smallest N of which `count` stay when the most uncertain ceil(drop_fraction · N) are dropped."""
-    drawn = max(count, int(count / (1 - drop_fraction)) - 2)
-    while drawn - ceil(drop_fraction * drawn) < count:
-        drawn += 1
-    return drawn
+def candidates(count: int, drop_fraction: float) -> int:
+    """The smallest N of which `count` stay when the most uncertain ceil(drop_fraction · N) are dropped; the fraction
+    counts as the decimal that it is written as. The library draws as many (a test holds both together).
+    """
+    return ceil(count / (1 - Fraction(repr(float(drop_fraction)))))
 
 
 def _bytes_per_image(connection: Connection, generator: Generator, tenant: str) -> float:

@@ -20,6 +20,7 @@ from store.generators import find_generator, generator_names
 from store.idempotency import IdempotencyKey
 from store.ids import new_id
 from store.jobs.events import record
+from store.jobs.forecast import candidates
 from store.jobs.kinds import GENERATE, JobKind
 from store.jobs.shards import ShardPlan, add_shards
 from store.jobs.states import ACTIVE_JOB_STATES
@@ -62,7 +63,7 @@ def submit_generate(
         tenant=tenant,
         spec=spec.model_dump(mode="json"),
         seed=spec.seed,
-        total=spec.count,
+        total=candidates(spec.count, spec.drop_fraction),
         labels=spec.labels_map,
         request_id=request_id,
         idempotency_key=idempotency_key,

@@ -8,6 +8,8 @@ import pytest
 
 import core.errors
 import store.errors
+from core.sampling.filtering import candidates_needed
+from store.jobs.forecast import candidates
 from worker.digests import digest_of, json_values
 from worker.failures import failure_of
 
@@ -37,6 +39,13 @@ def test_other_errors_may_be_tried_again(error: Exception, code: str) -> None:
     failure = failure_of(error)
     assert (failure.code, failure.permanent, failure.retryable) == (code, False, True)
     assert "Traceback" not in failure.detail
+
+
+def test_store_and_library_count_candidates_alike() -> None:
+    for count in (1, 2, 9, 10, 27, 200, 999, 100_000):
+        for hundredths in range(0, 91):
+            fraction = hundredths / 100
+            assert candidates(count, fraction) == candidates_needed(count, fraction)
 
 
 def test_digests_depend_on_values_and_not_on_order() -> None:
