@@ -29,7 +29,7 @@ def test_a_job_is_accepted_and_described(http: TestClient, wish: dict[str, Any])
     assert answer.headers["location"] == f"/v1/jobs/{job['id']}" == job["urls"]["self"]
     assert job["state"] == "queued"
     assert [s["name"] for s in job["steps"]] == ["validate", "invert", "train_labeler", "sample", "finalize"]
-    assert job["counts"] == {"total": 20, "done": 0, "rejected": 0, "failed": 0}
+    assert job["counts"] == {"total": 23, "done": 0, "rejected": 0, "failed": 0}
     assert job["queue_position"] == 1
     assert job["seed"] == 1
     assert job["labels"] == {"team": "heads"}
