@@ -156,7 +156,7 @@ class _Trainer:
     def _pools(self) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
         """(features [P, K], labels [P], each member's order [M, P], step at which it begins), epoch after epoch."""
         pixels, condition = self.data.training, self.state.conditioning
-        rows = max(self.batch, POOL_BYTES // (4 * condition.outputs))
+        rows = max(2 * self.batch, POOL_BYTES // (4 * condition.outputs))  # so that equal parts hold a batch each
         count = ceil(len(pixels) / rows)
         x, y, first, epoch = None, None, 0, 0
         while first < self.total:
@@ -311,6 +311,6 @@ def _fingerprint(
 ) -> str:
     settings = [config.to_json(), class_count, noise, seed, generator.config.to_json()]
     digest = hashlib.sha256(json.dumps(settings).encode())
-    digest.update(w_plus.cpu().contiguous().numpy().tobytes())
-    digest.update(masks.cpu().contiguous().numpy().tobytes())
+    for tensor in (generator.constant.detach(), w_plus, masks):
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

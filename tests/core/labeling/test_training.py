@@ -68,6 +68,12 @@ def test_resuming_gives_the_same_labeler(network, codes, masks, trained):
         train_ensemble(network, codes[:8], masks[:8], 4, SMALL, resume_from=b"nonsense", **again)
 
 
+def test_batches_larger_than_a_pool_are_still_batches(network, codes, masks, monkeypatch):
+    monkeypatch.setattr(training, "POOL_BYTES", 1)
+    config = LabelerConfig(members=1, hidden=(8,), pixel_batch=800, epochs=2)  # of 1536 pixels
+    assert train_ensemble(network, codes[:8], masks[:8], 4, config).report["steps"] == 4
+
+
 def test_several_small_pools_and_forgotten_features_do_as_well(network, codes, masks, monkeypatch):
     monkeypatch.setattr(training, "POOL_BYTES", 4 * 24 * 500)
     monkeypatch.setattr(pixels, "KEPT_BYTES", 0)
