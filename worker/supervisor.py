@@ -76,9 +76,15 @@ class Supervisor:
             while not self._stopping:
                 self._bell.clear()
                 if not self.run_next():
-                    self._bell.wait(min(_LOOK_SECONDS, self._settings.worker.poll_seconds))
+                    self._idle()
         finally:
             self.close()
+
+    def _idle(self) -> None:
+        """Wait for the bell, for the next look, or for the wish to stop."""
+        until = time.monotonic() + self._settings.worker.poll_seconds
+        while not self._stopping and not self._bell.is_set() and (left := until - time.monotonic()) > 0:
+            self._bell.wait(min(_LOOK_SECONDS, left))
 
     def run_until_idle(self) -> int:
         """Work until nothing is claimable or `stop`; the number of shards taken."""

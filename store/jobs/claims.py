@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, and_, func, select, update
 
 from store.clock import database_now
 from store.db import Database
@@ -47,10 +47,14 @@ def claim(db: Database, owner: str) -> Claim | None:
     Tenants take turns (fewest running shards first); within one, older jobs and earlier steps come first.
     """
     while True:
+        # Looked for without a lock first: idle workers ask often, and on SQLite writing means keeping all others out.
+        with db.read() as connection:
+            if connection.execute(_ANY).first() is None:
+                return None
         with db.write() as connection:
             found = move_shards(
                 connection,
-                shards.c.id == _next(),
+                shards.c.id == _NEXT,
                 "running",
                 owner=owner,
                 attempt=shards.c.attempt + 1,
@@ -159,6 +163,16 @@ def drop(connection: Connection, shard_id: str, job: Any) -> None:
         settle_canceling(connection, job.id)
 
 
+def _runnable() -> Select[tuple[str]]:
+    return (
+        select(shards.c.id)
+        .join(jobs, jobs.c.id == shards.c.job_id)
+        .where(
+            shards.c.state == "pending", shards.c.not_before <= database_now(), jobs.c.state.in_(CLAIMABLE_JOB_STATES)
+        )
+    )
+
+
 def _next() -> ScalarSelect[str]:
     busy = shards.alias("busy")
     running = (
@@ -168,16 +182,16 @@ def _next() -> ScalarSelect[str]:
         .scalar_subquery()
     )
     return (
-        select(shards.c.id)
-        .join(jobs, jobs.c.id == shards.c.job_id)
-        .where(
-            shards.c.state == "pending", shards.c.not_before <= database_now(), jobs.c.state.in_(CLAIMABLE_JOB_STATES)
-        )
+        _runnable()
         .order_by(running, jobs.c.created_at, jobs.c.id, shards.c.step_position, shards.c.position)
         .limit(1)
         .with_for_update(of=shards, skip_locked=True)
         .scalar_subquery()
     )
+
+
+_ANY = _runnable().limit(1)
+_NEXT = _next()
 
 
 def _begin(connection: Connection, job: Any, shard: Any) -> None:

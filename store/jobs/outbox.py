@@ -34,19 +34,23 @@ def publish_hints(db: Database, ring: Callable[[str], None]) -> int:
 
 def ring_again(db: Database, *, after_seconds: float) -> int:
     """New hints for shards that are runnable but were last rung for longer ago than this; their number."""
-    with db.write() as connection:
-        quiet = (
-            select(shards.c.id)
-            .join(jobs, jobs.c.id == shards.c.job_id)
-            .where(
-                shards.c.state == "pending",
-                shards.c.not_before <= database_now(),
-                jobs.c.state.in_(CLAIMABLE_JOB_STATES),
-                or_(shards.c.rung_at.is_(None), shards.c.rung_at < database_now() - after_seconds),
-            )
-            .limit(_BATCH)
-            .with_for_update(of=shards, skip_locked=True)
+    quiet = (
+        select(shards.c.id)
+        .join(jobs, jobs.c.id == shards.c.job_id)
+        .where(
+            shards.c.state == "pending",
+            shards.c.not_before <= database_now(),
+            jobs.c.state.in_(CLAIMABLE_JOB_STATES),
+            or_(shards.c.rung_at.is_(None), shards.c.rung_at < database_now() - after_seconds),
         )
+        .limit(_BATCH)
+    )
+    with db.read() as connection:
+        # Most of the time there is none, and then nobody should wait for a lock.
+        if connection.execute(quiet).first() is None:
+            return 0
+    quiet = quiet.with_for_update(of=shards, skip_locked=True)
+    with db.write() as connection:
         found = (
             connection.execute(
                 update(shards).where(shards.c.id.in_(quiet)).values(rung_at=database_now()).returning(shards.c.id)
