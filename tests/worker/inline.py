@@ -26,12 +26,15 @@ TENANT = "local"
 
 
 class InlineWorker:
-    """Claims a shard, does it, commits it. `die_after`: steps whose first attempt is lost before its commit."""
+    """Claims a shard, does it, commits it. `die_after`: steps whose first attempt is lost before its commit.
+    `stop_at`: step and progress at which a first attempt is stopped."""
 
     def __init__(self, db: Database, objects: ObjectStore, die_after: set[str] | None = None) -> None:
         self.db, self.objects = db, objects
         self.models = Models(db.settings)
         self.die_after = die_after or set()
+        self.stop_at: tuple[str, int] | None = None
+        self.stopping = False
 
     def run(self) -> None:
         while (taken := claim(self.db, "inline")) is not None:
@@ -39,6 +42,7 @@ class InlineWorker:
                 self._do(taken, Path(folder))
 
     def _do(self, taken: Claim, folder: Path) -> None:
+        self.stopping = False
         try:
             result = STEPS[taken.step](self.context(taken, folder))
         except Exception as error:
@@ -53,7 +57,12 @@ class InlineWorker:
 
     def context(self, taken: Claim, folder: Path) -> StepContext:
         def announce(message: Checkpointed) -> None:
-            save_checkpoint(self.db, taken, message.file)
+            unused = save_checkpoint(self.db, taken, message.file)
+            if unused is not None:
+                self.objects.delete(unused)
+
+        def progress(done: int, _total: int) -> None:
+            self.stopping = self.stop_at == (taken.step, done) and taken.attempt == 1
 
         return StepContext(
             claim=taken,
@@ -62,8 +71,8 @@ class InlineWorker:
             settings=self.db.settings,
             models=self.models,
             folder=folder,
-            progress=lambda _done, _total: None,
-            should_stop=lambda: False,
+            progress=progress,
+            should_stop=lambda: self.stopping,
             announce=announce,
         )
 

@@ -6,12 +6,14 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from sqlalchemy import select
 
 from core.datasets.shards import read_shard
 from store.datasets import CARD, CONTACT_SHEET, MANIFEST, get_dataset, partial_manifest
@@ -25,8 +27,10 @@ from store.made import get_inversion, get_label_set, get_labeler
 from store.objects import ObjectStore, open_objects
 from store.settings import Settings, WorkerSettings
 from store.sweep import sweep
+from store.tables import files
 from tests.e2e import tiny
 from tests.worker.inline import TENANT, InlineWorker, content, generate, shard_digests, upload, view
+from worker.context import StepContext
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +141,30 @@ def test_attempts_that_died_do_not_show(finished: tuple[Service, Job], service: 
     assert shard_digests(service.db, job) == shard_digests(*_of(finished))
 
 
+def test_training_goes_on_from_its_checkpoint(
+    finished: tuple[Service, Job], service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # By its module: in the package, the name is the function.
+    monkeypatch.setattr(import_module("worker.steps.train_labeler"), "CHECKPOINT_EVERY", 2)
+    resumed: list[bool] = []
+    load = StepContext.load_checkpoint
+
+    def noticed(context: StepContext) -> bytes | None:
+        kept = load(context)
+        resumed.append(kept is not None)
+        return kept
+
+    monkeypatch.setattr(StepContext, "load_checkpoint", noticed)
+    job = generate(service.db, service.labels)
+    worker = InlineWorker(service.db, service.objects)
+    worker.stop_at = ("train_labeler", 3)
+    worker.run()
+    assert view(service.db, job).state == "succeeded"
+    assert resumed == [False, True]
+    assert shard_digests(service.db, job) == shard_digests(*_of(finished))
+    assert not [f for f in service.objects.list() if "checkpoint" in f.key and f.key not in _known(service)]
+
+
 def test_equal_work_is_not_done_twice(finished: tuple[Service, Job]) -> None:
     service, first = finished
     again = generate(service.db, first.result["label_set"])
@@ -221,6 +249,11 @@ def test_images_of_another_shape_are_brought_to_the_generators(service: Service,
     assert ended.state == "succeeded", ended.error
     card = content(service.db, service.objects, ended.result["dataset"], CARD).decode()
     assert "cannot redraw the labelled images" in card
+
+
+def _known(service: Service) -> set[str]:
+    with service.db.read() as connection:
+        return set(connection.execute(select(files.c.key)).scalars())
 
 
 def _of(finished: tuple[Service, Job]) -> tuple[Database, Job]:

@@ -26,6 +26,8 @@ from worker.sources import REPORT, Source, fitted_labels, load_latents, load_sou
 
 #: Nothing random reaches a result that other jobs use again.
 _SEED = 0
+#: Training steps between two checkpoints.
+CHECKPOINT_EVERY = 500
 #: With fewer images left than this after dropping the poor ones, all are used: there would be too little to learn from.
 _LEAST_IMAGES = 2
 _LEAST_SHARE = 0.5
@@ -58,6 +60,7 @@ def train_labeler(context: StepContext) -> StepResult:
         progress=context.progress,
         should_stop=context.should_stop,
         checkpoint=context.save_checkpoint,
+        checkpoint_every=CHECKPOINT_EVERY,
         resume_from=context.load_checkpoint(),
     )
     return _store(context, source, labels, inversion, labeler, digest, dropped, plan)
