@@ -132,8 +132,15 @@ PRESETS = {
     "fast": LabelerConfig(),
     # What the papers' released code does: raw features, Adam 1e-3, batches of 64 pixels, about four epochs.
     "paper": LabelerConfig(
-        standardise=False, components=None, pixel_batch=64, learning_rate=1e-3, schedule="constant", epochs=4.0,
-        max_steps=None, class_balance=0.0, measure_every=1000,
+        standardise=False,
+        components=None,
+        pixel_batch=64,
+        learning_rate=1e-3,
+        schedule="constant",
+        epochs=4.0,
+        max_steps=None,
+        class_balance=0.0,
+        measure_every=1000,
     ),
 }
 """Settings by name."""

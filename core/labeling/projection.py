@@ -68,9 +68,7 @@ class _Layers(NamedTuple):
     weight: Tensor
 
 
-def _levels(
-    features: Sequence[Tensor], weight: Tensor, size: tuple[int, int]
-) -> tuple[_Layers | None, list["_Level"]]:
+def _levels(features: Sequence[Tensor], weight: Tensor, size: tuple[int, int]) -> tuple[_Layers | None, list["_Level"]]:
     """What is read directly at the label resolution, and what has to be brought up to it."""
     grouped: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}
     row = 0

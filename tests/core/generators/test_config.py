@@ -15,14 +15,26 @@ def test_round_trip_through_json():
 
 def test_all_problems_at_once():
     values = {
-        "resolution": [32], "channels": {"0": 8, "1": 0}, "z_dim": 0, "w_dim": True, "mapping_layers": 2.0,
-        "mapping_lr_multiplier": float("nan"), "conv_clamp": -1, "architecture": "resnet",
+        "resolution": [32],
+        "channels": {"0": 8, "1": 0},
+        "z_dim": 0,
+        "w_dim": True,
+        "mapping_layers": 2.0,
+        "mapping_lr_multiplier": float("nan"),
+        "conv_clamp": -1,
+        "architecture": "resnet",
     }
     with pytest.raises(GeneratorError) as caught:
         StyleGAN2Config.from_json(values)
     assert {problem.pointer for problem in caught.value.problems} == {
-        "resolution", "channels.1", "z_dim", "w_dim", "mapping_layers",
-        "mapping_lr_multiplier", "conv_clamp", "architecture",
+        "resolution",
+        "channels.1",
+        "z_dim",
+        "w_dim",
+        "mapping_layers",
+        "mapping_lr_multiplier",
+        "conv_clamp",
+        "architecture",
     }
 
 

@@ -32,8 +32,13 @@ def built(config, state):
 def nvidia(case):
     facts = golden("stylegan2_nvidia", f"{case}.json")["kwargs"]
     config = StyleGAN2Config(
-        resolution=(32, 32), channels={0: 64, 1: 64, 2: 32, 3: 16}, z_dim=64, w_dim=64, mapping_layers=2,
-        c_dim=facts["c_dim"], conv_clamp=facts["synthesis_kwargs"].get("conv_clamp"),
+        resolution=(32, 32),
+        channels={0: 64, 1: 64, 2: 32, 3: 16},
+        z_dim=64,
+        w_dim=64,
+        mapping_layers=2,
+        c_dim=facts["c_dim"],
+        conv_clamp=facts["synthesis_kwargs"].get("conv_clamp"),
     )
     network = built(config, from_nvidia_state(golden("stylegan2_nvidia", f"{case}_state.safetensors"), config))
     return network, golden("stylegan2_nvidia", f"{case}_io.safetensors")
@@ -126,7 +131,12 @@ def test_non_square_constant_and_its_feature_shapes():
     assert image.shape == (3, 3, 16, 8)
     assert [tuple(f.shape[1:]) for f in features] == [layer[1:] for layer in network.feature_layers]
     assert [layer.name for layer in network.feature_layers] == [
-        "constant", "blocks.0.conv1", "blocks.1.conv0", "blocks.1.conv1", "blocks.2.conv0", "blocks.2.conv1"
+        "constant",
+        "blocks.0.conv1",
+        "blocks.1.conv0",
+        "blocks.1.conv1",
+        "blocks.2.conv0",
+        "blocks.2.conv1",
     ]
 
 

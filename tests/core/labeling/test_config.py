@@ -19,9 +19,23 @@ def test_a_preset_can_be_changed_in_part():
 
 def test_all_problems_at_once():
     values = {
-        "members": 0, "hidden": [256, 0], "layers": "constant", "max_channels": 1.5, "standardise": 1, "components": -1,
-        "pixel_batch": True, "learning_rate": float("inf"), "schedule": "linear", "epochs": 0, "max_steps": 0,
-        "class_balance": 2, "ignore_index": 256, "held_out": -1, "patience": 0, "measure_every": 0, "score": "max",
+        "members": 0,
+        "hidden": [256, 0],
+        "layers": "constant",
+        "max_channels": 1.5,
+        "standardise": 1,
+        "components": -1,
+        "pixel_batch": True,
+        "learning_rate": float("inf"),
+        "schedule": "linear",
+        "epochs": 0,
+        "max_steps": 0,
+        "class_balance": 2,
+        "ignore_index": 256,
+        "held_out": -1,
+        "patience": 0,
+        "measure_every": 0,
+        "score": "max",
     }
     with pytest.raises(LabelerError) as caught:
         LabelerConfig.from_json(values)

@@ -44,8 +44,16 @@ def test_missing_and_damaged_files_are_told(stored, tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"format": "else"}, {"config": {"members": 0}}, {"config": {"members": 3}}, {"info": {}}, {"noise": "loud"},
-     {"feature_layers": [[1]]}, {"class_count": 5}, {"report": None}],
+    [
+        {"format": "else"},
+        {"config": {"members": 0}},
+        {"config": {"members": 3}},
+        {"info": {}},
+        {"noise": "loud"},
+        {"feature_layers": [[1]]},
+        {"class_count": 5},
+        {"report": None},
+    ],
 )
 def test_a_wrong_description_is_told(stored, change):
     folder, _, _ = stored

@@ -88,8 +88,16 @@ def test_several_small_pools_and_forgotten_features_do_as_well(network, codes, m
 
 def test_held_out_images_end_training_and_the_best_is_kept(network, codes, masks):
     config = LabelerConfig(
-        members=2, hidden=(16,), components=None, pixel_batch=64, epochs=1000, max_steps=None, measure_every=20,
-        held_out=3, patience=3, schedule="constant",
+        members=2,
+        hidden=(16,),
+        components=None,
+        pixel_batch=64,
+        epochs=1000,
+        max_steps=None,
+        measure_every=20,
+        held_out=3,
+        patience=3,
+        schedule="constant",
     )
     report = train_ensemble(network, codes, masks, 4, config).report
     curve = [value for _, value in report["held_out"]["curve"]]
@@ -128,8 +136,13 @@ def test_it_stops_when_asked_and_tells_how_far_it_is(network, codes, masks):
     told = []
     with pytest.raises(Stopped):
         train_ensemble(
-            network, codes[:8], masks[:8], 4, SMALL,
-            progress=lambda done, total: told.append((done, total)), should_stop=lambda: len(told) == 5,
+            network,
+            codes[:8],
+            masks[:8],
+            4,
+            SMALL,
+            progress=lambda done, total: told.append((done, total)),
+            should_stop=lambda: len(told) == 5,
         )
     assert told == [(step, 150) for step in range(1, 6)]
 

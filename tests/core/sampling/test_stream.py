@@ -113,7 +113,12 @@ def test_what_does_not_fit_is_told(pair):
     with pytest.raises(SamplingError) as caught:
         SamplingConfig(seed=-1, start=0, stop=True, batch=0, truncation_psi=float("nan"), size=(0, 1), class_index=-1)
     assert {problem.pointer for problem in caught.value.problems} == {
-        "seed", "stop", "batch", "truncation_psi", "size", "class_index"
+        "seed",
+        "stop",
+        "batch",
+        "truncation_psi",
+        "size",
+        "class_index",
     }
     with pytest.raises(SamplingError, match="before start"):
         SamplingConfig(seed=0, start=2, stop=1)
