@@ -37,7 +37,7 @@ def view(db: Database, job: Job) -> Job:
     return job_view(db, job.id, tenant=TENANT)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     """Return once the condition holds, fail when it does not in time."""
     until = time.monotonic() + seconds
     while not condition():

@@ -59,7 +59,7 @@ def test_two_workers_share_a_job_and_fifty_false_hints_do_no_harm(
     for _ in range(50):
         ring(app, "shard_that_is_not_there")
     job = submit(db, count=8, seconds=0.2)
-    wait_until(lambda: view(db, job).state == "succeeded", 90)
+    wait_until(lambda: view(db, job).state == "succeeded")
     assert_each_shard_committed_once(db, objects, job, 8)
     before = time.monotonic()
     for process in workers:
@@ -74,13 +74,13 @@ def test_the_broker_is_killed_and_comes_back_empty(
 ) -> None:
     workers.append(start_worker(settings, broker=True))
     job = submit(db, count=3, seconds=0.2)
-    wait_until(lambda: view(db, job).steps[1].done >= 1, 60)
+    wait_until(lambda: view(db, job).steps[1].done >= 1)
     redis_server.kill()
     second = submit(db, count=2)
     time.sleep(1.0)
     redis_server.start()
     for made, count in ((job, 3), (second, 2)):
-        wait_until(lambda made=made: view(db, made).state == "succeeded", 90)
+        wait_until(lambda made=made: view(db, made).state == "succeeded")
         assert_each_shard_committed_once(db, objects, made, count)
 
 

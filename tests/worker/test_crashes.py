@@ -41,7 +41,7 @@ def test_the_supervisor_dies_and_another_goes_on(
     job = submit(db, count=3)
     first = start_worker(settings, crash=f"{point}:{tmp_path / 'died'}")
     workers.append(first)
-    assert first.wait(30) == -signal.SIGKILL
+    assert first.wait(120) == -signal.SIGKILL
     workers.append(start_worker(settings))
     _ends_well(db, objects, job, 3)
 
