@@ -56,8 +56,10 @@ def save_generator(
     if problems:
         raise GeneratorError("these weights cannot be stored", problems)
     folder.mkdir(parents=True, exist_ok=True)
-    safetensors.torch.save_file(state, folder / WEIGHTS)
-    info = GeneratorInfo(**{**asdict(info), "digest": _sha256(folder / WEIGHTS)})
+    # Not safetensors' own save_file, which leaves a file that only its owner can read.
+    content = safetensors.torch.save(state)
+    (folder / WEIGHTS).write_bytes(content)
+    info = GeneratorInfo(**{**asdict(info), "digest": hashlib.sha256(content).hexdigest()})
     description = {"format": FORMAT, "config": generator.config.to_json(), "info": asdict(info)}
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return info

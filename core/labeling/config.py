@@ -41,7 +41,7 @@ class LabelerConfig:
     learning_rate: float = 2e-3
     schedule: Schedule = "cosine"
     """Constant, or falling to zero along half a cosine."""
-    epochs: float = 2.0
+    epochs: float = 4.0
     """Times that each member sees every labelled pixel, unless ``max_steps`` ends it earlier."""
     max_steps: int | None = 1500
     class_balance: float = 0.5
