@@ -62,7 +62,6 @@ jobs = Table(
     Column("seed", BigInteger, nullable=False),
     Column("labels", _JSON, nullable=False),
     Column("request_id", String(255), nullable=False, server_default=""),
-    Column("cancel_requested", Boolean, nullable=False, server_default=false()),
     Column("total", BigInteger, nullable=False),
     Column("rejected", BigInteger, nullable=False, server_default="0"),
     Column("result", _JSON, nullable=False),

@@ -76,7 +76,6 @@ def upgrade() -> None:
         sa.Column("seed", sa.BigInteger(), nullable=False),
         sa.Column("labels", JSON, nullable=False),
         sa.Column("request_id", sa.String(length=255), server_default="", nullable=False),
-        sa.Column("cancel_requested", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("total", sa.BigInteger(), nullable=False),
         sa.Column("rejected", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("result", JSON, nullable=False),

@@ -33,7 +33,7 @@ def cancel_job(db: Database, job_id: str, *, tenant: str) -> Cancellation:
             raise NotFound(f"no job {job_id!r}")
         accepted = row.state in CLAIMABLE_JOB_STATES
         if accepted:
-            move_job(connection, job_id, "canceling", cancel_requested=True)
+            move_job(connection, job_id, "canceling")
             record(connection, job_id, "job.cancel_requested")
             settle_canceling(connection, job_id)
         return Cancellation(view(connection, connection.execute(select(jobs).where(mine)).one()), accepted)
