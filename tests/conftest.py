@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,11 @@ from tests.servers import PostgresServer, RedisServer, ServerMissing
 # only fight over the cores. Children that tests start inherit it, so the order of float sums is theirs too.
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ[_variable] = "1"
+
+# A shell that starts `make test` in the background makes it ignore Ctrl-C, and whatever it starts inherits that; tests
+# that interrupt their children would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A shared machine pauses when it likes; a slow example is no failure.
 settings.register_profile("offhand", deadline=None)
