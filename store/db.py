@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,6 +101,22 @@ def _postgresql_options(settings: Settings) -> str:
     return " ".join(f"-c {name}={value}" for name, value in milliseconds.items())
 
 
+def _enter_wal(cursor: sqlite3.Cursor, patience: float) -> None:
+    """Switch to the write-ahead log, waiting for whoever does so at this moment.
+
+    SQLite does not wait by itself here: of several processes that open an empty file at once, some are told "locked".
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
 def _sqlite_engine(url: str, settings: Settings) -> Engine:
     file = url.removeprefix("sqlite:///")
     if file and file != ":memory:":
@@ -115,7 +133,7 @@ def _sqlite_engine(url: str, settings: Settings) -> Engine:
         # Python's sqlite3 would open transactions by itself, deferred; ours say BEGIN or BEGIN IMMEDIATE.
         connection.isolation_level = None
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
+        _enter_wal(cursor, settings.database.busy_timeout_seconds)
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
