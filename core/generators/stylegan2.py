@@ -6,6 +6,7 @@ comes from a small matrix product of squared styles with squared weights. The ga
 what precedes it.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from math import sqrt
 from typing import Literal, NamedTuple
@@ -20,6 +21,11 @@ from core.generators.resample import smooth_upsampled, upsample_image
 
 Noise = Literal["const", "none", "random"]
 """Per-pixel noise: the buffers stored with the weights, none at all, or fresh from torch's global random numbers."""
+
+NoiseMaps = Sequence[Tensor]
+"""Noise of the caller's own: one [N or 1, 1, h, w] a convolution, in the order of ``feature_layers`` after the
+constant.
+"""
 
 LEAK = 0.2
 GAIN = sqrt(2)
@@ -101,7 +107,7 @@ class StyledConv(nn.Module):
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.register_buffer("noise", torch.randn(size))  # [h, w]
 
-    def forward(self, x: Tensor, w: Tensor, noise: Noise) -> Tensor:
+    def forward(self, x: Tensor, w: Tensor, noise: Noise | Tensor) -> Tensor:
         """x [N, I, h, w], w [N, w_dim] → [N, O, h, w], or twice that size when upsampling."""
         style = self.affine(w)  # [N, I]
         power = self.weight.square().sum((2, 3))  # [O, I]
@@ -112,7 +118,7 @@ class StyledConv(nn.Module):
         else:
             x = F.conv2d(x, self.weight, padding=1)
         offset = (self.bias * GAIN)[:, None, None]  # [O, 1, 1]
-        if noise != "none" and not self._is_noiseless():
+        if isinstance(noise, Tensor) or (noise != "none" and not self._is_noiseless()):
             offset = offset + self._noise_map(x, noise) * (self.noise_strength * GAIN)  # [N or 1, O, h, w]
         x = torch.addcmul(offset, x, demodulation[:, :, None, None])
         x = F.leaky_relu(x, LEAK)
@@ -123,7 +129,9 @@ class StyledConv(nn.Module):
         trained = torch.is_grad_enabled() and self.noise_strength.requires_grad
         return not trained and self.noise_strength.device.type == "cpu" and not self.noise_strength.item()
 
-    def _noise_map(self, x: Tensor, noise: Noise) -> Tensor:
+    def _noise_map(self, x: Tensor, noise: Noise | Tensor) -> Tensor:
+        if isinstance(noise, Tensor):
+            return noise
         if noise == "const":
             return self.noise
         return torch.randn(x.shape[0], 1, *x.shape[2:], device=x.device, dtype=x.dtype)
@@ -198,7 +206,7 @@ class Generator(nn.Module):
             return truncated
         return torch.cat([truncated[:, :truncation_cutoff], w_plus[:, truncation_cutoff:]], dim=1)
 
-    def synthesize(self, w_plus: Tensor, noise: Noise = "const", with_features: bool = False) -> Synthesis:
+    def synthesize(self, w_plus: Tensor, noise: Noise | NoiseMaps = "const", with_features: bool = False) -> Synthesis:
         """w+ codes → images, and on request every layer's features from the same pass.
 
         w_plus: float [N, num_ws, w_dim]. The features stand in the order of ``feature_layers``: the learned constant,
@@ -215,7 +223,7 @@ class Generator(nn.Module):
             assert isinstance(block, Block)
             for conv in (block.conv0, block.conv1):
                 if conv is not None:
-                    x = conv(x, w_plus[:, row], noise)
+                    x = conv(x, w_plus[:, row], noise if isinstance(noise, str) else noise[row])
                     features.append(x)
                     row += 1
             # The next block's first convolution reads the same row of w+ once more.

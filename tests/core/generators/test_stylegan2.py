@@ -202,6 +202,22 @@ def test_noise_modes():
     assert not torch.equal(network.synthesize(w_plus, noise="random").image, constant)
 
 
+def test_noise_maps_of_ones_own_take_the_place_of_the_stored_ones():
+    network = Generator(SMALL).eval()
+    w_plus = torch.randn(2, 6, 7)
+    convs = [conv for block in network.blocks for conv in (block.conv0, block.conv1) if conv is not None]
+    with torch.no_grad():
+        for conv in convs:
+            conv.noise_strength.fill_(0.5)
+    stored = [conv.noise[None, None] for conv in convs]
+    torch.testing.assert_close(network.synthesize(w_plus, stored).image, network.synthesize(w_plus, "const").image)
+    zeros = [torch.zeros_like(map_).expand(2, -1, -1, -1) for map_ in stored]
+    torch.testing.assert_close(network.synthesize(w_plus, zeros).image, network.synthesize(w_plus, "none").image)
+    other = [map_.clone().requires_grad_() for map_ in zeros]
+    gradients = torch.autograd.grad(network.synthesize(w_plus, other).image.square().sum(), other)
+    assert all(gradient.abs().amax((1, 2, 3)).min() > 0 for gradient in gradients)
+
+
 def test_truncation_goes_from_the_code_to_the_mean():
     network = Generator(SMALL).requires_grad_(False)
     network.w_avg.normal_()
