@@ -52,6 +52,8 @@ HTTP: dict[str, Meaning] = {
     "too_large": Meaning(413, "The body is over its limit"),
     "storage_full": Meaning(507, "The storage is full"),
     "store_unavailable": Meaning(503, "The storage is not available"),
+    "egress_refused": Meaning(422, "This URL is not called from here"),
+    "egress_failed": Meaning(422, "This URL does not answer"),
     "schema_outdated": Meaning(503, "The database needs a migration"),
     "illegal_transition": Meaning(500, "A fault of the service"),
     "store_error": Meaning(500, "A fault of the service"),

@@ -11,6 +11,8 @@ StoreError
 ├── TooLarge              too_large               more bytes than allowed
 ├── StorageFull           storage_full            no space left for database or objects; retryable
 ├── StoreUnavailable      store_unavailable       database or object store cannot be reached; retryable
+├── EgressRefused         egress_refused          a URL that this service does not call
+├── EgressFailed          egress_failed           a URL that does not answer; retryable
 ├── SchemaOutdated        schema_outdated         the database needs a migration
 └── IllegalTransition     illegal_transition      a fault of ours: a state change outside the table
 """
@@ -102,6 +104,19 @@ class StoreUnavailable(StoreError):
     """Database or object store cannot be reached, or stayed locked too long."""
 
     code = "store_unavailable"
+    retryable = True
+
+
+class EgressRefused(StoreError):
+    """The URL is not one that this service calls: not https, or not public."""
+
+    code = "egress_refused"
+
+
+class EgressFailed(StoreError):
+    """The URL's host does not answer, or not to the end."""
+
+    code = "egress_failed"
     retryable = True
 
 

@@ -76,6 +76,12 @@ class LimitSettings(BaseModel):
     retention_days: float | None = Field(None, gt=0)
 
 
+class EgressSettings(BaseModel):
+    """Which machines the service calls for its callers (webhooks, generators by URL), beside public ones over https."""
+
+    trusted_hosts: list[str] = []
+
+
 class Settings(BaseSettings):
     """All deployment settings. `home` is the data folder; database and objects live in it unless told otherwise."""
 
@@ -90,6 +96,7 @@ class Settings(BaseSettings):
     broker: BrokerSettings = BrokerSettings()
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
+    egress: EgressSettings = EgressSettings()
 
     @property
     def database_url(self) -> str:
