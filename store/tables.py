@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 #: Revision that this program expects; a test holds it to the newest migration.
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 
 metadata = MetaData(
     naming_convention={
@@ -64,6 +64,8 @@ jobs = Table(
     Column("request_id", String(255), nullable=False, server_default=""),
     Column("total", BigInteger, nullable=False),
     Column("rejected", BigInteger, nullable=False, server_default="0"),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("allow_partial", Boolean, nullable=False, server_default=false()),
     Column("result", _JSON, nullable=False),
     Column("error_code", String(64)),
     Column("error_detail", Text),
@@ -85,6 +87,7 @@ steps = Table(
     Column("position", Integer, primary_key=True),
     Column("name", _ID, nullable=False),
     Column("state", String(16), nullable=False),
+    Column("queue", String(16), nullable=False, server_default="cpu"),
     Column("counts_images", Boolean, nullable=False, server_default=false()),
     Column("fan_out", Boolean, nullable=False, server_default=false()),
     Column("started_at", Double),
@@ -102,6 +105,7 @@ shards = Table(
     Column("step_position", Integer, nullable=False),
     Column("position", Integer, nullable=False),
     Column("state", String(16), nullable=False),
+    Column("queue", String(16), nullable=False, server_default="cpu"),
     Column("input", _JSON, nullable=False),
     Column("owner", String(255)),
     Column("attempt", Integer, nullable=False, server_default="0"),
@@ -119,6 +123,7 @@ shards = Table(
     Column("finished_at", Double),
     UniqueConstraint("job_id", "step", "position"),
     Index(None, "job_id", "state"),
+    Index("ix_shards_job_id_queue", "job_id", "queue", "state", "step_position", "position"),
     Index(None, "state", "not_before"),
     Index(None, "state", "lease_until"),
 )

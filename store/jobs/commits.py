@@ -182,6 +182,7 @@ def _advance(connection: Connection, job: Any, step: str, result: StepResult) ->
         tenant=job.tenant,
         step=following.name,
         step_position=following.position,
+        queue=following.queue,
         plans=plans,
     )
     return ()

@@ -1,8 +1,19 @@
-"""Kinds of job: the steps that each is made of, in order."""
+"""Kinds of job: the steps that each is made of, in order, and the queue that each step waits in.
+
+The one table of them. A new kind is a `JobKind` in `KINDS`, its request in `store.specs`, and for every new step a
+function in `worker.steps`; nothing else asks which kinds there are.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
+
+#: `sample`: many short shards on an accelerator. `train`: one long shard on an accelerator. `cpu`: what needs none, so
+#: that packing a finished dataset does not wait behind the sampling of another.
+Queue = Literal["sample", "train", "cpu"]
+QUEUES: tuple[Queue, ...] = get_args(Queue)
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +23,7 @@ class StepPlan:
     """
 
     name: str
+    queue: Queue
     fan_out: bool = False
     counts_images: bool = False
 
@@ -27,10 +39,12 @@ class JobKind:
 GENERATE = JobKind(
     "generate",
     (
-        StepPlan("validate"),
-        StepPlan("invert"),
-        StepPlan("train_labeler"),
-        StepPlan("sample", fan_out=True, counts_images=True),
-        StepPlan("finalize"),
+        StepPlan("validate", "cpu"),
+        StepPlan("invert", "train"),
+        StepPlan("train_labeler", "train"),
+        StepPlan("sample", "sample", fan_out=True, counts_images=True),
+        StepPlan("finalize", "cpu"),
     ),
 )
+
+KINDS: Mapping[str, JobKind] = {kind.name: kind for kind in (GENERATE,)}

@@ -22,9 +22,17 @@ class ShardPlan:
 
 
 def add_shards(
-    connection: Connection, *, job_id: str, tenant: str, step: str, step_position: int, plans: Sequence[ShardPlan]
+    connection: Connection,
+    *,
+    job_id: str,
+    tenant: str,
+    step: str,
+    step_position: int,
+    queue: str,
+    plans: Sequence[ShardPlan],
+    first: int = 0,
 ) -> None:
-    """Make the shards of a step, claimable at once, and one hint for each."""
+    """Make the shards `first`, `first` + 1, … of a step, claimable at once, and one hint for each."""
     rows = [
         {
             "id": new_id("shard"),
@@ -34,10 +42,11 @@ def add_shards(
             "step_position": step_position,
             "position": position,
             "state": "pending",
+            "queue": queue,
             "input": plan.input,
             "total": plan.total,
         }
-        for position, plan in enumerate(plans)
+        for position, plan in enumerate(plans, first)
     ]
     now = database_now()
     connection.execute(insert(shards).values(created_at=now, not_before=now, rung_at=now), rows)

@@ -185,9 +185,19 @@ def _insert_job(
                 position=position,
                 name=plan.name,
                 state="pending",
+                queue=plan.queue,
                 counts_images=plan.counts_images,
                 fan_out=plan.fan_out,
             )
         )
     record(connection, job_id, "job.queued", kind=kind.name, request_id=request_id)
-    add_shards(connection, job_id=job_id, tenant=tenant, step=kind.steps[0].name, step_position=0, plans=[ShardPlan()])
+    first = kind.steps[0]
+    add_shards(
+        connection,
+        job_id=job_id,
+        tenant=tenant,
+        step=first.name,
+        step_position=0,
+        queue=first.queue,
+        plans=[ShardPlan()],
+    )

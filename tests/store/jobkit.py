@@ -15,7 +15,14 @@ from store.jobs.views import Job, job_view
 from store.tables import shards
 
 TENANT = "local"
-KIND = JobKind("test", (StepPlan("plan"), StepPlan("work", fan_out=True, counts_images=True), StepPlan("finish")))
+KIND = JobKind(
+    "test",
+    (
+        StepPlan("plan", "train"),
+        StepPlan("work", "sample", fan_out=True, counts_images=True),
+        StepPlan("finish", "cpu"),
+    ),
+)
 
 
 def submit(db: Database, *, total: int = 10, tenant: str = TENANT) -> Job:

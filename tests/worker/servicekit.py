@@ -24,7 +24,14 @@ from worker.crash import VARIABLE
 
 STEPS = "tests.worker.teststeps"
 TENANT = "local"
-KIND = JobKind("test", (StepPlan("plan"), StepPlan("work", fan_out=True, counts_images=True), StepPlan("finish")))
+KIND = JobKind(
+    "test",
+    (
+        StepPlan("plan", "train"),
+        StepPlan("work", "sample", fan_out=True, counts_images=True),
+        StepPlan("finish", "cpu"),
+    ),
+)
 
 
 def submit(db: Database, *, count: int = 4, **spec: Any) -> Job:
