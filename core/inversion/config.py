@@ -18,7 +18,10 @@ Norm = Literal["layer_rms", "flat"]
 """How far two codes are apart: the largest root mean square of a layer's difference (independent of the number of
 layers and of the width), or the Euclidean norm of the whole flattened difference."""
 
-_POSITIVE = ("learning_rate", "radius", "radius_without_encoder", "memory_budget", "loss_size", "patience")
+Precision = Literal["auto", "float32", "bfloat16"]
+"""Numbers that the networks compute with while codes are refined; codes, losses and reports are float32 always."""
+
+_POSITIVE = ("learning_rate", "radius", "radius_without_encoder", "loss_size", "patience")
 _NOT_NEGATIVE = (
     "steps",
     "penalty_weight",
@@ -27,13 +30,16 @@ _NOT_NEGATIVE = (
     "start_candidates",
     "tolerance",
     "poor_psnr",
+    "noise_weight",
 )
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "space": get_args(Space),
     "constraint": get_args(Constraint),
     "norm": get_args(Norm),
     "noise": ("const", "none"),
+    "precision": get_args(Precision),
 }
+_NOT_OF_THE_CODES = ("batch", "memory_budget", "poor_psnr", "max_perceptual")
 
 
 @dataclass(frozen=True)
@@ -80,14 +86,24 @@ class InversionConfig:
     """Relative gain of the loss that counts as one."""
     batch: int | None = None
     """Images at once; None to fit ``memory_budget``."""
-    memory_budget: int = 256 * 2**20
-    """Bytes that the activations of one batch may take. Small batches are no slower on a CPU; give a GPU more."""
+    memory_budget: int | None = None
+    """Bytes that one batch may take; None for most of what is free (see :mod:`core.inversion.batching`)."""
+    precision: Precision = "auto"
+    """``auto``: bfloat16 on a GPU that computes with it, float32 elsewhere."""
     loss_size: int = 512
     """Larger images are compared at this size of the longer side, as the papers do."""
     poor_psnr: float = 20.0
-    """Images whose reconstruction has a lower PSNR, in dB, are flagged."""
+    """Images whose reconstruction has a lower PSNR, in dB, are flagged; unused where ``max_perceptual`` is given."""
+    max_perceptual: float | None = None
+    """Images that are perceptually further from their reconstruction are flagged; the scale is that of the distance in
+    use, which the report names.
+    """
     noise: Literal["const", "none"] = "const"
     """How the generator is synthesised; a generator says which it is meant for."""
+    fit_noise: bool = False
+    """Fit noise maps beside the codes (see :mod:`core.inversion.noise`); only codes are kept."""
+    noise_weight: float = 1e5
+    """Weight of the maps' autocorrelation, for ``fit_noise`` (StyleGAN2, appendix D)."""
 
     def __post_init__(self) -> None:
         problems = [
@@ -104,7 +120,7 @@ class InversionConfig:
         ]
         problems += [
             Problem("not a number ≥ 0", name)
-            for name in ("perceptual_weight", "l2_weight")
+            for name in ("perceptual_weight", "l2_weight", "max_perceptual")
             if getattr(self, name) is not None and not _number(self, name) >= 0
         ]
         problems += [
@@ -112,14 +128,25 @@ class InversionConfig:
             for name, wanted in self.__annotations__.items()
             if wanted is int and type(getattr(self, name)) is not int
         ]
-        if self.batch is not None and not (type(self.batch) is int and self.batch > 0):
-            problems.append(Problem("not a positive whole number", "batch"))
+        problems += [
+            Problem("not a positive whole number", name)
+            for name, value in (("batch", self.batch), ("memory_budget", self.memory_budget))
+            if value is not None and not (type(value) is int and value > 0)
+        ]
+        if not isinstance(getattr(self, "fit_noise"), bool):  # noqa: B009 - mypy takes the annotation's word
+            problems.append(Problem("not true or false", "fit_noise"))
+        elif self.fit_noise and self.noise == "none":
+            problems.append(Problem("the generator is synthesised without noise", "fit_noise"))
         if problems:
             raise InversionError("these inversion settings cannot be used", problems)
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary that ``json`` can write and :meth:`from_json` reads back."""
         return asdict(self)
+
+    def of_codes(self) -> dict[str, Any]:
+        """The settings that decide which code an image gets, without those of batches, memory and flags."""
+        return {name: value for name, value in self.to_json().items() if name not in _NOT_OF_THE_CODES}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "InversionConfig":

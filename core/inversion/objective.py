@@ -1,21 +1,29 @@
 """What refinement minimises, and the ball it stays in."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.generators.stylegan2 import Generator
+from core.generators.stylegan2 import Generator, NoiseMaps
 from core.inversion.config import InversionConfig, Norm
+from core.inversion.noise import autocorrelation, initial_maps
 from core.inversion.perceptual import Features, Perceptual
-
-ACTIVATION_OVERHEAD = 1.5
-"""Memory of a step over what autograd keeps: gradients on the way and the convolutions' own workspace."""
 
 SHRINK = 1e-4
 """Projected codes stay this relative bit inside of the ball, so that rounding never puts them outside."""
+
+
+class Losses(NamedTuple):
+    """One number an image, [N]."""
+
+    total: Tensor
+    """What is minimised."""
+    l2: Tensor
+    """Mean squared error of images in [0, 1], as drawn."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,8 @@ class Objective:
     config: InversionConfig
     perceptual_weight: float
     l2_weight: float
+    autocast: bool = False
+    """Networks run in bfloat16 where torch's autocast does so; codes, images, features and losses stay float32."""
 
     @classmethod
     def of(cls, generator: Generator, perceptual: Perceptual, config: InversionConfig) -> "Objective":
@@ -34,18 +44,32 @@ class Objective:
         for.
         """
         weights = perceptual.loss_weights
+        device = generator.w_avg.device
+        automatic = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return cls(
             generator,
             perceptual,
             config,
             weights.perceptual if config.perceptual_weight is None else config.perceptual_weight,
             weights.l2 if config.l2_weight is None else config.l2_weight,
+            automatic if config.precision == "auto" else config.precision == "bfloat16",
         )
+
+    @property
+    def exact(self) -> "Objective":
+        """The same in float32 throughout: what reports are measured with."""
+        return replace(self, autocast=False)
 
     @torch.no_grad()
     def features(self, target: Tensor) -> Features:
         """Perceptual features of targets float [N, 3, H, W] in [-1, 1]."""
-        return self.perceptual.features(self.comparable(target))
+        return self.perceptual_features(self.comparable(target))
+
+    def perceptual_features(self, images: Tensor) -> Features:
+        """Perceptual features of images float [N, 3, h, w] at the size at which they are compared."""
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.autocast):
+            taps = self.perceptual.features(images)
+        return tuple(tap.float() for tap in taps)
 
     def comparable(self, images: Tensor) -> Tensor:
         """Images at the size at which they are compared."""
@@ -58,21 +82,36 @@ class Objective:
     def image_losses(self, images: Tensor, target: Tensor, features: Features) -> tuple[Tensor, Tensor]:
         """(perceptual distance [N], mean squared error [N] of images in [0, 1]) of images [N, 3, H, W] from targets."""
         images, target = self.comparable(images), self.comparable(target)
-        return self.perceptual.distance(images, features), (images - target).square().mean((1, 2, 3)) / 4
+        return self.perceptual.compare(self.perceptual_features(images), features), (images - target).square().mean(
+            (1, 2, 3)
+        ) / 4
 
-    def draw(self, codes: Tensor) -> Tensor:
-        """Codes [N, num_ws or 1, w_dim] → images float [N, 3, H, W], not clamped."""
-        return self.generator.synthesize(codes.expand(-1, self.generator.num_ws, -1), self.config.noise).image
+    def draw(self, codes: Tensor, maps: NoiseMaps = ()) -> Tensor:
+        """Codes [N, num_ws or 1, w_dim] → images float [N, 3, H, W], not clamped; with noise maps where there are
+        some.
+        """
+        noise = maps or self.config.noise
+        with torch.autocast(codes.device.type, torch.bfloat16, enabled=self.autocast):
+            image = self.generator.synthesize(codes.expand(-1, self.generator.num_ws, -1), noise).image
+        return image.float()
 
-    def loss(self, codes: Tensor, centre: Tensor, target: Tensor, features: Features) -> Tensor:
-        """Loss [N] at codes [N, num_ws or 1, w_dim]; centre [N, num_ws, w_dim] is where they started."""
-        perceptual, l2 = self.image_losses(self.draw(codes), target, features)
+    def noise_maps(self, count: int) -> tuple[Tensor, ...]:
+        """Noise maps to begin with, or none where the settings do not ask for any. Raises :class:`InversionError`."""
+        return initial_maps(self.generator, count) if self.config.fit_noise else ()
+
+    def losses(
+        self, codes: Tensor, centre: Tensor, target: Tensor, features: Features, maps: tuple[Tensor, ...] = ()
+    ) -> Losses:
+        """Losses at codes [N, num_ws or 1, w_dim]; centre [N, num_ws, w_dim] is where they started."""
+        perceptual, l2 = self.image_losses(self.draw(codes, maps), target, features)
         loss = self.perceptual_weight * perceptual + self.l2_weight * l2
         if self.config.constraint == "penalty":
             loss = loss + self.config.penalty_weight * (codes - centre).square().mean((1, 2))
         if self.config.w_deviation_weight:
             loss = loss + self.config.w_deviation_weight * (codes - codes.mean(1, keepdim=True)).square().mean((1, 2))
-        return loss
+        if maps:
+            loss = loss + self.config.noise_weight * autocorrelation(maps)
+        return Losses(loss, l2)
 
 
 def distance_from(codes: Tensor, centre: Tensor, norm: Norm) -> Tensor:
@@ -97,26 +136,3 @@ def project(codes: Tensor, centre: Tensor, radius: float, norm: Norm) -> Tensor:
         length = difference.square().mean(2, keepdim=True).sqrt()  # [N, rows, 1]
     inside = length <= radius * (1 - SHRINK)
     return torch.where(inside, codes, centre + difference * (radius * (1 - SHRINK) / length.clamp(min=1e-30)))
-
-
-def bytes_per_image(objective: Objective, generator: Generator, device: torch.device | str) -> int:
-    """Memory that one more image in the batch takes: what autograd keeps of one step on one image, counted."""
-    weights = {
-        p.untyped_storage().data_ptr() for module in (generator, objective.perceptual) for p in module.parameters()
-    }
-    kept: dict[int, int] = {}
-
-    def count(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    codes = generator.w_avg.to(device).expand(1, generator.num_ws, -1).clone()
-    target = torch.zeros(1, 3, *generator.config.resolution, device=device)
-    features = objective.features(target)
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        loss = objective.loss(codes.requires_grad_(), codes.detach(), target, features)
-    total = sum(kept.values()) + sum(tap.nbytes for tap in features) + target.nbytes
-    assert loss.numel() == 1
-    return int(total * ACTIVATION_OVERHEAD)

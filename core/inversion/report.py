@@ -1,13 +1,13 @@
 """What came of inverting an image, in numbers that can be judged."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from statistics import median
 from typing import Any
 
 from torch import Tensor
 
-from core.inversion.config import Norm
+from core.inversion.config import InversionConfig, Norm
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class InversionReport:
     """Mean squared error of images in [0, 1]."""
     psnr: float
     """dB; 10 log10(1 / l2)."""
+    fitted_noise_psnr: float | None
+    """dB with the noise maps that were fitted beside the code and thrown away; None where none were."""
     norm_name: Norm
     norm: float
     """Distance of the code from its start, in units of w."""
@@ -35,12 +37,31 @@ class InversionReport:
     """Root mean square deviation of the layers' codes from their mean: distance from W."""
     steps: int
     """Updates made before the image stopped improving or the steps ran out."""
-    flagged: bool
-    """The reconstruction is poor: PSNR below the threshold of the settings."""
+    flags: tuple[str, ...]
+    """Why the reconstruction counts as poor by the settings, in words; empty for a good one."""
+
+    @property
+    def flagged(self) -> bool:
+        """The reconstruction is poor."""
+        return bool(self.flags)
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary that ``json`` can write."""
-        return asdict(self)
+        return {**asdict(self), "flags": list(self.flags), "flagged": self.flagged}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "InversionReport":
+        """What :meth:`to_json` wrote; keys that are not its own are left aside."""
+        known = {f.name: values[f.name] for f in fields(cls)}
+        return cls(**{**known, "flags": tuple(known["flags"])})
+
+
+def flags(perceptual: float, psnr: float, config: InversionConfig) -> tuple[str, ...]:
+    """Why a reconstruction counts as poor: by ``max_perceptual`` where it is given, else by ``poor_psnr``."""
+    if config.max_perceptual is not None:
+        above = perceptual > config.max_perceptual
+        return (f"perceptual distance {perceptual:.4g} above {config.max_perceptual:g}",) if above else ()
+    return (f"PSNR {psnr:.1f} dB below {config.poor_psnr:g} dB",) if psnr < config.poor_psnr else ()
 
 
 @dataclass(frozen=True)

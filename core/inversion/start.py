@@ -41,7 +41,7 @@ def best_candidates(objective: Objective, target: Tensor, features: Features, se
     for w in candidates:
         image = objective.comparable(objective.draw(w[None, None]))  # [1, 3, h, w]
         seen = tuple(
-            tap.expand_as(wanted) for tap, wanted in zip(objective.perceptual.features(image), features, strict=True)
+            tap.expand_as(wanted) for tap, wanted in zip(objective.perceptual_features(image), features, strict=True)
         )
         l2 = (image - objective.comparable(target)).square().mean((1, 2, 3)) / 4
         loss = objective.perceptual_weight * objective.perceptual.compare(seen, features) + objective.l2_weight * l2

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,12 +11,13 @@ from torch import Tensor
 
 from core.errors import InversionError, Stopped
 from core.generators.stylegan2 import Generator
-from core.inversion import refine
+from core.inversion import batching
 from core.inversion.config import InversionConfig
 from core.inversion.encoder import Encoder, EncoderConfig
-from core.inversion.objective import Objective, distance_from, project
+from core.inversion.objective import Losses, Objective, distance_from, project
 from core.inversion.perceptual import DomainPerceptual
-from core.inversion.refine import invert, learning_rate
+from core.inversion.refine import _Inversion, invert
+from core.inversion.refinement import learning_rate
 from core.inversion.report import InversionReport, InvertedImage, summarize
 from core.pixels import as_tensor, to_bytes, to_float
 
@@ -65,7 +67,7 @@ def test_what_is_reported_can_be_computed_again(
         assert report.l2 == pytest.approx(float((drawn - target).square().mean() / 4), 1e-4)
         assert report.psnr == pytest.approx(-10 * torch.log10(torch.tensor(report.l2)).item(), 1e-4)
         assert report.perceptual_name == "tiny-domain-v1"
-        assert json.loads(json.dumps(report.to_json())).keys() == {f.name for f in dataclasses.fields(InversionReport)}
+        assert InversionReport.from_json(json.loads(json.dumps(report.to_json()))) == report
 
 
 @pytest.mark.parametrize("norm", ["layer_rms", "flat"])
@@ -126,13 +128,13 @@ def test_images_on_a_plateau_leave_and_the_others_go_on(
         0
     ]  # perfect at the start
     sizes: list[int] = []
-    loss = Objective.loss
+    losses = Objective.losses
 
-    def counted(self: Objective, codes: Tensor, *rest: Any) -> Tensor:
+    def counted(self: Objective, codes: Tensor, *rest: Any) -> Losses:
         sizes.append(len(codes))
-        return loss(self, codes, *rest)
+        return losses(self, codes, *rest)
 
-    monkeypatch.setattr(Objective, "loss", counted)
+    monkeypatch.setattr(Objective, "losses", counted)
     results = run(generator, perceptual, images, batch=4, steps=60, patience=5)
     steps = [result.report.steps for result in results]
     assert steps[1] < min(steps[0], steps[2], steps[3])
@@ -182,7 +184,8 @@ def test_the_best_code_is_kept_when_later_ones_are_worse(
     codes = torch.stack([result.w_plus for result in results])
     start = generator.w_avg.expand(4, 6, -1)
     features = objective.features(target)
-    assert (objective.loss(codes, start, target, features) <= objective.loss(start, start, target, features)).all()
+    end, begin = (objective.losses(at, start, target, features).total for at in (codes, start))
+    assert (end <= begin).all()
 
 
 def test_progress_never_falls_and_ends_at_its_total(
@@ -228,19 +231,130 @@ def test_poor_reconstructions_are_flagged_and_summed_up(
 def test_a_memory_budget_cuts_the_list_into_even_batches(
     generator: Generator, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sizes: list[int] = []
-    start = refine._start
-
-    def counted(objective: Objective, encoder: Encoder | None, target: Tensor, *rest: Any) -> tuple[Tensor, str]:
-        sizes.append(len(target))
-        return start(objective, encoder, target, *rest)
-
-    monkeypatch.setattr(refine, "_start", counted)
-    one = refine.bytes_per_image(Objective.of(generator, perceptual, QUICK), generator, "cpu")
+    sizes = batch_sizes(monkeypatch)
+    one = batching.bytes_per_image(Objective.of(generator, perceptual, QUICK), "cpu")
     assert 50_000 < one < 5_000_000
     run(generator, perceptual, images, steps=1, memory_budget=3 * one)
     run(generator, perceptual, images, steps=1, memory_budget=1)
     assert sizes == [2, 2, 1, 1, 1, 1]
+
+
+def test_without_a_budget_the_free_memory_decides(
+    generator: Generator, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sizes = batch_sizes(monkeypatch)
+    one = batching.bytes_per_image(Objective.of(generator, perceptual, QUICK), "cpu")
+    for free in (one * 6, None):
+        monkeypatch.setattr(batching, "available_memory", lambda free=free: free)
+        run(generator, perceptual, images, steps=1)
+    assert sizes == [2, 2, 4]
+    monkeypatch.undo()
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:       16 kB\nMemAvailable:    12 kB\n")
+    assert batching.available_memory(meminfo) == 12 * 1024
+    assert batching.available_memory(tmp_path / "nothing") is None
+    assert batching.memory_budget("cpu") <= batching.CPU_BUDGET
+
+
+def test_a_batch_that_does_not_fit_after_all_is_halved(
+    generator: Generator, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = batch_sizes(monkeypatch)
+    losses = Objective.losses
+
+    def small_memory(self: Objective, codes: Tensor, *rest: Any) -> Losses:
+        if len(codes) > limit:
+            raise torch.OutOfMemoryError
+        return losses(self, codes, *rest)
+
+    monkeypatch.setattr(Objective, "losses", small_memory)
+    limit = 1
+    assert len(run(generator, perceptual, images, steps=2, batch=4)) == 4
+    assert sizes == [4, 2, 1, 1, 1, 1]
+    limit = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        run(generator, perceptual, images, steps=2)
+
+
+def batch_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sizes of the batches that are begun from now on."""
+    sizes: list[int] = []
+    start = _Inversion._start
+
+    def counted(self: _Inversion, target: Tensor, *rest: Any) -> Tensor:
+        sizes.append(len(target))
+        return start(self, target, *rest)
+
+    monkeypatch.setattr(_Inversion, "_start", counted)
+    return sizes
+
+
+@pytest.mark.parametrize("kept", [1, 2, 3, 4])
+def test_an_inversion_goes_on_from_any_checkpoint_to_the_same_bits(
+    generator: Generator, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder, kept: int
+) -> None:
+    config = dataclasses.replace(QUICK, steps=12, batch=2, patience=3, tolerance=0.2)
+    arguments: dict[str, Any] = {"encoder": encoder, "perceptual": perceptual, "config": config}
+    saved: list[bytes] = []
+    whole = invert(generator, images, **arguments, checkpoint=saved.append, checkpoint_every=5)
+    assert len(saved) >= 4
+    told: list[int] = []
+    resumed = invert(
+        generator, images, **arguments, resume_from=saved[kept - 1], progress=lambda done, _: told.append(done)
+    )
+    for a, b in zip(whole, resumed, strict=True):
+        assert torch.equal(a.w_plus, b.w_plus)
+        assert torch.equal(a.reconstruction, b.reconstruction)
+        assert a.report == b.report
+    assert told == sorted(told)
+    assert told[0] > 0
+    assert told[-1] == 48
+
+
+def test_a_foreign_or_damaged_checkpoint_is_refused(
+    generator: Generator, perceptual: DomainPerceptual, images: Tensor
+) -> None:
+    saved: list[bytes] = []
+    arguments: dict[str, Any] = {"encoder": None, "perceptual": perceptual}
+    invert(generator, images, **arguments, config=QUICK, checkpoint=saved.append, checkpoint_every=10)
+    other = dataclasses.replace(QUICK, radius=0.4)
+    with pytest.raises(InversionError, match="another inversion"):
+        invert(generator, images, **arguments, config=other, resume_from=saved[0])
+    with pytest.raises(InversionError, match="another inversion"):
+        invert(generator, images.flip(0), **arguments, config=QUICK, resume_from=saved[0])
+    with pytest.raises(InversionError, match="cannot be read"):
+        invert(generator, images, **arguments, config=QUICK, resume_from=saved[0][:100])
+    # What only says how the work is cut may change in between.
+    again = dataclasses.replace(QUICK, batch=1, poor_psnr=3.0)
+    assert len(invert(generator, images, **arguments, config=again, resume_from=saved[0])) == 4
+
+
+def test_the_perceptual_gate_flags_in_place_of_the_psnr(
+    generator: Generator, perceptual: DomainPerceptual, images: Tensor
+) -> None:
+    free = run(generator, perceptual, images, steps=5, poor_psnr=99.0)
+    assert all(result.report.flags == (f"PSNR {result.report.psnr:.1f} dB below 99 dB",) for result in free)
+    limit = sorted(result.report.perceptual for result in free)[1]
+    gated = run(generator, perceptual, images, steps=5, poor_psnr=99.0, max_perceptual=limit)
+    assert [r.report.flagged for r in gated] == [r.report.perceptual > limit for r in gated]
+    assert sum(r.report.flagged for r in gated) == 2
+    flagged = next(r.report for r in gated if r.report.flagged)
+    assert flagged.flags == (f"perceptual distance {flagged.perceptual:.4g} above {limit:g}",)
+
+
+def test_in_bfloat16_codes_stay_exact_numbers_and_reports_are_measured_in_float32(
+    generator: Generator, perceptual: DomainPerceptual, images: Tensor
+) -> None:
+    assert not Objective.of(generator, perceptual, QUICK).autocast  # automatic means float32 on a CPU
+    exact, fast = (run(generator, perceptual, images, precision=name, steps=20) for name in ("float32", "bfloat16"))
+    for a, b, image in zip(exact, fast, images, strict=True):
+        assert b.w_plus.dtype == torch.float32
+        assert not torch.equal(a.w_plus, b.w_plus)
+        drawn = generator.synthesize(b.w_plus[None], "none").image.clamp(-1, 1)
+        assert b.report.l2 == pytest.approx(float((drawn - to_float(image[None])).square().mean() / 4), 1e-4)
+        # Nothing is lost that matters: the gain over the start is the same within a twentieth.
+        gain_exact, gain_fast = (r.report.start_perceptual - r.report.perceptual for r in (a, b))
+        assert gain_fast == pytest.approx(gain_exact, rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +378,7 @@ def test_what_is_never_finite_is_an_error_that_names_the_image(
     encoder.shared.bias.data.fill_(float("nan"))
     with pytest.raises(InversionError) as caught:
         run(generator, perceptual, images[:2], encoder=encoder, batch=1, steps=2)
-    assert [problem.pointer for problem in caught.value.problems] == ["images[0]"]
+    assert [problem.pointer for problem in caught.value.problems] == ["images[0]", "images[1]"]
 
 
 def test_the_rate_rises_stays_and_falls() -> None:
