@@ -1,0 +1,65 @@
+"""Keypoints: a label is a place for each named point. How well predicted places agree with true ones.
+
+Places are (x, y) in pixels from the image's top left corner: the centre of the first pixel is (0.5, 0.5). The third
+number of a true point says what is known of it, as in COCO: 0 not labelled, 1 labelled and hidden, 2 visible.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+UNLABELLED, HIDDEN, VISIBLE = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class KeypointHits:
+    """Counts behind PCK; those of several sets of images add up.
+
+    ``hits``: int64 [A, K], found points by threshold and keypoint. ``counted``: int64 [K], visible points.
+    """
+
+    alphas: tuple[float, ...]
+    hits: NDArray[np.int64]
+    counted: NDArray[np.int64]
+
+    def __add__(self, other: "KeypointHits") -> "KeypointHits":
+        assert self.alphas == other.alphas
+        return KeypointHits(self.alphas, self.hits + other.hits, self.counted + other.counted)
+
+    @property
+    def pck(self) -> dict[float, float]:
+        """Share of all visible points that were found, by threshold; NaN when there were none."""
+        total = int(self.counted.sum())
+        shares = self.hits.sum(1) / total if total else np.full(len(self.alphas), np.nan)
+        return {alpha: float(share) for alpha, share in zip(self.alphas, shares, strict=True)}
+
+    @property
+    def per_point(self) -> NDArray[np.float64]:
+        """float64 [A, K]: the same by keypoint, NaN where a point was never visible."""
+        counted = np.where(self.counted, self.counted, 1)
+        return np.where(self.counted > 0, self.hits / counted, np.nan)
+
+
+def keypoint_hits(
+    truth: NDArray[np.float32], predicted: NDArray[np.float32], alphas: Sequence[float] = (0.1, 0.05, 0.02)
+) -> KeypointHits:
+    """Percentage of correct keypoints (HandsOff section 4.4, appendix B.6) as counts.
+
+    truth: float [N, K, 3]. predicted: float [N, K, 2 or more]. A visible point is found when the prediction lies within
+    ``alpha * max(h, w)`` of it, h and w of the tight box around all labelled points of its image. Images in which that
+    box has no extent (fewer than two places) count for nothing: there is no scale to measure by.
+
+    Raises ValueError for shapes that do not belong together.
+    """
+    if truth.ndim != 3 or truth.shape[2] != 3 or predicted.shape[:2] != truth.shape[:2] or predicted.shape[2] < 2:
+        raise ValueError(f"truth has the shape {truth.shape}, prediction {predicted.shape}")
+    labelled, places = truth[..., 2] > UNLABELLED, truth[..., :2].astype(np.float64)
+    low = np.where(labelled[..., None], places, np.inf).min(1, initial=np.inf)
+    high = np.where(labelled[..., None], places, -np.inf).max(1, initial=-np.inf)
+    extent = np.where(labelled.any(1), (high - low).max(1), 0.0)  # [N]
+    counts = (truth[..., 2] >= VISIBLE) & (extent > 0)[:, None]  # [N, K]
+    distance = np.linalg.norm(predicted[..., :2] - places, axis=2)
+    hits = [(counts & (distance <= alpha * extent[:, None])).sum(0) for alpha in alphas]
+    return KeypointHits(tuple(alphas), np.stack(hits).astype(np.int64), counts.sum(0).astype(np.int64))
