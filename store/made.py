@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, and_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from store.clock import database_now, to_datetime
 from store.db import Database
 from store.errors import NotFound
 from store.paging import Page, page
-from store.tables import inversions, label_sets, labelers
+from store.tables import inversions, inverted_images, label_sets, labelers
 
 Kind = Literal["label_set", "inversion", "labeler"]
 _TABLES: Mapping[Kind, Table] = {"label_set": label_sets, "inversion": inversions, "labeler": labelers}
+#: Rows asked for in one query.
+_BATCH = 500
 #: Prefix of each kind's ids.
 PREFIXES: Mapping[Kind, str] = {"label_set": "ls", "inversion": "inv", "labeler": "lab"}
 
@@ -41,13 +43,25 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class NewMade:
-    """What a step asks to be recorded when its result commits."""
+    """What a step asks to be recorded when its result commits. `images`, of an inversion: the digest of each image's
+    inversion, in order, under which later inversions find it.
+    """
 
     kind: Kind
     id: str
     digest: str
     info: dict[str, Any]
     parents: dict[str, str] = field(default_factory=dict)
+    images: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InvertedBefore:
+    """An image that an earlier inversion holds, at `position` among its codes; `report`: what was said of it."""
+
+    inversion_id: str
+    position: int
+    report: dict[str, Any]
 
 
 def get_label_set(db: Database, label_set_id: str, *, tenant: str) -> Made:
@@ -92,7 +106,30 @@ def add_made(connection: Connection, tenant: str, new: NewMade) -> str:
     standing: str = connection.execute(
         select(table.c.id).where(table.c.tenant == tenant, table.c.digest == new.digest)
     ).scalar_one()
+    if new.images and standing == new.id:
+        rows = [
+            {"tenant": tenant, "digest": digest, "inversion_id": new.id, "position": position}
+            for position, digest in enumerate(new.images)
+        ]
+        connection.execute(dialect.insert(inverted_images).on_conflict_do_nothing(), rows)
     return standing
+
+
+def find_inverted(db: Database, digests: Iterable[str], *, tenant: str) -> dict[str, InvertedBefore]:
+    """Which of the images were inverted before, by the digest of their inversion."""
+    table, found = inverted_images, {}
+    query = (
+        select(table, inversions.c.info)
+        .join(inversions, and_(inversions.c.id == table.c.inversion_id, inversions.c.tenant == table.c.tenant))
+        .where(table.c.tenant == tenant)
+    )
+    wanted = sorted(set(digests))
+    with db.read() as connection:
+        for first in range(0, len(wanted), _BATCH):
+            for row in connection.execute(query.where(table.c.digest.in_(wanted[first : first + _BATCH]))):
+                report = row.info["per_image"][row.position]
+                found[row.digest] = InvertedBefore(row.inversion_id, row.position, report)
+    return found
 
 
 def _get(db: Database, kind: Kind, identifier: str, tenant: str) -> Made:

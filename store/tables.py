@@ -5,6 +5,7 @@ jobs ─┬─ steps ── shards          a shard is the unit of claiming: own
       └─ datasets                 what a `generate` job makes
 files                             every object that something refers to; an object without a row is an orphan
 uploads, label_sets, inversions, labelers, generators
+inverted_images               where the code of an image is that was inverted before
 outbox, idempotency_keys          written in the transaction that makes the job
 workers                           when each was heard from last
 """
@@ -30,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 #: Revision that this program expects; a test holds it to the newest migration.
-SCHEMA_REVISION = "0002"
+SCHEMA_REVISION = "0003"
 
 metadata = MetaData(
     naming_convention={
@@ -225,6 +226,14 @@ def _digested(name: str, *columns: Column[str]) -> Table:
 label_sets = _digested("label_sets")
 inversions = _digested(
     "inversions", Column("label_set_id", _ID, nullable=False), Column("generator_id", _ID, nullable=False)
+)
+inverted_images = Table(
+    "inverted_images",
+    metadata,
+    Column("tenant", _ID, primary_key=True),
+    Column("digest", String(64), primary_key=True),
+    Column("inversion_id", _ID, nullable=False),
+    Column("position", Integer, nullable=False),
 )
 labelers = _digested(
     "labelers",
