@@ -7,12 +7,13 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from api import errors
+from api.authentication import Authentication
 from api.backend import Backend
 from api.bodies import SmallBodies
-from api.browsers import OwnPagesOnly
+from api.browsers import LOOPBACK, OwnPagesOnly
 from api.middleware import RequestContext
 from api.openapi import describe
-from api.routes import datasets, events, generators, health, jobs, label_sets, labelers, pages, uploads
+from api.routes import datasets, events, generators, health, jobs, label_sets, labelers, pages, tenants, uploads
 from store.settings import Settings
 
 
@@ -36,12 +37,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.backend = backend
-    for noun in (uploads, label_sets, generators, labelers, jobs, events, datasets, health, pages):
+    for noun in (uploads, label_sets, generators, labelers, jobs, events, datasets, tenants, health, pages):
         app.include_router(noun.router)
     app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
     errors.install(app)
     app.add_middleware(SmallBodies)
-    app.add_middleware(OwnPagesOnly, host=settings.api.host)
+    on_loopback = settings.api.host in LOOPBACK
+    keys_required = settings.api.keys == "required" or not on_loopback
+    app.add_middleware(Authentication, backend=backend, required=keys_required)
+    app.add_middleware(OwnPagesOnly, own_names_only=on_loopback and not keys_required)
     app.add_middleware(RequestContext)
-    describe(app)
+    describe(app, keys_required)
     return app

@@ -11,13 +11,13 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class OwnPagesOnly:
-    """403 for a changing request that a browser sends on behalf of another site, and, on loopback, for foreign names.
+    """403 for a changing request that a browser sends on behalf of another site, and, without keys, for foreign names.
 
     The second stops a page whose own name was made to point at 127.0.0.1 (DNS rebinding) from reading anything.
     """
 
-    def __init__(self, app: ASGIApp, host: str) -> None:
-        self.app, self.on_loopback = app, host in LOOPBACK
+    def __init__(self, app: ASGIApp, own_names_only: bool) -> None:
+        self.app, self.own_names_only = app, own_names_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (refusal := self._refusal(scope)):
@@ -27,7 +27,7 @@ class OwnPagesOnly:
 
     def _refusal(self, scope: Scope) -> str | None:
         headers = Headers(scope=scope)
-        if self.on_loopback and hostname(headers.get("host", "")) not in LOOPBACK:
+        if self.own_names_only and hostname(headers.get("host", "")) not in LOOPBACK:
             return "This service answers to 127.0.0.1 and localhost alone."
         if scope["method"] not in SAFE_METHODS and headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             return "Pages of other origins may not change anything here."

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from api.openapi import methods_at
 from api.problems import ProblemItem, problem_response
-from store.errors import StoreError
+from store.errors import QuotaExceeded, StoreError
 
 log = structlog.get_logger(__name__)
 
@@ -33,9 +33,12 @@ class Meaning(NamedTuple):
 HTTP: dict[str, Meaning] = {
     # This service's own.
     "malformed_body": Meaning(400, "The body cannot be read"),
+    "unauthenticated": Meaning(401, "A valid API key is needed"),
+    "insufficient_scope": Meaning(403, "This API key may not do this"),
     "foreign_origin": Meaning(403, "Not from there"),
     "method_not_allowed": Meaning(405, "The method is not allowed here"),
     "unsupported_media_type": Meaning(415, "This kind of content is not accepted here"),
+    "rate_limited": Meaning(429, "Too many requests"),
     "range_not_satisfiable": Meaning(416, "The range lies outside the content"),
     "broken_archive": Meaning(422, "The archive is broken"),
     "not_serving": Meaning(503, "The service is not ready"),
@@ -153,7 +156,11 @@ async def on_store_error(request: Request, error: StoreError) -> Response:
     problems = [ProblemItem(detail=p.detail, pointer=place_of(p.pointer, request.method)) for p in error.problems]
     if HTTP.get(error.code, HTTP["internal_error"]).status >= 500:
         log.warning("store.failed", code=error.code, detail=error.detail)
-    return answer(request, error.code, error.detail, problems)
+    headers = {}
+    if isinstance(error, QuotaExceeded):
+        name = error.quota.replace("_", "-")
+        headers = {"RateLimit-Policy": f'"{name}";q={error.limit}', "RateLimit": f'"{name}";r=0'}
+    return answer(request, error.code, error.detail, problems, headers)
 
 
 async def on_validation_error(request: Request, error: RequestValidationError) -> Response:

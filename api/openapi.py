@@ -12,12 +12,17 @@ from api.schemas.uploads import UploadRequest
 PROBLEM_REF = {"$ref": "#/components/schemas/ProblemDocument"}
 
 
-def describe(app: FastAPI) -> None:
+def describe(app: FastAPI, keys_required: bool) -> None:
     """Make ``app.openapi()`` speak of problem documents wherever the framework would claim its own error shape."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = document(app)
+            if keys_required:
+                app.openapi_schema |= {"security": [{"ApiKey": []}]}
+                app.openapi_schema["components"]["securitySchemes"] = {"ApiKey": {"type": "http", "scheme": "bearer"}}
+                for path in ("/healthz", "/readyz"):
+                    app.openapi_schema["paths"][path]["get"]["security"] = []
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]

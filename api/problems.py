@@ -71,10 +71,11 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 #: Statuses that any route can answer.
-ALWAYS = (403, 500, 503)
+ALWAYS = (401, 403, 429, 500, 503)
 DESCRIPTIONS = {
     400: "The request cannot be read.",
-    403: "A page of another origin, or a foreign host name on loopback.",
+    401: "The API key is missing, unknown, revoked or expired.",
+    403: "The API key may not do this; or a page of another origin, or a foreign host name on loopback, asks.",
     404: "There is no such thing.",
     405: "The method is not allowed here.",
     409: "The request conflicts with the present state.",

@@ -15,6 +15,12 @@ PREFACE = """\
 Written by `python -m api.reference` from the OpenAPI document that a running service gives at `/openapi.json`; do not
 edit. Every error is `application/problem+json` (RFC 9457) with `type, title, status, detail, instance, code,
 errors[{detail, pointer}]`, all problems at once. Lists take `page_size` and `page_token` and answer `next_page_token`.
+
+On loopback the service needs no key and everyone is one tenant. Elsewhere (or with `OFFHAND_API__KEYS=required`) each
+request carries `Authorization: Bearer KEY`; a browser may give the key as password to look at the pages. Whoever runs
+the service makes the first key with `python -m api.keys create --tenant NAME`; further ones come from
+`POST /v1/api-keys`. Scopes: `read` looks, `write` also changes, `admin` also manages keys. What belongs to another
+tenant is answered as if it were not there. `RateLimit-Policy` and `RateLimit` say how many requests are left.
 """
 
 

@@ -24,15 +24,17 @@ OnBytes = Callable[[int, int], None]
 class Offhand:
     """A connection to one service. Not for use from several threads at once.
 
-    ``base_url`` defaults to ``OFFHAND_URL``, else to where `offhand up` listens. ``patience`` is how many seconds a
-    service that stops answering is asked again before :class:`~client.errors.Unreachable` is raised; creating calls
-    carry an ``Idempotency-Key``, so that asking again never makes two.
+    ``base_url`` defaults to ``OFFHAND_URL``, else to where `offhand up` listens; ``api_key`` to ``OFFHAND_API_KEY`` (a
+    service on loopback needs none). ``patience`` is how many seconds a service that stops answering is asked again
+    before :class:`~client.errors.Unreachable` is raised; creating calls carry an ``Idempotency-Key``, so that asking
+    again never makes two.
     """
 
     def __init__(
         self,
         base_url: str | None = None,
         *,
+        api_key: str | None = None,
         timeout: float = 30.0,
         patience: float = 10.0,
         transport: httpx.BaseTransport | None = None,
@@ -40,7 +42,9 @@ class Offhand:
         self.base_url = (base_url or os.environ.get("OFFHAND_URL") or DEFAULT_URL).rstrip("/")
         self.patience = patience
         self.reached = False  # a service that was never there is not waited for
-        self.http = httpx.Client(base_url=self.base_url, timeout=timeout, transport=transport)
+        key = api_key or os.environ.get("OFFHAND_API_KEY")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.http = httpx.Client(base_url=self.base_url, timeout=timeout, transport=transport, headers=headers)
 
     def __enter__(self) -> "Offhand":
         return self

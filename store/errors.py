@@ -63,10 +63,14 @@ class IdempotencyMismatch(StoreError):
 
 
 class QuotaExceeded(StoreError):
-    """The tenant's limit is reached; waiting or deleting helps."""
+    """The tenant's limit is reached; waiting or deleting helps. `quota` is its name, `limit` how much it allows."""
 
     code = "quota_exceeded"
     retryable = True
+
+    def __init__(self, detail: str, *, quota: str, limit: int) -> None:
+        super().__init__(detail)
+        self.quota, self.limit = quota, limit
 
 
 class NotReady(StoreError):

@@ -18,6 +18,7 @@ class ApiSettings(BaseModel):
 
     host: str = "127.0.0.1"
     port: int = Field(8321, ge=1, le=65535)
+    keys: Literal["auto", "required"] = "auto"
 
 
 class DatabaseSettings(BaseModel):
@@ -73,6 +74,7 @@ class LimitSettings(BaseModel):
     queued_jobs: int = Field(100, ge=1)
     stored_bytes: int = Field(200 * 1024**3, ge=1)
     idempotency_hours: float = Field(24.0, gt=0)
+    requests_per_minute: int = Field(6000, ge=1)
     retention_days: float | None = Field(None, gt=0)
 
 

@@ -7,6 +7,7 @@ files                             every object that something refers to; an obje
 uploads, label_sets, inversions, labelers, generators
 inverted_images               where the code of an image is that was inverted before
 outbox, idempotency_keys          written in the transaction that makes the job
+tenants, api_keys                 who may ask, and how much they may have
 workers                           when each was heard from last
 """
 
@@ -31,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 #: Revision that this program expects; a test holds it to the newest migration.
-SCHEMA_REVISION = "0003"
+SCHEMA_REVISION = "0004"
 
 metadata = MetaData(
     naming_convention={
@@ -255,6 +256,31 @@ datasets = Table(
     Column("finished_at", Double),
     Column("expires_at", Double),
     UniqueConstraint("job_id"),
+    Index(None, "tenant", "created_at", "id"),
+)
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("limits", _JSON, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("name", String(255), nullable=False),
+    Column("scopes", _JSON, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("hint", String(16), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),
+    Column("last_used_at", Double),
+    UniqueConstraint("digest"),
     Index(None, "tenant", "created_at", "id"),
 )
 

@@ -1,4 +1,83 @@
-"""Whose things are whose."""
+"""Whose things are whose, and how much of everything one tenant may have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from store.clock import database_now, to_datetime
+from store.db import Database
+from store.errors import NotFound
+from store.files import stored_bytes
+from store.jobs.states import ACTIVE_JOB_STATES
+from store.settings import LimitSettings
+from store.tables import jobs
+from store.tables import tenants as table
 
 #: The one tenant of a service without keys, the embedded one included.
 LOCAL = "local"
+#: Limits that can be set for one tenant; the deployment's setting of the same name is the default.
+QUOTAS = ("queued_jobs", "images_per_job", "stored_bytes", "upload_bytes", "requests_per_minute")
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """One limit, and how much of it is used now (None where that is no question)."""
+
+    name: str
+    limit: int
+    used: int | None
+
+
+def limits_of(connection: Connection, settings: LimitSettings, tenant: str) -> dict[str, int]:
+    """The tenant's limits by name: its own where set, else the deployment's."""
+    own = connection.execute(select(table.c.limits).where(table.c.id == tenant)).scalar() or {}
+    return {name: int(own.get(name, getattr(settings, name))) for name in QUOTAS}
+
+
+def active_jobs(connection: Connection, tenant: str) -> int:
+    """Jobs of the tenant that wait or run."""
+    return int(
+        connection.execute(
+            select(func.count()).select_from(jobs).where(jobs.c.tenant == tenant, jobs.c.state.in_(ACTIVE_JOB_STATES))
+        ).scalar_one()
+    )
+
+
+def quotas(db: Database, *, tenant: str) -> list[Quota]:
+    """Every limit of the tenant with its present use."""
+    with db.read() as connection:
+        limits = limits_of(connection, db.settings.limits, tenant)
+        used = {"queued_jobs": active_jobs(connection, tenant), "stored_bytes": stored_bytes(connection, tenant)}
+    return [Quota(name, limit, used.get(name)) for name, limit in limits.items()]
+
+
+def add_tenant(db: Database, name: str) -> None:
+    """Make a tenant unless it is there."""
+    try:
+        with db.write() as connection:
+            if connection.execute(select(table.c.id).where(table.c.id == name)).first() is None:
+                connection.execute(insert(table).values(id=name, limits={}, created_at=database_now()))
+    except IntegrityError:
+        pass  # another process made it at this moment
+
+
+def set_limits(db: Database, name: str, limits: dict[str, int]) -> None:
+    """Replace a tenant's own limits. Raises NotFound; KeyError for a limit that does not exist."""
+    for limit in limits:
+        if limit not in QUOTAS:
+            raise KeyError(limit)
+    with db.write() as connection:
+        if not connection.execute(update(table).where(table.c.id == name).values(limits=limits)).rowcount:
+            raise NotFound(f"no tenant {name!r}")
+
+
+def list_tenants(db: Database) -> list[tuple[str, dict[str, Any], datetime]]:
+    """Name, own limits and birth of every tenant."""
+    with db.read() as connection:
+        rows = connection.execute(select(table).order_by(table.c.id)).all()
+    return [(row.id, row.limits, cast(datetime, to_datetime(row.created_at))) for row in rows]

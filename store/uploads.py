@@ -20,6 +20,7 @@ from store.ids import new_id
 from store.objects import ObjectInfo, ObjectStore, ObjectWriter
 from store.paging import Page, page
 from store.tables import uploads as table
+from store.tenants import limits_of
 
 #: Name of an upload's one file in `files`.
 CONTENT = "content"
@@ -58,7 +59,7 @@ def create_upload(
     idempotency_key: IdempotencyKey | None = None,
 ) -> CreatedUpload:
     """Declare a file of `size` bytes with hex `sha256`. Raises InvalidRequest, QuotaExceeded, IdempotencyMismatch."""
-    _check(db, filename, size, sha256)
+    _check(upload_limit(db, tenant=tenant), filename, size, sha256)
     values = {"id": new_id("upl"), "filename": filename, "bytes": size, "sha256": sha256.lower(), "state": "pending"}
     return _add(db, values, None, tenant=tenant, idempotency_key=idempotency_key)
 
@@ -82,7 +83,7 @@ def add_received(
 
     Raises InvalidRequest, QuotaExceeded, IdempotencyMismatch.
     """
-    _check(db, filename, stored.bytes, stored.sha256)
+    _check(upload_limit(db, tenant=tenant), filename, stored.bytes, stored.sha256)
     values = {
         "id": upload_id,
         "filename": filename,
@@ -108,9 +109,13 @@ def _add(
             with db.write() as connection:
                 replay = idempotency.find(connection, tenant, idempotency_key)
                 if replay is None:
-                    limit = db.settings.limits.stored_bytes
+                    limit = limits_of(connection, db.settings.limits, tenant)["stored_bytes"]
                     if stored_bytes(connection, tenant) + size > limit:
-                        raise QuotaExceeded(f"storing {size} more bytes would exceed the limit of {limit}")
+                        raise QuotaExceeded(
+                            f"storing {size} more bytes would exceed the limit of {limit}",
+                            quota="stored_bytes",
+                            limit=limit,
+                        )
                     idempotency.keep(connection, tenant, idempotency_key, upload_id)
                     connection.execute(insert(table).values(tenant=tenant, created_at=database_now(), **values))
                     if stored is not None:
@@ -192,11 +197,16 @@ def delete_upload(db: Database, objects: ObjectStore, upload_id: str, *, tenant:
         objects.delete(file.key)
 
 
-def _check(db: Database, filename: str, size: int, sha256: str) -> None:
+def upload_limit(db: Database, *, tenant: str) -> int:
+    """Bytes that one upload of the tenant may have."""
+    with db.read() as connection:
+        return limits_of(connection, db.settings.limits, tenant)["upload_bytes"]
+
+
+def _check(limit: int, filename: str, size: int, sha256: str) -> None:
     problems = []
     if not filename or len(filename) > 255 or "\0" in filename:
         problems.append(Problem("a file name of 1 to 255 characters is needed", "/filename"))
-    limit = db.settings.limits.upload_bytes
     if not 1 <= size <= limit:
         problems.append(Problem(f"the size must be between 1 and {limit} bytes", "/size"))
     if len(sha256) != 64 or not set(sha256.lower()) <= set("0123456789abcdef"):

@@ -88,7 +88,8 @@ async def create_upload(
         )
     upload_id, writer = await run_in_threadpool(stored.start_received, objects, sha256)
     try:
-        await stream_into(writer, request, db.settings.limits.upload_bytes, ARCHIVE)
+        limit = await run_in_threadpool(stored.upload_limit, db, tenant=tenant)
+        await stream_into(writer, request, limit, ARCHIVE)
         return await run_in_threadpool(_receive, db, objects, tenant, upload_id, filename, writer, idempotency_key)
     finally:
         await run_in_threadpool(writer.abort)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from store import idempotency
@@ -23,10 +23,10 @@ from store.jobs.events import record
 from store.jobs.forecast import candidates
 from store.jobs.kinds import GENERATE, JobKind
 from store.jobs.shards import ShardPlan, add_shards
-from store.jobs.states import ACTIVE_JOB_STATES
 from store.jobs.views import Job, job_view
 from store.specs import MAX_SEED, GenerateSpec
 from store.tables import jobs, label_sets, steps, uploads
+from store.tenants import active_jobs, limits_of
 
 #: Given the transaction and the new job's id, makes what belongs to the job and returns the job's first `result`.
 Prepare = Callable[[Connection, str], Mapping[str, str]]
@@ -75,7 +75,7 @@ def submit_generate(
 def check_generate(connection: Connection, db: Database, spec: GenerateSpec, *, tenant: str) -> None:
     """Raise InvalidRequest naming every field of `spec` that cannot work, or return."""
     problems = []
-    limit = db.settings.limits.images_per_job
+    limit = limits_of(connection, db.settings.limits, tenant)["images_per_job"]
     if spec.count > limit:
         problems.append(Problem(f"at most {limit} images per job", "/count"))
     try:
@@ -139,14 +139,15 @@ def submit_job(
 
 def check_quota(connection: Connection, db: Database, *, tenant: str) -> None:
     """Raise QuotaExceeded when the tenant has as many active jobs or stored bytes as allowed."""
-    limits = db.settings.limits
-    active = connection.execute(
-        select(func.count()).select_from(jobs).where(jobs.c.tenant == tenant, jobs.c.state.in_(ACTIVE_JOB_STATES))
-    ).scalar_one()
-    if active >= limits.queued_jobs:
-        raise QuotaExceeded(f"{active} jobs are waiting or running, which is the limit")
-    if stored_bytes(connection, tenant) >= limits.stored_bytes:
-        raise QuotaExceeded(f"{limits.stored_bytes} bytes are stored, which is the limit")
+    limits = limits_of(connection, db.settings.limits, tenant)
+    active, allowed = active_jobs(connection, tenant), limits["queued_jobs"]
+    if active >= allowed:
+        raise QuotaExceeded(
+            f"{active} jobs are waiting or running, which is the limit", quota="queued_jobs", limit=allowed
+        )
+    allowed = limits["stored_bytes"]
+    if stored_bytes(connection, tenant) >= allowed:
+        raise QuotaExceeded(f"{allowed} bytes are stored, which is the limit", quota="stored_bytes", limit=allowed)
 
 
 def _insert_job(

@@ -174,3 +174,19 @@ def test_answers_that_are_no_problem_documents_are_told_too() -> None:
 
 def test_generators_are_listed(offhand: Offhand) -> None:
     assert [generator["name"] for generator in offhand.generators()] == ["tiny"]
+
+
+def test_the_key_goes_with_every_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers.get("authorization"))
+        return httpx.Response(200, json={})
+
+    transport = httpx.MockTransport(answer)
+    monkeypatch.delenv("OFFHAND_API_KEY", raising=False)
+    Offhand("http://service", transport=transport).job("job_1")
+    Offhand("http://service", transport=transport, api_key="ofh_1").job("job_1")
+    monkeypatch.setenv("OFFHAND_API_KEY", "ofh_2")
+    Offhand("http://service", transport=transport).job("job_1")
+    assert seen == [None, "Bearer ofh_1", "Bearer ofh_2"]

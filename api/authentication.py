@@ -1,0 +1,131 @@
+"""The door: who asks is known before anything of a request is read, and counted."""
+
+import base64
+import binascii
+import re
+import time
+
+import structlog
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.backend import Backend
+from api.browsers import SAFE_METHODS
+from api.errors import ApiError, on_api_error, on_store_error
+from api.tenancy import demand
+from store.errors import StoreError
+from store.keys import SCOPES, Caller, identify
+from store.tenants import LOCAL, limits_of
+
+log = structlog.get_logger(__name__)
+
+OPEN = re.compile(r"/healthz|/readyz|/openapi\.json|/static/.*")
+#: Wrong keys that one address may try each minute. A key cannot be guessed; the look-ups should not be free either.
+FAILURES_PER_MINUTE = 60
+SERVICE_WITHOUT_KEYS = Caller(LOCAL, "", frozenset(SCOPES))
+
+
+class Authentication:
+    """401 without a valid key, 403 without the scope, 429 past the tenant's rate; a log line for each write.
+
+    Where no keys are required, everyone is the one local tenant.
+    """
+
+    def __init__(self, app: ASGIApp, backend: Backend, required: bool) -> None:
+        self.app, self.backend, self.required = app, backend, required
+        self.limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request, headers = Request(scope), dict[str, str]()
+        caller = SERVICE_WITHOUT_KEYS
+        if self.required and not OPEN.fullmatch(scope["path"]):
+            try:
+                caller, rate = await run_in_threadpool(self._admit, request)
+                headers = self._count(caller, rate)
+                demand(caller, "read" if scope["method"] in SAFE_METHODS else "write")
+            except ApiError as error:
+                await (await on_api_error(request, error))(scope, receive, send)
+                return
+            except StoreError as error:
+                await (await on_store_error(request, error))(scope, receive, send)
+                return
+        scope.setdefault("state", {})["caller"] = caller
+        status = 0
+
+        async def counted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                answer = MutableHeaders(scope=message)
+                for name, value in headers.items():
+                    answer.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, counted)
+        finally:
+            if scope["method"] not in SAFE_METHODS:
+                log.info(
+                    "write.audited",
+                    tenant=caller.tenant,
+                    key=caller.key_id,
+                    method=scope["method"],
+                    path=scope["path"],
+                    status=status,
+                )
+
+    def _admit(self, request: Request) -> tuple[Caller, int]:
+        """The caller and how many requests its tenant has each minute."""
+        address = request.client.host if request.client else ""
+        failures = RateLimitItemPerMinute(FAILURES_PER_MINUTE)
+        if not self.limiter.test(failures, "failures", address):
+            raise ApiError("rate_limited", "Too many wrong keys came from this address.", headers={"Retry-After": "60"})
+        secret = presented(request)
+        caller = identify(self.backend.database, secret) if secret else None
+        if caller is None:
+            if secret:
+                self.limiter.hit(failures, "failures", address)
+            what = "This API key is unknown, revoked or expired." if secret else "Send `Authorization: Bearer KEY`."
+            # Pages are for people: their browser asks for the key, as a password.
+            challenge = "Bearer" if request.url.path.startswith("/v1/") else 'Basic realm="Offhand", charset="UTF-8"'
+            raise ApiError("unauthenticated", what, headers={"WWW-Authenticate": challenge})
+        database = self.backend.database
+        with database.read() as connection:
+            return caller, limits_of(connection, database.settings.limits, caller.tenant)["requests_per_minute"]
+
+    def _count(self, caller: Caller, rate: int) -> dict[str, str]:
+        """Headers that say what is left; raises 429 when nothing is."""
+        item = RateLimitItemPerMinute(rate)
+        allowed = self.limiter.hit(item, "tenant", caller.tenant)
+        window = self.limiter.get_window_stats(item, "tenant", caller.tenant)
+        reset = max(1, round(window.reset_time - time.time()))
+        headers = {
+            "RateLimit-Policy": f'"requests";q={rate};w=60',
+            "RateLimit": f'"requests";r={max(0, window.remaining)};t={reset}',
+        }
+        if not allowed:
+            raise ApiError(
+                "rate_limited", f"{rate} requests a minute are allowed.", headers=headers | {"Retry-After": str(reset)}
+            )
+        return headers
+
+
+def presented(request: Request) -> str | None:
+    """The key that came with a request: `Bearer`, or for reading also the password of `Basic`, which browsers send."""
+    kind, _, value = Headers(scope=request.scope).get("authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return value.strip() or None
+    if kind.lower() == "basic" and request.method in SAFE_METHODS:
+        try:
+            return base64.b64decode(value.strip(), validate=True).decode().partition(":")[2] or None
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+    return None

@@ -1,0 +1,62 @@
+"""A tenant's own settings: its API keys and its quota."""
+
+from fastapi import APIRouter
+from starlette.responses import JSONResponse, Response
+
+from api.backend import Db
+from api.headers import IdempotencyHeader
+from api.paging import PageSize, PageToken
+from api.problems import documented
+from api.schemas.base import ListOf
+from api.schemas.tenants import ApiKey, ApiKeyRequest, NewApiKey, QuotaList, key_document, quota_document
+from api.tenancy import AdminTenant, Tenant
+from store import keys
+from store.idempotency import IdempotencyKey
+from store.tenants import quotas
+
+router = APIRouter(prefix="/v1", tags=["settings"])
+
+
+@router.post("/api-keys", status_code=201, response_model=NewApiKey, responses=documented(400, 413, 415, 422, 507))
+def create_api_key(
+    wish: ApiKeyRequest, db: Db, tenant: AdminTenant, idempotency_key: IdempotencyHeader = None
+) -> Response:
+    """Make a key of this tenant. The answer is the only place that ever shows it."""
+    key = None
+    if idempotency_key:
+        key = IdempotencyKey.of(idempotency_key, "POST", "/v1/api-keys", wish.model_dump_json().encode())
+    made = keys.create_key(
+        db, tenant=tenant, name=wish.name, scopes=wish.scopes, days=wish.expires_in_days, idempotency_key=key
+    )
+    body = NewApiKey(**key_document(made.key).model_dump(), key=made.secret).model_dump(mode="json")
+    headers = {"Location": f"/v1/api-keys/{made.key.id}", "Cache-Control": "no-store"}
+    if made.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return JSONResponse(body, 201, headers=headers)
+
+
+@router.get("/api-keys", responses=documented(422))
+def list_api_keys(
+    db: Db, tenant: AdminTenant, page_size: PageSize = 50, page_token: PageToken = None
+) -> ListOf[ApiKey]:
+    """Keys, newest first, revoked ones included."""
+    page = keys.list_keys(db, tenant=tenant, page_size=page_size, page_token=page_token)
+    return ListOf(items=[key_document(key) for key in page.items], next_page_token=page.next_page_token)
+
+
+@router.get("/api-keys/{key_id}", responses=documented(404, 422))
+def get_api_key(key_id: str, db: Db, tenant: AdminTenant) -> ApiKey:
+    """One key."""
+    return key_document(keys.get_key(db, key_id, tenant=tenant))
+
+
+@router.delete("/api-keys/{key_id}", status_code=204, responses=documented(404, 422))
+def delete_api_key(key_id: str, db: Db, tenant: AdminTenant) -> None:
+    """Revoke a key at once. It stays in the list, with the time of its end."""
+    keys.revoke_key(db, key_id, tenant=tenant)
+
+
+@router.get("/quota", responses=documented())
+def get_quota(db: Db, tenant: Tenant) -> QuotaList:
+    """What this tenant may have, and what it has."""
+    return quota_document(quotas(db, tenant=tenant))
