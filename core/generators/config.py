@@ -7,12 +7,15 @@ from typing import Any, Literal, get_args
 
 from core.errors import GeneratorError, Problem
 
-Architecture = Literal["skip"]
+Architecture = Literal["skip", "resnet", "orig"]
+"""How a block reaches the image (Karras et al. 2020, figure 7): each adds colours of its own; each adds its features to
+those of the block before, and the last turns them into colours; or the last turns into colours what is left.
+"""
 
 
 @dataclass(frozen=True)
 class StyleGAN2Config:
-    """Shape of a StyleGAN2 generator with skip connections (Karras et al. 2020, "Analyzing and Improving", figure 7b).
+    """Shape of a StyleGAN2 generator (Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN").
 
     Sizes are ``(height, width)`` in pixels. Block ``k`` works at ``const_size * 2**k``; the last draws ``resolution``.
     Every problem is found at construction and told in one :class:`GeneratorError`.

@@ -30,6 +30,8 @@ constant.
 LEAK = 0.2
 GAIN = sqrt(2)
 EPSILON = 1e-8
+SHARE = sqrt(0.5)
+"""Each of two summed branches is scaled by it, so that the sum keeps the variance."""
 LAYOUT = torch.channels_last
 
 
@@ -156,6 +158,19 @@ class ToRGB(nn.Module):
         return image if self.clamp is None else image.clamp(-self.clamp, self.clamp)
 
 
+class Residual(nn.Module):
+    """What a block of the residual architecture hands on of its input: twice the size, 1x1 convolution, no style."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs))
+        self.gain = SHARE / sqrt(inputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [N, I, h, w] → [N, O, 2h, 2w]. The filter comes last: it commutes with a 1x1 convolution."""
+        return upsample_image(F.conv2d(x, (self.weight * self.gain)[:, :, None, None]))
+
+
 class Block(nn.Module):
     """One resolution: an upsampling convolution (not in block 0), a convolution, and what it adds to the image."""
 
@@ -164,7 +179,10 @@ class Block(nn.Module):
         channels, size = config.channels[index], config.block_size(index)
         self.conv0 = StyledConv(config.channels[index - 1], channels, size, True, config) if index else None
         self.conv1 = StyledConv(channels, channels, size, False, config)
-        self.to_rgb = ToRGB(channels, config)
+        residual = index and config.architecture == "resnet"
+        self.residual = Residual(config.channels[index - 1], channels) if residual else None
+        coloured = index == config.blocks - 1 or config.architecture == "skip"
+        self.to_rgb = ToRGB(channels, config) if coloured else None
 
 
 class Generator(nn.Module):
@@ -210,8 +228,9 @@ class Generator(nn.Module):
         """w+ codes → images, and on request every layer's features from the same pass.
 
         w_plus: float [N, num_ws, w_dim]. The features stand in the order of ``feature_layers``: the learned constant,
-        then each convolution's output after noise, bias, activation and clamp. Differentiable by codes and weights,
-        also twice. Raises :class:`GeneratorError` where w_plus does not fit the generator.
+        then each convolution's output after noise, bias, activation and clamp (in the residual architecture a block's
+        second one stands before the sum, scaled for it). Differentiable by codes and weights, also twice. Raises
+        :class:`GeneratorError` where w_plus does not fit the generator.
         """
         self._check("w_plus", w_plus, (self.num_ws, self.config.w_dim))
         # Channels last from here on: faster on a CPU, convolutions by a fifth and the depthwise filter by far more.
@@ -221,14 +240,20 @@ class Generator(nn.Module):
         row = 0
         for block in self.blocks:
             assert isinstance(block, Block)
+            residual = None if block.residual is None else block.residual(x)
             for conv in (block.conv0, block.conv1):
                 if conv is not None:
                     x = conv(x, w_plus[:, row], noise if isinstance(noise, str) else noise[row])
+                    if residual is not None and conv is block.conv1:
+                        x = x * SHARE
                     features.append(x)
                     row += 1
-            # The next block's first convolution reads the same row of w+ once more.
-            colours = block.to_rgb(x, w_plus[:, row])
-            image = colours if image is None else colours + upsample_image(image)
+            if residual is not None:
+                x = residual + x
+            if block.to_rgb is not None:
+                # The next block's first convolution reads the same row of w+ once more.
+                colours = block.to_rgb(x, w_plus[:, row])
+                image = colours if image is None else colours + upsample_image(image)
         assert image is not None
         return Synthesis(image, tuple(features) if with_features else ())
 

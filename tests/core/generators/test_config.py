@@ -22,7 +22,7 @@ def test_all_problems_at_once():
         "mapping_layers": 2.0,
         "mapping_lr_multiplier": float("nan"),
         "conv_clamp": -1,
-        "architecture": "resnet",
+        "architecture": "unet",
     }
     with pytest.raises(GeneratorError) as caught:
         StyleGAN2Config.from_json(values)

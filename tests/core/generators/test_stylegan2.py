@@ -6,11 +6,12 @@ import torch
 from safetensors.torch import load_file
 
 from core.errors import CheckpointError, GeneratorError
-from core.generators.checkpoints import from_nvidia_state, from_rosinality_state
+from core.generators.checkpoints.states import from_nvidia_state, from_rosinality_state
 from core.generators.config import StyleGAN2Config
 from core.generators.stylegan2 import Generator
 
 GOLDEN = Path(__file__).resolve().parents[4] / "shared" / "golden"
+CASES = ["uncond", "cond", "clamp", "resnet", "orig"]
 SMALL = StyleGAN2Config(
     resolution=(16, 8), channels={0: 8, 1: 6, 2: 4}, const_size=(4, 2), z_dim=5, w_dim=7, mapping_layers=2
 )
@@ -39,12 +40,13 @@ def nvidia(case):
         mapping_layers=2,
         c_dim=facts["c_dim"],
         conv_clamp=facts["synthesis_kwargs"].get("conv_clamp"),
+        architecture=facts["synthesis_kwargs"].get("architecture", "skip"),
     )
     network = built(config, from_nvidia_state(golden("stylegan2_nvidia", f"{case}_state.safetensors"), config))
     return network, golden("stylegan2_nvidia", f"{case}_io.safetensors")
 
 
-@pytest.mark.parametrize("case", ["uncond", "cond", "clamp"])
+@pytest.mark.parametrize("case", CASES)
 def test_equals_nvidia(case):
     network, io = nvidia(case)
     z, c = io["z"], io.get("c")
@@ -63,7 +65,7 @@ def test_equals_nvidia(case):
         torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("case", ["uncond", "cond", "clamp"])
+@pytest.mark.parametrize("case", CASES)
 def test_features_equal_nvidia(case):
     network, io = nvidia(case)
     features = network.synthesize(io["ws_psi1"], with_features=True).features
