@@ -79,28 +79,29 @@ class StoredSample:
     def latent(self) -> NDArray[np.float32]:
         """float32 [num_ws, w_dim]."""
         try:
-            return np.asarray(np.load(io.BytesIO(self._file(LATENT)), allow_pickle=False), np.float32)
+            return np.asarray(np.load(io.BytesIO(self.file(LATENT)), allow_pickle=False), np.float32)
         except (ValueError, EOFError, OSError) as error:
             raise self._damaged(LATENT, error) from error
 
     def record(self) -> dict[str, Any]:
         """The JSON record."""
         try:
-            record = json.loads(self._file(RECORD))
+            record = json.loads(self.file(RECORD))
         except ValueError as error:
             raise self._damaged(RECORD, error) from error
         if not isinstance(record, dict):
             raise self._damaged(RECORD, "is no object")
         return record
 
-    def _file(self, suffix: str) -> bytes:
+    def file(self, suffix: str) -> bytes:
+        """The file with this suffix as it stands in the shard. Raises ShardError when it is missing."""
         if suffix not in self.files:
             raise self._damaged(suffix, "is missing")
         return self.files[suffix]
 
     def _picture(self, suffix: str) -> Image.Image:
         try:
-            image = Image.open(io.BytesIO(self._file(suffix)), formats=("PNG",))
+            image = Image.open(io.BytesIO(self.file(suffix)), formats=("PNG",))
             image.load()
         except (OSError, SyntaxError, ValueError) as error:
             raise self._damaged(suffix, error) from error

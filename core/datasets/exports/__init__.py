@@ -1,0 +1,57 @@
+"""A finished dataset in other people's formats: one zip each, made sample by sample.
+
+============  ========================================================================================================
+``coco``      one JSON of run-length masks, one annotation for each class in each image
+``yolo``      a text file of polygons for each image, and ``data.yaml``
+``voc``       palette masks in the folders of Pascal VOC, with ``labelmap.txt``
+``masks``     ``images/``, ``masks/`` and ``classes.json``: the layout that is also read as labelled images
+``hf``        parquet files with image features, as the ``datasets`` library reads them
+``cvat``      XML of run-length masks ("CVAT for images 1.1")
+============  ========================================================================================================
+
+Class ids are those of the label set in every one of them: nothing shifts, and where a format wants ids without gaps,
+the gaps are filled with names that no pixel has. Pixels with the ignore index are left out where a format lists what is
+there, and keep their value where a format has a mask. No clock goes in: the same dataset gives the same bytes.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Literal, get_args
+
+from core.datasets.exports.coco import export_coco
+from core.datasets.exports.cvat import export_cvat
+from core.datasets.exports.facts import ExportFacts
+from core.datasets.exports.hf import export_hf
+from core.datasets.exports.masks import export_masks
+from core.datasets.exports.package import Package, Writable
+from core.datasets.exports.voc import export_voc
+from core.datasets.exports.yolo import export_yolo
+from core.datasets.samples import StoredSample
+
+ExportFormat = Literal["coco", "yolo", "voc", "masks", "hf", "cvat"]
+Exporter = Callable[[Iterable[StoredSample], ExportFacts, Package, Path], None]
+
+EXPORTERS: Mapping[ExportFormat, Exporter] = {
+    "coco": export_coco,
+    "yolo": export_yolo,
+    "voc": export_voc,
+    "masks": export_masks,
+    "hf": export_hf,
+    "cvat": export_cvat,
+}
+assert set(EXPORTERS) == set(get_args(ExportFormat))
+
+
+def export(
+    format: ExportFormat, samples: Iterable[StoredSample], facts: ExportFacts, target: Writable, scratch: Path
+) -> None:
+    """Write the zip of ``samples`` to ``target`` (``write`` alone is used), one sample in memory at a time.
+
+    ``scratch``: an empty folder for what can only be written at the end. ``facts.documents`` come first in the zip,
+    ``SHA256SUMS`` over all other files comes last. Raises :class:`core.errors.ShardError` for a damaged sample.
+    """
+    package = Package(target, scratch)
+    for name, content in facts.documents.items():
+        package.add(name, content)
+    EXPORTERS[format](samples, facts, package, scratch)
+    package.finish()

@@ -1,0 +1,42 @@
+"""``yolo``: a line of class id and polygon for each region, coordinates as parts of width and height."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.datasets.classes import ClassMap
+from core.datasets.exports.facts import ExportFacts, stem
+from core.datasets.exports.outlines import outlines
+from core.datasets.exports.package import Package
+from core.datasets.samples import IMAGE, StoredSample
+
+
+def export_yolo(samples: Iterable[StoredSample], facts: ExportFacts, package: Package, scratch: Path) -> None:  # noqa: ARG001 - one signature for all formats
+    """``data.yaml``, ``images/train/NAME.png``, ``labels/train/NAME.txt`` (YOLO segmentation).
+
+    Filling the polygons by pixel centres gives the masks back exactly. A class's place among the names is its id, so
+    gaps between ids have names (``class 3``) that no region has.
+    """
+    package.add("data.yaml", _description(facts).encode())
+    for sample in samples:
+        name = stem(sample.index)
+        package.add(f"images/train/{name}.png", sample.file(IMAGE))
+        package.add(f"labels/train/{name}.txt", "".join(_lines(sample.mask(), facts.classes)).encode())
+
+
+def _description(facts: ExportFacts) -> str:
+    # JSON strings are YAML strings, whatever stands in them.
+    names = "".join(f"  {place}: {json.dumps(name)}\n" for place, name in enumerate(facts.names_without_gaps()))
+    return f"path: .\ntrain: images/train\nval: images/train\nnc: {facts.classes.count}\nnames:\n{names}"
+
+
+def _lines(mask: NDArray[np.uint8], classes: ClassMap) -> Iterator[str]:
+    height, width = mask.shape
+    for class_id in classes.ids:
+        for polygon in outlines(mask == class_id):
+            # Ten digits: far finer than a pixel at any size, so that whole coordinates come back whole.
+            numbers = " ".join(f"{x / width:.10g} {y / height:.10g}" for x, y in polygon.tolist())
+            yield f"{class_id} {numbers}\n"
