@@ -25,7 +25,30 @@ class InversionSpec(_Spec):
     """How labelled images are turned into latents."""
 
     steps: int | None = Field(None, ge=0, le=10_000, description="Refinement steps per image; null: the default.")
-    drop_flagged: bool = Field(True, description="Leave images out of training whose reconstruction is poor.")
+    space: Literal["w_plus", "w"] | None = Field(
+        None, description="One code a layer, or one for all layers; null: the default."
+    )
+    constraint: Literal["ball", "penalty", "none"] | None = Field(
+        None, description="What keeps codes near the encoder's answer; null: the default, a ball."
+    )
+    radius: float | None = Field(
+        None, gt=0, le=1000, description="Of the ball around the encoder's answer, in units of w; null: the default."
+    )
+    fit_noise: bool = Field(
+        False, description="Fit noise maps beside the codes, so that codes need not explain grain. Only codes are kept."
+    )
+    max_lpips: float | None = Field(
+        None,
+        ge=0,
+        le=100,
+        description="Perceptual distance (the report says by which network) above which a reconstruction is flagged; "
+        "null: images of a PSNR below 20 dB are.",
+    )
+    drop_flagged: bool = Field(
+        True,
+        description="Leave flagged images out of training. With `max_lpips` the job fails where fewer than 2 stay; "
+        "without it, all are used where fewer than half would stay. The labeler's report says what went and why.",
+    )
 
 
 class LabelerSpec(_Spec):

@@ -100,7 +100,10 @@ def class_map(label_set: Made) -> ClassMap:
 
 def load_latents(context: StepContext, inversion_id: str) -> Tensor:
     """Codes of an inversion, float32 [N, num_ws, w_dim], in the order of the label set."""
-    return safetensors.torch.load_file(context.fetch(inversion_id, LATENTS))["w_plus"]
+    # A folder of its own: what is loaded may still be mapped when the codes of another inversion are fetched.
+    folder = context.folder / f"latents-{inversion_id}"
+    folder.mkdir(exist_ok=True)
+    return safetensors.torch.load_file(context.fetch(inversion_id, LATENTS, into=folder))["w_plus"]
 
 
 def prepare_torch(context: StepContext) -> None:

@@ -98,7 +98,7 @@ def _facts(
         generator=GeneratorFacts(source.row.name, source.info.digest, source.info.licence, source.info.domain),
         label_count=len(labels.items),
         label_shares=labels.shares,
-        inversion=_inverted(inversion, labeler.info["dropped"]),
+        inversion=_inverted(inversion, {row["name"] for row in labeler.info["dropped"]}),
         perceptual=inversion.info["perceptual_name"],
         digests={"label_set": label_set.digest, "inversion": inversion.digest, "labeler": labeler.digest},
         settings={"seed": context.claim.seed, **{name: context.spec[name] for name in _SETTINGS}},

@@ -1,8 +1,13 @@
-"""Label set → codes of the generator, with a report and a picture for each image; made once per set and generator."""
+"""Label set → codes of the generator, with a report and a picture for each image.
+
+Made once per set and settings; and each image once, whatever set it comes in. A crash costs the steps since the last
+checkpoint.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,12 +26,16 @@ from store.ids import new_id
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
 from store.made import PREFIXES, NewMade, find_made
+from store.specs import InversionSpec
 from worker.context import StepContext
 from worker.digests import digest_of, json_values
+from worker.inverted import Reused, image_digests, inverted_before
 from worker.sources import LATENTS, REPORT, Source, fitted_labels, load_inverters, load_source
 
 #: Nothing random reaches a result that other jobs use again.
 _SEED = 0
+#: Refinement steps of a batch between two checkpoints.
+CHECKPOINT_EVERY = 100
 #: The picture of all images; each has one of its own beside it.
 SHEET = "inversion_sheet.png"
 
@@ -39,7 +48,7 @@ def invert(context: StepContext) -> StepResult:
     encoder, perceptual = load_inverters(context, source)
     digest = digest_of(
         {
-            "made": "inversion 1",
+            "made": "inversion 2",
             "labels": labels.digest,
             "perceptual": perceptual.name,
             "settings": config.to_json(),
@@ -50,36 +59,80 @@ def invert(context: StepContext) -> StepResult:
     if equal is not None:
         event = NewEvent("inversion.reused", {"inversion": equal.id})
         return StepResult(job_result={"inversion": equal.id}, events=(event,))
-    inverted = refine(
-        source.network,
-        as_tensor(np.stack([item.image for item in labels.items])),
-        encoder=encoder,
-        perceptual=perceptual,
-        config=config,
-        device=source.device,
-        seed=_SEED,
-        progress=context.progress,
-        should_stop=context.should_stop,
-    )
-    return _store(context, source, labels, inverted, digest)
+    digests = image_digests(labels, source, perceptual.name, config)
+    before = inverted_before(context, source, config, digests)
+    todo = [index for index in range(len(labels.items)) if index not in before]
+    inverted = {index: one.image for index, one in before.items()}
+    if todo:
+        checkpoints = _Checkpoints(context, digest_of({"images": [digests[index] for index in todo]}))
+        refined = refine(
+            source.network,
+            as_tensor(np.stack([labels.items[index].image for index in todo])),
+            encoder=encoder,
+            perceptual=perceptual,
+            config=config,
+            device=source.device,
+            seed=_SEED,
+            progress=context.progress,
+            should_stop=context.should_stop,
+            checkpoint=checkpoints.save,
+            checkpoint_every=CHECKPOINT_EVERY,
+            resume_from=checkpoints.load(),
+        )
+        inverted |= dict(zip(todo, refined, strict=True))
+    in_order = [inverted[index] for index in range(len(labels.items))]
+    return _store(context, source, labels, in_order, digest, digests, before)
+
+
+class _Checkpoints:
+    """Checkpoints that are only ever resumed from with the images they were made of: between two attempts another job
+    may have inverted some of them.
+    """
+
+    def __init__(self, context: StepContext, mark: str) -> None:
+        self._context, self._mark = context, mark.encode()
+
+    def save(self, content: bytes) -> None:
+        self._context.save_checkpoint(self._mark + content)
+
+    def load(self) -> bytes | None:
+        content = self._context.load_checkpoint()
+        if content is None or not content.startswith(self._mark):
+            return None
+        return content.removeprefix(self._mark)
 
 
 def _config(context: StepContext, source: Source) -> InversionConfig:
-    config = InversionConfig(noise="none" if source.info.noise == "none" else "const")
-    steps = context.spec["inversion"]["steps"]
-    return config if steps is None else replace(config, steps=steps)
+    asked = InversionSpec.model_validate(context.spec["inversion"])
+    config = InversionConfig(
+        noise="none" if source.info.noise == "none" else "const",
+        fit_noise=asked.fit_noise,
+        max_perceptual=asked.max_lpips,
+    )
+    chosen = asked.model_dump(include={"steps", "space", "constraint", "radius"}, exclude_none=True)
+    return replace(config, **chosen)
 
 
 def _store(
-    context: StepContext, source: Source, labels: LabelSet, inverted: list[InvertedImage], digest: str
+    context: StepContext,
+    source: Source,
+    labels: LabelSet,
+    inverted: list[InvertedImage],
+    digest: str,
+    digests: list[str],
+    before: Mapping[int, Reused],
 ) -> StepResult:
     inversion_id = new_id(PREFIXES["inversion"])
-    rows = [{"name": item.name, **image.report.to_json()} for item, image in zip(labels.items, inverted, strict=True)]
+    rows = [
+        {"name": item.name, **image.report.to_json(), "reused_from": before[i].inversion_id if i in before else None}
+        for i, (item, image) in enumerate(zip(labels.items, inverted, strict=True))
+    ]
     info = {
         **summarize([image.report for image in inverted]),
         "fit": context.spec["fit"],
         "height": source.size[0],
         "width": source.size[1],
+        "reused_images": len(before),
         "per_image": rows,
     }
     info = json_values(info)
@@ -90,11 +143,13 @@ def _store(
         *_pictures(context, inversion_id, labels, inverted, info),
     )
     parents = {"label_set_id": context.claim.result["label_set"], "generator_id": source.row.id}
-    flagged = [row["name"] for row in rows if row["flagged"]]
-    summary = {key: info[key] for key in ("images", "flagged", "median_psnr", "perceptual_name", "start")}
+    flagged = {row["name"]: "; ".join(row["flags"]) for row in rows if row["flagged"]}
+    summary = {
+        key: info[key] for key in ("images", "reused_images", "flagged", "median_psnr", "perceptual_name", "start")
+    }
     return StepResult(
         files=files,
-        made=(NewMade("inversion", inversion_id, digest, info, parents),),
+        made=(NewMade("inversion", inversion_id, digest, info, parents, tuple(digests)),),
         job_result={"inversion": inversion_id},
         events=(
             NewEvent("inversion.finished", {"inversion": inversion_id, **summary}),

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from core.datasets.label_set import LabelSet
+from core.errors import InversionError, Problem
 from core.labeling.config import LabelerConfig
 from core.labeling.files import LabelerInfo, save_labeler
 from core.labeling.labeler import Labeler
@@ -20,6 +21,7 @@ from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
 from store.jobs.shards import ShardPlan
 from store.made import PREFIXES, Made, NewMade, find_made, get_inversion
+from store.specs import InversionSpec
 from worker.context import StepContext
 from worker.digests import digest_of, json_values
 from worker.sources import REPORT, Source, fitted_labels, load_latents, load_source
@@ -28,8 +30,9 @@ from worker.sources import REPORT, Source, fitted_labels, load_latents, load_sou
 _SEED = 0
 #: Training steps between two checkpoints.
 CHECKPOINT_EVERY = 500
-#: With fewer images left than this after dropping the poor ones, all are used: there would be too little to learn from.
+#: Fewer images teach nothing.
 _LEAST_IMAGES = 2
+#: Without a gate of the caller's own, all images are used where a smaller share would be left.
 _LEAST_SHARE = 0.5
 
 
@@ -38,7 +41,7 @@ def train_labeler(context: StepContext) -> StepResult:
     source = load_source(context)
     inversion = get_inversion(context.db, context.claim.result["inversion"], tenant=context.tenant)
     labels = fitted_labels(context, context.claim.result["label_set"], source)
-    used, dropped = _chosen(inversion, drop_flagged=context.spec["inversion"]["drop_flagged"])
+    used, dropped, remark = _chosen(inversion, InversionSpec.model_validate(context.spec["inversion"]))
     config = _config(context, labels, len(used))
     digest = digest_of(
         {"made": "labeler 1", "inversion": inversion.digest, "images": used, "settings": config.to_json()}
@@ -63,16 +66,36 @@ def train_labeler(context: StepContext) -> StepResult:
         checkpoint_every=CHECKPOINT_EVERY,
         resume_from=context.load_checkpoint(),
     )
-    return _store(context, source, labels, inversion, labeler, digest, dropped, plan)
+    left_out = {
+        "dropped": [{"name": name, "why": why} for name, why in dropped.items()],
+        "dropping": remark,
+    }
+    return _store(context, source, labels, inversion, labeler, digest, left_out, plan)
 
 
-def _chosen(inversion: Made, *, drop_flagged: bool) -> tuple[list[int], list[str]]:
-    """Indices of the images to learn from, and names of those left out because their reconstruction is poor."""
+def _chosen(inversion: Made, asked: InversionSpec) -> tuple[list[int], dict[str, str], str]:
+    """Indices of the images to learn from; names of those left out, each with why; and what else is to be said.
+
+    With a gate of the caller's own (`max_lpips`) what it flags goes, and at least two images have to stay: else raises
+    InversionError. Without one, all are used where too few would stay.
+    """
     rows = inversion.info["per_image"]
-    good = [index for index, row in enumerate(rows) if not row["flagged"]]
-    if not drop_flagged or len(good) < max(_LEAST_IMAGES, _LEAST_SHARE * len(rows)):
-        return list(range(len(rows))), []
-    return good, [row["name"] for row in rows if row["flagged"]]
+    poor = {row["name"]: "; ".join(row["flags"]) for row in rows if row["flagged"]}
+    everything = list(range(len(rows)))
+    if not poor or not asked.drop_flagged:
+        return everything, {}, ""
+    good = [index for index in everything if not rows[index]["flagged"]]
+    if asked.max_lpips is not None:
+        if len(good) < _LEAST_IMAGES:
+            raise InversionError(
+                f"only {len(good)} of {len(rows)} labelled images are reconstructed well enough for max_lpips "
+                f"{asked.max_lpips:g}, and {_LEAST_IMAGES} are needed: raise it, or set drop_flagged to false",
+                [Problem(why, name) for name, why in poor.items()],
+            )
+        return good, poor, ""
+    if len(good) < max(_LEAST_IMAGES, _LEAST_SHARE * len(rows)):
+        return everything, {}, f"{len(poor)} of {len(rows)} images are flagged; all are used, or too few would stay"
+    return good, poor, ""
 
 
 def _config(context: StepContext, labels: LabelSet, images: int) -> LabelerConfig:
@@ -107,7 +130,7 @@ def _store(
     inversion: Made,
     labeler: Labeler,
     digest: str,
-    dropped: list[str],
+    left_out: dict[str, Any],
     plan: tuple[ShardPlan, ...],
 ) -> StepResult:
     labeler_id = new_id(PREFIXES["labeler"])
@@ -116,7 +139,7 @@ def _store(
     held_out = report["held_out"] or {}
     about = LabelerInfo(labels.classes.to_json(), source.info.digest, labels.digest, held_out)
     save_labeler(folder, labeler, about)
-    info = {"settings": labeler.config.to_json(), "dropped": dropped, **report}
+    info = {"settings": labeler.config.to_json(), **left_out, **report}
     files = [context.put(labeler_id, path.name, path, "application/octet-stream") for path in sorted(folder.iterdir())]
     files.append(context.put(labeler_id, REPORT, json.dumps(info, indent=1).encode(), "application/json"))
     parents = {
@@ -132,6 +155,7 @@ def _store(
         fan_out=plan,
         events=(
             NewEvent("labeler.trained", {"labeler": labeler_id, "held_out": score}),
-            *((NewEvent("images.dropped", {"images": dropped}, "warning"),) if dropped else ()),
+            *((NewEvent("images.dropped", {"images": left_out["dropped"]}, "warning"),) if left_out["dropped"] else ()),
+            *((NewEvent("images.kept", {"why": left_out["dropping"]}, "warning"),) if left_out["dropping"] else ()),
         ),
     )

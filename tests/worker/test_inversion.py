@@ -1,0 +1,217 @@
+"""The step that inverts: it goes on after a crash, finds images again, and keeps a gate."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from core.inversion.objective import Objective
+from store.db import Database
+from store.jobs.claims import claim
+from store.jobs.events import events
+from store.jobs.views import Job
+from store.made import get_inversion, get_labeler
+from tests.e2e import tiny
+from tests.worker.inline import TENANT, InlineWorker, content, generate, upload, view
+from tests.worker.test_steps import Service
+from worker.sources import LATENTS
+
+invert_step = import_module("worker.steps.invert")
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tiny generator and labels for it."""
+    folder = tmp_path_factory.mktemp("material")
+    tiny.write_labels(folder / "labels.zip", tiny.write_generator(folder / "generators"))
+    return folder
+
+
+@pytest.fixture
+def service(tmp_path: Path, material: Path) -> Iterator[Service]:
+    made = Service(tmp_path, material)
+    yield made
+    made.db.close()
+
+
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many images each step of refinement looked at."""
+    sizes: list[int] = []
+    losses = Objective.losses
+
+    def counted(self: Objective, codes: Tensor, *rest: Any) -> Any:
+        if torch.is_grad_enabled():
+            sizes.append(len(codes))
+        return losses(self, codes, *rest)
+
+    monkeypatch.setattr(Objective, "losses", counted)
+    return sizes
+
+
+def some_labels(material: Path, target: Path, names: list[str]) -> Path:
+    """An archive with some of the labelled images."""
+    with zipfile.ZipFile(material / "labels.zip") as whole, zipfile.ZipFile(target, "w") as part:
+        part.writestr("classes.json", whole.read("classes.json"))
+        for name in names:
+            for folder in ("images", "masks"):
+                part.writestr(f"{folder}/{name}.png", whole.read(f"{folder}/{name}.png"))
+    return target
+
+
+def codes(service: Service, job: Job) -> Tensor:
+    inversion = view(service.db, job).result["inversion"]
+    return safetensors.torch.load(content(service.db, service.objects, inversion, LATENTS))["w_plus"]
+
+
+def log(db: Database, job: Job) -> dict[str, dict[str, Any]]:
+    return {event.name: event.data for event in events(db, job.id, tenant=TENANT)}
+
+
+def step_through(service: Service, worker: InlineWorker, *steps: str) -> None:
+    """Do the next shards, which are of these steps."""
+    for number, step in enumerate(steps):
+        taken = claim(service.db, "inline")
+        assert taken is not None
+        assert taken.step == step
+        folder = service.settings.home / f"{taken.shard_id}-{taken.attempt}-{number}"
+        folder.mkdir()
+        worker._do(taken, folder)
+
+
+def test_an_inversion_that_was_interrupted_goes_on_from_its_checkpoint(
+    service: Service, tmp_path: Path, material: Path, monkeypatch: pytest.MonkeyPatch, looked_at: list[int]
+) -> None:
+    undisturbed = Service(tmp_path / "undisturbed", material)
+    reference = generate(undisturbed.db, undisturbed.labels)
+    step_through(undisturbed, InlineWorker(undisturbed.db, undisturbed.objects), "validate", "invert")
+    whole = sum(looked_at)
+    looked_at.clear()
+
+    monkeypatch.setattr(invert_step, "CHECKPOINT_EVERY", 2)
+    job = generate(service.db, service.labels)
+    worker = InlineWorker(service.db, service.objects)
+    worker.stop_at = ("invert", 5 * 6)  # five steps of six images
+    step_through(service, worker, "validate", "invert", "invert")
+    assert "step.succeeded" in log(service.db, job)
+    # One step, the fifth, was made twice; and the memory of one image was measured once more.
+    assert sum(looked_at) == whole + 6 + 1
+    assert torch.equal(codes(service, job), codes(undisturbed, reference))
+    kept = [stored for stored in service.objects.list() if "checkpoint" in stored.key]
+    assert not kept, "a checkpoint that has served is gone"
+    undisturbed.db.close()
+
+
+def test_a_checkpoint_of_other_images_is_not_resumed_from(service: Service, looked_at: list[int]) -> None:
+    checkpoints = invert_step._Checkpoints
+
+    class Context:
+        content: bytes | None = None
+
+        def save_checkpoint(self, content: bytes) -> None:
+            self.content = content
+
+        def load_checkpoint(self) -> bytes | None:
+            return self.content
+
+    context = Context()
+    assert checkpoints(context, "a" * 64).load() is None
+    checkpoints(context, "a" * 64).save(b"state")
+    assert checkpoints(context, "a" * 64).load() == b"state"
+    assert checkpoints(context, "b" * 64).load() is None
+
+
+def test_an_image_is_inverted_once_whatever_set_it_comes_in(
+    service: Service, material: Path, tmp_path: Path, looked_at: list[int]
+) -> None:
+    first = generate(
+        service.db,
+        upload(service.db, service.objects, some_labels(material, tmp_path / "a.zip", ["00", "01", "02", "03"])),
+        count=2,
+    )
+    service.work()
+    assert max(looked_at) == 4
+    looked_at.clear()
+    second = generate(
+        service.db,
+        upload(service.db, service.objects, some_labels(material, tmp_path / "b.zip", ["02", "03", "04"])),
+        count=2,
+    )
+    service.work()
+    assert max(looked_at) == 1, "one image was new"
+    assert torch.equal(codes(service, second)[:2], codes(service, first)[2:])
+    old, new = (
+        get_inversion(service.db, view(service.db, job).result["inversion"], tenant=TENANT) for job in (first, second)
+    )
+    assert old.id != new.id
+    assert new.info["reused_images"] == 2
+    rows = new.info["per_image"]
+    assert [row["reused_from"] for row in rows] == [old.id, old.id, None]
+    for mine, theirs in zip(rows[:2], old.info["per_image"][2:], strict=True):
+        assert {k: v for k, v in mine.items() if k != "reused_from"} == {
+            k: v for k, v in theirs.items() if k != "reused_from"
+        }
+    assert log(service.db, second)["inversion.finished"]["reused_images"] == 2
+    looked_at.clear()
+    other = generate(service.db, view(service.db, second).result["label_set"], count=2, inversion={"steps": 9})
+    service.work()
+    assert view(service.db, other).state == "succeeded"
+    assert max(looked_at) == 3, "other settings, other codes"
+
+
+def test_a_gate_drops_what_is_beyond_it_and_says_why(service: Service, looked_at: list[int]) -> None:
+    free = generate(service.db, service.labels, count=2)
+    service.work()
+    inversion = get_inversion(service.db, view(service.db, free).result["inversion"], tenant=TENANT)
+    labeler = get_labeler(service.db, view(service.db, free).result["labeler"], tenant=TENANT)
+    assert labeler.info["dropped"] == []
+    assert "all are used" in labeler.info["dropping"], "these eight steps leave every image poor"
+    distances = {row["name"]: row["perceptual"] for row in inversion.info["per_image"]}
+    limit = sorted(distances.values())[3]
+    looked_at.clear()
+    gated = generate(service.db, service.labels, count=2, inversion={"steps": 8, "max_lpips": limit})
+    service.work()
+    assert not looked_at, "a gate judges codes that are there"
+    ended = view(service.db, gated)
+    assert ended.state == "succeeded", ended.error
+    labeler = get_labeler(service.db, ended.result["labeler"], tenant=TENANT)
+    beyond = sorted(name for name, distance in distances.items() if distance > limit)
+    assert [row["name"] for row in labeler.info["dropped"]] == beyond
+    assert len(beyond) == 2
+    assert all(f"above {limit:g}" in row["why"] for row in labeler.info["dropped"])
+    assert log(service.db, gated)["images.dropped"]["images"] == labeler.info["dropped"]
+    kept = generate(
+        service.db, service.labels, count=2, inversion={"steps": 8, "max_lpips": limit, "drop_flagged": False}
+    )
+    service.work()
+    assert get_labeler(service.db, view(service.db, kept).result["labeler"], tenant=TENANT).info["dropped"] == []
+
+
+def test_a_gate_that_leaves_fewer_than_two_images_fails_the_job_in_words(service: Service) -> None:
+    job = generate(service.db, service.labels, count=2, inversion={"steps": 2, "max_lpips": 0.0})
+    service.work()
+    ended = view(service.db, job)
+    assert (ended.state, ended.attempts) == ("failed", 1)
+    assert ended.error is not None
+    assert ended.error.code == "inversion_failed"
+    assert "only 0 of 6" in ended.error.detail
+    assert "raise it" in ended.error.detail
+    assert {problem.pointer for problem in ended.error.problems} == {f"0{i}" for i in range(6)}
+    assert ended.result["inversion"], "its pictures can be looked at, and its codes be used again"
+
+
+def test_settings_reach_the_refinement(service: Service) -> None:
+    job = generate(service.db, service.labels, count=2, inversion={"steps": 3, "space": "w", "constraint": "none"})
+    service.work()
+    inversion = get_inversion(service.db, view(service.db, job).result["inversion"], tenant=TENANT)
+    assert all(row["radius"] is None for row in inversion.info["per_image"])
+    found = codes(service, job)
+    assert torch.equal(found, found[:, :1].expand_as(found))
