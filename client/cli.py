@@ -105,6 +105,14 @@ def cancel(job: Annotated[str, typer.Argument(help="The job's id.")], url: Url =
 
 
 @app.command()
+def resume(job: Annotated[str, typer.Argument(help="The job's id.")], url: Url = None, as_json: Json = False) -> None:
+    """Try again what failed of a job. What is finished stays."""
+    with ending(as_json) as output, connect(url) as offhand:
+        document = offhand.resume(job)
+        output.result(document, f"{document['id']} {document['state']}")
+
+
+@app.command()
 def download(
     dataset: Annotated[str, typer.Argument(help="Id of a dataset, or of the job that made it.")],
     out: Annotated[Path, typer.Option(help="Folder for the dataset.")],

@@ -136,6 +136,11 @@ class Offhand:
         document: Document = self.request("POST", f"/v1/jobs/{job_id}/cancel").json()
         return document
 
+    def resume(self, job_id: str) -> Document:
+        """Try again what failed of a job; everything that is finished stays."""
+        document: Document = self.request("POST", f"/v1/jobs/{job_id}/resume").json()
+        return document
+
     def watch(self, job_id: str, every: float = 0.5) -> Iterator[Document]:
         """The job each time it has changed, ending with its terminal state. A service that restarts is waited for."""
         etag = None

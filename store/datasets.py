@@ -78,6 +78,15 @@ def end_dataset_early(connection: Connection, job_id: str) -> None:
         )
 
 
+def reopen_dataset(connection: Connection, job_id: str) -> None:
+    """The dataset of a job that is resumed is being made again; what of it was readable is kept."""
+    connection.execute(
+        update(table)
+        .where(table.c.job_id == job_id, table.c.state.in_(("partial", "empty")))
+        .values(state="building", finished_at=None, expires_at=None)
+    )
+
+
 def expired_datasets(connection: Connection) -> list[tuple[str, str]]:
     """Ids of datasets whose time is over and that still have files, with those of their jobs."""
     rows = connection.execute(

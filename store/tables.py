@@ -125,7 +125,7 @@ shards = Table(
     Column("finished_at", Double),
     UniqueConstraint("job_id", "step", "position"),
     Index(None, "job_id", "state"),
-    Index("ix_shards_job_id_queue", "job_id", "queue", "state", "step_position", "position"),
+    Index("ix_shards_next", "job_id", "state", "step_position", "position", "queue"),
     Index(None, "state", "not_before"),
     Index(None, "state", "lease_until"),
 )

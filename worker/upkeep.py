@@ -12,7 +12,7 @@ import structlog
 from store.db import Database
 from store.errors import StoreError
 from store.jobs.outbox import publish_hints, ring_again
-from store.jobs.reaper import reap
+from store.jobs.reaper import expire_jobs, reap
 from store.objects import ObjectStore
 from store.sweep import sweep
 from store.workers import worker_alive, worker_gone
@@ -46,6 +46,7 @@ class Upkeep:
             ("worker.announce", _ALIVE_SECONDS, lambda: worker_alive(db, owner)),
             ("outbox.publish", _RELAY_SECONDS, lambda: publish_hints(db, _mortal(ring))),
             ("leases.reap", worker.reap_seconds, lambda: reap(db)),
+            ("jobs.expire", worker.sweep_seconds, lambda: expire_jobs(db)),
             ("shards.ring_again", worker.reap_seconds, lambda: ring_again(db, after_seconds=worker.ring_again_seconds)),
             ("objects.sweep", worker.sweep_seconds, lambda: sweep(db, objects)),
         ]

@@ -20,7 +20,7 @@ from api.schemas.jobs import Estimate, Job, JobKind, JobState, job_document
 from api.tenancy import Tenant
 from store.db import Database
 from store.idempotency import IdempotencyKey, remember_answer
-from store.jobs import cancel, submit, views
+from store.jobs import cancel, resume, submit, views
 from store.jobs.forecast import forecast
 from store.specs import GenerateSpec
 
@@ -155,6 +155,12 @@ def cancel_job(job_id: str, db: Db, tenant: Tenant) -> Response:
     done = cancel.cancel_job(db, job_id, tenant=tenant)
     status = 202 if done.accepted else 200
     return JSONResponse(job_document(done.job).model_dump(mode="json"), status)
+
+
+@router.post("/{job_id}/resume", status_code=202, responses=documented(404, 409, 410, 422, 429, 507))
+def resume_job(job_id: str, db: Db, tenant: Tenant) -> Job:
+    """Try again what failed; everything that is finished stays. A job that waits or runs is left as it is."""
+    return job_document(resume.resume_job(db, job_id, tenant=tenant))
 
 
 def _submit(db: Database, tenant: str, spec: GenerateSpec, request_id: str, key: IdempotencyKey | None) -> JSONResponse:

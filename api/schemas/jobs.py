@@ -25,7 +25,7 @@ class Step(Document):
 
 
 class Counts(Document):
-    """Images. At the end `done + rejected + failed` is `total`."""
+    """Images. At the end `done + rejected + failed` is `total`; `failed` ones could not be made."""
 
     total: int
     done: int
@@ -45,12 +45,13 @@ class JobError(Document):
 class JobUrls(Document):
     self: str
     cancel: str
+    resume: str = Field(description="For a job that failed.")
     events: str
     result: str | None = Field(description="The dataset, once the job has one.")
 
 
 class Job(Document):
-    """Loop on `state`: `succeeded`, `failed`, `canceled` and `expired` never change again."""
+    """Loop on `state`: `succeeded`, `canceled` and `expired` never change again, `failed` only by `resume`."""
 
     id: str = Field(examples=["job_01jd0c5w6w3m8z4k1x2y3z4a5b"])
     kind: JobKind
@@ -116,6 +117,7 @@ def job_document(job: StoredJob) -> Job:
         urls=JobUrls(
             self=path,
             cancel=f"{path}/cancel",
+            resume=f"{path}/resume",
             events=f"{path}/events",
             result=f"/v1/datasets/{dataset}" if dataset else None,
         ),

@@ -14,7 +14,7 @@ def upgrade() -> None:
         op.execute(f"UPDATE {table} SET queue = 'train' WHERE {_name(table)} IN ('invert', 'train_labeler')")
     op.add_column("jobs", sa.Column("priority", sa.Integer(), server_default="0", nullable=False))
     op.add_column("jobs", sa.Column("allow_partial", sa.Boolean(), server_default=sa.false(), nullable=False))
-    op.create_index(op.f("ix_shards_job_id_queue"), "shards", ["job_id", "queue", "state", "step_position", "position"])
+    op.create_index("ix_shards_next", "shards", ["job_id", "state", "step_position", "position", "queue"])
 
 
 def _name(table: str) -> str:

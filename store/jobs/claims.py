@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, and_, exists, func, select, update
 
 from store.clock import database_now
 from store.db import Database
 from store.files import File, add_files, remove_files
 from store.jobs.events import record
-from store.jobs.moves import lock_job, move_job, move_shards, move_steps
+from store.jobs.kinds import QUEUES
+from store.jobs.moves import lock_job, move_held_shard, move_job, move_shards, move_steps
 from store.jobs.settle import settle_canceling
 from store.jobs.states import CLAIMABLE_JOB_STATES
 from store.tables import jobs, outbox, shards, steps
 
 #: Name of the file of a shard that holds how far an attempt had come.
 CHECKPOINT = "checkpoint"
+#: Jobs whose turn it might be that one call looks at; others may take the last shard of any of them meanwhile.
+_JOBS_TRIED = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,50 +45,58 @@ class Claim:
     request_id: str
 
 
-def claim(db: Database, owner: str) -> Claim | None:
-    """Take the next runnable shard, or None when there is none.
+def claim(db: Database, owner: str, queues: Collection[str] = QUEUES) -> Claim | None:
+    """Take the next runnable shard of the queues, or None when there is none.
 
-    Tenants take turns (fewest running shards first); within one, older jobs and earlier steps come first.
+    Tenants take turns (fewest running shards first); within one, jobs of higher priority come first, then older jobs,
+    then earlier steps.
     """
-    while True:
-        # Looked for without a lock first: idle workers ask often, and on SQLite writing means keeping all others out.
-        with db.read() as connection:
-            if connection.execute(_ANY).first() is None:
-                return None
-        with db.write() as connection:
-            found = move_shards(
-                connection,
-                shards.c.id == _NEXT,
-                "running",
-                owner=owner,
-                attempt=shards.c.attempt + 1,
-                lease_until=database_now() + db.settings.worker.lease_seconds,
-                started_at=database_now(),
-                done=0,
-            )
-            if not found:
-                return None
-            (taken,) = found
-            job = lock_job(connection, taken.job_id)
-            if job.state not in CLAIMABLE_JOB_STATES:
-                # The job ended or was canceled while we waited for its row.
-                drop(connection, taken.id, job)
-                continue
-            _begin(connection, job, taken)
-            return Claim(
-                shard_id=taken.id,
-                job_id=job.id,
-                tenant=job.tenant,
-                step=taken.step,
-                position=taken.position,
-                attempt=taken.attempt,
-                owner=owner,
-                input=taken.input,
-                spec=job.spec,
-                seed=job.seed,
-                result=job.result,
-                request_id=job.request_id,
-            )
+    # Looked for without a lock first: idle workers ask often, and on SQLite writing means keeping all others out.
+    with db.read() as connection:
+        waiting = connection.execute(_jobs_with_work(queues)).all()
+    for row in waiting:
+        taken = _claim_of(db, row.id, owner, queues)
+        if taken is not None:
+            return taken
+    return None
+
+
+def _claim_of(db: Database, job_id: str, owner: str, queues: Collection[str]) -> Claim | None:
+    """The next shard of one job, unless others were quicker."""
+    with db.write() as connection:
+        found = move_shards(
+            connection,
+            shards.c.id == _next_of(job_id, queues),
+            "running",
+            owner=owner,
+            attempt=shards.c.attempt + 1,
+            lease_until=database_now() + db.settings.worker.lease_seconds,
+            started_at=database_now(),
+            done=0,
+        )
+        if not found:
+            return None
+        (taken,) = found
+        job = lock_job(connection, job_id)
+        if job.state not in CLAIMABLE_JOB_STATES:
+            # The job ended or was canceled while we waited for its row.
+            drop(connection, taken, job)
+            return None
+        _begin(connection, job, taken)
+        return Claim(
+            shard_id=taken.id,
+            job_id=job.id,
+            tenant=job.tenant,
+            step=taken.step,
+            position=taken.position,
+            attempt=taken.attempt,
+            owner=owner,
+            input=taken.input,
+            spec=job.spec,
+            seed=job.seed,
+            result=job.result,
+            request_id=job.request_id,
+        )
 
 
 def heartbeat(db: Database, claim: Claim, *, done: int = 0, total: int = 0) -> Literal["keep", "lost", "stop"]:
@@ -126,17 +138,18 @@ def give_back(db: Database, claim: Claim) -> bool:
     shard. False when it is no longer ours.
     """
     with db.write() as connection:
-        if held(connection, mine(claim)) is None:
+        row = held(connection, mine(claim))
+        if row is None:
             return False
         job = lock_job(connection, claim.job_id)
         if job.state in CLAIMABLE_JOB_STATES:
             now = database_now()
             freed = {"owner": None, "lease_until": None, "not_before": now, "rung_at": now, "done": 0}
-            move_shards(connection, mine(claim), "pending", **freed)
+            move_held_shard(connection, row, "pending", **freed)
             connection.execute(outbox.insert().values(shard_id=claim.shard_id, created_at=database_now()))
             record(connection, job.id, "shard.given_back", step=claim.step, attempt=claim.attempt)
         else:
-            drop(connection, claim.shard_id, job)
+            drop(connection, row, job)
         return True
 
 
@@ -155,43 +168,45 @@ def held(connection: Connection, which: ColumnElement[bool]) -> Any | None:
     return connection.execute(select(shards).where(which).with_for_update()).one_or_none()
 
 
-def drop(connection: Connection, shard_id: str, job: Any) -> None:
+def drop(connection: Connection, shard: Any, job: Any) -> None:
     """Cancel a running shard whose job no longer wants it. The caller holds both rows."""
-    remove_files(connection, shard_id)
-    move_shards(connection, shards.c.id == shard_id, "canceled", finished_at=database_now(), lease_until=None)
+    remove_files(connection, shard.id)
+    move_held_shard(connection, shard, "canceled", finished_at=database_now(), lease_until=None)
     if job.state == "canceling":
         settle_canceling(connection, job.id)
 
 
-def _runnable() -> Select[tuple[str]]:
+def _runnable(queues: Collection[str]) -> ColumnElement[bool]:
+    return and_(shards.c.state == "pending", shards.c.queue.in_(queues), shards.c.not_before <= database_now())
+
+
+def _jobs_with_work(queues: Collection[str]) -> Select[tuple[str]]:
+    """Ids of jobs in the order of their turns. Only jobs are sorted, never their shards, of which there may be many."""
+    busy = (
+        select(shards.c.tenant, func.count().label("running"))
+        .where(shards.c.state == "running")
+        .group_by(shards.c.tenant)
+        .subquery()
+    )
+    return (
+        select(jobs.c.id)
+        .outerjoin(busy, busy.c.tenant == jobs.c.tenant)
+        .where(jobs.c.state.in_(CLAIMABLE_JOB_STATES))
+        .where(exists().where(shards.c.job_id == jobs.c.id, _runnable(queues)))
+        .order_by(func.coalesce(busy.c.running, 0), jobs.c.priority.desc(), jobs.c.created_at, jobs.c.id)
+        .limit(_JOBS_TRIED)
+    )
+
+
+def _next_of(job_id: str, queues: Collection[str]) -> ScalarSelect[str]:
     return (
         select(shards.c.id)
-        .join(jobs, jobs.c.id == shards.c.job_id)
-        .where(
-            shards.c.state == "pending", shards.c.not_before <= database_now(), jobs.c.state.in_(CLAIMABLE_JOB_STATES)
-        )
-    )
-
-
-def _next() -> ScalarSelect[str]:
-    busy = shards.alias("busy")
-    running = (
-        select(func.count())
-        .select_from(busy)
-        .where(busy.c.tenant == shards.c.tenant, busy.c.state == "running")
-        .scalar_subquery()
-    )
-    return (
-        _runnable()
-        .order_by(running, jobs.c.created_at, jobs.c.id, shards.c.step_position, shards.c.position)
+        .where(shards.c.job_id == job_id, _runnable(queues))
+        .order_by(shards.c.step_position, shards.c.position)
         .limit(1)
-        .with_for_update(of=shards, skip_locked=True)
+        .with_for_update(skip_locked=True)
         .scalar_subquery()
     )
-
-
-_ANY = _runnable().limit(1)
-_NEXT = _next()
 
 
 def _begin(connection: Connection, job: Any, shard: Any) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, select, update
 
 from store.clock import database_now
 from store.datasets import finish_dataset
@@ -15,7 +15,7 @@ from store.errors import Problem
 from store.files import File, add_files, remove_files
 from store.jobs.claims import Claim, drop, held, mine
 from store.jobs.events import NewEvent, record
-from store.jobs.moves import end_job, lock_job, move_shards, move_steps
+from store.jobs.moves import end_job, lock_job, move_held_shard, move_job, move_steps
 from store.jobs.settle import fail_job
 from store.jobs.shards import ShardPlan, add_shards
 from store.jobs.states import CLAIMABLE_JOB_STATES
@@ -25,6 +25,7 @@ from store.tables import jobs, shards, steps
 
 #: States of shards that keep their step from being done; named, so that an index finds them.
 _UNDONE = ("pending", "running", "poisoned", "canceled")
+_UNDONE_OF_PARTIAL = ("pending", "running", "canceled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,10 @@ class StepResult:
     """What an attempt made. Everything here becomes visible together, or not at all.
 
     `value`: kept with the shard, for later steps. `files`: objects already stored. `made`: label sets and the like.
-    `job_result`: ids added to the job's result. `fan_out`: shards of the next step, when that one fans out.
-    `rejected`: images the filter dropped; `dataset`: facts that finish the job's dataset (both from the last step).
-    `events`: lines for the job's log.
+    `job_result`: ids added to the job's result. `fan_out`: shards of the next step, when that one fans out. `further`:
+    more shards of this step. `top_up`: more shards of the step before, after which this step is done once more; the
+    rest of the result then says nothing about the job's end. `rejected`: images the filter dropped; `dataset`: facts
+    that finish the job's dataset (both from the last step). `events`: lines for the job's log.
     """
 
     value: dict[str, Any] = field(default_factory=dict)
@@ -42,6 +44,8 @@ class StepResult:
     made: tuple[NewMade, ...] = ()
     job_result: dict[str, str] = field(default_factory=dict)
     fan_out: tuple[ShardPlan, ...] = ()
+    further: tuple[ShardPlan, ...] = ()
+    top_up: tuple[ShardPlan, ...] = ()
     rejected: int = 0
     dataset: dict[str, Any] | None = None
     events: tuple[NewEvent, ...] = ()
@@ -72,21 +76,22 @@ def commit(db: Database, claim: Claim, result: StepResult, *, total: int = 0) ->
     in the step's unit (0: what was planned).
     """
     with db.write() as connection:
-        if held(connection, mine(claim)) is None:
+        row = held(connection, mine(claim))
+        if row is None:
             return _committed_before(connection, claim, result)
         job = lock_job(connection, claim.job_id)
         if job.state not in CLAIMABLE_JOB_STATES:
-            drop(connection, claim.shard_id, job)
+            drop(connection, row, job)
             return Committed(False, tuple(file.key for file in result.files))
         now = database_now()
         values = {"finished_at": now, "lease_until": None, "result": result.value}
         progress = {"done": total, "total": total} if total else {"done": shards.c.total}
-        move_shards(connection, mine(claim), "succeeded", **values, **progress)
+        move_held_shard(connection, row, "succeeded", **values, **progress)
         unused = [*remove_files(connection, claim.shard_id), *_record_made(connection, job, result)]
         for event in result.events:
             record(connection, job.id, event.name, event.level, **event.data)
         record(connection, job.id, "shard.committed", step=claim.step, position=claim.position, attempt=claim.attempt)
-        return Committed(True, (*unused, *_advance(connection, job, claim.step, result)))
+        return Committed(True, (*unused, *_advance(connection, job, row, result)))
 
 
 def fail(db: Database, claim: Claim, failure: Failure) -> bool:
@@ -104,31 +109,50 @@ def end_attempt(connection: Connection, db: Database, which: ColumnElement[bool]
         return False
     job = lock_job(connection, row.job_id)
     if job.state not in CLAIMABLE_JOB_STATES:
-        drop(connection, row.id, job)
+        drop(connection, row, job)
         return True
-    this = shards.c.id == row.id
     failures = row.failures + 1
     counted = {"failures": failures, "error_code": failure.code, "error_detail": failure.detail, "lease_until": None}
     data = {"step": row.step, "position": row.position, "attempt": row.attempt, "code": failure.code}
     if failure.permanent or failures >= db.settings.worker.max_attempts:
-        move_shards(connection, this, "poisoned", finished_at=database_now(), **counted)
+        move_held_shard(connection, row, "poisoned", finished_at=database_now(), **counted)
         remove_files(connection, row.id)
         record(connection, job.id, "shard.poisoned", "error", **data, detail=failure.detail)
-        fail_job(
-            connection,
-            job.id,
-            step=row.step,
-            code=failure.code,
-            detail=failure.detail,
-            retryable=failure.retryable,
-            problems=failure.problems,
-        )
+        if _can_do_without(connection, job, row):
+            _advance(connection, job, row, StepResult())
+        else:
+            fail_job(
+                connection,
+                job.id,
+                step=row.step,
+                code=failure.code,
+                detail=failure.detail,
+                retryable=failure.retryable,
+                problems=failure.problems,
+            )
     else:
         pause = db.settings.worker.backoff_seconds * 2 ** (failures - 1)
         later = {"owner": None, "not_before": database_now() + pause, "rung_at": None, "done": 0}
-        move_shards(connection, this, "pending", **later, **counted)
+        move_held_shard(connection, row, "pending", **later, **counted)
         record(connection, job.id, "shard.failed", "warning", **data, detail=failure.detail, retry_after_seconds=pause)
     return True
+
+
+def _can_do_without(connection: Connection, job: Any, row: Any) -> bool:
+    """Whether the job may end without this poisoned shard: it was asked to, and the step has others that may succeed
+    or have succeeded.
+    """
+    this = exists().where(steps.c.job_id == job.id, steps.c.name == row.step, steps.c.counts_images)
+    if not job.allow_partial or not connection.execute(select(this)).scalar_one():
+        return False
+    others = select(
+        exists().where(
+            shards.c.job_id == job.id,
+            shards.c.step == row.step,
+            shards.c.state.in_(("pending", "running", "succeeded")),
+        )
+    )
+    return bool(connection.execute(others).scalar_one())
 
 
 def _committed_before(connection: Connection, claim: Claim, result: StepResult) -> Committed:
@@ -158,34 +182,69 @@ def _record_made(connection: Connection, job: Any, result: StepResult) -> list[s
     return [file.key for file in result.files if file not in kept]
 
 
-def _advance(connection: Connection, job: Any, step: str, result: StepResult) -> Sequence[str]:
-    """When that was the step's last shard: start the next step, or end the job. Keys of objects no longer needed."""
-    open_shards = select(exists().where(shards.c.job_id == job.id, shards.c.step == step, shards.c.state.in_(_UNDONE)))
+def _advance(connection: Connection, job: Any, shard: Any, result: StepResult) -> Sequence[str]:
+    """Add the shards that the result asks for; when the step has no open one left start the next step, or end the job.
+    Keys of objects no longer needed.
+    """
+    name = shard.step
+    step = connection.execute(select(steps).where(steps.c.job_id == job.id, steps.c.name == name)).one()
+    if result.further:
+        _extend(connection, job, step, result.further)
+    undone = _UNDONE_OF_PARTIAL if job.allow_partial and step.counts_images else _UNDONE
+    open_shards = select(exists().where(shards.c.job_id == job.id, shards.c.step == name, shards.c.state.in_(undone)))
     if connection.execute(open_shards).scalar_one():
         return ()
-    this = and_(steps.c.job_id == job.id, steps.c.name == step)
-    (ended,) = move_steps(connection, this, "succeeded", finished_at=database_now())
-    record(connection, job.id, "step.succeeded", step=step)
+    this = and_(steps.c.job_id == job.id, steps.c.name == name)
+    if result.top_up:
+        _go_back(connection, job, step, result.top_up)
+        return ()
+    move_steps(connection, this, "succeeded", finished_at=database_now())
+    record(connection, job.id, "step.succeeded", step=name)
     following = connection.execute(
-        select(steps).where(steps.c.job_id == job.id, steps.c.position == ended.position + 1)
+        select(steps).where(steps.c.job_id == job.id, steps.c.position == step.position + 1)
     ).one_or_none()
     if following is None:
         return _succeed(connection, job, result)
     plans: Sequence[ShardPlan] = result.fan_out if following.fan_out else [ShardPlan()]
     assert plans, "a step that fans out needs shards"
-    if following.counts_images:
-        total = sum(plan.total for plan in plans)
-        connection.execute(update(jobs).where(jobs.c.id == job.id).values(total=total))
+    _extend(connection, job, following, plans)
+    return ()
+
+
+def _extend(connection: Connection, job: Any, step: Any, plans: Sequence[ShardPlan]) -> None:
+    """More shards of a step; the job's count of images grows when they exceed what was expected."""
+    there = connection.execute(
+        select(func.count().label("shards"), func.coalesce(func.sum(shards.c.total), 0).label("images")).where(
+            shards.c.job_id == job.id, shards.c.step == step.name
+        )
+    ).one()
+    if step.counts_images:
+        images = int(there.images) + sum(plan.total for plan in plans)
+        connection.execute(update(jobs).where(jobs.c.id == job.id, jobs.c.total < images).values(total=images))
     add_shards(
         connection,
         job_id=job.id,
         tenant=job.tenant,
-        step=following.name,
-        step_position=following.position,
-        queue=following.queue,
+        step=step.name,
+        step_position=step.position,
+        queue=step.queue,
         plans=plans,
+        first=there.shards,
     )
-    return ()
+
+
+def _go_back(connection: Connection, job: Any, step: Any, plans: Sequence[ShardPlan]) -> None:
+    """Back to the step before, for `plans`; this step follows again when they are done."""
+    before = connection.execute(
+        select(steps).where(steps.c.job_id == job.id, steps.c.position == step.position - 1)
+    ).one()
+    _extend(connection, job, before, plans)
+    both = steps.c.job_id == job.id
+    move_steps(connection, and_(both, steps.c.name == step.name), "pending", started_at=None)
+    move_steps(connection, and_(both, steps.c.name == before.name), "running", finished_at=None)
+    if job.state == "finalizing":
+        move_job(connection, job.id, "running")
+    record(connection, job.id, "step.topped_up", step=before.name, shards=len(plans))
 
 
 def _succeed(connection: Connection, job: Any, result: StepResult) -> Sequence[str]:

@@ -38,3 +38,9 @@ def move_shards(connection: Connection, which: ColumnElement[bool], after: str, 
     """Change the state of those shards among `which` from where it may be reached; their rows."""
     changed = update(shards).where(which, shards.c.state.in_(states_before("shard", after)))
     return list(connection.execute(changed.values(state=after, **values).returning(shards)))
+
+
+def move_held_shard(connection: Connection, row: Any, after: str, **values: Any) -> None:
+    """Change the state of the one shard whose `row` the caller holds. Raises IllegalTransition."""
+    check_transition("shard", row.state, after)
+    connection.execute(update(shards).where(shards.c.id == row.id).values(state=after, **values))

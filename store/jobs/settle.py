@@ -67,6 +67,17 @@ def fail_job(
     record(connection, job_id, "job.failed", "error", code=code, detail=detail, step=step)
 
 
+def expire_job(connection: Connection, job_id: str) -> None:
+    """End an active job whose time is over; shards still running learn it at their next heartbeat. The caller holds
+    the job's row.
+    """
+    end_job(connection, job_id, "expired")
+    move_steps(connection, steps.c.job_id == job_id, "canceled", finished_at=database_now())
+    _cancel_pending(connection, job_id)
+    end_dataset_early(connection, job_id)
+    record(connection, job_id, "job.expired", "warning")
+
+
 def _cancel_pending(connection: Connection, job_id: str) -> None:
     """Cancel the job's pending shards, but for those that another transaction is claiming right now."""
     free = (

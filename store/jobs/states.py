@@ -2,26 +2,34 @@
 
 Job::
 
-    from \\ to   running  finalizing  succeeded  canceling  canceled  failed  expired
-    queued         x                                 x                   x       x
-    running                   x                      x                   x       x
-    finalizing                            x          x                   x       x
-    canceling                                                    x
-    succeeded, canceled, failed, expired: terminal, nothing follows
+    from \\ to   queued  running  finalizing  succeeded  canceling  canceled  failed  expired
+    queued                  x                                 x                   x       x
+    running                            x                      x                   x       x
+    finalizing              x                      x          x                   x       x
+    canceling                                                             x
+    failed         x
+    succeeded, canceled, expired: nothing follows
 
 Step::
 
-    from \\ to   running  succeeded  failed  canceled
-    pending        x                            x
-    running                   x        x        x
+    from \\ to   pending  running  succeeded  failed  canceled
+    pending                  x                            x
+    running        x                   x        x        x
+    succeeded                x
+    failed         x
+    canceled       x
 
 Shard::
 
     from \\ to   pending  running  succeeded  poisoned  canceled
     pending                  x                             x
     running        x                   x          x        x
+    poisoned       x
+    canceled       x
 
-A running shard goes back to pending when its attempt failed, its lease expired or its worker gave it back.
+A running shard goes back to pending when its attempt failed, its lease expired or its worker gave it back. A failed job
+is queued again by `resume` alone, with its failed and canceled steps and its poisoned and canceled shards. Finalizing
+goes back to running, and the two last steps to pending and running, when the last step asks for more samples.
 """
 
 from __future__ import annotations
@@ -38,30 +46,31 @@ ShardState = Literal["pending", "running", "succeeded", "poisoned", "canceled"]
 _JOB: Mapping[str, frozenset[str]] = {
     "queued": frozenset({"running", "canceling", "failed", "expired"}),
     "running": frozenset({"finalizing", "canceling", "failed", "expired"}),
-    "finalizing": frozenset({"succeeded", "canceling", "failed", "expired"}),
+    "finalizing": frozenset({"running", "succeeded", "canceling", "failed", "expired"}),
     "canceling": frozenset({"canceled"}),
     "succeeded": frozenset(),
     "canceled": frozenset(),
-    "failed": frozenset(),
+    "failed": frozenset({"queued"}),
     "expired": frozenset(),
 }
 _STEP: Mapping[str, frozenset[str]] = {
     "pending": frozenset({"running", "canceled"}),
-    "running": frozenset({"succeeded", "failed", "canceled"}),
-    "succeeded": frozenset(),
-    "failed": frozenset(),
-    "canceled": frozenset(),
+    "running": frozenset({"pending", "succeeded", "failed", "canceled"}),
+    "succeeded": frozenset({"running"}),
+    "failed": frozenset({"pending"}),
+    "canceled": frozenset({"pending"}),
 }
 _SHARD: Mapping[str, frozenset[str]] = {
     "pending": frozenset({"running", "canceled"}),
     "running": frozenset({"pending", "succeeded", "poisoned", "canceled"}),
     "succeeded": frozenset(),
-    "poisoned": frozenset(),
-    "canceled": frozenset(),
+    "poisoned": frozenset({"pending"}),
+    "canceled": frozenset({"pending"}),
 }
 TABLES: Mapping[str, Mapping[str, frozenset[str]]] = {"job": _JOB, "step": _STEP, "shard": _SHARD}
 
-TERMINAL_JOB_STATES = frozenset(state for state, following in _JOB.items() if not following)
+#: Nothing happens to these by itself; only a caller's `resume` takes a failed job out of its state.
+TERMINAL_JOB_STATES = frozenset({"succeeded", "canceled", "failed", "expired"})
 ACTIVE_JOB_STATES = frozenset(_JOB) - TERMINAL_JOB_STATES
 #: Jobs whose shards may be claimed.
 CLAIMABLE_JOB_STATES = frozenset({"queued", "running", "finalizing"})

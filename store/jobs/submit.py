@@ -65,6 +65,8 @@ def submit_generate(
         seed=spec.seed,
         total=candidates(spec.count, spec.drop_fraction),
         labels=spec.labels_map,
+        priority=spec.priority,
+        allow_partial=spec.allow_partial,
         request_id=request_id,
         idempotency_key=idempotency_key,
         check=lambda connection: check_generate(connection, db, spec, tenant=tenant),
@@ -106,6 +108,8 @@ def submit_job(
     total: int,
     seed: int | None = None,
     labels: Mapping[str, str] | None = None,
+    priority: int = 0,
+    allow_partial: bool = False,
     request_id: str = "",
     idempotency_key: IdempotencyKey | None = None,
     check: Callable[[Connection], None] | None = None,
@@ -124,7 +128,20 @@ def submit_job(
                         check(connection)
                     check_quota(connection, db, tenant=tenant)
                     idempotency.keep(connection, tenant, idempotency_key, job_id)
-                    _insert_job(connection, db, job_id, kind, tenant, spec, total, seed, labels or {}, request_id)
+                    _insert_job(
+                        connection,
+                        db,
+                        kind,
+                        id=job_id,
+                        tenant=tenant,
+                        spec=dict(spec),
+                        total=total,
+                        seed=secrets.randbelow(MAX_SEED + 1) if seed is None else seed,
+                        labels=dict(labels or {}),
+                        priority=priority,
+                        allow_partial=allow_partial,
+                        request_id=request_id,
+                    )
                     if prepare is not None:
                         made = prepare(connection, job_id)
                         connection.execute(jobs.update().where(jobs.c.id == job_id).values(result=dict(made)))
@@ -150,35 +167,19 @@ def check_quota(connection: Connection, db: Database, *, tenant: str) -> None:
         raise QuotaExceeded(f"{allowed} bytes are stored, which is the limit", quota="stored_bytes", limit=allowed)
 
 
-def _insert_job(
-    connection: Connection,
-    db: Database,
-    job_id: str,
-    kind: JobKind,
-    tenant: str,
-    spec: Mapping[str, Any],
-    total: int,
-    seed: int | None,
-    labels: Mapping[str, str],
-    request_id: str,
-) -> None:
+def _insert_job(connection: Connection, db: Database, kind: JobKind, **values: Any) -> None:
     days = db.settings.limits.retention_days
     connection.execute(
         insert(jobs).values(
-            id=job_id,
-            tenant=tenant,
             kind=kind.name,
             state="queued",
-            spec=dict(spec),
-            seed=secrets.randbelow(MAX_SEED + 1) if seed is None else seed,
-            labels=dict(labels),
-            request_id=request_id,
-            total=total,
             result={},
             created_at=database_now(),
             expires_at=None if days is None else database_now() + days * 86400.0,
+            **values,
         )
     )
+    job_id, tenant = values["id"], values["tenant"]
     for position, plan in enumerate(kind.steps):
         connection.execute(
             insert(steps).values(
@@ -191,7 +192,7 @@ def _insert_job(
                 fan_out=plan.fan_out,
             )
         )
-    record(connection, job_id, "job.queued", kind=kind.name, request_id=request_id)
+    record(connection, job_id, "job.queued", kind=kind.name, request_id=values["request_id"])
     first = kind.steps[0]
     add_shards(
         connection,

@@ -117,7 +117,7 @@ def list_jobs(
 
 def view(connection: Connection, row: Any) -> Job:
     """The view of a row of `jobs`, read in the caller's transaction."""
-    parts = _steps(connection, row.id)
+    parts = _steps(connection, row)
     return Job(
         id=row.id,
         kind=row.kind,
@@ -141,18 +141,18 @@ def view(connection: Connection, row: Any) -> Job:
     )
 
 
-def _steps(connection: Connection, job_id: str) -> tuple[Step, ...]:
+def _steps(connection: Connection, job: Any) -> tuple[Step, ...]:
     progress = select(
         shards.c.step, func.sum(shards.c.done).label("done"), func.sum(shards.c.total).label("total")
-    ).where(shards.c.job_id == job_id)
+    ).where(shards.c.job_id == job.id)
     sums = {row.step: row for row in connection.execute(progress.group_by(shards.c.step))}
-    rows = connection.execute(select(steps).where(steps.c.job_id == job_id).order_by(steps.c.position)).all()
+    rows = connection.execute(select(steps).where(steps.c.job_id == job.id).order_by(steps.c.position)).all()
     return tuple(
         Step(
             name=row.name,
             state=row.state,
             done=int(sums[row.name].done) if row.name in sums else 0,
-            total=int(sums[row.name].total) if row.name in sums else 0,
+            total=_total(job, row, sums.get(row.name)),
             started_at=to_datetime(row.started_at),
             finished_at=to_datetime(row.finished_at),
         )
@@ -160,9 +160,17 @@ def _steps(connection: Connection, job_id: str) -> tuple[Step, ...]:
     )
 
 
+def _total(job: Any, step: Any, sums: Any | None) -> int:
+    """What is known of a step's size: its shards may not all be planned yet, but the job knows its images."""
+    if sums is None:
+        return 0
+    return max(int(sums.total), job.total) if step.counts_images else int(sums.total)
+
+
 def _counts(connection: Connection, row: Any) -> Counts:
     if row.state == "succeeded":
-        return Counts(row.total, row.total - row.rejected, row.rejected, 0)
+        lost = _lost_images(connection, row.id) if row.allow_partial else 0
+        return Counts(row.total, row.total - row.rejected - lost, row.rejected, lost)
     counted = (
         select(func.coalesce(func.sum(shards.c.done), 0))
         .join(steps, and_(steps.c.job_id == shards.c.job_id, steps.c.name == shards.c.step))
@@ -174,12 +182,23 @@ def _counts(connection: Connection, row: Any) -> Counts:
     return Counts(row.total, done, 0, row.total - done)
 
 
+def _lost_images(connection: Connection, job_id: str) -> int:
+    """Images of poisoned shards, without which the job ended."""
+    lost = (
+        select(func.coalesce(func.sum(shards.c.total), 0))
+        .join(steps, and_(steps.c.job_id == shards.c.job_id, steps.c.name == shards.c.step))
+        .where(shards.c.job_id == job_id, shards.c.state == "poisoned", steps.c.counts_images)
+    )
+    return int(connection.execute(lost).scalar_one())
+
+
 def _queue_position(connection: Connection, row: Any) -> int | None:
     """1 for the next job in line; None once it has started."""
     if row.state != "queued":
         return None
     earlier = or_(jobs.c.created_at < row.created_at, and_(jobs.c.created_at == row.created_at, jobs.c.id <= row.id))
-    ahead = select(func.count()).select_from(jobs).where(jobs.c.state == "queued", earlier)
+    first = or_(jobs.c.priority > row.priority, and_(jobs.c.priority == row.priority, earlier))
+    ahead = select(func.count()).select_from(jobs).where(jobs.c.state == "queued", first)
     return int(connection.execute(ahead).scalar_one())
 
 

@@ -14,6 +14,8 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from store.db import Database
+from store.jobs.claims import claim
+from store.jobs.commits import Failure, fail
 from store.settings import Settings
 from tests.api.test_errors import problem
 from tests.api.worlds import end_job
@@ -193,6 +195,20 @@ def test_cancelling(http: TestClient, start: Start) -> None:
         again = http.post(job["urls"]["cancel"])
         assert again.status_code == 200
         assert again.json()["id"] == job["id"]
+
+
+def test_resuming_a_job_that_failed(http: TestClient, start: Start, db: Database) -> None:
+    job = start()
+    taken = claim(db, "worker")
+    assert taken is not None
+    fail(db, taken, Failure("out_of_memory", "tail", permanent=True, retryable=True))
+    assert http.get(job["urls"]["self"]).json()["state"] == "failed"
+    resumed = http.post(job["urls"]["resume"])
+    assert resumed.status_code == 202
+    assert (resumed.json()["state"], resumed.json()["error"]) == ("queued", None)
+    assert http.post(job["urls"]["resume"]).json()["state"] == "queued", "repeating it changes nothing"
+    http.post(job["urls"]["cancel"])
+    problem(http.post(job["urls"]["resume"]), 409, "not_ready")
 
 
 def test_lists_are_paged_and_filtered(http: TestClient, start: Start) -> None:

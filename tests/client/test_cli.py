@@ -137,6 +137,7 @@ def test_a_failed_job_says_why(run: Run, labels: Path, server: ApiProcess, db: D
         (["generate", "LABELS", "--generator", "tiny", "--count", "5", "--set", "surprise=1"], 4, "#/surprise"),
         (["jobs", "job_none"], 4, "job_none"),
         (["cancel", "job_none"], 4, "job_none"),
+        (["resume", "job_none"], 4, "job_none"),
         (["download", "ds_none", "--out", "nowhere"], 4, "ds_none"),
         (["surprise"], 2, "surprise"),
     ],

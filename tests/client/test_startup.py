@@ -31,7 +31,9 @@ def test_help_takes_less_than_three_tenths_of_a_second(repository: Path) -> None
     assert best < 0.3
 
 
-@pytest.mark.parametrize("command", ["up", "generate", "jobs", "cancel", "download", "verify", "generators", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["up", "generate", "jobs", "cancel", "resume", "download", "verify", "generators", "doctor"]
+)
 def test_every_command_explains_itself_and_speaks_json(repository: Path, command: str) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "client", command, "--help"], cwd=repository, capture_output=True, text=True, check=True

@@ -25,9 +25,13 @@ KIND = JobKind(
 )
 
 
-def submit(db: Database, *, total: int = 10, tenant: str = TENANT) -> Job:
+def submit(
+    db: Database, *, total: int = 10, tenant: str = TENANT, priority: int = 0, allow_partial: bool = False
+) -> Job:
     """A job of the test kind."""
-    return submit_job(db, KIND, tenant=tenant, spec={"generator": "none"}, total=total).job
+    spec = {"generator": "none", "allow_partial": allow_partial}
+    made = submit_job(db, KIND, tenant=tenant, spec=spec, total=total, priority=priority, allow_partial=allow_partial)
+    return made.job
 
 
 def plans(count: int, each: int = 5) -> tuple[ShardPlan, ...]:

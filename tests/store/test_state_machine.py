@@ -20,17 +20,23 @@ from hypothesis.stateful import (
 from sqlalchemy import select
 
 from store.db import Database
+from store.errors import NotReady
 from store.jobs.cancel import cancel_job
 from store.jobs.claims import Claim, claim, give_back, heartbeat
-from store.jobs.commits import Failure, fail
+from store.jobs.commits import Failure, StepResult, commit, fail
 from store.jobs.events import events
-from store.jobs.reaper import reap
+from store.jobs.kinds import QUEUES
+from store.jobs.reaper import expire_jobs, reap
+from store.jobs.resume import resume_job
 from store.jobs.states import TABLES, TERMINAL_JOB_STATES
 from store.jobs.views import job_view
 from store.tables import jobs, metadata, shards
-from tests.store.jobkit import TENANT, do, expire, submit
+from tests.store.jobkit import KIND, TENANT, do, expire, plans, submit
 
-ENDINGS = {"job.succeeded", "job.canceled", "job.failed"}
+ENDINGS = {"job.succeeded", "job.canceled", "job.failed", "job.expired"}
+
+
+QUEUE_OF = {step.name: step.queue for step in KIND.steps}
 
 
 class Machine(RuleBasedStateMachine):
@@ -48,16 +54,18 @@ class Machine(RuleBasedStateMachine):
         self.submitted = 0
         self.ended: dict[str, str] = {}
         self.commits: Counter[str] = Counter()
+        self.resumed: Counter[str] = Counter()
 
     @precondition(lambda self: self.submitted < 3)
-    @rule(target=jobs_made)
-    def submit_job(self) -> str:
+    @rule(target=jobs_made, priority=st.integers(-1, 1), allow_partial=st.booleans())
+    def submit_job(self, priority: int, allow_partial: bool) -> str:
         self.submitted += 1
-        return submit(self.db).id
+        return submit(self.db, tenant=TENANT, priority=priority, allow_partial=allow_partial).id
 
-    @rule(target=claims, owner=st.sampled_from(["a", "b"]))
-    def claim_shard(self, owner: str) -> object:
-        taken = claim(self.db, owner)
+    @rule(target=claims, owner=st.sampled_from(["a", "b"]), queues=st.sampled_from([QUEUES, ("sample",), ("cpu",)]))
+    def claim_shard(self, owner: str, queues: tuple[str, ...]) -> object:
+        taken = claim(self.db, owner, queues)
+        assert taken is None or QUEUE_OF[taken.step] in queues
         return multiple() if taken is None else taken
 
     @rule(taken=claims, done=st.integers(0, 5))
@@ -74,6 +82,16 @@ class Machine(RuleBasedStateMachine):
         if committed and before != "succeeded":
             assert owned
             self.commits[taken.shard_id] += 1
+
+    @rule(taken=claims)
+    def ask_for_more(self, taken: Claim) -> None:
+        """The last step sends the job back for one more shard, a shard of work finds that there is more to do."""
+        before, owned = self._state(taken.shard_id), self._owns(taken)
+        more = {"work": "further", "finish": "top_up"}.get(taken.step)
+        if more is not None and before == "running":
+            done = commit(self.db, taken, StepResult(**{more: plans(1)})).done
+            assert owned or not done
+            self.commits[taken.shard_id] += done
 
     @rule(taken=claims, permanent=st.booleans())
     def attempt_fails(self, taken: Claim, permanent: bool) -> None:
@@ -101,6 +119,28 @@ class Machine(RuleBasedStateMachine):
         answer = cancel_job(self.db, job, tenant=TENANT)
         assert not (terminal and answer.accepted)
 
+    @rule(job=jobs_made)
+    def resume(self, job: str) -> None:
+        state = job_view(self.db, job, tenant=TENANT).state
+        if state in ("succeeded", "canceled", "expired"):
+            with pytest.raises(NotReady):
+                resume_job(self.db, job, tenant=TENANT)
+            return
+        after = resume_job(self.db, job, tenant=TENANT)
+        assert after.state == ("queued" if state == "failed" else state)
+        if state == "failed":
+            self.ended.pop(job)
+            self.resumed[job] += 1
+
+    @rule(job=jobs_made)
+    def time_is_over(self, job: str) -> None:
+        with self.db.write() as connection:
+            connection.execute(jobs.update().where(jobs.c.id == job).values(expires_at=0.0))
+        before = job_view(self.db, job, tenant=TENANT)
+        assert expire_jobs(self.db) == (not before.terminal and before.state != "canceling")
+        with self.db.write() as connection:
+            connection.execute(jobs.update().where(jobs.c.id == job).values(expires_at=None))
+
     @invariant()
     def jobs_are_consistent(self) -> None:
         with self.db.read() as connection:
@@ -123,10 +163,10 @@ class Machine(RuleBasedStateMachine):
         if job.state in ("succeeded", "canceled"):
             assert "running" not in states
         if job.state == "succeeded":
-            assert set(states) == {"succeeded"}
+            assert set(states) <= ({"succeeded", "poisoned"} if job.spec["allow_partial"] else {"succeeded"})
         log = events(self.db, job_id, tenant=TENANT, limit=1000)
         assert [event.number for event in log] == list(range(1, len(log) + 1))
-        assert sum(event.name in ENDINGS for event in log) == job.terminal
+        assert sum(event.name in ENDINGS for event in log) == job.terminal + self.resumed[job_id]
 
     def teardown(self) -> None:
         for _ in range(200):

@@ -1,0 +1,54 @@
+"""Resuming: the poisoned shards of a failed job are tried again, and what is committed stays."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, and_, insert, select
+
+from store.clock import database_now
+from store.datasets import reopen_dataset
+from store.db import Database
+from store.errors import Gone, NotFound, NotReady
+from store.jobs.events import record
+from store.jobs.moves import move_job, move_shards, move_steps
+from store.jobs.states import TERMINAL_JOB_STATES
+from store.jobs.submit import check_quota
+from store.jobs.views import Job, view
+from store.tables import jobs, outbox, shards, steps
+
+
+def resume_job(db: Database, job_id: str, *, tenant: str) -> Job:
+    """Queue a failed job again, each of its shards that had no result with all attempts before it. A job that waits or
+    runs is left as it is. Raises NotFound, NotReady when the job ended in another way, Gone when its time is over,
+    QuotaExceeded.
+    """
+    with db.write() as connection:
+        mine = (jobs.c.id == job_id) & (jobs.c.tenant == tenant)
+        row = connection.execute(select(jobs).where(mine).with_for_update()).one_or_none()
+        if row is None:
+            raise NotFound(f"no job {job_id!r}")
+        if row.state in TERMINAL_JOB_STATES and row.state != "failed":
+            raise NotReady(f"the job is {row.state}: only a failed one can be resumed")
+        if row.state == "failed":
+            now = connection.execute(select(database_now())).scalar_one()
+            if row.expires_at is not None and row.expires_at < now:
+                raise Gone(f"{job_id} has expired")
+            check_quota(connection, db, tenant=tenant)
+            _queue_again(connection, job_id)
+        return view(connection, connection.execute(select(jobs).where(mine)).one())
+
+
+def _queue_again(connection: Connection, job_id: str) -> None:
+    """The caller holds the job's row."""
+    cleared = {"error_code": None, "error_detail": None, "error_retryable": None, "error_problems": None}
+    move_job(connection, job_id, "queued", finished_at=None, **cleared)
+    # Shards that still run when their job fails learn it at their next heartbeat; those that have not are just kept.
+    now = database_now()
+    fresh = {"owner": None, "failures": 0, "not_before": now, "rung_at": now, "done": 0, "finished_at": None}
+    unfinished = and_(shards.c.job_id == job_id, shards.c.state.in_(("poisoned", "canceled")))
+    again = move_shards(connection, unfinished, "pending", error_code=None, error_detail=None, **fresh)
+    if again:
+        connection.execute(insert(outbox).values(created_at=now), [{"shard_id": row.id} for row in again])
+    stopped = and_(steps.c.job_id == job_id, steps.c.state.in_(("failed", "canceled")))
+    move_steps(connection, stopped, "pending", started_at=None, finished_at=None)
+    reopen_dataset(connection, job_id)
+    record(connection, job_id, "job.resumed", shards=len(again))
