@@ -13,7 +13,7 @@ import httpx
 from client.errors import ClientError
 from client.output import Output
 from client.sdk import Offhand
-from client.up import NEEDED, PARTS, free_port
+from client.up import NEEDED, PACKAGES, free_port
 
 LITTLE_SPACE = 2 * 1024**3
 
@@ -50,7 +50,7 @@ def parts() -> list[Finding]:
             findings.append(Finding(name, True, version(name)))
         except PackageNotFoundError:
             findings.append(Finding(name, None, f"not installed; `offhand up` needs: pip install 'offhand[{extra}]'"))
-    for name in PARTS:
+    for name in PACKAGES:
         if find_spec(name) is None:
             findings.append(Finding(name, None, "not installed; this is the client alone"))
     return findings

@@ -1,4 +1,4 @@
-"""`offhand up`: API and worker as two child processes over one data folder, alive and dead together.
+"""`offhand up`: API, worker and webhook deliverer as child processes over one data folder, alive and dead together.
 
 The children are started by command line and never imported: the client stays small. Each has its own process group, so
 that Ctrl-C reaches this process alone, which then stops them in order; should this process be killed outright, the
@@ -29,7 +29,9 @@ from client.errors import ClientError, InUse, NotStarted
 from client.output import Output
 
 HOST = "127.0.0.1"
-PARTS = {"api": ["-m", "api"], "worker": ["-m", "worker", "--embedded"]}
+PARTS = {"api": ["-m", "api"], "worker": ["-m", "worker", "--embedded"], "deliverer": ["-m", "api.deliverer"]}
+#: Packages of ours that the parts are made of.
+PACKAGES = ("api", "worker", "store")
 NEEDED = {"fastapi": "service", "sqlalchemy": "service", "torch": "worker"}
 DRAIN_SECONDS = 15.0
 PR_SET_PDEATHSIG = 1
@@ -61,7 +63,7 @@ def serve(data: Path, port: int, log_level: str, wait: float, output: Output) ->
 
 def refuse_missing_parts() -> None:
     missing = {name: extra for name, extra in NEEDED.items() if find_spec(name) is None}
-    missing |= {name: "service" for name in PARTS if find_spec(name) is None}
+    missing |= {name: "service" for name in PACKAGES if find_spec(name) is None}
     if missing:
         extras = ",".join(sorted(set(missing.values())))
         raise NotStarted(

@@ -13,6 +13,7 @@ from store.db import Database
 from store.files import remove_files
 from store.objects import ObjectStore
 from store.tables import files, shards
+from store.webhooks import deliveries as webhooks
 
 #: Objects looked up in one query.
 _BATCH = 500
@@ -33,6 +34,7 @@ def discard(db: Database, objects: ObjectStore, shard_id: str, attempt: int) -> 
 def sweep(db: Database, objects: ObjectStore) -> int:
     """One round; the number of objects removed. Safe beside running workers and other sweepers."""
     idempotency.sweep(db)
+    webhooks.sweep(db)
     removed = _sweep_expired(db, objects)
     # Twice a lease: an object may wait for its row for as long as a commit takes, never that long.
     age = 2 * db.settings.worker.lease_seconds

@@ -8,6 +8,8 @@ uploads, label_sets, inversions, labelers, generators
 inverted_images               where the code of an image is that was inverted before
 outbox, idempotency_keys          written in the transaction that makes the job
 tenants, api_keys                 who may ask, and how much they may have
+webhook_endpoints ── webhook_deliveries
+                                  who is told about ended jobs, and the outbox of what they are told
 workers                           when each was heard from last
 """
 
@@ -32,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 #: Revision that this program expects; a test holds it to the newest migration.
-SCHEMA_REVISION = "0004"
+SCHEMA_REVISION = "0005"
 
 metadata = MetaData(
     naming_convention={
@@ -282,6 +284,39 @@ api_keys = Table(
     Column("last_used_at", Double),
     UniqueConstraint("digest"),
     Index(None, "tenant", "created_at", "id"),
+)
+
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("url", String(2000), nullable=False),
+    Column("description", String(255), nullable=False),
+    Column("events", _JSON, nullable=False),
+    Column("secrets", _JSON, nullable=False),
+    Column("disabled_reason", String(255)),
+    Column("created_at", Double, nullable=False),
+    Index(None, "tenant", "created_at", "id"),
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("endpoint_id", _ID, nullable=False),
+    Column("message_id", _ID, nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("payload", _JSON, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("attempts", _JSON, nullable=False),
+    Column("next_at", Double),
+    Column("leased_until", Double),
+    Column("created_at", Double, nullable=False),
+    Index(None, "endpoint_id", "created_at", "id"),
+    Index(None, "state", "next_at"),
 )
 
 workers = Table(

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, select, update
 from store.clock import database_now
 from store.jobs.states import check_transition, states_before
 from store.tables import jobs, shards, steps
+from store.webhooks.deliveries import announce
 
 
 def lock_job(connection: Connection, job_id: str) -> Any:
@@ -24,8 +25,9 @@ def move_job(connection: Connection, job_id: str, after: str, **values: Any) -> 
 
 
 def end_job(connection: Connection, job_id: str, after: str, **values: Any) -> None:
-    """`move_job` into a terminal state."""
+    """`move_job` into a terminal state, of which the tenant's webhooks are told."""
     move_job(connection, job_id, after, finished_at=database_now(), **values)
+    announce(connection, job_id, after)
 
 
 def move_steps(connection: Connection, which: ColumnElement[bool], after: str, **values: Any) -> list[Any]:

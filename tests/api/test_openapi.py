@@ -29,7 +29,7 @@ def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]
 def test_operation_ids_make_a_readable_client(document: dict[str, Any]) -> None:
     ids = [operation["operationId"] for operation in operations(document).values()]
     assert len(ids) == len(set(ids))
-    assert all(re.fullmatch(r"(get|list|create|put|delete|cancel|resume)_[a-z_]+", i) for i in ids), ids
+    assert all(re.fullmatch(r"(get|list|create|put|update|delete|cancel|resume|rotate|redeliver|test)_[a-z_]+", i) for i in ids), ids
     assert all(operation["description"] for operation in operations(document).values())
 
 

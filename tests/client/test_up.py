@@ -118,7 +118,7 @@ def test_up_and_down(up: Callable[..., Up], number: signal.Signals) -> None:
     assert document["url"] == one.url
     assert document["pid"] == one.process.pid
     assert httpx.get(f"{one.url}/readyz").json()["workers"] == 1
-    assert len(processes_of(one.data)) == 2
+    assert len(processes_of(one.data)) == 3
     one.process.send_signal(number)
     status, _, err = one.end()
     assert status == 0, err
@@ -142,7 +142,7 @@ def test_a_second_up_is_told_who_is_there_and_disturbs_nothing(up: Callable[...,
     assert status == 6
     assert f"port {one.port} is in use by another Offhand" in json.loads(out)["error"]["detail"]
     assert httpx.get(f"{one.url}/readyz").status_code == 200
-    assert len(processes_of(one.data)) == 2
+    assert len(processes_of(one.data)) == 3
 
     one.process.kill()  # no chance to tell its children
     one.end()

@@ -1,0 +1,133 @@
+"""Webhooks: where a tenant is told that its jobs have ended, and the log of what was told."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import JSONResponse, Response
+
+from api.backend import Db
+from api.headers import IdempotencyHeader
+from api.paging import PageSize, PageToken
+from api.problems import documented
+from api.schemas.base import ListOf
+from api.schemas.webhooks import (
+    NewWebhookEndpoint,
+    RotationRequest,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookEndpointChange,
+    WebhookEndpointRequest,
+    WebhookSecret,
+    delivery_document,
+    endpoint_document,
+)
+from api.tenancy import Tenant
+from store.idempotency import IdempotencyKey
+from store.webhooks import deliveries, endpoints
+from store.webhooks.deliveries import State
+
+router = APIRouter(prefix="/v1/webhook-endpoints", tags=["webhooks"])
+
+
+@router.post("", status_code=201, response_model=NewWebhookEndpoint, responses=documented(400, 413, 415, 422, 507))
+def create_webhook_endpoint(
+    wish: WebhookEndpointRequest, db: Db, tenant: Tenant, idempotency_key: IdempotencyHeader = None
+) -> Response:
+    """Be told when jobs end: a signed POST (Standard Webhooks) with a few ids; ask for the rest with your own key.
+
+    An answer of 2xx is success. All else is tried again ten times within four days; 410 disables the endpoint; a
+    redirect is not followed. Targets that are not https on a public address are refused here, and again at each try.
+    """
+    key = None
+    if idempotency_key:
+        key = IdempotencyKey.of(idempotency_key, "POST", "/v1/webhook-endpoints", wish.model_dump_json().encode())
+    made = endpoints.create_endpoint(
+        db, tenant=tenant, url=wish.url, description=wish.description, events=wish.events, idempotency_key=key
+    )
+    document = NewWebhookEndpoint(**endpoint_document(made.endpoint).model_dump(), secret=made.secret)
+    headers = {"Location": f"/v1/webhook-endpoints/{made.endpoint.id}", "Cache-Control": "no-store"}
+    if made.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return JSONResponse(document.model_dump(mode="json"), 201, headers=headers)
+
+
+@router.get("", responses=documented(422))
+def list_webhook_endpoints(
+    db: Db, tenant: Tenant, page_size: PageSize = 50, page_token: PageToken = None
+) -> ListOf[WebhookEndpoint]:
+    """Endpoints, newest first."""
+    page = endpoints.list_endpoints(db, tenant=tenant, page_size=page_size, page_token=page_token)
+    return ListOf(items=[endpoint_document(item) for item in page.items], next_page_token=page.next_page_token)
+
+
+@router.get("/{endpoint_id}", responses=documented(404, 422))
+def get_webhook_endpoint(endpoint_id: str, db: Db, tenant: Tenant) -> WebhookEndpoint:
+    """One endpoint."""
+    return endpoint_document(endpoints.get_endpoint(db, endpoint_id, tenant=tenant))
+
+
+@router.patch("/{endpoint_id}", responses=documented(400, 404, 413, 415, 422, 507))
+def update_webhook_endpoint(endpoint_id: str, change: WebhookEndpointChange, db: Db, tenant: Tenant) -> WebhookEndpoint:
+    """Change an endpoint, switch it off, or on again."""
+    return endpoint_document(
+        endpoints.update_endpoint(
+            db,
+            endpoint_id,
+            tenant=tenant,
+            url=change.url,
+            description=change.description,
+            events=change.events,
+            enabled=change.enabled,
+        )
+    )
+
+
+@router.delete("/{endpoint_id}", status_code=204, responses=documented(404, 422))
+def delete_webhook_endpoint(endpoint_id: str, db: Db, tenant: Tenant) -> None:
+    """Forget an endpoint with its log."""
+    endpoints.delete_endpoint(db, endpoint_id, tenant=tenant)
+
+
+@router.post("/{endpoint_id}/rotate-secret", responses=documented(400, 404, 413, 415, 422, 507))
+def rotate_webhook_secret(
+    endpoint_id: str, db: Db, tenant: Tenant, wish: RotationRequest | None = None
+) -> WebhookSecret:
+    """A new secret. Messages carry the signatures of both until the overlap is over."""
+    hours = (wish or RotationRequest()).overlap_hours
+    return WebhookSecret(secret=endpoints.rotate_secret(db, endpoint_id, tenant=tenant, overlap_hours=hours))
+
+
+@router.post("/{endpoint_id}/test", status_code=202, responses=documented(404, 409, 422, 507))
+def test_webhook_endpoint(endpoint_id: str, db: Db, tenant: Tenant) -> WebhookDelivery:
+    """Send a message of type `webhook.test`; look at the delivery to see how it went."""
+    return delivery_document(deliveries.send_test(db, endpoint_id, tenant=tenant))
+
+
+@router.get("/{endpoint_id}/deliveries", responses=documented(404, 422))
+def list_webhook_deliveries(
+    endpoint_id: str,
+    db: Db,
+    tenant: Tenant,
+    page_size: PageSize = 50,
+    page_token: PageToken = None,
+    state: Annotated[State | None, Query(description="Only deliveries in this state.")] = None,
+) -> ListOf[WebhookDelivery]:
+    """What was sent to an endpoint in the last 30 days, newest first, with every try."""
+    page = deliveries.list_deliveries(
+        db, endpoint_id, tenant=tenant, state=state, page_size=page_size, page_token=page_token
+    )
+    return ListOf(items=[delivery_document(item) for item in page.items], next_page_token=page.next_page_token)
+
+
+@router.get("/{endpoint_id}/deliveries/{delivery_id}", responses=documented(404, 422))
+def get_webhook_delivery(endpoint_id: str, delivery_id: str, db: Db, tenant: Tenant) -> WebhookDelivery:
+    """One delivery."""
+    return delivery_document(deliveries.get_delivery(db, endpoint_id, delivery_id, tenant=tenant))
+
+
+@router.post(
+    "/{endpoint_id}/deliveries/{delivery_id}/redeliver", status_code=202, responses=documented(404, 409, 422, 507)
+)
+def redeliver_webhook(endpoint_id: str, delivery_id: str, db: Db, tenant: Tenant) -> WebhookDelivery:
+    """Send the same message again, now."""
+    return delivery_document(deliveries.redeliver(db, endpoint_id, delivery_id, tenant=tenant))
