@@ -13,7 +13,20 @@ from api.bodies import SmallBodies
 from api.browsers import LOOPBACK, OwnPagesOnly
 from api.middleware import RequestContext
 from api.openapi import describe
-from api.routes import datasets, events, generators, health, jobs, label_sets, labelers, pages, tenants, uploads, webhooks
+from api.routes import (
+    datasets,
+    events,
+    exports,
+    generators,
+    health,
+    jobs,
+    label_sets,
+    labelers,
+    pages,
+    tenants,
+    uploads,
+    webhooks,
+)
 from store.settings import Settings
 
 
@@ -37,7 +50,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.backend = backend
-    for noun in (uploads, label_sets, generators, labelers, jobs, events, datasets, tenants, webhooks, health, pages):
+    for noun in (
+        uploads,
+        label_sets,
+        generators,
+        labelers,
+        jobs,
+        events,
+        datasets,
+        exports,
+        tenants,
+        webhooks,
+        health,
+        pages,
+    ):
         app.include_router(noun.router)
     app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
     errors.install(app)

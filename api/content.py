@@ -13,9 +13,14 @@ from store.files import File
 from store.objects import ObjectStore
 
 
-def file_response(request: Request, objects: ObjectStore, file: File, *, attachment: bool = True) -> Response:
-    """A stored file: a redirect where the storage serves it itself, else its bytes with ranges and digest."""
-    name = file.name.rpartition("/")[2]
+def file_response(
+    request: Request, objects: ObjectStore, file: File, *, attachment: bool = True, filename: str | None = None
+) -> Response:
+    """A stored file: a redirect where the storage serves it itself, else its bytes with ranges and digest.
+
+    ``filename``: what it is called by those who save it (default: its own name).
+    """
+    name = filename or file.name.rpartition("/")[2]
     if url := objects.presign(file.key, filename=name):
         return RedirectResponse(url, 302)
     objects.stat(file.key)  # a missing object is a 404, not a broken stream

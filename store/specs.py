@@ -85,3 +85,16 @@ class GenerateSpec(_Spec):
     labels_map: dict[Tag, Annotated[str, StringConstraints(max_length=255)]] = Field(
         default_factory=dict, max_length=32, description="The caller's own names for the job, for filtering lists."
     )
+
+
+ExportFormat = Literal["coco", "yolo", "voc", "masks", "hf", "cvat"]
+#: The native format, and those that an export makes.
+DeliveryFormat = Literal["webdataset", ExportFormat]
+
+
+class ExportSpec(_Spec):
+    """A finished dataset in another format."""
+
+    kind: Literal["export"] = "export"
+    dataset: str = Field(description="A dataset that is ready (`ds_…`).", max_length=64)
+    format: ExportFormat

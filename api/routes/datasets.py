@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -20,8 +20,10 @@ from api.tenancy import Tenant
 from store import datasets as stored
 from store.db import Database
 from store.errors import Gone, NotReady
+from store.exports import FOLDER, get_export
 from store.files import File, get_file, list_files
 from store.objects import ObjectStore
+from store.specs import DeliveryFormat
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -73,10 +75,17 @@ def get_archive(
     db: Db,
     objects: Objects,
     tenant: Tenant,
-    format: Annotated[Literal["webdataset"], Query(description="The native one is the only one yet.")] = "webdataset",  # noqa: ARG001 - the parameter's name over HTTP
+    format: Annotated[
+        DeliveryFormat,
+        Query(description="`webdataset` is always there; others are once their export is made."),
+    ] = "webdataset",
 ) -> Response:
-    """Everything in one tar, made while it is sent: shards, manifest, card, contact sheet, SHA256SUMS."""
+    """Everything in one file: the native format as a tar that is made while it is sent (shards, manifest, card,
+    contact sheet, SHA256SUMS), other formats as the zip that their export made."""
     dataset = readable(db, dataset_id, tenant)
+    if format != "webdataset":
+        exported = get_export(db, dataset_id, format, tenant=tenant)
+        return file_response(request, objects, exported, filename=f"{dataset_id}-{format}.zip")
     files = contents(db, dataset, tenant)
     sums = {file.name: file.sha256 for file in files}
     members = [Member(f"{dataset_id}/{file.name}", file.bytes, reader(objects, file)) for file in files]
@@ -128,12 +137,11 @@ def named_file(
 
 
 def contents(db: Database, dataset: stored.Dataset, tenant: str) -> list[File]:
-    """Its files, the small ones that explain it first."""
+    """Its files, the small ones that explain it first; without what it is as other formats."""
     if dataset.state != "ready":
         return list_files(db, dataset.job_id, tenant=tenant, prefix="shards/")
-    return sorted(
-        list_files(db, dataset.id, tenant=tenant), key=lambda file: (file.name.startswith("shards/"), file.name)
-    )
+    files = [file for file in list_files(db, dataset.id, tenant=tenant) if not file.name.startswith(FOLDER)]
+    return sorted(files, key=lambda file: (file.name.startswith("shards/"), file.name))
 
 
 def reader(objects: ObjectStore, file: File) -> Any:

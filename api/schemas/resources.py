@@ -67,6 +67,7 @@ class DatasetUrls(Document):
     job: str
     manifest: str
     archive: str
+    exports: str
     contact_sheet: str
     card: str
 
@@ -141,6 +142,7 @@ def dataset_document(dataset: StoredDataset) -> Dataset:
             job=f"/v1/jobs/{dataset.job_id}",
             manifest=f"{path}/manifest",
             archive=f"{path}/archive",
+            exports=f"{path}/exports",
             contact_sheet=f"{path}/contact-sheet",
             card=f"{path}/card",
         ),

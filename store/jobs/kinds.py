@@ -47,4 +47,7 @@ GENERATE = JobKind(
     ),
 )
 
-KINDS: Mapping[str, JobKind] = {kind.name: kind for kind in (GENERATE,)}
+#: A dataset in another format: one long read of its shards.
+EXPORT = JobKind("export", (StepPlan("export", "cpu", counts_images=True),))
+
+KINDS: Mapping[str, JobKind] = {kind.name: kind for kind in (GENERATE, EXPORT)}

@@ -1,4 +1,4 @@
-"""The five steps with a tiny generator: what comes out, that it repeats to the byte, and what bad input is told."""
+"""The steps with a tiny generator: what comes out, that it repeats to the byte, and what bad input is told."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -18,6 +18,8 @@ from sqlalchemy import select
 from core.datasets.shards import read_shard
 from store.datasets import CARD, CONTACT_SHEET, MANIFEST, get_dataset, partial_manifest
 from store.db import Database, open_database
+from store.errors import NotReady
+from store.exports import get_export, list_exports, submit_export
 from store.files import list_files
 from store.jobs.cancel import cancel_job
 from store.jobs.claims import claim
@@ -26,6 +28,7 @@ from store.jobs.views import Job
 from store.made import get_inversion, get_label_set, get_labeler
 from store.objects import ObjectStore, open_objects
 from store.settings import Settings, WorkerSettings
+from store.specs import ExportFormat, ExportSpec
 from store.sweep import sweep
 from store.tables import files
 from tests.e2e import tiny
@@ -265,3 +268,58 @@ def _png(array: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def test_a_finished_dataset_is_exported_once(finished: tuple[Service, Job]) -> None:
+    service, job = finished
+    dataset = job.result["dataset"]
+    spec = ExportSpec(dataset=dataset, format="coco")
+    asked = submit_export(service.db, spec, tenant=TENANT).job
+    assert submit_export(service.db, spec, tenant=TENANT).job.id == asked.id, "one job while it is on its way"
+    with pytest.raises(NotReady, match="POST /v1/datasets"):
+        get_export(service.db, dataset, "coco", tenant=TENANT)
+    service.work()
+    ended = view(service.db, asked)
+    assert (ended.state, ended.counts.done, ended.counts.total) == ("succeeded", 20, 20), ended.error
+    assert ended.result == {"dataset": dataset}
+    assert submit_export(service.db, spec, tenant=TENANT).job.id == asked.id, "and when it is there"
+    (export,) = list_exports(service.db, dataset, tenant=TENANT)
+    file = get_export(service.db, dataset, "coco", tenant=TENANT)
+    assert (export.format, export.state, export.file) == ("coco", "succeeded", file)
+    assert file.items == 20
+    with zipfile.ZipFile(io.BytesIO(b"".join(service.objects.read(file.key)))) as archive:
+        rows = json.loads(archive.read("annotations/instances_train.json"))
+        assert json.loads(archive.read("offhand/manifest.json"))["dataset"] == dataset
+        card = archive.read("README.md").decode()
+    shard = content(service.db, service.objects, dataset, "shards/shard-000000.tar")
+    assert [row["id"] for row in rows["images"]] == [one.index + 1 for one in read_shard(io.BytesIO(shard))]
+    assert card.startswith("---\n")
+    assert "data_files" not in card
+    assert "shards/" not in card
+    assert card.rstrip().endswith("(`sha256sum -c SHA256SUMS`).")
+
+
+@pytest.mark.parametrize("format", get_args(ExportFormat))
+def test_every_format_is_made_by_the_worker(finished: tuple[Service, Job], format: ExportFormat) -> None:
+    service, job = finished
+    spec = ExportSpec(dataset=job.result["dataset"], format=format)
+    asked = submit_export(service.db, spec, tenant=TENANT).job
+    service.work()
+    assert view(service.db, asked).state == "succeeded", view(service.db, asked).error
+    file = get_export(service.db, job.result["dataset"], format, tenant=TENANT)
+    with zipfile.ZipFile(io.BytesIO(b"".join(service.objects.read(file.key)))) as archive:
+        assert archive.testzip() is None
+        assert sum(name.endswith(".png") for name in archive.namelist()) in (0, 20, 40)
+
+
+def test_an_attempt_that_died_leaves_no_second_export(tmp_path: Path, material: Path) -> None:
+    service = Service(tmp_path, material)
+    job = generate(service.db, service.labels)
+    service.work()
+    dataset = view(service.db, job).result["dataset"]
+    asked = submit_export(service.db, ExportSpec(dataset=dataset, format="masks"), tenant=TENANT).job
+    service.work(die_after={"export"})
+    assert view(service.db, asked).state == "succeeded"
+    exports = list_files(service.db, dataset, tenant=TENANT, prefix="exports/")
+    assert [file.name for file in exports] == ["exports/masks.zip"]
+    service.db.close()

@@ -1,5 +1,6 @@
-"""The steps of a `generate` job, one file each: fetch, call the library, hand over what was made."""
+"""The steps of every kind of job, one file each: fetch, call the library, hand over what was made."""
 
+from worker.steps.export import export
 from worker.steps.finalize import finalize
 from worker.steps.invert import invert
 from worker.steps.sample import sample
@@ -12,4 +13,5 @@ STEPS = {
     "train_labeler": train_labeler,
     "sample": sample,
     "finalize": finalize,
+    "export": export,
 }

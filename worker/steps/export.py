@@ -1,0 +1,68 @@
+"""A finished dataset → one zip in somebody else's format, kept with the dataset."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, cast
+
+from core.callbacks import stop_if_asked
+from core.datasets.classes import ClassMap
+from core.datasets.exports import export as write_export
+from core.datasets.exports.card import export_card
+from core.datasets.exports.facts import ExportFacts
+from core.datasets.exports.package import Writable
+from core.datasets.samples import StoredSample
+from core.datasets.shards import read_shard
+from store.datasets import CARD, MANIFEST
+from store.exports import export_name
+from store.files import File, get_file
+from store.jobs.commits import StepResult
+from store.jobs.events import NewEvent
+from worker.context import StepContext
+
+
+def export(context: StepContext) -> StepResult:
+    """Read the dataset's shards once, in order, and write each sample as it comes."""
+    dataset, format = context.spec["dataset"], context.spec["format"]
+    manifest = _document(context, dataset, MANIFEST)
+    facts = _facts(context, dataset, format, json.loads(manifest), manifest)
+    name = export_name(format)
+    scratch = context.folder / "scratch"
+    scratch.mkdir()
+    writer = context.start(name)
+    try:
+        shards = json.loads(manifest)["shards"]
+        write_export(format, _samples(context, dataset, shards), facts, cast(Writable, writer), scratch)
+        stored = writer.finish()
+    finally:
+        writer.abort()
+    file = File(dataset, name, stored.key, stored.bytes, stored.sha256, "application/zip", items=facts.count)
+    summary = {"dataset": dataset, "format": format, "bytes": stored.bytes, "sha256": stored.sha256}
+    return StepResult(files=(file,), events=(NewEvent("dataset.exported", summary),))
+
+
+def _document(context: StepContext, dataset: str, name: str) -> bytes:
+    return b"".join(context.objects.read(get_file(context.db, dataset, name, tenant=context.tenant).key))
+
+
+def _facts(
+    context: StepContext, dataset: str, format: str, manifest: dict[str, Any], manifest_file: bytes
+) -> ExportFacts:
+    card = export_card(_document(context, dataset, CARD).decode(), format)
+    classes = ClassMap.from_json({name: manifest[name] for name in ("classes", "ignore_index")}, MANIFEST)
+    documents = {CARD: card.encode(), "offhand/manifest.json": manifest_file}
+    return ExportFacts(dataset, classes, manifest["count"], manifest.get("licence", ""), documents)
+
+
+def _samples(context: StepContext, dataset: str, shards: list[dict[str, Any]]) -> Iterator[StoredSample]:
+    done, total = 0, sum(shard["items"] for shard in shards)
+    for shard in shards:
+        file = get_file(context.db, dataset, shard["path"], tenant=context.tenant)
+        with context.objects.open(file.key) as source:
+            for sample in read_shard(source, file.name):
+                stop_if_asked(context.should_stop)
+                yield sample
+                done += 1
+                context.progress(done, total)
+    context.progress(total, total)
