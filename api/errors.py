@@ -69,6 +69,7 @@ HTTP: dict[str, Meaning] = {
     "bad_labeler": Meaning(422, "The labeler cannot be used"),
     "bad_sampling": Meaning(422, "The sampling settings cannot be used"),
     "bad_shard": Meaning(422, "The shard cannot be used"),
+    "bad_evaluation": Meaning(422, "No verdict can be had like this"),
     "stopped": Meaning(409, "Stopped on request"),
 }
 

@@ -10,6 +10,7 @@
     ├── LabelerError            bad_labeler         labeler settings or folder, labels it cannot learn from
     ├── SamplingError           bad_sampling        sampling settings
     ├── ShardError              bad_shard           a dataset shard that is damaged or lacks a sample
+    ├── EvaluationError         bad_evaluation      settings, weights or data from which no verdict can be had
     └── Stopped                 stopped             ``should_stop()`` said so; nothing is wrong
 
 ``code`` is stable and safe to switch on. ``problems`` holds everything found, not the first: one entry a problem, with
@@ -87,6 +88,12 @@ class ShardError(OffhandError):
     """A shard is truncated, damaged, or lacks a sample that it should hold."""
 
     code = "bad_shard"
+
+
+class EvaluationError(OffhandError):
+    """Evaluation settings, weights, or data from which no verdict can be had."""
+
+    code = "bad_evaluation"
 
 
 class Stopped(OffhandError):
