@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from core.evaluation.distribution import frechet_distance
 from core.generators.files import load_generator, shipped_generators
 from core.generators.stylegan2 import Generator
 from core.pixels import to_bytes
 from core.sampling.stream import latent
 from testbed.examples import TEST_SEED, labelled_heads
-from testbed.metrics import frechet_distance
 from testbed.score import inverted_heads, judge
 from testbed.segmenter import UNet, predict, to_tensor
 from testbed.world import CLASS_NAMES

@@ -28,6 +28,7 @@ import torch
 from numpy.typing import NDArray
 
 from core.datasets.reading import read_label_set
+from core.evaluation.overlap import image_confusions, pooled_iou, pooled_miou
 from core.generators.files import LoadedGenerator, load_generator, shipped_generators
 from core.inversion.config import InversionConfig
 from core.inversion.encoder import load_encoder
@@ -42,7 +43,6 @@ from core.sampling.config import SamplingConfig
 from core.sampling.filtering import candidates_needed, keep_most_certain
 from core.sampling.stream import Sample, draw, draw_codes, latent
 from testbed.examples import ARCHIVE, EXAMPLE_SEED, TEST_SEED, labelled_heads
-from testbed.metrics import class_iou, mean_iou
 from testbed.segmenter import Recipe, UNet, predict, train_segmenter
 from testbed.world import CLASS_NAMES, head_parameters, render
 from testbed.world.latents import normalise
@@ -88,8 +88,8 @@ def score_labeler(loaded: LoadedGenerator, labeler: Labeler, images: int, steps:
     kept = keep_most_certain(labels.scores.numpy(), images - round(DROP_FRACTION * images))
     return HeldOutScore(
         images=images,
-        miou=mean_iou(heads.masks, masks, CLASSES),
-        miou_kept=mean_iou(heads.masks[kept], masks[kept], CLASSES),
+        miou=_miou(heads.masks, masks),
+        miou_kept=_miou(heads.masks[kept], masks[kept]),
         drop_fraction=DROP_FRACTION,
         psnr=float(np.median([image.report.psnr for image in inverted])),
     )
@@ -204,9 +204,13 @@ class Scoring:
 
 
 def _iou(truth: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> dict[str, Any]:
-    values = class_iou(truth, predicted, CLASSES)
+    values = pooled_iou(image_confusions(truth, predicted, CLASSES))
     per_class = {name: None if np.isnan(v) else round(float(v), 4) for name, v in zip(CLASS_NAMES, values, strict=True)}
-    return {"miou": round(mean_iou(truth, predicted, CLASSES), 4), "iou": per_class}
+    return {"miou": round(_miou(truth, predicted), 4), "iou": per_class}
+
+
+def _miou(truth: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> float:
+    return pooled_miou(image_confusions(truth, predicted, CLASSES))
 
 
 def _say(line: str) -> None:

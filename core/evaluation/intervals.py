@@ -1,0 +1,112 @@
+"""Confidence intervals: paired repeats by Student's t, pooled scores by the bootstrap over images."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its confidence interval. ``repeats``: what the width comes from."""
+
+    mean: float
+    low: float
+    high: float
+    repeats: int
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values; null where a bound is not known."""
+        return {
+            "mean": self.mean,
+            "low": self.low if np.isfinite(self.low) else None,
+            "high": self.high if np.isfinite(self.high) else None,
+            "repeats": self.repeats,
+        }
+
+
+def paired_interval(first: Sequence[float], second: Sequence[float], confidence: float = 0.95) -> Interval:
+    """Mean of ``first - second`` over paired repeats (same seeds, same test images), with Student's t interval.
+
+    With one repeat the interval is infinite: nothing is known of the spread. Raises ValueError unless both have the
+    same length of at least one.
+    """
+    if len(first) != len(second) or not len(first):
+        raise ValueError(f"{len(first)} and {len(second)} repeats do not make pairs")
+    return mean_interval(np.asarray(first, np.float64) - np.asarray(second, np.float64), confidence)
+
+
+def mean_interval(values: Sequence[float] | NDArray[np.float64], confidence: float = 0.95) -> Interval:
+    """Mean of independent repeats with Student's t interval."""
+    given = np.asarray(values, np.float64)
+    mean, count = float(given.mean()), len(given)
+    if count == 1:
+        return Interval(mean, float("-inf"), float("inf"), 1)
+    half = t_quantile((1 + confidence) / 2, count - 1) * float(given.std(ddof=1)) / sqrt(count)
+    return Interval(mean, mean - half, mean + half, count)
+
+
+def bootstrap(
+    statistic: Callable[[NDArray[np.int64]], float],
+    count: int,
+    draws: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Percentile bootstrap over ``count`` images: ``statistic(indices)`` of resampled indices, int64 [count].
+
+    Draws whose statistic is not a number (a class that was not drawn) are left out.
+    """
+    random = np.random.default_rng(seed)
+    values = np.array([statistic(random.integers(0, count, count)) for _ in range(draws)])
+    values = values[np.isfinite(values)]
+    mean = float(statistic(np.arange(count)))
+    if not len(values):
+        return Interval(mean, float("-inf"), float("inf"), count)
+    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(mean, float(low), float(high), count)
+
+
+def repeats_needed(effect: float, spread: float, power: float = 0.8, confidence: float = 0.95) -> int:
+    """Paired repeats with which a true difference ``effect`` shows above 0, given the pairs' standard deviation.
+
+    The smallest n with effect·√n / spread ≥ t(confidence) + t(power) at n - 1 degrees of freedom, two-sided.
+
+    >>> repeats_needed(1.0, 1.0)
+    10
+    """
+    if effect == 0:
+        raise ValueError("no number of repeats shows a difference of 0")
+    for count in range(2, 100_000):
+        needed = t_quantile((1 + confidence) / 2, count - 1) + t_quantile(power, count - 1)
+        if abs(effect) * sqrt(count) >= needed * spread:
+            return count
+    raise ValueError("more than 100,000 repeats would be needed")
+
+
+def t_quantile(probability: float, degrees: int) -> float:
+    """Quantile of Student's t, found by bisection on its distribution function."""
+    low, high = 0.0, 1e6
+    if probability < 0.5:
+        return -t_quantile(1 - probability, degrees)
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _t_below(middle, degrees) < probability else (low, middle)
+    return (low + high) / 2
+
+
+def _t_below(t: float, degrees: int) -> float:
+    """P(T ≤ t) for t ≥ 0, by integrating the density in θ = arctan(t / √ν), where it is cos^(ν - 1) θ."""
+    nodes, weights = _GAUSS
+    angle = np.arctan2(t, sqrt(degrees))
+    part = float((weights * np.cos(angle * (nodes + 1) / 2) ** (degrees - 1)).sum()) * angle / 2
+    half, whole = torch.tensor(degrees / 2), torch.tensor((degrees + 1) / 2)
+    density = float(torch.exp(torch.lgamma(whole.double()) - torch.lgamma(half.double()))) / sqrt(np.pi)
+    return float(0.5 + density * part)
+
+
+_GAUSS = np.polynomial.legendre.leggauss(200)
