@@ -113,17 +113,36 @@ def resume(job: Annotated[str, typer.Argument(help="The job's id.")], url: Url =
 
 
 @app.command()
+def export(
+    dataset: Annotated[str, typer.Argument(help="Id of a dataset, or of the job that made it.")],
+    format: Annotated[str, typer.Option(help="coco, yolo, voc, masks, hf or cvat.")],
+    out: Annotated[Path | None, typer.Option(help="Zip to fetch it to; without it, it is only made.")] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Have a dataset written in another format, once; fetch and verify it."""
+    with ending(as_json) as output, connect(url) as offhand:
+        from client.generating import export_with_progress
+
+        export_with_progress(offhand, dataset, format, out, output)
+
+
+@app.command()
 def download(
     dataset: Annotated[str, typer.Argument(help="Id of a dataset, or of the job that made it.")],
-    out: Annotated[Path, typer.Option(help="Folder for the dataset.")],
+    out: Annotated[Path, typer.Option(help="Folder for the dataset; a zip with --format.")],
+    format: Annotated[str, typer.Option(help="webdataset, or one that is made first: see export.")] = "webdataset",
     url: Url = None,
     as_json: Json = False,
 ) -> None:
     """Fetch a dataset, going on where an earlier attempt stopped, and verify it."""
     with ending(as_json) as output, connect(url) as offhand:
-        from client.generating import download_with_progress
+        from client.generating import download_with_progress, export_with_progress
 
-        download_with_progress(offhand, dataset, out, output)
+        if format == "webdataset":
+            download_with_progress(offhand, dataset, out, output)
+        else:
+            export_with_progress(offhand, dataset, format, out, output)
 
 
 @app.command()

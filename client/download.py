@@ -49,6 +49,24 @@ def download_dataset(offhand: "Offhand", dataset_id: str, into: Path, progress: 
     return into
 
 
+def download_export(offhand: "Offhand", dataset_id: str, format: str, target: Path, progress: OnBytes | None) -> Path:
+    """Fetch the zip of ``dataset_id`` in ``format`` to the file ``target`` and return it."""
+    ready = {one["format"]: one for one in offhand.exports(dataset_id) if one["url"]}
+    if format not in ready:
+        raise ClientError(f"{dataset_id} is not there as {format}: offhand export {dataset_id} --format {format}")
+    listed = {"path": target.name, "bytes": ready[format]["bytes"], "sha256": ready[format]["sha256"]}
+
+    def on_bytes(size: int) -> None:
+        if progress:
+            progress(size, listed["bytes"])
+
+    try:
+        fetch_file(offhand, ready[format]["url"], listed, target.parent, on_bytes)
+    except OSError as error:
+        raise DownloadFailed(f"cannot write to {target}: {error}") from error
+    return target
+
+
 def listed_files(manifest: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """``(where the service has it, {path, bytes, sha256})`` of every file of a dataset, the small ones first."""
     described = [(f"files/{quote(file['path'])}", file) for file in manifest.get("files", [])]
@@ -97,7 +115,7 @@ def fetch_file(
             part.replace(target)
             return
         part.unlink()  # wrong from some byte on: only a fresh start helps
-    raise DownloadFailed(f"{listed['path']} is not what the manifest promises, {ATTEMPTS} times in a row")
+    raise DownloadFailed(f"{listed['path']} is not what the service promises, {ATTEMPTS} times in a row")
 
 
 def fetch_rest(
@@ -119,7 +137,7 @@ def fetch_rest(
                 file.write(chunk)
                 have += len(chunk)
                 if have > listed["bytes"]:
-                    raise DownloadFailed(f"{listed['path']} is longer than the manifest promises")
+                    raise DownloadFailed(f"{listed['path']} is longer than the service promises")
                 on_bytes(have)
 
 

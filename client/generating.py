@@ -49,7 +49,8 @@ def generate_dataset(
     output: Output,
 ) -> None:
     """Upload, start, follow, download, verify; print where to look."""
-    source = upload_with_progress(offhand, labels, output)
+    wish = {"kind": "generate", "generator": generator, "count": count, **settings}
+    source = upload_with_progress(offhand, labels, wish, output)
     if dry_run:
         estimate = offhand.generate(source, generator, count, validate_only=True, **settings)
         output.result(estimate, json.dumps(estimate, indent=2))
@@ -64,7 +65,8 @@ def generate_dataset(
     output.result({"job": job, "dataset": dataset, "folder": str(out)}, summary(dataset, job, out))
 
 
-def upload_with_progress(offhand: "Offhand", labels: str, output: Output) -> str:
+def upload_with_progress(offhand: "Offhand", labels: str, wish: dict[str, Any], output: Output) -> str:
+    """The id of the labels, uploaded where they are a path and nothing else is wrong with what is wished."""
     from client.sdk import is_id
 
     if is_id(labels):
@@ -72,6 +74,7 @@ def upload_with_progress(offhand: "Offhand", labels: str, output: Output) -> str
     path = Path(labels)
     if not path.exists():
         raise ClientError(f"{labels}: no such file or folder")
+    offhand.refuse_before_upload(wish)
     with ByteProgress(output, f"uploading {path.name}") as on_bytes:
         upload: dict[str, Any] = offhand.upload(path, on_bytes)
     return str(upload["id"])
@@ -110,14 +113,35 @@ def fetch(offhand: "Offhand", dataset_id: str, out: Path, output: Output) -> dic
 
 def download_with_progress(offhand: "Offhand", wanted: str, out: Path, output: Output) -> None:
     """``wanted`` is a dataset's id, or a job's: then that job's dataset."""
+    wanted = dataset_id_of(offhand, wanted)
+    dataset = fetch(offhand, wanted, out, output)
+    output.result({"dataset": dataset, "folder": str(out)}, summary(dataset, None, out))
+
+
+def export_with_progress(offhand: "Offhand", wanted: str, format: str, out: Path | None, output: Output) -> None:
+    """Have the dataset written in ``format``, wait for it, and fetch the zip to ``out`` if that is given."""
+    dataset_id = dataset_id_of(offhand, wanted)
+    job = offhand.export(dataset_id, format)
+    if job["state"] != "succeeded":
+        job = follow(offhand, job, None, output)
+    (export,) = [one for one in offhand.exports(dataset_id) if one["format"] == format]
+    told = f"{dataset_id} as {format}: {export['bytes']} bytes, SHA-256 {export['sha256']}"
+    if out is None:
+        output.result(export, f"{told}\n  fetch it with: offhand export {dataset_id} --format {format} --out FILE.zip")
+        return
+    with ByteProgress(output, "downloading") as on_bytes:
+        offhand.download_export(dataset_id, format, out, on_bytes)
+    output.result({**export, "file": str(out)}, f"{told}\n  file  {out}")
+
+
+def dataset_id_of(offhand: "Offhand", wanted: str) -> str:
     if wanted.startswith("job_"):
         job = offhand.job(wanted)
         dataset_id = (job.get("result") or {}).get("dataset")
         if not dataset_id:
             raise ClientError(f"{wanted} is {job['state']} and has no dataset")
-        wanted = dataset_id
-    dataset = fetch(offhand, wanted, out, output)
-    output.result({"dataset": dataset, "folder": str(out)}, summary(dataset, None, out))
+        return str(dataset_id)
+    return wanted
 
 
 def summary(dataset: dict[str, Any], job: dict[str, Any] | None, out: Path) -> str:

@@ -16,6 +16,7 @@ STEP_NAMES = {
     "train_labeler": "training labeler",
     "sample": "generating",
     "finalize": "finishing",
+    "export": "exporting",
 }
 
 TELL_EVERY_SECONDS = 5.0

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import httpx
 
-from client.download import download_dataset
+from client.download import download_dataset, download_export
 from client.errors import JobFailed, Refused, Unreachable
 from client.uploads import labels_archive, upload_archive
 
@@ -171,6 +171,19 @@ class Offhand:
             if give_up_at is not None and time.monotonic() > give_up_at:
                 raise TimeoutError(f"job {job_id} is still {job['state']} after {timeout:g} s; it goes on")
         raise AssertionError("watch() ends with a terminal state")
+
+    def export(self, dataset_id: str, format: str) -> Document:
+        """Have the dataset written as `coco`, `yolo`, `voc`, `masks`, `hf` or `cvat`; the job that does or did it."""
+        document: Document = self.request("POST", f"/v1/datasets/{dataset_id}/exports", json={"format": format}).json()
+        return document
+
+    def exports(self, dataset_id: str) -> list[Document]:
+        """Every format that was asked for, with size and SHA-256 where it is ready."""
+        return list(self.pages(f"/v1/datasets/{dataset_id}/exports"))
+
+    def download_export(self, dataset_id: str, format: str, to: str | Path, progress: OnBytes | None = None) -> Path:
+        """Fetch an export that is ready as the zip ``to``, going on where an earlier attempt stopped, and verify it."""
+        return download_export(self, dataset_id, format, Path(to), progress)
 
     def download(self, dataset_id: str, into: str | Path, progress: OnBytes | None = None) -> Path:
         """Fetch a dataset into a folder, going on where an earlier attempt stopped, and verify every digest."""

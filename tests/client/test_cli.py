@@ -24,7 +24,7 @@ from client.listing import table
 from client.sdk import Offhand
 from store.db import Database
 from store.objects import ObjectStore
-from tests.api.worlds import end_job, finish_dataset
+from tests.api.worlds import end_job, finish_dataset, keep
 from tests.serving import ApiProcess, free_port
 
 Run = Callable[..., Result]
@@ -259,3 +259,26 @@ def test_settings_are_nested_by_their_names() -> None:
 
 def test_tables_line_up() -> None:
     assert table(["A", "BB"], [["xxx", "y"]]) == "A    BB\nxxx  y"
+
+
+def test_an_export_in_one_command(
+    run: Run, labels: Path, tmp_path: Path, server: ApiProcess, db: Database, objects: ObjectStore
+) -> None:
+    started = json.loads(run("generate", str(labels), "--generator", "tiny", "--count", "20", "--json").stdout)
+    finish_dataset(db, objects, started)
+
+    def finish(job: dict[str, Any]) -> None:
+        keep(db, objects, job["result"]["dataset"], "exports/voc.zip", b"PK voc", "application/zip")
+        with db.write() as connection:
+            end_job(connection, job["id"], "succeeded")
+
+    with Worker(server, finish):
+        made = run("export", started["id"], "--format", "voc")
+    assert made.exit_code == 0, made.stderr
+    assert "6 bytes" in made.stdout
+    fetched = run("download", started["id"], "--format", "voc", "--out", str(tmp_path / "voc.zip"), "--json")
+    assert json.loads(fetched.stdout)["file"] == str(tmp_path / "voc.zip")
+    assert (tmp_path / "voc.zip").read_bytes() == b"PK voc"
+    unknown = run("export", started["id"], "--format", "tiff")
+    assert unknown.exit_code == 4
+    assert "format" in unknown.stderr

@@ -16,7 +16,7 @@ from store.db import Database
 from store.files import get_file
 from store.objects import ObjectStore
 from store.settings import Settings
-from tests.api.worlds import finish_dataset, shard_bytes
+from tests.api.worlds import end_job, finish_dataset, keep, shard_bytes
 from tests.serving import ApiProcess
 
 
@@ -154,3 +154,41 @@ def test_verify_names_every_damaged_file(offhand: Offhand, dataset: str, tmp_pat
     assert [line.partition(":")[0] for line in failure.value.lines] == ["shards/000000.tar", "shards/000001.tar"]
     with pytest.raises(ClientError, match=r"manifest\.json"):
         verify_folder(tmp_path)
+
+
+def made_export(offhand: Offhand, dataset: str, db: Database, objects: ObjectStore) -> bytes:
+    content = shard_bytes(7)
+    job = offhand.export(dataset, "coco")
+    keep(db, objects, dataset, "exports/coco.zip", content, "application/zip")
+    with db.write() as connection:
+        end_job(connection, job["id"], "succeeded")
+    return content
+
+
+def test_an_export_is_fetched_and_resumed(
+    server: ApiProcess, offhand: Offhand, dataset: str, db: Database, objects: ObjectStore, tmp_path: Path
+) -> None:
+    target = tmp_path / "out" / "heads.zip"
+    with pytest.raises(ClientError, match=f"offhand export {dataset} --format coco"):
+        offhand.download_export(dataset, "coco", target)
+    content = made_export(offhand, dataset, db, objects)
+    target.parent.mkdir()
+    (tmp_path / "out" / "heads.zip.part").write_bytes(content[:100_000])
+    counted = Counted()
+    with Offhand(server.url, transport=counted) as other:
+        assert other.download_export(dataset, "coco", target) == target
+    assert target.read_bytes() == content
+    assert counted.requests[-1].headers["range"] == "bytes=100000-"
+
+
+def test_a_damaged_export_is_not_kept(
+    offhand: Offhand, dataset: str, db: Database, objects: ObjectStore, settings: Settings, tmp_path: Path
+) -> None:
+    content = made_export(offhand, dataset, db, objects)
+    key = get_file(db, dataset, "exports/coco.zip", tenant="local").key
+    path = settings.objects_folder / key
+    path.chmod(0o644)
+    path.write_bytes(content[:-1] + b"!")
+    with pytest.raises(DownloadFailed, match="not what the service promises"):
+        offhand.download_export(dataset, "coco", tmp_path / "heads.zip")
+    assert not (tmp_path / "heads.zip").exists()
