@@ -6,6 +6,7 @@
     ├── LabelSetError           bad_label_set       the labelled archive, or what is in it
     ├── GeneratorError          bad_generator       a generator folder, its configuration or its use
     │   └── CheckpointError     bad_checkpoint      foreign weights: tensors missing, of wrong shape, not finite
+    │       └── UnsafeCheckpointError  unsafe_checkpoint  a file that names what no checkpoint needs, or is crafted
     ├── InversionError          inversion_failed    images that cannot be inverted with what is at hand
     ├── LabelerError            bad_labeler         labeler settings or folder, labels it cannot learn from
     ├── SamplingError           bad_sampling        sampling settings
@@ -64,6 +65,12 @@ class CheckpointError(GeneratorError):
     """Weights from elsewhere that do not make a generator."""
 
     code = "bad_checkpoint"
+
+
+class UnsafeCheckpointError(CheckpointError):
+    """A checkpoint file that is refused before it is understood; nothing of it ran."""
+
+    code = "unsafe_checkpoint"
 
 
 class InversionError(OffhandError):

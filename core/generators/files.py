@@ -1,14 +1,18 @@
 """A generator on disk: ``generator.json`` (configuration, what is known about it) beside ``generator.safetensors``."""
 
 import hashlib
+import itertools
 import json
-from dataclasses import asdict, dataclass, fields
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import safetensors
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from core.errors import GeneratorError, Problem
 from core.generators.config import StyleGAN2Config
@@ -17,6 +21,9 @@ from core.generators.stylegan2 import Generator, Noise
 DESCRIPTION = "generator.json"
 WEIGHTS = "generator.safetensors"
 FORMAT = "offhand-generator/1"
+METADATA = "offhand"
+"""Key in the weights' own metadata that holds the description too, so that the file can travel alone."""
+_DTYPES = {torch.float32: "F32", torch.float16: "F16"}
 
 
 @dataclass(frozen=True)
@@ -50,17 +57,15 @@ def save_generator(
     The description is written last, so that a folder with a description is whole. Returns ``info`` with its digest.
     Raises :class:`GeneratorError` when the weights are not finite in that dtype.
     """
-    state = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in generator.state_dict().items()}
-    broken = [name for name, tensor in state.items() if not tensor.isfinite().all()]
+    state = generator.state_dict()
+    broken = [name for name, tensor in state.items() if not tensor.to(dtype).isfinite().all()]
     problems = [Problem(f"not finite as {dtype}", name) for name in broken]
     if problems:
         raise GeneratorError("these weights cannot be stored", problems)
     folder.mkdir(parents=True, exist_ok=True)
-    # Not safetensors' own save_file, which leaves a file that only its owner can read.
-    content = safetensors.torch.save(state)
-    (folder / WEIGHTS).write_bytes(content)
-    info = GeneratorInfo(**{**asdict(info), "digest": hashlib.sha256(content).hexdigest()})
-    description = {"format": FORMAT, "config": generator.config.to_json(), "info": asdict(info)}
+    description = {"format": FORMAT, "config": generator.config.to_json(), "info": asdict(replace(info, digest=""))}
+    info = replace(info, digest=_write_weights(folder / WEIGHTS, state, dtype, description))
+    description["info"] = asdict(info)
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return info
 
@@ -74,8 +79,13 @@ def read_description(folder: Path) -> tuple[StyleGAN2Config, GeneratorInfo]:
         raise GeneratorError(f"{folder.name} holds no generator", [Problem("missing", DESCRIPTION)]) from None
     except (OSError, ValueError) as error:
         raise GeneratorError(f"{folder.name} cannot be read", [Problem(str(error), DESCRIPTION)]) from None
+    return parse_description(description)
+
+
+def parse_description(description: Any) -> tuple[StyleGAN2Config, GeneratorInfo]:
+    """What a description says, wherever it stood. Raises :class:`GeneratorError` naming every wrong field."""
     if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise GeneratorError(f"{folder.name} holds no generator", [Problem(f"format is not {FORMAT}", DESCRIPTION)])
+        raise GeneratorError("this describes no generator", [Problem(f"format is not {FORMAT}", DESCRIPTION)])
     return StyleGAN2Config.from_json(description.get("config")), _info_from_json(description.get("info"))
 
 
@@ -133,6 +143,32 @@ def _info_from_json(values: Any) -> GeneratorInfo:
     if problems:
         raise GeneratorError("the facts about this generator are wrong", problems)
     return GeneratorInfo(**{**values, "classes": tuple(values["classes"])})
+
+
+def _write_weights(path: Path, state: Mapping[str, Tensor], dtype: torch.dtype, description: dict[str, Any]) -> str:
+    """Write a safetensors file with the description in its metadata, tensor by tensor; its SHA-256.
+
+    Not safetensors' own writer: it holds the whole file in memory once more, and leaves it readable to its owner alone.
+    """
+    header: dict[str, Any] = {"__metadata__": {METADATA: json.dumps(description, ensure_ascii=False)}}
+    end = 0
+    for name, tensor in state.items():
+        begin, end = end, end + tensor.numel() * dtype.itemsize
+        header[name] = {"dtype": _DTYPES[dtype], "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        header_parts: tuple[bytes | memoryview, ...] = (struct.pack("<Q", len(text)), text)
+        for part in itertools.chain(header_parts, (_raw(one, dtype) for one in state.values())):
+            file.write(part)
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def _raw(tensor: Tensor, dtype: torch.dtype) -> memoryview:
+    flat = tensor.detach().to("cpu", dtype).contiguous().reshape(-1)
+    return flat.numpy().data.cast("B")
 
 
 def _sha256(path: Path) -> str:

@@ -1,0 +1,186 @@
+"""A file of somebody else's → a generator of ours and a report of what it is.
+
+Read, never guess: whatever the file does not say is asked for in the error, and can be given as :class:`Answers`.
+"""
+
+import hashlib
+import mmap
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from core.callbacks import ShouldStop, never_stop, stop_if_asked
+from core.errors import CheckpointError, Problem
+from core.generators.checkpoints import nvidia, rosinality, tensorflow
+from core.generators.checkpoints.limits import Limits
+from core.generators.checkpoints.machine import Budget, unsafe
+from core.generators.checkpoints.safetensors_files import read_safetensors
+from core.generators.checkpoints.source import Answers, Found
+from core.generators.checkpoints.torch_files import read_pickle, read_zip
+from core.generators.stylegan2 import Generator, Noise
+
+ZIP = b"PK\x03\x04"
+PICKLE = b"\x80"
+_CODES = 10_000
+_BATCH = 2_000
+#: Distance at which the stored mean code is called strange: a tenth of how far codes lie from one another.
+_FAR = 0.1
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What was read, and how far it can be trusted. ``to_json`` is what the service shows."""
+
+    format: str
+    """``nvidia-pytorch``, ``nvidia-state``, ``nvidia-tensorflow``, ``rosinality`` or ``offhand``."""
+    network: str
+    """Which generator of the file; empty where it holds one alone."""
+    architecture: str
+    resolution: tuple[int, int]
+    classes: int
+    """Length of the class vector; 0 for an unconditional generator."""
+    parameters: int
+    """Trained numbers, without noise maps and mean code."""
+    config: dict[str, Any]
+    noise: Noise
+    """``none`` where its layers were built without."""
+    file_bytes: int
+    file_sha256: str
+    w_avg: str
+    """``stored`` in the file, or ``measured`` as the mean of mapped latents where the file has none."""
+    w_avg_distance: float | None
+    """Parity: distance of the stored mean code from the mean of mapped latents, as a share of the codes' spread. About
+    0.01 when mapping network, learning-rate multiplier and mean code belong together; None where it was measured.
+    """
+    facts: dict[str, str] = field(default_factory=dict)
+    """What else the file says of itself."""
+    notes: tuple[str, ...] = ()
+    """What a user should know."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary that ``json`` can write."""
+        return asdict(self) | {"resolution": list(self.resolution), "notes": list(self.notes)}
+
+
+class Imported(NamedTuple):
+    """network: in eval mode, float32, frozen. class_names: where the file has them."""
+
+    network: Generator
+    report: ImportReport
+    class_names: tuple[str, ...]
+
+
+@torch.no_grad()
+def import_checkpoint(
+    path: Path,
+    answers: Answers | None = None,
+    *,
+    limits: Limits | None = None,
+    seed: int = 0,
+    should_stop: ShouldStop = never_stop,
+) -> Imported:
+    """Read a checkpoint of any known kind. Nothing in it is executed.
+
+    ``seed`` draws the latents whose mean code is compared with the stored one, or stands in for it.
+    Raises :class:`UnsafeCheckpointError` for a file that names what no checkpoint needs or exceeds ``limits``, and
+    :class:`CheckpointError` for one that holds no such generator, or leaves a question open.
+    """
+    answers, limits = answers or Answers(), limits or Limits()
+    found = _found(path, answers, limits)
+    _check_answers(found, answers)
+    stop_if_asked(should_stop)
+    with torch.device("meta"):
+        network = Generator(found.config)
+    network.load_state_dict(found.state, assign=True)
+    network.eval().requires_grad_(False)
+    mean, spread = _mean_code(network, seed)
+    stop_if_asked(should_stop)
+    distance, notes = None, []
+    if found.has_w_avg:
+        distance = float((network.w_avg - mean).norm() / spread.norm().clamp_min(1e-12))
+        if distance > _FAR:
+            notes.append(
+                f"The stored mean code lies {distance:.2g} spreads from the mean of {_CODES} mapped latents: truncated "
+                "images may look unlike those of the project it comes from."
+            )
+    else:
+        network.w_avg.copy_(mean)
+        notes.append(f"The file has no mean code; it was measured over {_CODES} mapped latents.")
+    return Imported(network, _report(path, found, network, distance, notes), found.classes)
+
+
+def _found(path: Path, answers: Answers, limits: Limits) -> Found:
+    size = path.stat().st_size
+    if size > limits.file_bytes:
+        raise unsafe(f"{size} bytes; {limits.file_bytes} are allowed", path.name)
+    with path.open("rb") as file:
+        begin = file.read(9)
+        if len(begin) == 9 and begin[8:] == b"{" and int.from_bytes(begin[:8], "little") < size:
+            return read_safetensors(path, answers, limits)
+        if not begin.startswith((ZIP, PICKLE)):
+            kinds = "an NVIDIA pickle (.pkl), a torch.save file (.pt) or safetensors"
+            raise CheckpointError("this is no checkpoint", [Problem(f"it does not begin like {kinds}", path.name)])
+        # A private mapping: torch asks for memory that may be written, and nothing is ever written back.
+        data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+    budget = Budget(limits)
+    value = read_zip(data, path, budget) if begin.startswith(ZIP) else read_pickle(data, budget)
+    if tensorflow.looks_like_tensorflow(value):
+        return tensorflow.read_tensorflow(value, answers, limits)
+    if nvidia.looks_like_nvidia(value):
+        return nvidia.read_nvidia(value, answers, limits)
+    if rosinality.looks_like_rosinality(value):
+        return rosinality.read_rosinality(value, answers, limits)
+    named = ", ".join(sorted(map(str, value)))[:200] if type(value) is dict else type(value).__name__
+    raise CheckpointError("this file holds no known generator", [Problem(f"it holds {named}", path.name)])
+
+
+def _check_answers(found: Found, answers: Answers) -> None:
+    """An answer to something the file says itself has to be the same."""
+    config, problems = found.config, []
+    if answers.mapping_lr_multiplier not in (None, config.mapping_lr_multiplier):
+        said = f"the file says {config.mapping_lr_multiplier}"
+        problems.append(Problem(said, "mapping_lr_multiplier"))
+    if answers.conv_clamp is not None and (answers.conv_clamp or None) != config.conv_clamp:
+        problems.append(Problem(f"the file says {config.conv_clamp or 0}", "conv_clamp"))
+    if problems:
+        raise CheckpointError("the file says otherwise", problems)
+
+
+def _mean_code(network: Generator, seed: int) -> tuple[Tensor, Tensor]:
+    """(mean, standard deviation) of mapped latents, each [w_dim]; classes evenly."""
+    config, random = network.config, torch.Generator().manual_seed(seed)
+    codes = []
+    for begin in range(0, _CODES, _BATCH):
+        z = torch.randn(_BATCH, config.z_dim, generator=random)
+        c = None
+        if config.c_dim:
+            c = torch.nn.functional.one_hot(torch.arange(begin, begin + _BATCH) % config.c_dim, config.c_dim).float()
+        codes.append(network.mapping(z, c))
+    w = torch.cat(codes)
+    if not w.isfinite().all():
+        raise CheckpointError("this generator maps latents to no finite codes", [Problem("overflows", "mapping")])
+    return w.mean(0), w.std(0)
+
+
+def _report(path: Path, found: Found, network: Generator, distance: float | None, notes: list[str]) -> ImportReport:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return ImportReport(
+        format=found.format,
+        network=found.network,
+        architecture=found.config.architecture,
+        resolution=found.config.resolution,
+        classes=found.config.c_dim,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        config=found.config.to_json(),
+        noise="const" if found.noisy else "none",
+        file_bytes=path.stat().st_size,
+        file_sha256=digest,
+        w_avg="stored" if found.has_w_avg else "measured",
+        w_avg_distance=distance,
+        facts=dict(found.facts),
+        notes=tuple(notes),
+    )

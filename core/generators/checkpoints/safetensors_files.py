@@ -1,0 +1,54 @@
+"""Safetensors: our own files, which describe themselves, and bare states of other projects."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from torch import Tensor
+
+from core.errors import CheckpointError, Problem
+from core.generators.checkpoints.limits import Limits
+from core.generators.checkpoints.machine import unsafe
+from core.generators.checkpoints.nvidia import read_nvidia_state
+from core.generators.checkpoints.rosinality import found_in
+from core.generators.checkpoints.source import Answers, Found
+from core.generators.checkpoints.states import from_own_state
+from core.generators.files import METADATA, parse_description
+
+
+def read_safetensors(path: Path, answers: Answers, limits: Limits) -> Found:
+    """The generator in a safetensors file. Raises :class:`CheckpointError`."""
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118 - not a mapping
+            needed = 4 * sum(torch.Size(shape).numel() for shape in shapes)
+            if needed > limits.tensor_bytes:
+                raise unsafe(f"its tensors need {needed} bytes; {limits.tensor_bytes} are allowed")
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError, OverflowError) as error:
+        raise CheckpointError("this safetensors file is broken", [Problem(str(error), path.name)]) from None
+    if METADATA in metadata:
+        return _own(state, metadata[METADATA])
+    if "mapping.fc0.weight" in state:
+        return read_nvidia_state(state, answers)
+    if "input.input" in state:
+        return found_in(state)
+    if "constant" in state and "mapping.layers.0.weight" in state:
+        detail = "written before such files described themselves; write it anew with save_generator"
+        raise CheckpointError("this file does not say its configuration", [Problem(detail, path.name)])
+    names = ", ".join(sorted(state)[:5])
+    raise CheckpointError("this is no StyleGAN2 generator", [Problem(f"its tensors begin with {names}", path.name)])
+
+
+def _own(state: dict[str, Tensor], text: str) -> Found:
+    try:
+        description: Any = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError("this file's description is broken", [Problem(str(error), METADATA)]) from None
+    config, info = parse_description(description)
+    facts = {name: getattr(info, name) for name in ("name", "licence", "domain") if getattr(info, name)}
+    noisy = info.noise != "none"
+    return Found("offhand", "", config, from_own_state(state, config), noisy=noisy, facts=facts, classes=info.classes)
