@@ -32,10 +32,24 @@ class DatabaseSettings(BaseModel):
 
 
 class ObjectSettings(BaseModel):
-    """Objects: a local folder; empty means `<home>/objects`."""
+    """Objects: a local folder (empty: `<home>/objects`), or a bucket of an S3-compatible server. Times in seconds."""
 
-    kind: Literal["local"] = "local"
+    kind: Literal["local", "s3"] = "local"
     folder: str = ""
+    bucket: str = "offhand"
+    prefix: str = ""
+    endpoint_url: str = ""
+    public_url: str = ""
+    region: str = "us-east-1"
+    access_key: str = ""
+    secret_key: str = Field("", repr=False)
+    path_style: bool = True
+    checksums: Literal["when_required", "when_supported"] = "when_required"
+    presign: bool = True
+    part_bytes: int = Field(8 * 1024**2, ge=5 * 1024**2)
+    attempts: int = Field(5, ge=1)
+    connect_timeout_seconds: float = Field(5.0, gt=0)
+    read_timeout_seconds: float = Field(30.0, gt=0)
 
 
 class BrokerSettings(BaseModel):

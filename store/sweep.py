@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 
 from sqlalchemy import select
 
@@ -39,7 +38,9 @@ def sweep(db: Database, objects: ObjectStore) -> int:
     # Twice a lease: an object may wait for its row for as long as a commit takes, never that long.
     age = 2 * db.settings.worker.lease_seconds
     removed += objects.sweep_unfinished(max(age, 3600.0))
-    listed = (found for found in objects.list() if time.time() - found.modified_at > age)
+    # By the objects' own clock: ours may be wrong, and what is young may still be waiting for its row.
+    now = objects.clock()
+    listed = (found for found in objects.list() if now - found.modified_at > age)
     while batch := list(itertools.islice(listed, _BATCH)):
         for key in _orphans(db, [found.key for found in batch]):
             objects.delete(key)

@@ -12,7 +12,7 @@ from typing import TypeVar
 import pytest
 from hypothesis import settings
 
-from tests.servers import PostgresServer, RedisServer, ServerMissing
+from tests.servers import PostgresServer, RabbitServer, RedisServer, S3Server, ServerMissing
 
 # Before any test module imports NumPy, PyTorch or numba: tests run in parallel processes, and threads inside each would
 # only fight over the cores. Children that tests start inherit it, so the order of float sums is theirs too.
@@ -28,7 +28,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("offhand", deadline=None)
 settings.load_profile("offhand")
 
-AnyServer = TypeVar("AnyServer", PostgresServer, RedisServer)
+AnyServer = TypeVar("AnyServer", PostgresServer, RabbitServer, RedisServer, S3Server)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -93,3 +93,15 @@ def redis_server() -> Iterator[RedisServer]:
 def redis_url(redis_server: RedisServer) -> str:
     """The URL of an empty Redis."""
     return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """One S3-compatible server for the whole run; each test takes a bucket of its own."""
+    yield from _started(S3Server)
+
+
+@pytest.fixture
+def rabbit_server() -> Iterator[RabbitServer]:
+    """An empty RabbitMQ that is the test's own; it takes seconds to start."""
+    yield from _started(RabbitServer)

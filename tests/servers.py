@@ -1,19 +1,24 @@
-"""Real PostgreSQL and Redis servers for tests: the machine's own binaries on free ports, to kill and restart freely."""
+"""Real servers for tests: the machine's own PostgreSQL, Redis, RabbitMQ on free ports, to kill and restart freely."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import os
 import pwd
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from store.settings import ObjectSettings
 
 START_SECONDS = 30.0
 
@@ -58,10 +63,21 @@ class Server:
         """The account that runs the server; None for our own."""
         return None
 
+    def environment(self) -> dict[str, str] | None:
+        """Variables of the server's process; None for our own."""
+        return None
+
     def start(self) -> None:
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                self.command(), stdout=log, stderr=subprocess.STDOUT, user=self.user(), cwd=self.folder
+                self.command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                user=self.user(),
+                cwd=self.folder,
+                env=self.environment(),
+                start_new_session=True,
             )
         wait_until(self._ready_or_dead, f"{self.name} on port {self.port}")
 
@@ -116,6 +132,96 @@ class RedisServer(Server):
                 return connection.recv(16).startswith(b"+PONG")
         except OSError:
             return False
+
+
+class S3Server(Server):
+    """An S3-compatible server that keeps its objects in memory. `.url` is what an endpoint setting takes."""
+
+    name = "s3"
+
+    def __init__(self) -> None:
+        if importlib.util.find_spec("moto") is None:
+            raise ServerMissing("moto is not installed (pip install 'moto[server]')")
+        super().__init__()
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+
+    def is_ready(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"GET /moto-api/ HTTP/1.0\r\n\r\n")
+                return connection.recv(16).startswith(b"HTTP/1")
+        except OSError:
+            return False
+
+    def settings(self, bucket: str) -> ObjectSettings:
+        """Settings of a bucket on this server; the smallest parts there are."""
+        return ObjectSettings(
+            kind="s3",
+            bucket=bucket,
+            endpoint_url=self.url,
+            access_key="test",
+            secret_key="test",
+            part_bytes=5 * 1024**2,
+            attempts=3,
+            connect_timeout_seconds=2,
+            read_timeout_seconds=10,
+        )
+
+
+class RabbitServer(Server):
+    """An empty RabbitMQ node of its own. `.url` is what a broker setting takes."""
+
+    name = "rabbitmq"
+
+    def __init__(self) -> None:
+        binary = shutil.which("rabbitmq-server") or shutil.which("rabbitmq-server", path="/usr/lib/rabbitmq/bin")
+        if binary is None:
+            raise ServerMissing("rabbitmq-server is not installed (apt install rabbitmq-server)")
+        super().__init__()
+        # Debian's wrapper changes user and folder; the script behind it does as it is told.
+        plain = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+        self.binary = str(plain) if plain.exists() else binary
+        self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
+        self._distribution = free_port()
+        # A file of our own, so that the machine's is not read.
+        (self.folder / "rabbitmq.conf").write_text(f"listeners.tcp.default = 127.0.0.1:{self.port}\n")
+
+    def command(self) -> list[str]:
+        return [self.binary]
+
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "HOME": str(self.folder),
+            "RABBITMQ_NODENAME": f"offhand{self.port}@localhost",
+            "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq"),
+            "RABBITMQ_DIST_PORT": str(self._distribution),
+            "RABBITMQ_MNESIA_BASE": str(self.folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(self.folder / "log"),
+            "RABBITMQ_PID_FILE": str(self.folder / "pid"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "plugins"),
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+        }
+
+    def is_ready(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.settimeout(2)
+                connection.sendall(b"AMQP\x00\x00\x09\x01")
+                # A node that boots accepts before it answers.
+                return len(connection.recv(8)) == 8
+        except OSError:
+            return False
+
+    def stop(self, signum: int = signal.SIGTERM) -> None:
+        # The script waits for the node, which is its child.
+        if self.process is not None and self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signum)
+            self.process.wait(timeout=START_SECONDS)
 
 
 class PostgresServer(Server):

@@ -1,10 +1,11 @@
 """The servers that other tests lean on: they start, answer, survive being killed, and start again."""
 
+import kombu
 import psycopg
 import pytest
 import redis
 
-from tests.servers import PostgresServer, RedisServer
+from tests.servers import PostgresServer, RabbitServer, RedisServer
 
 
 def _select_one(url: str) -> object:
@@ -33,3 +34,14 @@ def test_redis_answers_and_restarts_empty(redis_server: RedisServer) -> None:
     redis_server.start()
     with redis.Redis.from_url(redis_server.url) as client:
         assert client.get("key") is None
+
+
+def test_rabbitmq_answers_and_restarts(rabbit_server: RabbitServer) -> None:
+    for _ in range(2):
+        with kombu.Connection(rabbit_server.url, connect_timeout=5) as connection:
+            queue = connection.SimpleQueue("hints")
+            queue.put("shard")
+            assert queue.get(timeout=5).payload == "shard"
+            queue.close()
+        rabbit_server.kill()
+        rabbit_server.start()

@@ -1,4 +1,4 @@
-"""Bytes by key: one interface, a local folder behind it. `open_objects(settings)` is the way in."""
+"""Bytes by key: one interface, a local folder or an S3-compatible server behind it. `open_objects` is the way in."""
 
 from store.objects.contract import ObjectInfo, ObjectStore, ObjectWriter
 from store.objects.local import LocalObjects
@@ -8,5 +8,10 @@ __all__ = ["LocalObjects", "ObjectInfo", "ObjectStore", "ObjectWriter", "open_ob
 
 
 def open_objects(settings: Settings) -> ObjectStore:
-    """The object store named by the settings; a local folder is made when absent. Raises StoreUnavailable."""
+    """The object store named by the settings; a folder or bucket is made when absent. Raises StoreUnavailable."""
+    if settings.objects.kind == "s3":
+        # Imported here: boto3 costs a fifth of a second, and a folder does without.
+        from store.objects.s3 import S3Objects
+
+        return S3Objects(settings.objects)
     return LocalObjects(settings.objects_folder)

@@ -1,4 +1,4 @@
-"""What an object store must do. Written so that an S3-compatible server can stand behind it unchanged.
+"""What an object store must do, and what every one does alike.
 
 Keys are relative paths of `[A-Za-z0-9._-]` segments joined by `/`. An object appears whole or not at all, and never
 changes: writers use keys that nobody else uses.
@@ -6,9 +6,15 @@ changes: writers use keys that nobody else uses.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
+
+from store.errors import DigestMismatch, NotFound, TooLarge
+
+_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,5 +73,49 @@ class ObjectStore(Protocol):
     def presign(self, key: str, *, seconds: int = 300, filename: str | None = None) -> str | None:
         """A URL that can be read without a key for `seconds`; None where the service must serve the bytes itself."""
 
+    def clock(self) -> float:
+        """Unix seconds by the clock that `modified_at` is told by."""
+
     def sweep_unfinished(self, older_than_seconds: float) -> int:
         """Remove what unfinished writers left behind longer ago than this; the number removed."""
+
+
+class DeclaredDigest:
+    """Counts and hashes what is written, and holds it against what was declared."""
+
+    def __init__(self, size: int | None, sha256: str | None) -> None:
+        self.written = 0
+        self._size, self._sha256 = size, sha256
+        self._digest = hashlib.sha256()
+
+    def add(self, chunk: bytes) -> None:
+        """Take one more chunk. Raises TooLarge past the declared size."""
+        if self._size is not None and self.written + len(chunk) > self._size:
+            raise TooLarge(f"more than the declared {self._size} bytes were sent")
+        self._digest.update(chunk)
+        self.written += len(chunk)
+
+    def check(self) -> str:
+        """The SHA-256 in hex. Raises DigestMismatch when size or SHA-256 differ from the declared ones."""
+        sha256 = self._digest.hexdigest()
+        if self._size is not None and self.written != self._size:
+            raise DigestMismatch(f"{self.written} bytes were sent, {self._size} were declared")
+        if self._sha256 is not None and sha256 != self._sha256.lower():
+            raise DigestMismatch(f"the bytes sent have SHA-256 {sha256}, {self._sha256} was declared")
+        return sha256
+
+
+def check_key(key: str) -> str:
+    """The key. Raises NotFound for one that is not one of ours."""
+    if not all(_SEGMENT.fullmatch(segment) for segment in key.split("/")):
+        raise NotFound(f"no object {key!r}")
+    return key
+
+
+def chunks_of(data: bytes | BinaryIO | Iterable[bytes]) -> Iterable[bytes]:
+    """The same bytes, a piece at a time."""
+    if isinstance(data, bytes):
+        return (data,)
+    if isinstance(data, BinaryIO) or hasattr(data, "read"):
+        return iter(lambda: data.read(1 << 20), b"")
+    return data

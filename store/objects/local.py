@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
-import re
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from store.errors import DigestMismatch, NotFound, StorageFull, StoreUnavailable, TooLarge
-from store.objects.contract import ObjectInfo, ObjectWriter
+from store.errors import DigestMismatch, NotFound, StorageFull, StoreUnavailable
+from store.objects.contract import DeclaredDigest, ObjectInfo, ObjectWriter, check_key, chunks_of
 
-_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _UNFINISHED = ".unfinished"
 
 
@@ -38,7 +34,7 @@ class LocalObjects:
     ) -> ObjectInfo:
         writer = self.start(key, size=size, sha256=sha256)
         try:
-            for chunk in _chunks(data):
+            for chunk in chunks_of(data):
                 writer.write(chunk)
             return writer.finish()
         finally:
@@ -91,21 +87,28 @@ class LocalObjects:
     def presign(self, key: str, *, seconds: int = 300, filename: str | None = None) -> str | None:  # noqa: ARG002
         return None
 
+    def clock(self) -> float:
+        # A file's time is told by whoever serves the folder, which need not be this machine.
+        probe = self.root / _UNFINISHED / uuid4().hex
+        with _translated():
+            probe.touch()
+            try:
+                return probe.stat().st_mtime
+            finally:
+                probe.unlink()
+
     def sweep_unfinished(self, older_than_seconds: float) -> int:
-        removed = 0
+        removed, now = 0, self.clock()
         for path in (self.root / _UNFINISHED).iterdir():
             with contextlib.suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > older_than_seconds:
+                if now - path.stat().st_mtime > older_than_seconds:
                     path.unlink()
                     removed += 1
         return removed
 
     def path(self, key: str) -> Path:
         """The file of a key. Raises NotFound for a key that is not one of ours."""
-        segments = key.split("/")
-        if not all(_SEGMENT.fullmatch(segment) for segment in segments):
-            raise NotFound(f"no object {key!r}")
-        return self.root.joinpath(*segments)
+        return self.root.joinpath(*check_key(key).split("/"))
 
 
 class _LocalWriter:
@@ -115,39 +118,29 @@ class _LocalWriter:
         self._key = key
         self._target = store.path(key)
         self._temporary = store.root / _UNFINISHED / uuid4().hex
-        self._size = size
-        self._sha256 = sha256
-        self._digest = hashlib.sha256()
-        self._written = 0
+        self._declared = DeclaredDigest(size, sha256)
         with _translated(key):
             self._file = self._temporary.open("xb")
 
     @property
     def written(self) -> int:
-        return self._written
+        return self._declared.written
 
     def write(self, chunk: bytes) -> None:
-        if self._size is not None and self._written + len(chunk) > self._size:
-            raise TooLarge(f"more than the declared {self._size} bytes were sent")
+        self._declared.add(chunk)
         with _translated(self._key):
             self._file.write(chunk)
-        self._digest.update(chunk)
-        self._written += len(chunk)
 
     def finish(self) -> ObjectInfo:
-        sha256 = self._digest.hexdigest()
-        if self._size is not None and self._written != self._size:
-            raise DigestMismatch(f"{self._written} bytes were sent, {self._size} were declared")
-        if self._sha256 is not None and sha256 != self._sha256.lower():
-            raise DigestMismatch(f"the bytes sent have SHA-256 {sha256}, {self._sha256} was declared")
+        sha256 = self._declared.check()
         with _translated(self._key):
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-            if self._temporary.stat().st_size != self._written:
+            if self._temporary.stat().st_size != self.written:
                 raise DigestMismatch(f"{self._key}: the file system kept fewer bytes than were written")
             self._rename()
-            return ObjectInfo(self._key, self._written, sha256, self._target.stat().st_mtime)
+            return ObjectInfo(self._key, self.written, sha256, self._target.stat().st_mtime)
 
     def _rename(self) -> None:
         # delete() prunes empty folders and may take ours between mkdir and rename: make it again.
@@ -164,14 +157,6 @@ class _LocalWriter:
         with contextlib.suppress(OSError):
             self._file.close()
         self._temporary.unlink(missing_ok=True)
-
-
-def _chunks(data: bytes | BinaryIO | Iterable[bytes]) -> Iterable[bytes]:
-    if isinstance(data, bytes):
-        return (data,)
-    if isinstance(data, BinaryIO) or hasattr(data, "read"):
-        return iter(lambda: data.read(1 << 20), b"")
-    return data
 
 
 @contextlib.contextmanager
