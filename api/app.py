@@ -11,6 +11,7 @@ from api.authentication import Authentication
 from api.backend import Backend
 from api.bodies import SmallBodies
 from api.browsers import LOOPBACK, OwnPagesOnly
+from api.in_flight import OneRequestPerKey
 from api.middleware import RequestContext
 from api.openapi import describe
 from api.routes import (
@@ -68,6 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
     errors.install(app)
     app.add_middleware(SmallBodies)
+    app.add_middleware(OneRequestPerKey)
     on_loopback = settings.api.host in LOOPBACK
     keys_required = settings.api.keys == "required" or not on_loopback
     app.add_middleware(Authentication, backend=backend, required=keys_required)

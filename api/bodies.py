@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import ApiError
+from api.errors import ApiError, answer
 from store.errors import TooLarge
 from store.objects import ObjectWriter
 
@@ -17,8 +17,17 @@ SMALL_BODY = 1 << 20
 PIECE = 1 << 20
 
 
+#: Media types of a YAML spec, which creating a job takes beside JSON.
+YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
+
+
+def media_type_of(request: Request) -> str:
+    """The declared media type without its parameters, in lower case."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 class SmallBodies:
-    """Every body but an upload's has to be small: 413 from the declared length, or while it streams."""
+    """Every body but an upload's has to be small JSON: 413 from the declared length, or while it streams; 415."""
 
     def __init__(self, app: ASGIApp, limit: int = SMALL_BODY) -> None:
         self.app, self.limit = app, limit
@@ -28,6 +37,18 @@ class SmallBodies:
             await self.app(scope, receive, send)
             return
         declared = Headers(scope=scope).get("content-length", "")
+        has_body = declared not in ("", "0") or "transfer-encoding" in Headers(scope=scope)
+        accepted = ("application/json", *(YAML_TYPES if scope["path"] == "/v1/jobs" else ()))
+        too_large = declared.isdigit() and int(declared) > self.limit
+        if (
+            has_body
+            and not too_large
+            and scope["method"] in ("POST", "PUT", "PATCH")
+            and media_type_of(Request(scope)) not in accepted
+        ):
+            refusal = answer(Request(scope), "unsupported_media_type", f"Send {accepted[0]}.")
+            await refusal(scope, receive, send)
+            return
         taken = 0
 
         async def bounded() -> Message:
@@ -35,7 +56,7 @@ class SmallBodies:
             message = await receive()
             taken += len(message.get("body", b""))
             # An HTTPException, for the framework passes that one through from its own reading of bodies.
-            if taken > self.limit or (declared.isdigit() and int(declared) > self.limit):
+            if taken > self.limit or too_large:
                 raise HTTPException(413, f"The body may have {self.limit} bytes here.")
             return message
 

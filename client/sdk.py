@@ -14,6 +14,8 @@ from client.errors import JobFailed, Refused, Unreachable
 from client.uploads import labels_archive, upload_archive
 
 DEFAULT_URL = "http://127.0.0.1:8321"
+#: Stands for labels that are still to be uploaded.
+NOT_SENT_YET = "upl_00000000000000000000000000"
 TERMINAL = frozenset({"succeeded", "failed", "canceled", "expired"})
 
 Document = dict[str, Any]
@@ -73,7 +75,7 @@ class Offhand:
                     ) from error
             else:
                 self.reached = True
-                if response.status_code != 503 or time.monotonic() + pause > give_up_at:
+                if not temporary(response) or time.monotonic() + pause > give_up_at:
                     return checked(response)
             time.sleep(pause)
             pause = min(pause * 2, 2.0)
@@ -124,13 +126,23 @@ class Offhand:
         self, labels: str | Path, generator: str, count: int, *, validate_only: bool = False, **settings: Any
     ) -> Document:
         """Start a job. ``labels`` is an id, or a path that is uploaded first; ``settings`` go into the request."""
-        if not is_id(labels):
-            labels = self.upload(labels)["id"]
         body = {"kind": "generate", "labels": str(labels), "generator": generator, "count": count}
         body |= {name: value for name, value in settings.items() if value is not None}
+        if not is_id(labels):
+            self.refuse_before_upload(body)
+            body["labels"] = self.upload(labels)["id"]
         params = {"validate_only": "true"} if validate_only else {}
         document: Document = self.request("POST", "/v1/jobs", json=body, params=params).json()
         return document
+
+    def refuse_before_upload(self, body: Document) -> None:
+        """Raise :class:`~client.errors.Refused` for what is wrong with a wish before its labels are sent."""
+        try:
+            self.request("POST", "/v1/jobs", json=body | {"labels": NOT_SENT_YET}, params={"validate_only": "true"})
+        except Refused as error:
+            others = [e for e in error.problem.get("errors", []) if e.get("pointer") != "#/labels"]
+            if others or error.status != 422:
+                raise Refused(error.problem | {"errors": others}) from error
 
     def cancel(self, job_id: str) -> Document:
         document: Document = self.request("POST", f"/v1/jobs/{job_id}/cancel").json()
@@ -193,6 +205,11 @@ class Offhand:
 def is_id(labels: str | Path) -> bool:
     """``ls_…`` and ``upl_…`` are ids; anything that is there as a file is a path."""
     return str(labels).startswith(("ls_", "upl_")) and not Path(labels).exists()
+
+
+def temporary(response: httpx.Response) -> bool:
+    """An answer that will be another one soon: the service is not ready, or still works on an earlier try of this."""
+    return response.status_code == 503 or (response.status_code == 409 and b"idempotency_in_flight" in response.read())
 
 
 def checked(response: httpx.Response) -> httpx.Response:

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from api.backend import Db
 from api.errors import invalid
 from api.headers import IdempotencyHeader, PreferHeader, seconds_to_wait
+from api.job_requests import JobRoute
 from api.paging import PageSize, PageToken
 from api.problems import documented
 from api.ranges import matches
@@ -24,7 +25,7 @@ from store.jobs import cancel, resume, submit, views
 from store.jobs.forecast import forecast
 from store.specs import GenerateSpec
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JobRoute)
 
 POLL_SECONDS = 0.2
 RETRY_AFTER = "2"
@@ -71,7 +72,7 @@ CANCELED: dict[int | str, dict[str, Any]] = {
     "",
     status_code=202,
     response_model=None,
-    responses=JOB_OR_ESTIMATE | documented(400, 413, 415, 422, 429, 507),
+    responses=JOB_OR_ESTIMATE | documented(400, 409, 413, 415, 422, 429, 507),
 )
 async def create_job(
     spec: Annotated[GenerateSpec, Body(openapi_examples=EXAMPLES)],
@@ -84,7 +85,10 @@ async def create_job(
     idempotency_key: IdempotencyHeader = None,
     prefer: PreferHeader = None,
 ) -> Response:
-    """Turn labelled images into a labelled dataset: trains a labeler unless an equal one is there, then generates."""
+    """Turn labelled images into a labelled dataset: trains a labeler unless an equal one is there, then generates.
+
+    The body may also be YAML (`application/yaml`), for a spec that lives in a repository.
+    """
     if validate_only:
         estimate = await run_in_threadpool(_estimate, db, tenant, spec)
         return JSONResponse(estimate.model_dump(mode="json"))

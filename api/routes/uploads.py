@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from api.archives import ARCHIVE, refuse_broken
 from api.backend import Db, Objects
-from api.bodies import small_body, stream_into
+from api.bodies import media_type_of, small_body, stream_into
 from api.errors import ApiError
 from api.headers import IdempotencyHeader
 from api.paging import PageSize, PageToken
@@ -130,10 +130,6 @@ def get_upload(upload_id: str, db: Db, tenant: Tenant) -> Upload:
 def delete_upload(upload_id: str, db: Db, objects: Objects, tenant: Tenant) -> None:
     """Forget an upload. Label sets that were made from it stay."""
     stored.delete_upload(db, objects, upload_id, tenant=tenant)
-
-
-def media_type_of(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def announcement(body: bytes) -> UploadRequest:

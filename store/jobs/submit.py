@@ -76,27 +76,42 @@ def submit_generate(
 
 def check_generate(connection: Connection, db: Database, spec: GenerateSpec, *, tenant: str) -> None:
     """Raise InvalidRequest naming every field of `spec` that cannot work, or return."""
-    problems = []
-    limit = limits_of(connection, db.settings.limits, tenant)["images_per_job"]
-    if spec.count > limit:
-        problems.append(Problem(f"at most {limit} images per job", "/count"))
-    try:
-        if find_generator(connection, spec.generator, tenant=tenant).state != "ready":
-            problems.append(Problem(f"the generator {spec.generator!r} is not ready", "/generator"))
-    except NotFound:
-        known = ", ".join(generator_names(connection, tenant=tenant)) or "none"
-        problems.append(Problem(f"no generator {spec.generator!r}; known: {known}", "/generator"))
-    label_set = select(label_sets.c.id).where(label_sets.c.id == spec.labels, label_sets.c.tenant == tenant)
-    if connection.execute(label_set).one_or_none() is None:
-        state = connection.execute(
-            select(uploads.c.state).where(uploads.c.id == spec.labels, uploads.c.tenant == tenant)
-        ).scalar()
-        if state is None:
-            problems.append(Problem(f"no upload or label set {spec.labels!r}", "/labels"))
-        elif state != "complete":
-            problems.append(Problem(f"the upload {spec.labels!r} is not complete", "/labels"))
+    problems = reference_problems(
+        connection, db, tenant=tenant, labels=spec.labels, generator=spec.generator, count=spec.count
+    )
     if problems:
         raise InvalidRequest("the job cannot be started like this", problems)
+
+
+def reference_problems(
+    connection: Connection, db: Database, *, tenant: str, labels: str | None, generator: str | None, count: int | None
+) -> list[Problem]:
+    """Every field that names something absent or unfinished, or asks for too much. A None is not looked at."""
+    problems = []
+    limit = limits_of(connection, db.settings.limits, tenant)["images_per_job"]
+    if count is not None and count > limit:
+        problems.append(Problem(f"at most {limit} images per job", "/count"))
+    if generator is not None:
+        try:
+            if find_generator(connection, generator, tenant=tenant).state != "ready":
+                problems.append(Problem(f"the generator {generator!r} is not ready", "/generator"))
+        except NotFound:
+            known = ", ".join(generator_names(connection, tenant=tenant)) or "none"
+            problems.append(Problem(f"no generator {generator!r}; known: {known}", "/generator"))
+    if labels is not None:
+        problems += _label_problems(connection, labels, tenant)
+    return problems
+
+
+def _label_problems(connection: Connection, labels: str, tenant: str) -> list[Problem]:
+    label_set = select(label_sets.c.id).where(label_sets.c.id == labels, label_sets.c.tenant == tenant)
+    if connection.execute(label_set).one_or_none() is not None:
+        return []
+    upload = select(uploads.c.state).where(uploads.c.id == labels, uploads.c.tenant == tenant)
+    state = connection.execute(upload).scalar()
+    if state is None:
+        return [Problem(f"no upload or label set {labels!r}", "/labels")]
+    return [] if state == "complete" else [Problem(f"the upload {labels!r} is not complete", "/labels")]
 
 
 def submit_job(

@@ -1,4 +1,4 @@
-"""Signatures of Standard Webhooks 1.0 (https://www.standardwebhooks.com): HMAC-SHA256, under several secrets at once."""
+"""Signatures of Standard Webhooks 1.0 (standardwebhooks.com): HMAC-SHA256, under several secrets at once."""
 
 from __future__ import annotations
 

@@ -24,6 +24,9 @@ def every_class(root: type) -> Iterator[type]:
         yield from every_class(child)
 
 
+JSON = {"Content-Type": "application/json"}
+
+
 @pytest.mark.parametrize("root", [store.errors.StoreError, core.errors.OffhandError])
 def test_every_code_of_ours_is_mapped(root: type) -> None:
     unmapped = {c.__name__: c.code for c in every_class(root) if c.code not in HTTP}  # type: ignore[attr-defined]
@@ -68,7 +71,7 @@ def problem(answer: Any, status: int, code: str) -> dict[str, Any]:
         ("PUT", "/healthz", {}, 405, "method_not_allowed"),
         ("POST", "/v1/jobs", {"content": b"{", "headers": {"Content-Type": "application/json"}}, 400, "malformed_body"),
         ("POST", "/v1/jobs", {"content": b"x" * (1 << 21)}, 413, "too_large"),
-        ("POST", "/v1/jobs", {"content": iter([b"x" * (1 << 20)] * 2)}, 413, "too_large"),
+        ("POST", "/v1/jobs", {"content": iter([b"x" * (1 << 20)] * 2), "headers": JSON}, 413, "too_large"),
         ("GET", "/v1/jobs?page_size=0", {}, 422, "invalid_request"),
         ("GET", "/v1/jobs?page_token=!!!", {}, 422, "invalid_request"),
         ("GET", "/v1/jobs?state=asleep", {}, 422, "invalid_request"),

@@ -190,3 +190,17 @@ def test_the_key_goes_with_every_request(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("OFFHAND_API_KEY", "ofh_2")
     Offhand("http://service", transport=transport).job("job_1")
     assert seen == [None, "Bearer ofh_1", "Bearer ofh_2"]
+
+
+def test_nothing_is_uploaded_for_a_wish_that_is_refused(offhand: Offhand, labels: Path) -> None:
+    before = len(list(offhand.pages("/v1/uploads")))
+    with pytest.raises(Refused) as refused:
+        offhand.generate(labels, "nobody", 0)
+    assert {problem["pointer"] for problem in refused.value.problem["errors"]} == {"#/generator", "#/count"}
+    assert len(list(offhand.pages("/v1/uploads"))) == before
+
+
+def test_an_answer_that_is_still_being_made_is_waited_for() -> None:
+    answers = [httpx.Response(409, json={"code": "idempotency_in_flight"}), httpx.Response(200, json={"id": "job_1"})]
+    offhand = Offhand("http://service", transport=httpx.MockTransport(lambda request: answers.pop(0)))
+    assert offhand.cancel("job_1") == {"id": "job_1"}

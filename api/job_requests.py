@@ -1,0 +1,92 @@
+"""What `POST /v1/jobs` does beyond a plain JSON body: YAML specs from a repository, and all problems at once."""
+
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import yaml
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
+from starlette.types import Message
+
+from api.backend import backend_of
+from api.bodies import YAML_TYPES, media_type_of, small_body
+from api.errors import ApiError
+from api.problems import ProblemItem
+from store.db import Database
+from store.jobs.submit import reference_problems
+
+#: The YAML reader is slow; a spec that a person wrote is far below this.
+YAML_BYTES = 1 << 16
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class JobRoute(APIRoute):
+    """A route whose 422 names what the schema refuses and what does not exist, together."""
+
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+
+        async def handle_wish(request: Request) -> Response:
+            if media_type_of(request) in YAML_TYPES:
+                request = await _as_json(request)
+            try:
+                return await handle(request)
+            except RequestValidationError as error:
+                if not isinstance(error.body, dict):
+                    raise
+                database = await run_in_threadpool(lambda: backend_of(request).database)
+                tenant = request.state.caller.tenant
+                more = await run_in_threadpool(_references, database, tenant, error.body, error.errors())
+                raise RequestValidationError([*error.errors(), *more], body=error.body) from error
+
+        return handle_wish
+
+
+def _references(database: Database, tenant: str, body: dict[str, Any], errors: Any) -> list[dict[str, Any]]:
+    """Problems of those fields that the schema has nothing against."""
+    refused = {found["loc"][1] for found in errors if len(found["loc"]) > 1 and found["loc"][0] == "body"}
+    wish = {name: value for name, value in body.items() if name not in refused}
+    labels, generator, count = (wish.get(name) for name in ("labels", "generator", "count"))
+    with database.read() as connection:
+        problems = reference_problems(
+            connection,
+            database,
+            tenant=tenant,
+            labels=labels if isinstance(labels, str) else None,
+            generator=generator if isinstance(generator, str) else None,
+            count=count if isinstance(count, int) else None,
+        )
+    return [{"type": "reference", "loc": ("body", p.pointer.strip("/")), "msg": p.detail} for p in problems]
+
+
+class _NoAliases(yaml.SafeLoader):
+    """Anchors and aliases make a small file a large document; a spec needs none."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not accepted")
+        return super().compose_node(parent, index)
+
+
+async def _as_json(request: Request) -> Request:
+    text = await small_body(request, YAML_BYTES)
+    try:
+        document = yaml.load(text, _NoAliases)
+        body = json.dumps(document, default=str).encode()
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, TypeError, ValueError) as error:
+        detail = f"The body is not valid YAML: {error}"[:500]
+        raise ApiError("malformed_body", detail, [ProblemItem(detail=detail, pointer="#")]) from error
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    scope = {**request.scope, "headers": list(request.scope["headers"])}
+    headers = MutableHeaders(scope=scope)
+    headers["content-type"] = "application/json"
+    headers["content-length"] = str(len(body))
+    return Request(scope, receive)
