@@ -21,6 +21,8 @@ MAX_FILE_BYTES = 1 << 20
 class ClassMap:
     """Names by id (0..254) and the id of pixels that count for nothing (0..255, never a class id).
 
+    A label set of keypoints or depth alone has no names, and all its pixels are ignored.
+
     >>> ClassMap.from_json(["background", "hair"]).names
     {0: 'background', 1: 'hair'}
     """
@@ -36,7 +38,7 @@ class ClassMap:
     @property
     def count(self) -> int:
         """Channels that a labeler of these classes has: the largest id plus one."""
-        return max(self.names) + 1
+        return max(self.names, default=-1) + 1
 
     def name(self, class_id: int) -> str:
         """The class's name; ``"ignored"`` for the ignore index, ``"class 7"`` for an id without a name."""

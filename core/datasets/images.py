@@ -94,6 +94,15 @@ def decode_mask(content: bytes, limits: PictureLimits | None = None) -> Picture:
     return Picture(ids, tuple(notes), stored_size)
 
 
+def decode_grey(content: bytes, limits: PictureLimits | None = None) -> NDArray[np.int64]:
+    """A grey PNG of 8 or 16 bits as the numbers that it stores, int64 [H, W]. Raises :class:`PictureError`."""
+    image, _ = _load(content, ("PNG",), limits or PictureLimits(), refusal="a map of numbers must be a PNG")
+    image = _upright(image, [])
+    if image.mode not in ("L", "I;16", "I;16B", "I;16L", "I"):
+        raise PictureError(f"a map of numbers must be a grey PNG; this one is {image.mode} (colour, palette or alpha)")
+    return np.asarray(image).astype(np.int64)
+
+
 def _load(
     content: bytes, formats: tuple[str, ...], limits: PictureLimits, refusal: str = ""
 ) -> tuple[Image.Image, int | None]:

@@ -1,4 +1,4 @@
-"""A label set: a few labelled images of one task with one class map.
+"""A label set: a few images with labels of one task or several, masks, keypoints and depth.
 
 :func:`core.datasets.reading.read_label_set` makes one from an untrusted archive,
 :mod:`core.datasets.label_set_files` keeps it, :mod:`core.datasets.resizing` brings it to a generator's size.
@@ -7,7 +7,6 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.datasets.classes import ClassMap
+from core.datasets.depths import DepthUnit
+from core.datasets.keypoints import KeypointMap
+from core.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,16 @@ class LabelItem:
     """One labelled image. The arrays may be memory-mapped, copy on write.
 
     ``name``: the file's name without folder and suffix, unique in its set.
-    ``image``: uint8 [H, W, 3] RGB. ``mask``: uint8 [H, W] class ids, or the ignore index.
+    ``image``: uint8 [H, W, 3] RGB. ``mask``: uint8 [H, W] class ids, or the ignore index (everywhere, in a set without
+    masks). ``keypoints``: float32 [K, 3] of x, y, visibility, see :mod:`core.tasks.keypoints`. ``depth``: float32
+    [H, W] in the set's unit, 0 where nothing was measured. The last two are None where the set has none.
     """
 
     name: str
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8]
+    keypoints: NDArray[np.float32] | None = None
+    depth: NDArray[np.float32] | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -55,6 +61,7 @@ class ClassShare:
 class LabelSet:
     """Validated labelled images in the order of their names.
 
+    ``classes``: without names where there are no masks. ``keypoints``, ``depth``: None where no item has any.
     ``detected_format``: what the archive was, in words. ``notes``: what was converted or left aside.
     """
 
@@ -62,11 +69,23 @@ class LabelSet:
     classes: ClassMap
     detected_format: str = ""
     notes: tuple[Note, ...] = ()
+    keypoints: KeypointMap | None = None
+    depth: DepthUnit | None = None
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What can be learnt from it."""
+        there: dict[Task, bool] = {
+            "segmentation": bool(self.classes.names),
+            "keypoints": self.keypoints is not None,
+            "depth": self.depth is not None,
+        }
+        return tuple(task for task, is_there in there.items() if is_there)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) over classes, names, sizes and pixels, whatever archive or file format they came in."""
-        return content_digest(self.items, self.classes)
+        """SHA-256 (hex) over classes, names, sizes, pixels, points and depths, whatever file formats they came in."""
+        return content_digest(self)
 
     @property
     def sizes(self) -> Counter[tuple[int, int]]:
@@ -89,12 +108,16 @@ class LabelSet:
         }
 
 
-def content_digest(items: Iterable[LabelItem], classes: ClassMap) -> str:
-    """SHA-256 (hex) of the canonical content: class map, then each item's name, shape, image and mask bytes."""
+def content_digest(label_set: LabelSet) -> str:
+    """SHA-256 (hex) of the canonical content: class map, then each item's name, shape, image and labels."""
     digest = hashlib.sha256(b"label set 1\n")
-    digest.update(json.dumps(classes.to_json(), sort_keys=True, ensure_ascii=True).encode() + b"\n")
-    for item in items:
+    digest.update(json.dumps(label_set.classes.to_json(), sort_keys=True, ensure_ascii=True).encode() + b"\n")
+    for more in (label_set.keypoints, label_set.depth):
+        if more is not None:
+            digest.update(json.dumps(more.to_json(), sort_keys=True, ensure_ascii=True).encode() + b"\n")
+    for item in label_set.items:
         digest.update(json.dumps([item.name, *item.size], ensure_ascii=True).encode() + b"\n")
-        digest.update(np.ascontiguousarray(item.image).data)
-        digest.update(np.ascontiguousarray(item.mask).data)
+        for array in (item.image, item.mask, item.keypoints, item.depth):
+            if array is not None:
+                digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

@@ -4,13 +4,18 @@ Layout of the archive, which may stand in one top-level folder::
 
     images/NAME.jpg|png|webp|bmp
     masks/NAME.png                  palette or grey PNG whose values are class ids
-    classes.json
+    classes.json                    their names
+    keypoints.json                  named points of each image, see :mod:`core.datasets.keypoints`
+    depth/NAME.png|npy, depth.json  a depth for each pixel, see :mod:`core.datasets.depths`
+
+Any of masks, keypoints and depth may be left out; what is there must be there for every image.
 """
 
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +23,9 @@ from numpy.typing import NDArray
 from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop, stop_if_asked
 from core.datasets.archive import ArchiveLimits, Extracted, extract_archive
 from core.datasets.classes import ClassMap
+from core.datasets.depths import DEPTH_FILE, DEPTHS, DepthUnit, decode_depth
 from core.datasets.images import Picture, PictureError, PictureLimits, decode_image, decode_mask
+from core.datasets.keypoints import KEYPOINTS, KeypointFile, image_points, parse_keypoints
 from core.datasets.label_set import LabelItem, LabelSet, Note
 from core.errors import LabelSetError, Problem
 
@@ -58,16 +65,21 @@ class _Layout:
 
     images: dict[str, str] = field(default_factory=dict)
     masks: dict[str, str] = field(default_factory=dict)
+    depths: dict[str, str] = field(default_factory=dict)
     classes: str | None = None
+    keypoints: str | None = None
+    unit: str | None = None
 
 
 @dataclass(frozen=True)
 class _Stored:
-    """Where one item's pixels begin in the pixel file."""
+    """Where one item's image and mask begin in the pixel file, and its depth, if it has one; its points."""
 
     name: str
     size: tuple[int, int]
     offset: int
+    depth_offset: int | None
+    keypoints: NDArray[np.float32] | None
 
 
 class _Reading:
@@ -81,49 +93,60 @@ class _Reading:
 
     def run(self, progress: Progress, should_stop: ShouldStop) -> LabelSet:
         layout = self._layout()
-        classes = self._classes(layout)
-        stored = list(self._items(layout, classes, progress, should_stop))
-        if classes is not None and not self.problems and len(self.seen_ids & set(classes.ids)) < 2:
+        classes, points, unit = self._classes(layout), self._points(layout), self._unit(layout)
+        stored = list(self._items(layout, classes, points, unit, progress, should_stop))
+        if layout.masks and classes is not None and not self.problems and len(self.seen_ids & set(classes.ids)) < 2:
             shown = ", ".join(classes.name(one) for one in sorted(self.seen_ids)) or "nothing"
             self._problem(f"show one class only ({shown}): at least two are needed", self.root + MASKS)
         if self.problems or classes is None:
             raise LabelSetError("the labelled images cannot be used as they are", self.problems)
         if self.extracted.ignored:
             self.notes.append(Note(f"left aside: {_listed(self.extracted.ignored)}"))
-        return LabelSet(self._mapped(stored), classes, self._format(), tuple(self.notes))
+        items, notes = self._mapped(stored), tuple(self.notes)
+        return LabelSet(items, classes, self._format(layout), notes, points.points if points else None, unit)
 
     def _problem(self, detail: str, pointer: str) -> None:
         self.problems.append(Problem(detail, pointer))
 
-    def _format(self) -> str:
+    def _format(self, layout: _Layout) -> str:
         where = f" in the folder {self.root}" if self.root else ""
-        return f"{self.extracted.format} with {IMAGES}/, {MASKS}/ and {CLASSES}{where}"
+        parts = [f"{IMAGES}/"]
+        parts += [f"{MASKS}/", CLASSES] if layout.masks else []
+        parts += [KEYPOINTS] if layout.keypoints else []
+        parts += [f"{DEPTHS}/"] if layout.depths else []
+        return f"{self.extracted.format} with {', '.join(parts[:-1])} and {parts[-1]}{where}"
 
     def _layout(self) -> _Layout:
         layout = _Layout()
+        folders = {IMAGES: layout.images, MASKS: layout.masks, DEPTHS: layout.depths}
         others: list[str] = []
         for name in sorted(self.extracted.files):
             folder, _, rest = name.removeprefix(self.root).partition("/")
             if name == self.root + CLASSES:
                 layout.classes = name
-            elif rest and folder in (IMAGES, MASKS):
-                self._place(name, rest, layout.images if folder == IMAGES else layout.masks)
+            elif name == self.root + KEYPOINTS:
+                layout.keypoints = name
+            elif name == self.root + DEPTH_FILE:
+                layout.unit = name
+            elif rest and folder in folders:
+                self._place(name, rest, folders[folder])
             else:
                 others.append(name)
         if others:
-            self.notes.append(Note(f"left aside, as they are in neither {IMAGES}/ nor {MASKS}/: {_listed(others)}"))
-        for folder, found in ((IMAGES, layout.images), (MASKS, layout.masks)):
+            self.notes.append(Note(f"left aside, as they are in none of {'/, '.join(folders)}/: {_listed(others)}"))
+        labelled = layout.masks or layout.depths or layout.keypoints
+        for folder, found in ((IMAGES, layout.images), (MASKS, labelled)):
             if not found:
                 self._problem(
                     f"holds no files in {folder}/; it holds {_listed(_tops(self.extracted.files))}", self.archive_name
                 )
-        if layout.images and layout.masks:
+        if layout.images and labelled:
             self._pair(layout)
         return layout
 
     def _place(self, name: str, rest: str, into: dict[str, str]) -> None:
         if "/" in rest:
-            return self._problem(f"lies in a folder of its own: {IMAGES}/ and {MASKS}/ have no folders inside", name)
+            return self._problem(f"lies in a folder of its own: {name.removesuffix(rest)} has no folders inside", name)
         stem, dot, _ = rest.rpartition(".")
         stem = stem if dot and stem else rest
         if stem in into:
@@ -131,17 +154,47 @@ class _Reading:
         into[stem] = name
 
     def _pair(self, layout: _Layout) -> None:
-        for stem in sorted(layout.images.keys() - layout.masks.keys()):
-            self._problem(f"has no mask: {self.root}{MASKS}/{stem}.png is missing", layout.images[stem])
-        for stem in sorted(layout.masks.keys() - layout.images.keys()):
-            self._problem(f"has no image: there is no {self.root}{IMAGES}/{stem}.*", layout.masks[stem])
+        for folder, kind, found in ((MASKS, "mask", layout.masks), (DEPTHS, "depth", layout.depths)):
+            for stem in sorted(layout.images.keys() - found.keys()) if found else ():
+                self._problem(f"has no {kind}: {self.root}{folder}/{stem}.png is missing", layout.images[stem])
+            for stem in sorted(found.keys() - layout.images.keys()):
+                self._problem(f"has no image: there is no {self.root}{IMAGES}/{stem}.*", found[stem])
         count = len(layout.images)
         if count < 2:
             self._problem(f"holds {count} image: at least 2 are needed", self.archive_name)
         if count > MAX_IMAGES:
             self._problem(f"holds {count:,} images: a label set has at most {MAX_IMAGES:,}", self.archive_name)
 
+    def _points(self, layout: _Layout) -> KeypointFile | None:
+        if layout.keypoints is None:
+            return None
+        try:
+            points = parse_keypoints(self.extracted.files[layout.keypoints].read_bytes(), layout.keypoints)
+        except LabelSetError as error:
+            self.problems.extend(error.problems)
+            return None
+        for stem in sorted(layout.images.keys() - points.rows.keys()):
+            self._problem(f"has no keypoints: {layout.keypoints} does not name {stem!r}", layout.images[stem])
+        for stem in sorted(points.rows.keys() - layout.images.keys())[:MAX_IMAGES]:
+            self._problem(f"names the image {stem!r}, and there is no {self.root}{IMAGES}/{stem}.*", layout.keypoints)
+        return points
+
+    def _unit(self, layout: _Layout) -> DepthUnit | None:
+        if not layout.depths:
+            return None
+        if layout.unit is None:
+            wanted = f"has no {self.root}{DEPTH_FILE}, which says what the numbers in {DEPTHS}/ mean"
+            self._problem(wanted, self.archive_name)
+            return None
+        try:
+            return DepthUnit.from_bytes(self.extracted.files[layout.unit].read_bytes(), layout.unit)
+        except LabelSetError as error:
+            self.problems.extend(error.problems)
+            return None
+
     def _classes(self, layout: _Layout) -> ClassMap | None:
+        if not layout.masks and (layout.keypoints or layout.depths):
+            return ClassMap({})
         if layout.classes is None:
             self._problem(f"has no {self.root}{CLASSES}, which says what the ids in the masks mean", self.archive_name)
             return None
@@ -152,25 +205,72 @@ class _Reading:
             return None
 
     def _items(
-        self, layout: _Layout, classes: ClassMap | None, progress: Progress, should_stop: ShouldStop
+        self,
+        layout: _Layout,
+        classes: ClassMap | None,
+        points: KeypointFile | None,
+        unit: DepthUnit | None,
+        progress: Progress,
+        should_stop: ShouldStop,
     ) -> Iterator[_Stored]:
         """Decode every file, paired or not, and store the pixels of the good pairs."""
-        stems = sorted(layout.images.keys() | layout.masks.keys())
+        stems = sorted(layout.images.keys() | layout.masks.keys() | layout.depths.keys())
         if len(stems) > 2 * MAX_IMAGES:
             return
         with self.pixel_file.open("wb") as target:
             for done, stem in enumerate(stems, start=1):
                 stop_if_asked(should_stop)
                 image = self._decoded(layout.images.get(stem), mask=False)
-                mask = self._decoded(layout.masks.get(stem), mask=True)
-                if mask is not None:
-                    self._check_ids(mask.pixels, layout.masks[stem], classes)
-                if image is not None and mask is not None and self._same_size(image, mask, layout.masks[stem]):
-                    offset = target.tell()
+                mask = self._mask(image, stem, layout, classes)
+                depth = self._depth(image, layout.depths.get(stem), unit)
+                rows = self._image_points(image, stem, layout, points)
+                if image is not None and mask is not None:
+                    size = (image.pixels.shape[0], image.pixels.shape[1])
+                    # Four bytes a value: where the depth begins must be a multiple of that.
+                    target.write(bytes(-target.tell() % 4))
+                    depth_offset = None if depth is None else target.tell()
+                    if depth is not None:
+                        target.write(depth.data)
+                    yield _Stored(stem, size, target.tell(), depth_offset, rows)
                     target.write(image.pixels.data)
-                    target.write(mask.pixels.data)
-                    yield _Stored(stem, (mask.pixels.shape[0], mask.pixels.shape[1]), offset)
+                    target.write(mask.data)
                 progress(done, len(stems))
+
+    def _mask(
+        self, image: Picture | None, stem: str, layout: _Layout, classes: ClassMap | None
+    ) -> NDArray[np.uint8] | None:
+        """The mask, where it fits its image; all ignored in a set without masks."""
+        if not layout.masks and image is not None and classes is not None:
+            return np.full(image.pixels.shape[:2], classes.ignore_index, np.uint8)
+        mask = self._decoded(layout.masks.get(stem), mask=True)
+        if mask is None:
+            return None
+        self._check_ids(mask.pixels, layout.masks[stem], classes)
+        fits = image is not None and self._same_size(image, mask.pixels, layout.masks[stem])
+        return mask.pixels if fits else None
+
+    def _depth(self, image: Picture | None, name: str | None, unit: DepthUnit | None) -> NDArray[np.float32] | None:
+        if name is None or unit is None:
+            return None
+        try:
+            depth = decode_depth(name, self.extracted.files[name].read_bytes(), unit, self.limits)
+        except PictureError as error:
+            self._problem(str(error), name)
+            return None
+        if not depth.any():
+            self.notes.append(Note("no pixel has a depth: nothing is learnt from this map", name))
+        return np.ascontiguousarray(depth) if image is not None and self._same_size(image, depth, name) else None
+
+    def _image_points(
+        self, image: Picture | None, stem: str, layout: _Layout, points: KeypointFile | None
+    ) -> NDArray[np.float32] | None:
+        if image is None or points is None or stem not in points.rows:
+            return None
+        size = (image.pixels.shape[0], image.pixels.shape[1])
+        row, problems = image_points(points.rows[stem], points.points.names, size)
+        for problem in problems:
+            self._problem(f"{stem}: {problem}", str(layout.keypoints))
+        return row
 
     def _decoded(self, name: str | None, mask: bool) -> Picture | None:
         if name is None:
@@ -202,8 +302,8 @@ class _Reading:
         elif present == [classes.ignore_index]:
             self.notes.append(Note("every pixel is ignored: nothing is learnt from this image", name))
 
-    def _same_size(self, image: Picture, mask: Picture, name: str) -> bool:
-        size, wanted = mask.pixels.shape, image.pixels.shape[:2]
+    def _same_size(self, image: Picture, label: NDArray[Any], name: str) -> bool:
+        size, wanted = label.shape, image.pixels.shape[:2]
         if size == wanted:
             return True
         hint = ""
@@ -221,7 +321,11 @@ class _Reading:
             middle = one.offset + 3 * height * width
             image = np.asarray(pixels[one.offset : middle]).reshape(height, width, 3)
             mask = np.asarray(pixels[middle : middle + height * width]).reshape(height, width)
-            items.append(LabelItem(one.name, image, mask))
+            depth = None
+            if one.depth_offset is not None:
+                numbers = pixels[one.depth_offset : one.depth_offset + 4 * height * width]
+                depth = np.asarray(numbers).view(np.float32).reshape(height, width)
+            items.append(LabelItem(one.name, image, mask, one.keypoints, depth))
         return tuple(items)
 
 

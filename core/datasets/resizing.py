@@ -1,8 +1,10 @@
 """Bringing labelled images to a generator's size, image and mask by exactly the same window."""
 
-from typing import Literal, get_args
+from dataclasses import replace
+from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from core.datasets.label_set import LabelItem, LabelSet, Note
@@ -19,9 +21,10 @@ _Box = tuple[float, float, float, float]
 def resize_to(label_set: LabelSet, height: int, width: int, fit: Fit = "crop") -> LabelSet:
     """The label set with every image uint8 [height, width, 3] and every mask uint8 [height, width].
 
-    Images shrink by area average and grow bicubically; masks take the nearest id. With ``pad`` the border is mid-grey
-    in the image and the ignore index in the mask. Items that already fit are passed on as they are. A note says what
-    was done, and another names classes that no mask shows any more.
+    Images shrink by area average and grow bicubically; masks and depth take the nearest value. With ``pad`` the border
+    is mid-grey in the image, the ignore index in the mask, 0 in the depth. Keypoints move with the window; those it
+    leaves out become unlabelled. Items that already fit are passed on as they are. A note says what was done, and
+    another names classes that no mask shows any more.
 
     Raises :class:`core.errors.LabelSetError` for a size below 1 or an unknown ``fit``.
     """
@@ -41,17 +44,17 @@ def resize_to(label_set: LabelSet, height: int, width: int, fit: Fit = "crop") -
     if not changed:
         return label_set
     notes = [*label_set.notes, Note(f"{changed} of {len(items)} images brought to {width} x {height} ({fit})")]
-    result = LabelSet(items, label_set.classes, label_set.detected_format, tuple(notes))
+    result = replace(label_set, items=items, notes=tuple(notes))
     lost = [one for one, share in result.shares.items() if not share.images and label_set.shares[one].images]
     if not lost:
         return result
     names = ", ".join(label_set.classes.name(one) for one in lost)
     notes.append(Note(f"at this size no mask shows any more: {names}"))
-    return LabelSet(items, label_set.classes, label_set.detected_format, tuple(notes))
+    return replace(label_set, items=items, notes=tuple(notes))
 
 
 def _resized(item: LabelItem, height: int, width: int, fit: Fit, ignore_index: int) -> LabelItem:
-    image, mask = Image.fromarray(item.image), Image.fromarray(item.mask)
+    image = Image.fromarray(item.image)
     window: _Box = (0.0, 0.0, float(image.width), float(image.height))
     inner = (width, height)
     if fit == "crop":
@@ -61,13 +64,30 @@ def _resized(item: LabelItem, height: int, width: int, fit: Fit, ignore_index: i
     elif fit == "pad":
         scale = min(width / image.width, height / image.height)
         inner = (max(1, round(scale * image.width)), max(1, round(scale * image.height)))
+    corner = ((width - inner[0]) // 2, (height - inner[1]) // 2)
     shrinks = inner[0] <= window[2] - window[0] and inner[1] <= window[3] - window[1]
-    image = image.resize(inner, Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC, box=window)
-    mask = mask.resize(inner, Image.Resampling.NEAREST, box=window)
-    if inner != (width, height):
-        corner = ((width - inner[0]) // 2, (height - inner[1]) // 2)
-        framed, framed_mask = Image.new("RGB", (width, height), _BORDER), Image.new("L", (width, height), ignore_index)
-        framed.paste(image, corner)
-        framed_mask.paste(mask, corner)
-        image, mask = framed, framed_mask
-    return LabelItem(item.name, np.array(image), np.array(mask))
+
+    def brought(pixels: NDArray[Any], resampling: Image.Resampling, border: Any) -> NDArray[Any]:
+        picture = Image.fromarray(pixels).resize(inner, resampling, box=window)
+        framed = Image.new(picture.mode, (width, height), border)
+        framed.paste(picture, corner)
+        return np.array(framed)
+
+    return LabelItem(
+        item.name,
+        brought(item.image, Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC, _BORDER),
+        brought(item.mask, Image.Resampling.NEAREST, ignore_index),
+        None if item.keypoints is None else _moved(item.keypoints, window, inner, corner),
+        None if item.depth is None else brought(item.depth, Image.Resampling.NEAREST, 0.0),
+    )
+
+
+def _moved(
+    points: NDArray[np.float32], window: _Box, inner: tuple[int, int], corner: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Keypoints [K, 3] of the image in that of the window brought to ``inner`` pixels at ``corner``."""
+    low, extent = np.array(window[:2]), np.array(window[2:]) - np.array(window[:2])
+    share = (points[:, :2] - low) / extent
+    labelled = (points[:, 2] > 0) & ((share >= 0) & (share <= 1)).all(1)
+    moved = np.concatenate([share * inner + corner, points[:, 2:]], axis=1)
+    return np.where(labelled[:, None], moved, 0).astype(np.float32)

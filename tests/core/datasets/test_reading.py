@@ -82,7 +82,7 @@ def test_every_problem_at_once_with_its_file(tmp_path):
         ("images/000.png", "has no mask: masks/000.png is missing"),
         ("images/004.png", "is truncated"),
         ("images/005.png", "has the same name as images/005.jpg"),
-        ("images/deep/006.png", "lies in a folder of its own: images/ and masks/ have no folders inside"),
+        ("images/deep/006.png", "lies in a folder of its own: images/ has no folders inside"),
         ("masks/001.png", "has no image: there is no images/001.*"),
         ("masks/002.png", "is 12 x 16, and its image is 16 x 12"),
         ("masks/007.png", "a mask must be a PNG"),
@@ -146,7 +146,7 @@ def test_notes(tmp_path):
         "images/001.png": picture(photograph(1)[:, :, 0]),
     }
     assert [(note.pointer, note.text) for note in read(tmp_path, files).notes] == [
-        ("", "left aside, as they are in neither images/ nor masks/: README.md"),
+        ("", "left aside, as they are in none of images/, masks/, depth/: README.md"),
         ("masks/000.png", "every pixel is ignored: nothing is learnt from this image"),
         ("images/001.png", "grey repeated in three channels"),
     ]
