@@ -17,16 +17,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from core.evaluation.distribution import frechet_distance
+from core.evaluation.downstream.networks import SmallUNet
+from core.evaluation.downstream.training import Trained, predict_masks
+from core.evaluation.extractors import domain_extractor
 from core.generators.files import load_generator, shipped_generators
 from core.generators.stylegan2 import Generator
 from core.pixels import to_bytes
 from core.sampling.stream import latent
 from testbed.examples import TEST_SEED, labelled_heads
 from testbed.score import inverted_heads, judge
-from testbed.segmenter import UNet, predict, to_tensor
 from testbed.world import CLASS_NAMES
 
 IMAGES = Path("docs/images")
@@ -45,25 +46,15 @@ def samples(generator: Generator, count: int, psi: float, seed: int = 0) -> NDAr
     return to_bytes(torch.cat(parts)).permute(0, 2, 3, 1).contiguous().numpy()
 
 
-@torch.no_grad()
-def features(net: UNet, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Spatial means of the two deepest taps: float64 [N, 160]."""
-
-    def pooled(part: Tensor) -> Tensor:
-        return torch.cat([tap.mean((2, 3)) for tap in net.trunk(part)[-2:]], dim=1)
-
-    return torch.cat([pooled(part) for part in to_tensor(images).split(200)]).double().numpy()
-
-
 def grid(images: NDArray[np.uint8], columns: int = 8) -> NDArray[np.uint8]:
     """[N, H, W, 3] → one picture of rows of `columns` images."""
     rows = [np.concatenate(list(images[i : i + columns]), axis=1) for i in range(0, len(images), columns)]
     return np.concatenate(rows, axis=0)
 
 
-def prevalence(net: UNet, images: NDArray[np.uint8]) -> dict[str, float]:
+def prevalence(net: Trained, images: NDArray[np.uint8]) -> dict[str, float]:
     """Share of images on which the net sees at least a few pixels of each rare part."""
-    masks = predict(net, images)
+    masks = predict_masks(net, images)
     return {
         part: round(float(((masks == CLASS_NAMES.index(part)).sum((1, 2)) >= _LEAST_PIXELS).mean()), 4)
         for part in ("glasses", "hat")
@@ -79,8 +70,11 @@ def measure() -> dict[str, Any]:
     Image.fromarray(grid(samples(loaded.network, 64, 0.7))).save(IMAGES / "heads64_psi07.png", optimize=True)
     net = judge()
     real = labelled_heads(REFERENCE_STREAM, 2 * COUNT).images
-    scale = features(net, real[:COUNT]).std(0) + 1e-6
-    one, two, fake = (features(net, images) / scale for images in (real[:COUNT], real[COUNT:], drawn))
+    assert isinstance(net.network, SmallUNet)
+    features = domain_extractor(net.network.maps, "5,000 rendered heads")
+    one, two, fake = (features(images) for images in (real[:COUNT], real[COUNT:], drawn))
+    scale = one.std(0) + 1e-6
+    one, two, fake = one / scale, two / scale, fake / scale
     inverted = inverted_heads(labelled_heads(TEST_SEED, HELD_OUT).images, steps=300)
     return {
         "generator": loaded.info.digest,

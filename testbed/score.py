@@ -28,6 +28,10 @@ import torch
 from numpy.typing import NDArray
 
 from core.datasets.reading import read_label_set
+from core.evaluation.downstream.config import DownstreamConfig
+from core.evaluation.downstream.images import ArrayImages
+from core.evaluation.downstream.networks import build_network
+from core.evaluation.downstream.training import Trained, predict_masks, train_downstream
 from core.evaluation.overlap import image_confusions, pooled_iou, pooled_miou
 from core.generators.files import LoadedGenerator, load_generator, shipped_generators
 from core.inversion.config import InversionConfig
@@ -43,7 +47,6 @@ from core.sampling.config import SamplingConfig
 from core.sampling.filtering import candidates_needed, keep_most_certain
 from core.sampling.stream import Sample, draw, draw_codes, latent
 from testbed.examples import ARCHIVE, EXAMPLE_SEED, TEST_SEED, labelled_heads
-from testbed.segmenter import Recipe, UNet, predict, train_segmenter
 from testbed.world import CLASS_NAMES, head_parameters, render
 from testbed.world.latents import normalise
 
@@ -105,25 +108,27 @@ def inverted_heads(images: NDArray[np.uint8], steps: int) -> list[InvertedImage]
     )  # fmt: skip
 
 
-def trained_net(name: str, images: NDArray[np.uint8], masks: NDArray[np.uint8], recipe: Recipe, seed: int) -> UNet:
+def trained_net(
+    name: str, images: NDArray[np.uint8], masks: NDArray[np.uint8], recipe: DownstreamConfig, seed: int
+) -> Trained:
     """The net of an arm, trained once for the same images, recipe and seed and kept in out/score."""
     content = hashlib.sha256(images.tobytes() + masks.tobytes() + repr((recipe, seed)).encode())
     path = OUT / f"{name}-{content.hexdigest()[:16]}.pt"
     if path.exists():
-        net = UNet(CLASSES, recipe.width)
+        net = build_network(recipe, CLASSES)
         net.load_state_dict(torch.load(path, weights_only=True))
-        return net.eval()
+        return Trained(net.eval(), CLASSES, chosen_step=recipe.steps)
     _say(f"training the net of arm {name} on {len(images)} images")
-    net = train_segmenter(images, masks, CLASSES, recipe, seed)
+    trained = train_downstream(ArrayImages(images, masks), CLASSES, recipe, seed=seed)
     OUT.mkdir(parents=True, exist_ok=True)
-    torch.save(net.state_dict(), path)
-    return net
+    torch.save(trained.network.state_dict(), path)
+    return trained
 
 
-def judge(recipe: Recipe | None = None, seed: int = 0) -> UNet:
+def judge(recipe: DownstreamConfig | None = None, seed: int = 0) -> Trained:
     """The net of arm (d), trained on 5,000 true labels."""
     full = labelled_heads(TRUE_STREAM, FULL_LABELS)
-    return trained_net("d", full.images, full.masks, recipe or Recipe(), seed)
+    return trained_net("d", full.images, full.masks, recipe or DownstreamConfig(), seed)
 
 
 # -- the parts of the score --------------------------------------------------------------------------------------------
@@ -132,7 +137,7 @@ def judge(recipe: Recipe | None = None, seed: int = 0) -> UNet:
 class Scoring:
     """The arms, each computed once and kept as JSON."""
 
-    def __init__(self, psi: float, seed: int, recipe: Recipe, inversion_steps: int) -> None:
+    def __init__(self, psi: float, seed: int, recipe: DownstreamConfig, inversion_steps: int) -> None:
         self.psi, self.seed, self.recipe, self.inversion_steps = psi, seed, recipe, inversion_steps
         self.test = labelled_heads(TEST_SEED, TEST_HEADS)
         self.loaded = load_generator(shipped_generators()["heads64"])
@@ -178,8 +183,8 @@ class Scoring:
         config = SamplingConfig(seed=self.seed, start=0, stop=stop, truncation_psi=self.psi)
         return labeler, list(draw(self.loaded.network, labeler, config))
 
-    def _tested(self, net: UNet) -> dict[str, Any]:
-        return _iou(self.test.masks, predict(net, self.test.images))
+    def _tested(self, net: Trained) -> dict[str, Any]:
+        return _iou(self.test.masks, predict_masks(net, self.test.images))
 
     def _truth_of(
         self,
@@ -187,11 +192,11 @@ class Scoring:
         images: NDArray[np.uint8],
         masks: NDArray[np.uint8],
         kept: NDArray[np.int64],
-        net: UNet,
+        net: Trained,
     ) -> dict[str, Any]:
         """Agreement of the generated labels with the truth of their latents and with the net of arm (d)."""
         dropped = np.setdiff1d(np.arange(len(candidates)), kept)
-        references = {"proxy": predict(net, images)}
+        references = {"proxy": predict_masks(net, images)}
         if self.psi == 1.0:
             size = self.loaded.network.config.z_dim
             z = np.stack([latent(self.seed, sample.index, size).numpy() for sample in candidates])
@@ -223,10 +228,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     parser.add_argument("--psi", type=float, default=1.0, help="truncation of the generated images (default 1)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=Recipe.steps, help="training steps of the net, in every arm")
+    parser.add_argument(
+        "--steps", type=int, default=DownstreamConfig.steps, help="training steps of the net, in every arm"
+    )
     parser.add_argument("--inversion-steps", type=int, default=100)
     arguments = parser.parse_args()
-    recipe = Recipe(steps=arguments.steps)
+    recipe = DownstreamConfig(steps=arguments.steps)
     result = Scoring(arguments.psi, arguments.seed, recipe, arguments.inversion_steps).run()
     if arguments.json:
         print(json.dumps(result, indent=2))

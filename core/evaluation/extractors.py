@@ -12,6 +12,7 @@ the name of the file or package that is missing.
 
 import importlib
 import importlib.util
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ def named_extractor(name: NamedExtractor, weights: Path, device: torch.device | 
     import_torchvision()
     try:
         network = _inception(weights, device) if name == "inception" else _vision_transformer(name, weights, device)
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
         raise EvaluationError("these weights cannot be used", [Problem(str(error)[:500], str(weights))]) from error
     return Extractor(name, network, device)
 

@@ -1,0 +1,1 @@
+"""Nets trained on a dataset, as its buyer would train them."""

@@ -1,0 +1,109 @@
+"""What the same labels give without a generated dataset: the arms that a dataset has to beat.
+
+``from_scratch``    a fresh net on the labelled images, with augmentation
+``head_only``       a pretrained trunk kept frozen, the rest learnt (transfer learning)
+``fine_tuned``      the same start, all of it learnt
+``generated_labels`` labels on generated images instead of on real ones (DatasetGAN's way): ``from_scratch`` with them,
+                    or a labeler trained on them; it needs somebody who labels generated images, so callers bring those
+
+The pretrained trunk is either published weights in a local file or, where there are none, one pretrained here without
+labels on the generated images: to take noise and blanks away from them. Which one it was stands beside every score.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop
+from core.evaluation.downstream.config import DownstreamConfig
+from core.evaluation.downstream.images import LabelledImages, Targets
+from core.evaluation.downstream.networks import DownstreamNet
+from core.evaluation.downstream.training import Trained, train_downstream
+
+Baseline = Literal["from_scratch", "head_only", "fine_tuned"]
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
+_STREAM = 41
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Where transfer starts. ``name`` says what it is, in words; ``weights`` or ``network`` is given."""
+
+    name: str
+    weights: Path | None = None
+    network: DownstreamNet | None = None
+
+
+class DenoisingImages:
+    """Unlabelled images as a task: noise and blank squares on the way in, the clean image as the target."""
+
+    def __init__(self, images: LabelledImages, noise: float = 0.25, squares: int = 4, seed: int = 0) -> None:
+        self._images, self._noise, self._squares, self._seed = images, noise, squares, seed
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def take(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], Targets]:
+        """Spoilt uint8 [B, H, W, 3] and clean float32 [B, 3, H, W] in [-1, 1]; the same indices give the same."""
+        clean, _ = self._images.take(indices)
+        random = np.random.default_rng([self._seed, _STREAM, *(int(one) for one in indices)])
+        spoilt = clean + 255 * self._noise * random.standard_normal(clean.shape, np.float32)
+        side = max(1, clean.shape[1] // 6)
+        for image in spoilt:
+            for _ in range(self._squares):
+                top, left = (int(random.integers(0, max(1, size - side))) for size in clean.shape[1:3])
+                image[top : top + side, left : left + side] = 127.5
+        target = (clean.astype(np.float32) / 127.5 - 1).transpose(0, 3, 1, 2)
+        return spoilt.clip(0, 255).round().astype(np.uint8), target
+
+
+def pretrain_on(
+    images: LabelledImages,
+    config: DownstreamConfig,
+    seed: int,
+    device: torch.device | str = "cpu",
+    progress: Progress = ignore_progress,
+    should_stop: ShouldStop = never_stop,
+) -> Pretrained:
+    """A trunk that has learnt the images' domain without labels."""
+    recipe = replace(config, augment="none", mirrored=(), validate_every=0, fine_tune_steps=0)
+    trained = train_downstream(
+        DenoisingImages(images), 3, recipe, seed=seed, device=device, progress=progress, should_stop=should_stop
+    )
+    return Pretrained(f"denoising of {len(images)} generated images", network=trained.network)
+
+
+def train_baseline(
+    name: Baseline,
+    images: LabelledImages,
+    class_count: int,
+    config: DownstreamConfig,
+    *,
+    seed: int,
+    pretrained: Pretrained | None = None,
+    ignore_index: int = 255,
+    device: torch.device | str = "cpu",
+    progress: Progress = ignore_progress,
+    should_stop: ShouldStop = never_stop,
+) -> Trained:
+    """Train one arm. ``head_only`` and ``fine_tuned`` need ``pretrained``."""
+    transfer = name != "from_scratch"
+    assert pretrained is not None or not transfer
+    start = pretrained if transfer else None
+    return train_downstream(
+        images,
+        class_count,
+        config,
+        seed=seed,
+        ignore_index=ignore_index,
+        trunk_weights=start.weights if start else None,
+        start=start.network if start else None,
+        freeze_trunk=name == "head_only",
+        device=device,
+        progress=progress,
+        should_stop=should_stop,
+    )

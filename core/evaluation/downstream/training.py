@@ -1,0 +1,264 @@
+"""Training one downstream net: deterministic, resumable, early choice on validation."""
+
+import copy
+import io
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop, stop_if_asked
+from core.errors import EvaluationError, Problem
+from core.evaluation.downstream.augmentation import augmented
+from core.evaluation.downstream.config import DownstreamConfig
+from core.evaluation.downstream.images import LabelledImages, Targets
+from core.evaluation.downstream.networks import DownstreamNet, build_network
+from core.evaluation.overlap import image_confusions, pooled_miou
+from core.pixels import as_tensor, to_float
+
+_FINE_TUNE_RATE = 0.1
+_WEIGHED_IMAGES = 2000
+_STREAM = 40
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A net ready to predict. ``losses``: (step, loss) now and then. ``chosen_step``: the one whose weights it has.
+    ``scores``: (step, validation score), higher is better; empty without validation.
+    """
+
+    network: DownstreamNet
+    channels: int
+    losses: list[tuple[int, float]] = field(default_factory=list)
+    scores: list[tuple[int, float]] = field(default_factory=list)
+    chosen_step: int = 0
+
+
+def train_downstream(
+    images: LabelledImages,
+    channels: int,
+    config: DownstreamConfig,
+    *,
+    seed: int,
+    ignore_index: int = 255,
+    validation: LabelledImages | None = None,
+    fine_tune_on: LabelledImages | None = None,
+    trunk_weights: Path | None = None,
+    start: DownstreamNet | None = None,
+    freeze_trunk: bool = False,
+    device: torch.device | str = "cpu",
+    progress: Progress = ignore_progress,
+    should_stop: ShouldStop = never_stop,
+    checkpoint: Callable[[bytes], None] | None = None,
+    checkpoint_every: int = 500,
+    resume_from: bytes | None = None,
+) -> Trained:
+    """Train on ``images``; the target's type says the task: ids (cross-entropy) or maps (squared error where known).
+
+    ``channels``: classes or maps. ``start``: a net to go on from, its last layer fresh where the channels differ.
+    ``freeze_trunk``: learn the rest alone (head-only transfer). ``fine_tune_on``: real images for the last
+    ``config.fine_tune_steps``. ``checkpoint`` is given bytes every ``checkpoint_every`` steps; the same call with
+    ``resume_from`` goes on from there and ends with the same weights. Step ``s`` depends on (seed, s) alone.
+
+    Raises :class:`core.errors.EvaluationError` for data that cannot be trained on or a checkpoint of something else,
+    :class:`core.errors.Stopped` between steps when asked.
+    """
+    run = _Run(images, channels, config, seed, ignore_index, trunk_weights, start, freeze_trunk, device)
+    if resume_from is not None:
+        run.load(resume_from)
+    total = config.steps + (config.fine_tune_steps if fine_tune_on is not None else 0)
+    while run.step < total:
+        stop_if_asked(should_stop)
+        source = images if run.step < config.steps or fine_tune_on is None else fine_tune_on
+        run.learn(source)
+        last = run.step == total
+        if validation is not None and (last or (config.validate_every and run.step % config.validate_every == 0)):
+            run.validate(validation)
+        if checkpoint is not None and run.step % checkpoint_every == 0 and not last:
+            checkpoint(run.save())
+        progress(run.step, total)
+    return run.result()
+
+
+@torch.no_grad()
+def predict(trained: Trained, images: NDArray[np.uint8], batch: int = 64) -> NDArray[np.float32]:
+    """Outputs of uint8 [N, H, W, 3]: float32 [N, K, H, W], logits or maps."""
+    network = trained.network.eval()
+    device = next(network.parameters()).device
+    parts = [
+        network(to_float(as_tensor(images[at : at + batch]).to(device))).float().cpu().numpy()
+        for at in range(0, len(images), batch)
+    ]
+    return np.concatenate(parts)
+
+
+def predict_masks(trained: Trained, images: NDArray[np.uint8], batch: int = 64) -> NDArray[np.uint8]:
+    """Arg-max class ids of uint8 [N, H, W, 3]: uint8 [N, H, W]; memory holds the logits of one batch."""
+    parts = [predict(trained, images[at : at + batch]).argmax(1) for at in range(0, len(images), batch)]
+    return np.concatenate(parts).astype(np.uint8)
+
+
+class _Run:
+    """One training on its way."""
+
+    def __init__(
+        self,
+        images: LabelledImages,
+        channels: int,
+        config: DownstreamConfig,
+        seed: int,
+        ignore_index: int,
+        trunk_weights: Path | None,
+        start: DownstreamNet | None,
+        freeze_trunk: bool,
+        device: torch.device | str,
+    ) -> None:
+        if not len(images):
+            raise EvaluationError("nothing to train on", [Problem("no images", "images")])
+        self.config, self.seed, self.ignore_index, self.device = config, seed, ignore_index, device
+        self.channels = channels
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.network = build_network(config, channels, trunk_weights).to(device)
+        if start is not None:
+            _copy_into(self.network, start)
+        self.freeze_trunk = freeze_trunk
+        if freeze_trunk:
+            self.network.trunk.requires_grad_(False)
+        learnt = [one for one in self.network.parameters() if one.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            learnt, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
+        )
+        self.weights = _class_weights(images, channels, config.class_weight_power, ignore_index)
+        self.step = 0
+        self.losses: list[tuple[int, float]] = []
+        self.scores: list[tuple[int, float]] = []
+        self.best: dict[str, Tensor] | None = None
+
+    def learn(self, source: LabelledImages) -> None:
+        """One step on a batch that (seed, step) chooses."""
+        config = self.config
+        random = np.random.default_rng([self.seed, _STREAM, self.step])
+        pick = random.integers(0, len(source), config.batch)
+        pixels, targets = source.take(pick)
+        x, y = to_float(as_tensor(pixels)), _as_target(targets)
+        generator = torch.Generator().manual_seed(int(random.integers(1 << 62)))
+        x, y = augmented(x, y, config.augment, generator, config.mirrored)
+        self.network.train()
+        if self.freeze_trunk:
+            self.network.trunk.eval()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate()
+        # Deep nets draw their own dropout; tied to the step, so that a resumed run draws the same.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(random.integers(1 << 62)))
+            output = self.network(x.to(self.device).contiguous(memory_format=torch.channels_last))
+        loss = self._loss(output, y.to(self.device))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.step += 1
+        if self.step % max(1, config.steps // 50) == 0:
+            self.losses.append((self.step, float(loss.detach())))
+
+    def _loss(self, output: Tensor, target: Tensor) -> Tensor:
+        if target.ndim == 3:
+            weights = None if self.weights is None else self.weights.to(output.device)
+            return F.cross_entropy(output, target, weight=weights, ignore_index=self.ignore_index)
+        known = target.isfinite()
+        return ((output - target.nan_to_num(0.0)).square() * known).sum() / known.sum().clamp_min(1)
+
+    def _rate(self) -> float:
+        """One cycle: up over the first 30 %, down by a cosine to almost nothing; fine-tuning at a tenth, constant."""
+        config = self.config
+        if self.step >= config.steps:
+            return config.learning_rate * _FINE_TUNE_RATE
+        if config.schedule == "constant":
+            return config.learning_rate
+        warm = 0.3 * config.steps
+        low = 0.04 if self.step < warm else 4e-6
+        share = self.step / warm if self.step < warm else 1 - (self.step - warm) / (config.steps - warm)
+        return config.learning_rate * float(low + (1 - low) * (1 - np.cos(np.pi * share)) / 2)
+
+    def validate(self, validation: LabelledImages) -> None:
+        """Score on ``validation``; the best weights so far are kept."""
+        pixels, targets = validation.take(np.arange(len(validation)))
+        now = Trained(self.network, self.channels)
+        if targets.ndim == 3:
+            score = pooled_miou(image_confusions(targets, predict_masks(now, pixels), self.channels, self.ignore_index))
+        else:
+            score = -float(np.nanmean((predict(now, pixels) - targets) ** 2))
+        if not self.scores or score > max(value for _, value in self.scores):
+            self.best = copy.deepcopy(self.network.state_dict())
+        self.scores.append((self.step, score))
+
+    def save(self) -> bytes:
+        stream = io.BytesIO()
+        state = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(), "best": self.best}
+        notes = {"step": self.step, "losses": self.losses, "scores": self.scores, "key": self._key()}
+        torch.save({**state, **notes}, stream)
+        return stream.getvalue()
+
+    def load(self, content: bytes) -> None:
+        try:
+            state: dict[str, Any] = torch.load(io.BytesIO(content), map_location=self.device, weights_only=True)
+            if state["key"] != self._key():
+                raise ValueError("it was kept by another training")
+            self.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.losses, self.scores = state["step"], state["losses"], state["scores"]
+            self.best = state["best"]
+        except (RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+            problem = Problem(str(error)[:300], "checkpoint")
+            raise EvaluationError("this training cannot go on from the checkpoint", [problem]) from error
+
+    def result(self) -> Trained:
+        chosen = self.step
+        if self.best is not None:
+            self.network.load_state_dict(self.best)
+            chosen = max(self.scores, key=lambda one: one[1])[0]
+        return Trained(self.network.eval(), self.channels, self.losses, self.scores, chosen)
+
+    def _key(self) -> str:
+        return repr((self.config, self.seed, self.channels, self.freeze_trunk))
+
+
+def _as_target(targets: Targets) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(targets, np.int64 if targets.ndim == 3 else np.float32))
+
+
+def _class_weights(images: LabelledImages, channels: int, power: float, ignore_index: int) -> Tensor | None:
+    """Frequency to minus ``power``, mean 1 over the classes that occur; None for maps."""
+    look = np.linspace(0, len(images) - 1, min(len(images), _WEIGHED_IMAGES)).astype(np.int64)
+    counts = np.zeros(channels, np.int64)
+    for start in range(0, len(look), 64):
+        targets = images.take(look[start : start + 64])[1]
+        if targets.ndim != 3:
+            return None
+        found = np.bincount(targets.ravel(), minlength=256)
+        beyond = [one for one in np.flatnonzero(found) if one >= channels and one != ignore_index]
+        if beyond:
+            problem = Problem(f"the id {beyond[0]} occurs, and there are {channels} classes", "images")
+            raise EvaluationError("these masks cannot be trained on", [problem])
+        found[ignore_index] = 0
+        counts += found[:channels]
+    if not counts.sum():
+        raise EvaluationError("these masks cannot be trained on", [Problem("every pixel is ignored", "images")])
+    frequency = counts / counts.sum()
+    weights = np.where(frequency > 0, np.maximum(frequency, 1e-6) ** -power, 0.0)
+    return torch.from_numpy(weights / (weights.sum() / (weights > 0).sum())).float()
+
+
+def _copy_into(network: DownstreamNet, start: DownstreamNet) -> None:
+    """Every tensor of equal name and shape; a last layer for other channels stays fresh."""
+    wanted, given = network.state_dict(), start.state_dict()
+    network.load_state_dict(
+        {**wanted, **{k: v for k, v in given.items() if k in wanted and v.shape == wanted[k].shape}}
+    )

@@ -1,0 +1,136 @@
+"""A net learns, repeats itself, goes on where it stopped, and is chosen on validation."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from core.errors import EvaluationError, Stopped
+from core.evaluation.downstream.config import PRESETS, DownstreamConfig
+from core.evaluation.downstream.images import ArrayImages
+from core.evaluation.downstream.networks import build_network
+from core.evaluation.downstream.training import predict, predict_masks, train_downstream
+
+QUICK = DownstreamConfig(steps=60, batch=16, width=8)
+
+
+def discs(count: int, seed: int):
+    """Bright discs on dark ground: images uint8 [N, 32, 32, 3], masks uint8 [N, 32, 32]."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:32, :32]
+    centre = random.uniform(8, 24, (count, 2))
+    masks = ((x - centre[:, :1, None]) ** 2 + (y - centre[:, 1:, None]) ** 2 < 36).astype(np.uint8)
+    return np.repeat((40 + 170 * masks)[..., None], 3, axis=3).astype(np.uint8), masks
+
+
+def same(first, second):
+    a, b = first.network.state_dict(), second.network.state_dict()
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_it_learns_discs_and_repeats_itself():
+    first, second = (train_downstream(ArrayImages(*discs(32, 0)), 2, QUICK, seed=3) for _ in range(2))
+    fresh, truth = discs(16, 1)
+    assert np.mean(predict_masks(first, fresh) == truth) > 0.95
+    assert same(first, second)
+
+
+def test_it_goes_on_where_it_stopped():
+    images = ArrayImages(*discs(8, 0))
+    config = replace(QUICK, steps=12, validate_every=4)
+    settings = {"seed": 1, "validation": ArrayImages(*discs(4, 2))}
+    kept: list[bytes] = []
+    asked = iter(range(100))
+    with pytest.raises(Stopped):
+        train_downstream(
+            images, 2, config, checkpoint=kept.append, checkpoint_every=5,
+            should_stop=lambda: next(asked) >= 7, **settings,
+        )  # fmt: skip
+    resumed = train_downstream(images, 2, config, resume_from=kept[-1], **settings)
+    whole = train_downstream(images, 2, config, **settings)
+    assert same(resumed, whole)
+    assert resumed.scores == whole.scores
+    assert resumed.chosen_step == max(whole.scores, key=lambda one: one[1])[0]
+
+
+def test_a_checkpoint_of_another_training_is_refused():
+    images = ArrayImages(*discs(4, 0))
+    kept: list[bytes] = []
+    config = replace(QUICK, steps=3)
+    train_downstream(images, 2, config, seed=0, checkpoint=kept.append, checkpoint_every=2)
+    with pytest.raises(EvaluationError, match="cannot go on"):
+        train_downstream(images, 2, config, seed=1, resume_from=kept[0])
+    with pytest.raises(EvaluationError, match="cannot go on"):
+        train_downstream(images, 2, config, seed=0, resume_from=b"nonsense")
+
+
+def test_maps_are_learnt_where_they_are_known():
+    images, masks = discs(32, 0)
+    maps = np.stack([masks, 1.0 - masks], 1).astype(np.float32)
+    maps[::2, 1, :16] = np.nan
+    maps[:4] = np.nan
+    trained = train_downstream(ArrayImages(images, maps), 2, replace(QUICK, steps=100, augment="none"), seed=0)
+    fresh, truth = discs(8, 1)
+    found = predict(trained, fresh)
+    assert np.abs(found[:, 0] - truth).mean() < 0.2
+    assert np.abs(found[:, 1] - (1.0 - truth)).mean() < 0.2
+
+
+def test_real_images_have_the_last_word():
+    images, masks = discs(16, 0)
+    config = replace(QUICK, steps=60, fine_tune_steps=60)
+    upside_down = train_downstream(
+        ArrayImages(images, 1 - masks), 2, config, seed=0, fine_tune_on=ArrayImages(images, masks)
+    )
+    wrong = train_downstream(ArrayImages(images, 1 - masks), 2, config, seed=0)
+    fresh, truth = discs(8, 1)
+    assert np.mean(predict_masks(upside_down, fresh) == truth) > np.mean(predict_masks(wrong, fresh) == truth) + 0.5
+
+
+def test_a_frozen_trunk_stays_as_it_was():
+    start = build_network(QUICK, 3)
+    before = {name: value.clone() for name, value in start.trunk.state_dict().items()}
+    trained = train_downstream(
+        ArrayImages(*discs(8, 0)), 2, replace(QUICK, steps=3), seed=0, start=start, freeze_trunk=True
+    )
+    after = trained.network.trunk.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("masks", [np.full((2, 8, 8), 7, np.uint8), np.full((2, 8, 8), 255, np.uint8)])
+def test_masks_that_say_nothing_are_refused(masks):
+    with pytest.raises(EvaluationError, match="cannot be trained on"):
+        train_downstream(ArrayImages(np.zeros((2, 8, 8, 3), np.uint8), masks), 2, QUICK, seed=0)
+
+
+def test_settings_tell_all_that_is_wrong_at_once():
+    with pytest.raises(EvaluationError) as caught:
+        DownstreamConfig(network="resnet", steps=0, learning_rate=0.0)
+    assert [problem.pointer for problem in caught.value.problems] == ["network", "steps", "learning_rate"]
+
+
+@pytest.mark.parametrize("name", ["deeplabv3_mobilenet", "unet_resnet18"])
+def test_published_nets_train_and_keep_the_size(name):
+    if name == "unet_resnet18":
+        pytest.importorskip("segmentation_models_pytorch", exc_type=ImportError)
+    config = replace(QUICK, network=name, steps=1, batch=2)
+    trained = train_downstream(ArrayImages(*discs(4, 0)), 2, config, seed=0)
+    assert predict(trained, discs(2, 1)[0]).shape == (2, 2, 32, 32)
+
+
+def test_trunk_weights_come_from_a_file(tmp_path):
+    given = build_network(QUICK, 2)
+    path = tmp_path / "trunk.pt"
+    torch.save({**given.trunk.state_dict(), "fc.weight": torch.zeros(2)}, path)
+    found = build_network(QUICK, 5, path)
+    assert torch.equal(found.trunk.state_dict()["0.0.weight"], given.trunk.state_dict()["0.0.weight"])
+    torch.save({}, path)
+    with pytest.raises(EvaluationError) as caught:
+        build_network(QUICK, 5, path)
+    assert "trunk.pt" in str(caught.value)
+
+
+def test_the_papers_settings_are_there_by_name():
+    assert PRESETS["handsoff"].network == "deeplabv3_resnet101"
+    assert PRESETS["knowing_the_distance"].betas == (0.9, 0.99)
