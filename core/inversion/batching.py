@@ -10,8 +10,8 @@ from core.inversion.objective import Objective
 ACTIVATION_OVERHEAD = 1.5
 """Memory of a step over what autograd keeps: gradients on the way and the convolutions' own workspace."""
 
-CPU_BUDGET = 1 << 30
-"""On a CPU more than this makes no batch faster: the caches are long full."""
+CPU_BUDGET = 256 << 20
+"""On a CPU a batch beyond this is slower an image: memory is taken from the system and given back at every step."""
 
 GPU_SHARE = 0.8
 """Of a device's free memory; the rest is for what the allocator cannot use in pieces."""
@@ -19,7 +19,7 @@ GPU_SHARE = 0.8
 
 def memory_budget(device: torch.device | str) -> int:
     """Bytes that a batch may take on ``device``: most of what is free on a GPU, on a CPU half of what is available and
-    1 GiB at most.
+    256 MiB at most.
     """
     device = torch.device(device)
     if device.type == "cuda":
@@ -53,14 +53,12 @@ def images_at_once(objective: Objective, device: torch.device | str) -> int:
 def bytes_per_image(objective: Objective, device: torch.device | str) -> int:
     """Memory that one more image in the batch takes: what autograd keeps of one step on one image, counted."""
     generator = objective.generator
-    weights = {
-        p.untyped_storage().data_ptr() for module in (generator, objective.perceptual) for p in module.parameters()
-    }
     kept: dict[int, int] = {}
 
     def count(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
+        # What belongs to the image has it as its first dimension; weights, and their copies in bfloat16, do not.
+        if tensor.ndim and tensor.shape[0] == 1:
+            storage = tensor.untyped_storage()
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 

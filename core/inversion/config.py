@@ -89,7 +89,7 @@ class InversionConfig:
     memory_budget: int | None = None
     """Bytes that one batch may take; None for most of what is free (see :mod:`core.inversion.batching`)."""
     precision: Precision = "auto"
-    """``auto``: bfloat16 on a GPU that computes with it, float32 elsewhere."""
+    """``auto``: bfloat16 on a GPU or a processor that has instructions for it, float32 elsewhere."""
     loss_size: int = 512
     """Larger images are compared at this size of the longer side, as the papers do."""
     poor_psnr: float = 20.0

@@ -17,6 +17,14 @@ SHRINK = 1e-4
 """Projected codes stay this relative bit inside of the ball, so that rounding never puts them outside."""
 
 
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for bfloat16, so that it is faster with them and not slower."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
 class Losses(NamedTuple):
     """One number an image, [N]."""
 
@@ -44,8 +52,7 @@ class Objective:
         for.
         """
         weights = perceptual.loss_weights
-        device = generator.w_avg.device
-        automatic = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        automatic = computes_bfloat16(generator.w_avg.device)
         return cls(
             generator,
             perceptual,

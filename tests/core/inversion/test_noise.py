@@ -35,8 +35,8 @@ def test_maps_begin_as_the_generators_own(noisy: Generator) -> None:
 def test_grain_is_cheap_and_signal_is_dear() -> None:
     grain = normalised(torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0)))
     signal = normalised(torch.linspace(-1, 1, 64).expand(1, 1, 64, 64))
-    # Of a ramp each neighbour is nearly itself, and each halving, which keeps grain as it is, makes its variance 4 times
-    # as large: 2 (1 + 16 + 256 + 4096) at most.
+    # Of a ramp each neighbour is nearly itself, and each halving, which keeps grain as it is, makes its variance four
+    # times as large: 2 (1 + 16 + 256 + 4096) at most.
     assert 3000 < autocorrelation((signal,)) < 8738
     assert autocorrelation((grain,)) < 0.2
     assert autocorrelation((grain, signal)) == pytest.approx(

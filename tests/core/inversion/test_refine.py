@@ -21,7 +21,7 @@ from core.inversion.refinement import learning_rate
 from core.inversion.report import InversionReport, InvertedImage, summarize
 from core.pixels import as_tensor, to_bytes, to_float
 
-QUICK = InversionConfig(steps=30, learning_rate=0.05, noise="none")
+QUICK = InversionConfig(steps=30, learning_rate=0.05, noise="none", precision="float32")
 
 
 @pytest.fixture
@@ -343,9 +343,12 @@ def test_the_perceptual_gate_flags_in_place_of_the_psnr(
 
 
 def test_in_bfloat16_codes_stay_exact_numbers_and_reports_are_measured_in_float32(
-    generator: Generator, perceptual: DomainPerceptual, images: Tensor
+    generator: Generator, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert not Objective.of(generator, perceptual, QUICK).autocast  # automatic means float32 on a CPU
+    for able in (True, False):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: {"avx512_bf16": able})
+        automatic = dataclasses.replace(QUICK, precision="auto")
+        assert Objective.of(generator, perceptual, automatic).autocast == able
     exact, fast = (run(generator, perceptual, images, precision=name, steps=20) for name in ("float32", "bfloat16"))
     for a, b, image in zip(exact, fast, images, strict=True):
         assert b.w_plus.dtype == torch.float32
