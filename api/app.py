@@ -15,6 +15,7 @@ from api.in_flight import OneRequestPerKey
 from api.middleware import RequestContext
 from api.openapi import describe
 from api.routes import (
+    aliases,
     datasets,
     events,
     exports,
@@ -59,6 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         jobs,
         events,
         datasets,
+        aliases,
         exports,
         tenants,
         webhooks,

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from sqlalchemy import Connection, ScalarSelect, exists, insert, or_, select, update
+from sqlalchemy import Connection, ScalarSelect, and_, case, exists, insert, or_, select, update
 
+from store.aliases import point
 from store.clock import database_now, to_datetime
 from store.db import Database
-from store.errors import NotFound
+from store.errors import Gone, NotFound, NotReady
 from store.files import files_of
 from store.ids import new_id
 from store.paging import Page, page
@@ -22,12 +23,15 @@ MANIFEST = "manifest.json"
 CARD = "README.md"
 CONTACT_SHEET = "contact_sheet.png"
 STATISTICS = "statistics.json"
+#: How long a deletion can be taken back.
+UNDELETE_HOURS = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """`state`: `building`; `ready` (manifest written); `partial` (the job ended early, finished work is readable);
-    `empty` (the job ended early with nothing finished). `count` is what was asked for.
+    `empty` (the job ended early with nothing finished). `count` is what was asked for. `pinned`: it does not expire.
+    `deleted_at`: it can be taken back for UNDELETE_HOURS from then on.
     """
 
     id: str
@@ -38,6 +42,8 @@ class Dataset:
     created_at: datetime
     finished_at: datetime | None
     expires_at: datetime | None
+    pinned: bool
+    deleted_at: datetime | None
 
 
 def add_dataset(connection: Connection, *, tenant: str, job_id: str, count: int) -> str:
@@ -58,12 +64,16 @@ def add_dataset(connection: Connection, *, tenant: str, job_id: str, count: int)
 
 
 def finish_dataset(connection: Connection, job_id: str, info: dict[str, Any]) -> None:
-    """Mark the job's dataset ready, in the transaction that commits its manifest."""
-    connection.execute(
+    """Mark the job's dataset ready and point the job's alias at it, in the transaction that commits the manifest."""
+    finished = connection.execute(
         update(table)
         .where(table.c.job_id == job_id, table.c.state == "building")
         .values(state="ready", info=info, finished_at=database_now(), expires_at=_expiry(job_id))
-    )
+        .returning(table.c.id, table.c.tenant)
+    ).one_or_none()
+    alias = connection.execute(select(jobs.c.spec["alias"].as_string()).where(jobs.c.id == job_id)).scalar()
+    if finished is not None and alias:
+        point(connection, tenant=finished.tenant, name=alias, dataset_id=finished.id)
 
 
 def end_dataset_early(connection: Connection, job_id: str) -> None:
@@ -89,9 +99,10 @@ def reopen_dataset(connection: Connection, job_id: str) -> None:
 
 def expired_datasets(connection: Connection) -> list[tuple[str, str]]:
     """Ids of datasets whose time is over and that still have files, with those of their jobs."""
+    expired = and_(table.c.expires_at < database_now(), ~table.c.pinned)
     rows = connection.execute(
         select(table.c.id, table.c.job_id)
-        .where(table.c.expires_at < database_now())
+        .where(or_(expired, table.c.deleted_at < database_now() - UNDELETE_HOURS * 3600.0))
         .where(exists().where(or_(files.c.resource_id == table.c.id, files.c.resource_id == table.c.job_id)))
     )
     return [(row.id, row.job_id) for row in rows]
@@ -100,6 +111,39 @@ def expired_datasets(connection: Connection) -> list[tuple[str, str]]:
 def _expiry(job_id: str) -> ScalarSelect[float | None]:
     """The time that was set for the job at its start."""
     return select(jobs.c.expires_at).where(jobs.c.id == job_id).scalar_subquery()
+
+
+def pin_dataset(db: Database, dataset_id: str, *, tenant: str, pinned: bool) -> Dataset:
+    """Keep a dataset beyond its time, or no longer; one whose time is over by then has a day left. Raises NotFound."""
+    get_dataset(db, dataset_id, tenant=tenant)
+    soon = database_now() + 86400.0
+    end = case((table.c.expires_at < soon, soon), else_=table.c.expires_at)
+    with db.write() as connection:
+        this = update(table).where(table.c.id == dataset_id)
+        connection.execute(this.where(table.c.pinned != pinned).values(pinned=pinned, expires_at=end))
+    return get_dataset(db, dataset_id, tenant=tenant)
+
+
+def delete_dataset(db: Database, dataset_id: str, *, tenant: str) -> None:
+    """Hide a dataset now and remove its files after UNDELETE_HOURS; repeating it changes nothing. Raises NotFound,
+    NotReady while it is being made.
+    """
+    if get_dataset(db, dataset_id, tenant=tenant).state == "building":
+        raise NotReady(f"{dataset_id} is being made; cancel its job first")
+    with db.write() as connection:
+        this = update(table).where(table.c.id == dataset_id, table.c.deleted_at.is_(None))
+        connection.execute(this.values(deleted_at=database_now()))
+
+
+def undelete_dataset(db: Database, dataset_id: str, *, tenant: str) -> Dataset:
+    """Take a deletion back. Raises NotFound, Gone when it is too late."""
+    get_dataset(db, dataset_id, tenant=tenant)
+    with db.write() as connection:
+        this = update(table).where(table.c.id == dataset_id)
+        in_time = or_(table.c.deleted_at.is_(None), table.c.deleted_at > database_now() - UNDELETE_HOURS * 3600.0)
+        if not connection.execute(this.where(in_time).values(deleted_at=None)).rowcount:
+            raise Gone(f"{dataset_id} was deleted more than {UNDELETE_HOURS} hours ago")
+    return get_dataset(db, dataset_id, tenant=tenant)
 
 
 def get_dataset(db: Database, dataset_id: str, *, tenant: str) -> Dataset:
@@ -112,9 +156,9 @@ def get_dataset(db: Database, dataset_id: str, *, tenant: str) -> Dataset:
 
 
 def list_datasets(db: Database, *, tenant: str, page_size: int = 50, page_token: str | None = None) -> Page[Dataset]:
-    """Datasets, newest first. Raises InvalidRequest for a bad token."""
+    """Datasets that are not deleted, newest first. Raises InvalidRequest for a bad token."""
     with db.read() as connection:
-        query = select(table).where(table.c.tenant == tenant)
+        query = select(table).where(table.c.tenant == tenant, table.c.deleted_at.is_(None))
         return page(connection, query, table, _dataset, page_size=page_size, page_token=page_token)
 
 
@@ -147,5 +191,7 @@ def _dataset(row: Any) -> Dataset:
         info=row.info,
         created_at=cast(datetime, to_datetime(row.created_at)),
         finished_at=to_datetime(row.finished_at),
-        expires_at=to_datetime(row.expires_at),
+        expires_at=None if row.pinned else to_datetime(row.expires_at),
+        pinned=row.pinned,
+        deleted_at=to_datetime(row.deleted_at),
     )

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 #: Seeds stay below 2^53, so that a JSON reader with doubles does not lose digits.
 MAX_SEED = 2**53 - 1
 #: An absolute ceiling; the deployment's own limit (`limits.images_per_job`) is usually lower.
 MAX_COUNT = 100_000_000
 
+#: Names of datasets. Without `_`, so that none looks like an id.
+ALIAS = r"^[a-z0-9][a-z0-9.-]{0,62}$"
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 
 
@@ -67,6 +70,12 @@ class GenerateSpec(_Spec):
     generator: str = Field(description="Name or id of a generator.", max_length=64)
     count: int = Field(ge=1, le=MAX_COUNT, description="Images delivered, after filtering.")
     seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Null: drawn at random and recorded.")
+    fresh: bool = Field(
+        False, description="Every run of this spec is to draw new data: refuses a seed, which would repeat them."
+    )
+    alias: Annotated[str, StringConstraints(pattern=ALIAS)] | None = Field(
+        None, description="A name, `latest` for example, that points at the dataset once the job has succeeded."
+    )
     offset: int = Field(0, ge=0, le=MAX_SEED, description="First sample of the seed's stream.")
     truncation_psi: float = Field(0.7, ge=0.0, le=1.0)
     drop_fraction: float = Field(0.1, ge=0.0, le=0.9, description="Most uncertain part that is dropped.")
@@ -85,6 +94,14 @@ class GenerateSpec(_Spec):
     labels_map: dict[Tag, Annotated[str, StringConstraints(max_length=255)]] = Field(
         default_factory=dict, max_length=32, description="The caller's own names for the job, for filtering lists."
     )
+
+    @field_validator("fresh")
+    @classmethod
+    def _without_a_seed(cls, fresh: bool, info: ValidationInfo) -> bool:
+        if fresh and info.data.get("seed") is not None:
+            raise PydanticCustomError("fresh_and_seed", "fresh and a seed exclude each other")
+        return fresh
+
 
 
 ExportFormat = Literal["coco", "yolo", "voc", "masks", "hf", "cvat"]

@@ -2,7 +2,7 @@
 
 jobs ─┬─ steps ── shards          a shard is the unit of claiming: owner, attempt, lease
       ├─ events                   append-only log, numbered per job
-      └─ datasets                 what a `generate` job makes
+      └─ datasets                 what a `generate` job makes; dataset_aliases are names that point at one
 files                             every object that something refers to; an object without a row is an orphan
 uploads, label_sets, inversions, labelers, generators
 inverted_images               where the code of an image is that was inverted before
@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 #: Revision that this program expects; a test holds it to the newest migration.
-SCHEMA_REVISION = "0005"
+SCHEMA_REVISION = "0006"
 
 metadata = MetaData(
     naming_convention={
@@ -254,11 +254,22 @@ datasets = Table(
     Column("state", String(16), nullable=False),
     Column("count", BigInteger, nullable=False),
     Column("info", _JSON, nullable=False),
+    Column("pinned", Boolean, nullable=False, server_default=false()),
     Column("created_at", Double, nullable=False),
     Column("finished_at", Double),
     Column("expires_at", Double),
+    Column("deleted_at", Double),
     UniqueConstraint("job_id"),
     Index(None, "tenant", "created_at", "id"),
+)
+
+dataset_aliases = Table(
+    "dataset_aliases",
+    metadata,
+    Column("tenant", _ID, primary_key=True),
+    Column("name", _ID, primary_key=True),
+    Column("dataset_id", _ID, nullable=False),
+    Column("moved_at", Double, nullable=False),
 )
 
 tenants = Table(

@@ -14,7 +14,7 @@ from api.paging import PageSize, PageToken
 from api.problems import documented
 from api.ranges import content_response
 from api.schemas.base import ListOf
-from api.schemas.resources import Dataset, dataset_document
+from api.schemas.resources import Dataset, DatasetChange, dataset_document
 from api.tar_stream import Member, TarStream, member_of
 from api.tenancy import Tenant
 from store import datasets as stored
@@ -39,6 +39,24 @@ def list_datasets(db: Db, tenant: Tenant, page_size: PageSize = 50, page_token: 
 def get_dataset(dataset_id: str, db: Db, tenant: Tenant) -> Dataset:
     """One dataset."""
     return dataset_document(stored.get_dataset(db, dataset_id, tenant=tenant))
+
+
+@router.patch("/{dataset_id}", responses=documented(400, 404, 413, 415, 422, 507))
+def update_dataset(dataset_id: str, change: DatasetChange, db: Db, tenant: Tenant) -> Dataset:
+    """Pin a dataset, so that it does not expire, or let it go."""
+    return dataset_document(stored.pin_dataset(db, dataset_id, tenant=tenant, pinned=change.pinned))
+
+
+@router.delete("/{dataset_id}", status_code=204, responses=documented(404, 409, 422, 507))
+def delete_dataset(dataset_id: str, db: Db, tenant: Tenant) -> None:
+    """Delete a dataset: nothing of it can be downloaded from now on, and its files go after 24 hours."""
+    stored.delete_dataset(db, dataset_id, tenant=tenant)
+
+
+@router.post("/{dataset_id}/undelete", responses=documented(404, 410, 422, 507))
+def undelete_dataset(dataset_id: str, db: Db, tenant: Tenant) -> Dataset:
+    """Take a deletion back within 24 hours."""
+    return dataset_document(stored.undelete_dataset(db, dataset_id, tenant=tenant))
 
 
 @download(router, "/{dataset_id}/manifest", "application/json", "The manifest.")
@@ -118,8 +136,10 @@ def get_card(dataset_id: str, request: Request, db: Db, objects: Objects, tenant
 
 
 def readable(db: Database, dataset_id: str, tenant: str) -> stored.Dataset:
-    """The dataset; NotReady while it is being made, Gone once it has expired."""
+    """The dataset; NotReady while it is being made, Gone once it has expired or is deleted."""
     dataset = stored.get_dataset(db, dataset_id, tenant=tenant)
+    if dataset.deleted_at is not None:
+        raise Gone(f"{dataset_id} was deleted at {dataset.deleted_at:%Y-%m-%d %H:%M} UTC")
     if dataset.expires_at is not None and dataset.expires_at <= datetime.now(UTC):
         raise Gone(f"{dataset_id} expired at {dataset.expires_at:%Y-%m-%d %H:%M} UTC")
     if dataset.state == "building":

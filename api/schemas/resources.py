@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from api.schemas.base import Document, Info
+from api.schemas.base import Document, Info, Request
 from store.datasets import Dataset as StoredDataset
 from store.files import File as StoredFile
 from store.generators import Generator as StoredGenerator
@@ -82,8 +82,16 @@ class Dataset(Document):
     info: Info = Field(description="Classes, label statistics, settings.")
     created_at: datetime
     finished_at: datetime | None
-    expires_at: datetime | None
+    expires_at: datetime | None = Field(description="Null: it stays.")
+    pinned: bool = Field(description="It stays whatever its job's retention.")
+    deleted_at: datetime | None = Field(description="Its files go 24 hours later; until then it can be taken back.")
     urls: DatasetUrls
+
+
+class DatasetChange(Request):
+    pinned: bool = Field(
+        description="True: it stays beyond its time. False: it ends, a day from now at the earliest."
+    )
 
 
 def generator_document(generator: StoredGenerator) -> Generator:
@@ -137,6 +145,8 @@ def dataset_document(dataset: StoredDataset) -> Dataset:
         created_at=dataset.created_at,
         finished_at=dataset.finished_at,
         expires_at=dataset.expires_at,
+        pinned=dataset.pinned,
+        deleted_at=dataset.deleted_at,
         urls=DatasetUrls(
             self=path,
             job=f"/v1/jobs/{dataset.job_id}",

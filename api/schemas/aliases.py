@@ -1,0 +1,26 @@
+"""Names of datasets."""
+
+from datetime import datetime
+
+from pydantic import Field
+
+from api.schemas.base import Document, Request
+from store.aliases import Alias as StoredAlias
+
+
+class AliasRequest(Request):
+    dataset: str = Field(description="A dataset that is ready (`ds_…`).", max_length=64)
+
+
+class Alias(Document):
+    """A name that points at a dataset."""
+
+    name: str = Field(examples=["latest"])
+    dataset: str
+    url: str = Field(description="The dataset.")
+    moved_at: datetime
+
+
+def alias_document(alias: StoredAlias) -> Alias:
+    url = f"/v1/datasets/{alias.dataset_id}"
+    return Alias(name=alias.name, dataset=alias.dataset_id, url=url, moved_at=alias.moved_at)

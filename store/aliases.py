@@ -1,0 +1,73 @@
+"""Names that point at a tenant's newest good dataset, so that a pipeline need not know its id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from store.clock import database_now, to_datetime
+from store.db import Database
+from store.errors import InvalidRequest, NotFound, Problem
+from store.tables import dataset_aliases as table
+from store.tables import datasets
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A name and the dataset it points at since `moved_at`."""
+
+    name: str
+    dataset_id: str
+    moved_at: datetime
+
+
+def point(connection: Connection, *, tenant: str, name: str, dataset_id: str) -> None:
+    """Let a name point at a dataset, in the transaction that finishes the dataset."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    values = {"dataset_id": dataset_id, "moved_at": database_now()}
+    statement = dialect.insert(table).values(tenant=tenant, name=name, **values)
+    connection.execute(statement.on_conflict_do_update(index_elements=["tenant", "name"], set_=values))
+
+
+def set_alias(db: Database, name: str, dataset_id: str, *, tenant: str) -> Alias:
+    """Let a name point at a ready dataset, an older one for example. Raises InvalidRequest."""
+    with db.write() as connection:
+        state = connection.execute(
+            select(datasets.c.state).where(datasets.c.id == dataset_id, datasets.c.tenant == tenant)
+        ).scalar()
+        if state != "ready":
+            what = f"no dataset {dataset_id!r}" if state is None else f"the dataset {dataset_id!r} is not ready"
+            raise InvalidRequest("the alias cannot point there", [Problem(what, "/dataset")])
+        point(connection, tenant=tenant, name=name, dataset_id=dataset_id)
+    return get_alias(db, name, tenant=tenant)
+
+
+def get_alias(db: Database, name: str, *, tenant: str) -> Alias:
+    """One alias. Raises NotFound."""
+    with db.read() as connection:
+        row = connection.execute(select(table).where(table.c.name == name, table.c.tenant == tenant)).one_or_none()
+    if row is None:
+        raise NotFound(f"no alias {name!r}")
+    return _alias(row)
+
+
+def list_aliases(db: Database, *, tenant: str) -> list[Alias]:
+    """Every alias of the tenant, by name."""
+    with db.read() as connection:
+        rows = connection.execute(select(table).where(table.c.tenant == tenant).order_by(table.c.name)).all()
+    return [_alias(row) for row in rows]
+
+
+def delete_alias(db: Database, name: str, *, tenant: str) -> None:
+    """Forget a name; the dataset stays. Raises NotFound."""
+    with db.write() as connection:
+        if not connection.execute(delete(table).where(table.c.name == name, table.c.tenant == tenant)).rowcount:
+            raise NotFound(f"no alias {name!r}")
+
+
+def _alias(row: Any) -> Alias:
+    return Alias(row.name, row.dataset_id, cast(datetime, to_datetime(row.moved_at)))

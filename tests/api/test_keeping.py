@@ -1,0 +1,107 @@
+"""How long datasets stay, and the names that point at them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+from starlette.testclient import TestClient
+
+from store.db import Database
+from store.objects import ObjectStore
+from store.sweep import sweep
+from store.tables import datasets
+from tests.api.worlds import end_job, finish_dataset
+
+Make = Callable[..., str]
+
+
+@pytest.fixture
+def make(db: Database, objects: ObjectStore, start: Callable[..., dict[str, Any]]) -> Make:
+    """A finished dataset; its id."""
+
+    def make(**wishes: Any) -> str:
+        job = start(**wishes)
+        finish_dataset(db, objects, job)
+        return str(job["result"]["dataset"])
+
+    return make
+
+
+def age(db: Database, dataset: str, **columns: float) -> None:
+    with db.write() as connection:
+        connection.execute(update(datasets).where(datasets.c.id == dataset).values(**columns))
+
+
+def test_a_deleted_dataset_can_be_taken_back_for_a_day(
+    http: TestClient, make: Make, db: Database, objects: ObjectStore
+) -> None:
+    dataset = make()
+    path = f"/v1/datasets/{dataset}"
+    assert http.delete(path).status_code == 204
+    assert http.delete(path).status_code == 204
+    assert http.get(f"{path}/manifest").status_code == 410
+    assert http.get(f"{path}/shards/000000.tar").status_code == 410
+    assert http.get(path).json()["deleted_at"]
+    assert http.get("/v1/datasets").json()["items"] == []
+    sweep(db, objects)
+    assert http.post(f"{path}/undelete").json()["deleted_at"] is None
+    assert http.get(f"{path}/shards/000000.tar").status_code == 200
+    http.delete(path)
+    age(db, dataset, deleted_at=0.0)
+    assert sweep(db, objects) > 0
+    assert http.post(f"{path}/undelete").status_code == 410
+    assert http.get(f"{path}/manifest").status_code == 410
+
+
+def test_what_is_being_made_is_not_deleted(http: TestClient, start: Callable[..., dict[str, Any]]) -> None:
+    assert http.delete(f"/v1/datasets/{start()['result']['dataset']}").status_code == 409
+
+
+def test_a_pinned_dataset_stays(http: TestClient, make: Make, db: Database, objects: ObjectStore) -> None:
+    dataset = make()
+    path = f"/v1/datasets/{dataset}"
+    assert http.patch(path, json={"pinned": True}).json()["pinned"] is True
+    age(db, dataset, expires_at=0.0)
+    sweep(db, objects)
+    assert http.get(path).json()["expires_at"] is None
+    assert http.get(f"{path}/manifest").status_code == 200
+    assert http.patch(path, json={"pinned": False}).json()["expires_at"] is not None
+    assert http.get(f"{path}/manifest").status_code == 200, "a day is left to fetch it"
+    age(db, dataset, expires_at=0.0)
+    assert http.get(f"{path}/manifest").status_code == 410
+
+
+def test_an_alias_moves_on_success_alone(
+    http: TestClient, make: Make, start: Callable[..., dict[str, Any]], db: Database
+) -> None:
+    first = make(alias="latest")
+    assert http.get("/v1/dataset-aliases/latest").json()["dataset"] == first
+    failed = start(alias="latest")
+    with db.write() as connection:
+        end_job(connection, failed["id"], "failed")
+    assert http.get("/v1/dataset-aliases/latest").json()["dataset"] == first
+    second = make(alias="latest")
+    assert http.get("/v1/dataset-aliases").json()["items"][0]["dataset"] == second
+    assert http.put("/v1/dataset-aliases/latest", json={"dataset": first}).json()["dataset"] == first
+    assert http.put("/v1/dataset-aliases/stable", json={"dataset": first}).status_code == 200
+    assert http.put("/v1/dataset-aliases/stable", json={"dataset": failed["result"]["dataset"]}).status_code == 422
+    assert http.delete("/v1/dataset-aliases/latest").status_code == 204
+    assert http.get("/v1/dataset-aliases/latest").status_code == 404
+    assert http.delete("/v1/dataset-aliases/latest").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["ds_1", "Latest", "a" * 64, "-x"])
+def test_names_that_are_none(http: TestClient, make: Make, wish: dict[str, Any], name: str) -> None:
+    assert http.put(f"/v1/dataset-aliases/{name}", json={"dataset": make()}).status_code == 422
+    assert http.post("/v1/jobs", json=wish | {"alias": name}).status_code == 422
+
+
+def test_fresh_data_and_a_seed_exclude_each_other(http: TestClient, wish: dict[str, Any]) -> None:
+    answer = http.post("/v1/jobs", json=wish | {"fresh": True, "seed": 1})
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"detail": "fresh and a seed exclude each other", "pointer": "#/fresh"}]
+    seeds = {http.post("/v1/jobs", json=wish | {"fresh": True, "seed": None}).json()["seed"] for _ in range(3)}
+    assert len(seeds) == 3
