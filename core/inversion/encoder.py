@@ -1,17 +1,20 @@
 """Image → w+ in a few feed-forward steps: an encoder that looks at the target beside its own last attempt.
 
 ReStyle (Alaluf et al. 2021, section 3): start at the generator's mean code; at each iteration the encoder sees the
-target and the current reconstruction and adds a correction to the code. Heads as in e4e (Tov et al. 2021, section 4.1):
-one shared w and small offsets of the single layers, so that codes stay near W, where the generator can be trusted.
+target and the current reconstruction and adds a correction to the code. Two kinds of heads:
+
+- ``e4e`` (Tov et al. 2021, section 4.1): one shared w and small offsets of the single layers, so that codes stay near
+  W, where the generator can be trusted.
+- ``psp`` (Richardson et al. 2021, section 3): every layer has a code of its own. Closer images, codes further from W.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import safetensors.torch
 import torch
@@ -24,6 +27,8 @@ from core.generators.stylegan2 import Generator, Noise
 ITERATIONS = 5
 """Steps of the encoder at test time (ReStyle, section 4.1)."""
 
+Heads = Literal["e4e", "psp"]
+
 DESCRIPTION = "encoder.json"
 WEIGHTS = "encoder.safetensors"
 
@@ -35,7 +40,7 @@ class EncoderConfig:
     image_size: (height, width) that it looks at; targets and attempts of any other size are resized to it. channels:
     width of each stage; every stage halves the size. latent_scale: spread of the generator's codes (RMS of w - w_avg),
     the unit of the network's answer. head_channels: what is left of the channels before the last map is flattened.
-    offset_rank: how many numbers the offsets of all layers are made from.
+    offset_rank: how many numbers the offsets of all layers are made from; unused by ``psp``. heads: see the module.
     """
 
     image_size: tuple[int, int]
@@ -45,6 +50,7 @@ class EncoderConfig:
     channels: tuple[int, ...] = (32, 64, 128, 192)
     head_channels: int = 48
     offset_rank: int = 64
+    heads: Heads = "e4e"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "image_size", tuple(self.image_size))
@@ -55,6 +61,8 @@ class EncoderConfig:
             problems.append(Problem("sizes and widths are positive whole numbers, image_size is (height, width)"))
         if not 0 < self.latent_scale < float("inf"):
             problems.append(Problem("not a positive finite number", "latent_scale"))
+        if self.heads not in get_args(Heads):
+            problems.append(Problem(f"not one of {', '.join(get_args(Heads))}", "heads"))
         if problems:
             raise InversionError("this is no encoder configuration", problems)
 
@@ -92,6 +100,11 @@ class Encoder(nn.Module):
         self.stages = nn.Sequential(*layers)
         self.reduce = nn.Conv2d(config.channels[-1], config.head_channels, 1)
         flat = config.head_channels * height * width
+        if config.heads == "psp":
+            self.layers = nn.Linear(flat, config.num_ws * config.w_dim)
+            with torch.no_grad():
+                self.layers.weight.mul_(0.1)  # begin near the mean code
+            return
         self.shared = nn.Linear(flat, config.w_dim)
         self.offset_code = nn.Linear(flat, config.offset_rank)
         self.offsets = nn.Linear(config.offset_rank, (config.num_ws - 1) * config.w_dim)
@@ -104,12 +117,16 @@ class Encoder(nn.Module):
         """Correction of the code, float [N, num_ws, w_dim], in units of w.
 
         target, current: float [N, 3, H, W] in [-1, 1], of any sizes. unlocked: how many layers after the first may
-        differ from the shared w (e4e's progressive training); None for all.
+        differ from the shared w (e4e's progressive training); None for all. Layers of ``psp`` share nothing and differ
+        from the beginning.
         """
         size = self.config.image_size
         x = torch.cat([_resized(target, size), _resized(current, size)], dim=1)  # [N, 6, h, w]
         x = x.contiguous(memory_format=torch.channels_last)  # faster convolutions
         x = F.relu(self.reduce(self.stages(x)).flatten(1))
+        if self.config.heads == "psp":
+            own: Tensor = self.layers(x)
+            return own.reshape(len(x), self.config.num_ws, -1) * self.config.latent_scale
         shared: Tensor = self.shared(x)[:, None]  # [N, 1, w_dim]
         layers = self.config.num_ws - 1
         count = layers if unlocked is None else min(unlocked, layers)
@@ -133,6 +150,17 @@ def encode(
     images: float [N, 3, H, W] in [-1, 1], of any size, on the device of both networks. Raises :class:`InversionError`
     when the encoder belongs to another generator.
     """
+    codes = generator.w_avg.expand(len(images), generator.num_ws, -1)  # [N, num_ws, w_dim]
+    for attempt in attempts(generator, encoder, images, iterations, noise):
+        codes = attempt
+    return codes
+
+
+@torch.no_grad()
+def attempts(
+    generator: Generator, encoder: Encoder, images: Tensor, iterations: int = ITERATIONS, noise: Noise = "const"
+) -> Iterator[Tensor]:
+    """The codes after each of the iterations; arguments and errors as of :func:`encode`."""
     check_match(generator, encoder)
     codes = generator.w_avg.expand(len(images), generator.num_ws, -1)  # [N, num_ws, w_dim]
     current = average_image(generator, noise).expand(len(images), -1, -1, -1)
@@ -140,7 +168,7 @@ def encode(
         if iteration:
             current = generator.synthesize(codes, noise).image
         codes = codes + encoder(images, current)
-    return codes
+        yield codes
 
 
 @torch.no_grad()

@@ -14,11 +14,13 @@ class EncoderTrainingConfig:
 
     steps: int = 3000
     samples: int = 32
-    """Slots of the batch for the generator's own samples."""
+    """Slots of the batch for the generator's own samples; 0 learns from real images alone."""
     samples_drawn: int = 8
     """How many of these also have image losses: they cost four times the others."""
     images: int = 16
     """Slots for real images; unused when no source is given."""
+    mirror: bool = False
+    """Real images are mirrored left to right at random; a source of the caller's own mirrors them itself."""
     iterations: int = 5
     """Corrections a target gets before it leaves its slot: as many as at test time."""
     learning_rate: float = 1e-3
@@ -43,12 +45,16 @@ class EncoderTrainingConfig:
     checkpoint_every: int = 250
 
     def __post_init__(self) -> None:
-        whole = ("steps", "samples", "iterations", "log_every", "checkpoint_every")
+        whole = ("steps", "iterations", "log_every", "checkpoint_every")
         problems = [Problem("not a whole number ≥ 1", name) for name in whole if getattr(self, name) < 1]
-        if not 0 <= self.samples_drawn <= self.samples:
+        if self.samples < 0:
+            problems.append(Problem("negative", "samples"))
+        elif not 0 <= self.samples_drawn <= self.samples:
             problems.append(Problem("not between 0 and samples", "samples_drawn"))
         if self.images < 0:
             problems.append(Problem("negative", "images"))
+        if self.samples == 0 and self.images == 0:
+            problems.append(Problem("neither samples nor images to learn from", "samples"))
         if not 0 <= self.unlock_from <= self.unlock_until <= 1:
             problems.append(Problem("not 0 ≤ unlock_from ≤ unlock_until ≤ 1", "unlock_from"))
         if problems:

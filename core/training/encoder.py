@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop
 from core.errors import InversionError, Problem, Stopped
 from core.generators.stylegan2 import Generator
-from core.inversion.encoder import Encoder, EncoderConfig, average_image, check_match
+from core.inversion.encoder import Encoder, EncoderConfig, Heads, average_image, check_match
 from core.inversion.perceptual import Features, Perceptual
 from core.inversion.start import latent_spread, random_codes
 from core.pixels import to_float
@@ -57,6 +57,7 @@ def train_encoder(
     seed: int = 0,
     encoder_config: EncoderConfig | None = None,
     checkpoint: Path | None = None,
+    on_checkpoint: Callable[[Path], None] | None = None,
     progress: Progress = ignore_progress,
     should_stop: ShouldStop = never_stop,
     log: Log | None = None,
@@ -65,12 +66,15 @@ def train_encoder(
 
     images: uint8 [N, 3, H, W], or a source of them, or None to learn from the generator's samples alone. checkpoint:
     file written every ``checkpoint_every`` steps and when stopped; where it is there, training goes on from it and ends
-    at the very weights that an unbroken run reaches. Raises :class:`InversionError` for images or a checkpoint that do
+    at the very weights that an unbroken run reaches. on_checkpoint: told after each writing, but for that when stopped.
+    Raises :class:`InversionError` for images or a checkpoint that do
     not fit, :class:`core.errors.Stopped` between steps.
     """
     if encoder_config is None:
         encoder_config = default_encoder_config(generator, latent_spread(generator, seed))
-    source = _source(images, seed)
+    source = _source(images, seed, config.mirror)
+    if source is None and not config.samples:
+        raise InversionError("nothing to learn from", [Problem("no samples, and no images were given", "samples")])
     run = _Run(generator, perceptual, source, config, encoder_config, torch.device(device), seed)
     if checkpoint is not None and checkpoint.is_file():
         run.restore(checkpoint)
@@ -85,22 +89,28 @@ def train_encoder(
             log(run.curve[-1])
         if checkpoint is not None and run.step % config.checkpoint_every == 0:
             run.save(checkpoint)
+            if on_checkpoint is not None:
+                on_checkpoint(checkpoint)
         progress(run.step, config.steps)
     return EncoderTraining(run.mean.eval().requires_grad_(False), run.curve)
 
 
-def default_encoder_config(generator: Generator, latent_scale: float) -> EncoderConfig:
-    """An encoder for the generator's images, seen at 128 pixels at most and halved until about four are left."""
+def default_encoder_config(
+    generator: Generator, latent_scale: float, heads: Heads = "e4e", largest: int = 128
+) -> EncoderConfig:
+    """An encoder for the generator's images, seen at ``largest`` pixels at most and halved until about four are
+    left.
+    """
     height, width = generator.config.resolution
-    shrink = min(1.0, 128 / max(height, width))
+    shrink = min(1.0, largest / max(height, width))
     size = max(1, round(height * shrink)), max(1, round(width * shrink))
     stages = max(1, round(math.log2(max(size) / 4)))
     channels: tuple[int, ...] = (32, 64, 128, 192)
     channels = (24,) * (stages - 4) + channels if stages > 4 else channels[:stages]
-    return EncoderConfig(size, generator.num_ws, generator.config.w_dim, latent_scale, channels)
+    return EncoderConfig(size, generator.num_ws, generator.config.w_dim, latent_scale, channels, heads=heads)
 
 
-def _source(images: Tensor | ImageSource | None, seed: int) -> ImageSource | None:
+def _source(images: Tensor | ImageSource | None, seed: int, mirror: bool) -> ImageSource | None:
     if not isinstance(images, Tensor):
         return images
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or not len(images):
@@ -109,7 +119,12 @@ def _source(images: Tensor | ImageSource | None, seed: int) -> ImageSource | Non
     pool = images
 
     def draw(step: int, count: int) -> Tensor:
-        return pool[torch.randint(len(pool), (count,), generator=_random(seed, step, "images"))]
+        random = _random(seed, step, "images")
+        chosen = pool[torch.randint(len(pool), (count,), generator=random)]
+        if not mirror:
+            return chosen
+        flip = torch.rand(count, generator=random) < 0.5
+        return torch.where(flip[:, None, None, None], chosen.flip(3), chosen)
 
     return draw
 
@@ -238,10 +253,13 @@ class _Run:
         slots, config, first = self.slots, self.config, self.first_drawn
         scale = self.encoder.config.latent_scale
         codes = slots.codes + self.encoder(slots.target, slots.current, self._unlocked())  # [B, num_ws, w_dim]
-        latent = ((codes[: config.samples] - slots.truth[:, None]) / scale).square().mean()
         deviation = ((codes - codes.mean(1, keepdim=True)) / scale).square().mean()
-        loss = config.latent_weight * latent + config.deviation_weight * deviation
-        parts = {"latent": latent, "deviation": deviation}
+        loss = config.deviation_weight * deviation
+        parts = {"deviation": deviation}
+        if config.samples:
+            latent = ((codes[: config.samples] - slots.truth[:, None]) / scale).square().mean()
+            loss = loss + config.latent_weight * latent
+            parts["latent"] = latent
         drawn = codes.new_zeros(0, *self.average.shape[1:])
         if first < len(codes):
             drawn = self.generator.synthesize(codes[first:], config.noise).image

@@ -57,6 +57,25 @@ def test_layers_are_unlocked_one_after_another() -> None:
     assert not torch.equal(everything[:, 5], everything[:, 0])
 
 
+def test_heads_of_psp_give_every_layer_a_code_of_its_own(generator: Generator, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    config = EncoderConfig((16, 16), num_ws=6, w_dim=16, channels=(8, 12), head_channels=4, heads="psp")
+    encoder = Encoder(config).eval().requires_grad_(False)
+    images = torch.rand(2, 3, 16, 16)
+    codes = encoder(images, images)
+    assert codes.shape == (2, 6, 16)
+    assert all(not torch.equal(codes[:, 0], codes[:, row]) for row in range(1, 6))
+    assert torch.equal(encoder(images, images, unlocked=0), codes)
+    assert encode(generator, encoder, torch.zeros(2, 3, 40, 24)).shape == (2, 6, 16)
+    save_encoder(tmp_path, encoder)
+    loaded = load_encoder(tmp_path)
+    assert loaded is not None
+    assert loaded.config == config
+    with pytest.raises(InversionError) as caught:
+        EncoderConfig((16, 16), num_ws=6, w_dim=16, heads="other")  # type: ignore[arg-type]
+    assert caught.value.problems[0].pointer == "heads"
+
+
 def test_round_trip(tmp_path: Path) -> None:
     encoder = encoder_with_offsets()
     save_encoder(tmp_path, encoder, {"steps": 3})

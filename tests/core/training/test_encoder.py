@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from core.inversion.perceptual import DomainPerceptual, PerceptualTrunk
 from core.inversion.start import latent_spread
 from core.pixels import to_bytes, to_float
 from core.training.config import EncoderTrainingConfig
-from core.training.encoder import _Run, default_encoder_config, train_encoder
+from core.training.encoder import _Run, _source, default_encoder_config, train_encoder
 
 QUICK = EncoderTrainingConfig(
     steps=12,
@@ -86,6 +87,34 @@ def test_training_brings_codes_and_images_closer(
     mean = generator.w_avg.expand_as(held_out)
     codes = encode(generator, done.encoder, target, iterations=3, noise="none")
     assert (codes - held_out).square().mean() < 0.6 * (mean - held_out).square().mean()
+
+
+@pytest.mark.parametrize("heads", ["e4e", "psp"])
+def test_real_images_alone_are_enough(
+    generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor, heads: Any
+) -> None:
+    config = dataclasses.replace(
+        QUICK, steps=120, samples=0, samples_drawn=0, images=8, log_every=20, learning_rate=3e-3, mirror=True
+    )
+    shape = dataclasses.replace(shape, heads=heads)
+    done = train_encoder(generator, perceptual, images, config, encoder_config=shape)
+    first, last = done.curve[0], done.curve[-1]
+    assert "latent" not in last
+    assert last["real_l2"] < 0.8 * first["real_l2"]
+    with pytest.raises(InversionError, match="nothing to learn from"):
+        train_encoder(generator, perceptual, None, config, encoder_config=shape)
+
+
+def test_real_images_are_mirrored_half_of_the_time(images: Tensor) -> None:
+    plain, mirrored = (_source(images[:1], 0, mirror) for mirror in (False, True))
+    assert plain is not None
+    assert mirrored is not None
+    assert torch.equal(plain(3, 40), images[:1].expand(40, -1, -1, -1))
+    drawn = mirrored(3, 40)
+    assert torch.equal(drawn, mirrored(3, 40))
+    flipped = [torch.equal(one, images[0].flip(2)) for one in drawn]
+    assert all(flip or torch.equal(one, images[0]) for flip, one in zip(flipped, drawn, strict=True))
+    assert 8 < sum(flipped) < 32
 
 
 def test_a_run_that_was_stopped_ends_at_the_weights_of_an_unbroken_one(
