@@ -51,6 +51,7 @@ HTTP: dict[str, Meaning] = {
     "idempotency_key_reused": Meaning(422, "The idempotency key belongs to another request"),
     "quota_exceeded": Meaning(429, "The limit is reached"),
     "not_ready": Meaning(409, "Not finished yet"),
+    "in_use": Meaning(409, "A job works with it"),
     "gone": Meaning(410, "It has expired"),
     "digest_mismatch": Meaning(422, "The content is not what was declared"),
     "too_large": Meaning(413, "The body is over its limit"),

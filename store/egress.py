@@ -116,15 +116,17 @@ def request(
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
     timeout: float = 10.0,
+    patience: float | None = None,
     trusted_hosts: Sequence[str] = (),
     lookup: Lookup = look_up,
 ) -> Iterator[Answer]:
     """One request to a URL of a caller, over and done with after `timeout` seconds, the body included.
 
+    patience: seconds that the peer may take to answer the connection, or be silent in between; None: as `timeout`.
     Raises EgressRefused for a target that is not public, EgressFailed when it does not answer in time.
     """
     target = check_url(url, trusted_hosts=trusted_hosts)
-    connection = _Pinned(target, resolve(target, lookup=lookup), timeout)
+    connection = _Pinned(target, resolve(target, lookup=lookup), patience or timeout)
     # A peer that sends a byte now and then never runs into the socket's own time-out.
     deadline = threading.Timer(timeout, connection.cut)
     deadline.daemon = True

@@ -6,6 +6,7 @@ StoreError
 ├── IdempotencyMismatch   idempotency_key_reused  same key, another body
 ├── QuotaExceeded         quota_exceeded          the tenant's limit is reached; retryable
 ├── NotReady              not_ready               the resource exists but is not finished
+├── InUse                 in_use                  a job still works with it
 ├── Gone                  gone                    the data has expired
 ├── DigestMismatch        digest_mismatch         bytes received are not the bytes declared
 ├── TooLarge              too_large               more bytes than allowed
@@ -77,6 +78,12 @@ class NotReady(StoreError):
     """The resource exists but is not finished."""
 
     code = "not_ready"
+
+
+class InUse(StoreError):
+    """Something cannot be deleted while a job works with it."""
+
+    code = "in_use"
 
 
 class Gone(StoreError):

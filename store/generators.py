@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from store.clock import database_now, to_datetime
 from store.db import Database
-from store.errors import NotFound
+from store.errors import InUse, InvalidRequest, NotFound
+from store.files import remove_files
 from store.ids import new_id
+from store.jobs.states import ACTIVE_JOB_STATES
+from store.objects import ObjectStore
 from store.paging import Page, page
 from store.tables import generators as table
+from store.tables import jobs
 
-#: Name of the description in a generator's folder (written by the library that reads it for real).
+#: Name of the description in a generator's folder (written by the library that reads it for real), and among the files
+#: of one that was imported.
 DESCRIPTION = "generator.json"
+PREVIEW = "preview.png"
+#: Key of `info` under which an imported generator's report stands.
+IMPORTED = "imported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,49 @@ class Generator:
     licence: str
     info: dict[str, Any]
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewGenerator:
+    """What a step asks to be recorded when its result commits. `info`: its description, and how it was imported."""
+
+    id: str
+    name: str
+    digest: str
+    height: int
+    width: int
+    licence: str
+    info: dict[str, Any]
+
+
+def add_generator(connection: Connection, tenant: str, new: NewGenerator) -> None:
+    """Record a generator. One whose name was taken while it was made gets the end of its id behind its name."""
+    taken = connection.execute(select(table.c.id).where(table.c.tenant == tenant, table.c.name == new.name))
+    name = new.name if taken.one_or_none() is None else f"{new.name[:50]}-{new.id[-8:]}"
+    values = asdict(new) | {"name": name, "tenant": tenant, "builtin": False, "state": "ready"}
+    connection.execute(insert(table).values(created_at=database_now(), **values))
+
+
+def delete_generator(db: Database, objects: ObjectStore, name_or_id: str, *, tenant: str) -> None:
+    """Forget a generator of the tenant's own, with its files. What was made with it stays.
+
+    Raises NotFound, InvalidRequest for a built-in one, InUse while a job works with it.
+    """
+    with db.write() as connection:
+        generator = find_generator(connection, name_or_id, tenant=tenant)
+        if generator.builtin:
+            raise InvalidRequest(f"{generator.name} comes with the service and cannot be deleted")
+        working = select(jobs.c.id).where(
+            jobs.c.tenant == tenant,
+            jobs.c.state.in_(ACTIVE_JOB_STATES),
+            jobs.c.spec["generator"].as_string().in_((generator.id, generator.name)),
+        )
+        if (job := connection.execute(working.limit(1)).scalar()) is not None:
+            raise InUse(f"{job} works with {generator.name}; cancel it or wait for its end")
+        connection.execute(delete(table).where(table.c.id == generator.id))
+        keys = remove_files(connection, generator.id)
+    for key in keys:
+        objects.delete(key)
 
 
 def register_builtin(db: Database, folder: Path | None) -> list[str]:

@@ -115,3 +115,33 @@ class ExportSpec(_Spec):
     kind: Literal["export"] = "export"
     dataset: str = Field(description="A dataset that is ready (`ds_…`).", max_length=64)
     format: ExportFormat
+
+
+class CheckpointAnswers(_Spec):
+    """What the caller says where a checkpoint is silent; whatever the file says itself must agree."""
+
+    network: str | None = Field(
+        None, max_length=64, description="Which of several generators in the file; null: the averaged one."
+    )
+    mapping_lr_multiplier: float | None = Field(None, gt=0, le=1000)
+    conv_clamp: float | None = Field(None, ge=0, description="0 says that nothing is clamped.")
+
+
+class ImportGeneratorSpec(_Spec):
+    """A checkpoint made elsewhere, to become a generator."""
+
+    kind: Literal["import_generator"] = "import_generator"
+    source: str = Field(
+        min_length=1,
+        max_length=2000,
+        description="A finished upload (`upl_…`), an https URL, or a name of the catalogue.",
+    )
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")] = Field(
+        description="What the generator will be called: lower-case letters, digits, `.` and `-`."
+    )
+    licence: str = Field("", max_length=500, description="What its maker permits. Files do not say it.")
+    domain: str = Field("", max_length=200, description="What it draws, in a few words.")
+    classes: list[Annotated[str, StringConstraints(min_length=1, max_length=100)]] = Field(
+        default_factory=list, max_length=10_000, description="Names of the classes, in the order of its class vector."
+    )
+    answers: CheckpointAnswers = CheckpointAnswers()

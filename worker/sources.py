@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +16,12 @@ from core.datasets.label_set import LabelSet
 from core.datasets.label_set_files import load_label_set
 from core.datasets.resizing import resize_to
 from core.errors import GeneratorError, Problem
-from core.generators.files import GeneratorInfo, load_generator
+from core.generators.files import DESCRIPTION, WEIGHTS, GeneratorInfo, load_generator
 from core.generators.stylegan2 import Generator
 from core.inversion.encoder import Encoder, load_encoder
 from core.inversion.perceptual import Perceptual, choose_perceptual
 from store.errors import NotFound
+from store.files import list_files
 from store.generators import Generator as GeneratorRow
 from store.generators import get_generator
 from store.made import Made
@@ -33,49 +35,75 @@ REPORT = "report.json"
 
 @dataclass(frozen=True)
 class Source:
-    """A loaded generator. `digest` is that of its weights, `inversion_digest` of all that inversion uses of it."""
+    """A loaded generator. `folder()`: where its files are, the weights of an imported one left out.
+
+    `inversion_digest`: digests of all that inversion uses of it (generator, encoder, perceptual trunk), by name; empty
+    where there is none.
+    """
 
     row: GeneratorRow
-    folder: Path
+    folder: Callable[[], Path]
     network: Generator
     info: GeneratorInfo
     device: str
+    inversion_digest: dict[str, str]
 
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of its images."""
         return self.network.config.resolution
 
-    @property
-    def inversion_digest(self) -> dict[str, str]:
-        """Digests of generator, encoder and perceptual trunk, by name; empty where there is none."""
-        parts = {name: _described_digest(self.folder / f"{name}.json") for name in ("encoder", "perceptual")}
-        return {"generator": self.info.digest, **parts}
-
 
 def load_source(context: StepContext) -> Source:
     """The job's generator, on the child's device. Raises GeneratorError when it is not the one that is registered."""
     prepare_torch(context)
     row = get_generator(context.db, context.spec["generator"], tenant=context.tenant)
-    shipped = context.settings.shipped_folder
-    if not row.builtin or shipped is None or not (shipped / row.name).is_dir():
-        raise NotFound(f"the files of the generator {row.name!r} are not on this worker")
-    folder, device = shipped / row.name, context.models.device
-    loaded = context.models.get(f"generator {row.digest} {device}", lambda: load_generator(folder, device))
+    device = context.models.device
+    shipped = _shipped_folder(context, row) if row.builtin else None
+    loaded = context.models.get(
+        f"generator {row.digest} {device}", lambda: load_generator(shipped or _fetched(context, row, [WEIGHTS]), device)
+    )
     if loaded.info.digest != row.digest:
         problem = Problem(f"weights {loaded.info.digest} where {row.digest} are registered", row.name)
         raise GeneratorError("this worker has another version of the generator", [problem])
-    return Source(row, folder, loaded.network, loaded.info, device)
+    kept = {file.name: file for file in list_files(context.db, row.id, tenant=context.tenant)}
+    digests = {"generator": row.digest}
+    for name in ("encoder", "perceptual"):
+        weights = kept.get(f"{name}.safetensors")
+        digests[name] = _described_digest(shipped / f"{name}.json") if shipped else weights.sha256 if weights else ""
+    beside = [name for name in kept if name != WEIGHTS]
+
+    def folder() -> Path:
+        return shipped or _fetched(context, row, beside)
+
+    return Source(row, folder, loaded.network, loaded.info, device, digests)
+
+
+def _shipped_folder(context: StepContext, row: GeneratorRow) -> Path:
+    shipped = context.settings.shipped_folder
+    if shipped is None or not (shipped / row.name).is_dir():
+        raise NotFound(f"the files of the generator {row.name!r} are not on this worker")
+    return shipped / row.name
+
+
+def _fetched(context: StepContext, row: GeneratorRow, names: Sequence[str]) -> Path:
+    """A temporary folder with the description and the named files of an imported generator; fetched once a shard."""
+    folder = context.folder / row.id
+    folder.mkdir(exist_ok=True)
+    for name in {DESCRIPTION, *names}:
+        if not (folder / name).exists():
+            context.fetch(row.id, name, into=folder)
+    return folder
 
 
 def load_inverters(context: StepContext, source: Source) -> tuple[Encoder | None, Perceptual]:
     """The generator's encoder, if it has one, and the perceptual distance to invert with. Raises InversionError."""
     weights = context.settings.worker.perceptual_weights
     key = f"{json.dumps(source.inversion_digest, sort_keys=True)} {source.device}"
-    encoder = context.models.get(f"encoder {key}", lambda: load_encoder(source.folder, source.device))
+    encoder = context.models.get(f"encoder {key}", lambda: load_encoder(source.folder(), source.device))
     perceptual = context.models.get(
         f"perceptual {key}",
-        lambda: choose_perceptual(source.folder, Path(weights) if weights else None, source.device),
+        lambda: choose_perceptual(source.folder(), Path(weights) if weights else None, source.device),
     )
     return encoder, perceptual
 

@@ -13,6 +13,7 @@ from store.datasets import finish_dataset
 from store.db import Database
 from store.errors import Problem
 from store.files import File, add_files, remove_files
+from store.generators import NewGenerator, add_generator
 from store.jobs.claims import Claim, drop, held, mine
 from store.jobs.events import NewEvent, record
 from store.jobs.moves import end_job, lock_job, move_held_shard, move_job, move_steps
@@ -36,7 +37,8 @@ class StepResult:
     `job_result`: ids added to the job's result. `fan_out`: shards of the next step, when that one fans out. `further`:
     more shards of this step. `top_up`: more shards of the step before, after which this step is done once more; the
     rest of the result then says nothing about the job's end. `rejected`: images the filter dropped; `dataset`: facts
-    that finish the job's dataset (both from the last step). `events`: lines for the job's log.
+    that finish the job's dataset (both from the last step). `generator`: a new generator. `events`: lines for the job's
+    log.
     """
 
     value: dict[str, Any] = field(default_factory=dict)
@@ -48,6 +50,7 @@ class StepResult:
     top_up: tuple[ShardPlan, ...] = ()
     rejected: int = 0
     dataset: dict[str, Any] | None = None
+    generator: NewGenerator | None = None
     events: tuple[NewEvent, ...] = ()
 
 
@@ -175,6 +178,8 @@ def _committed_before(connection: Connection, claim: Claim, result: StepResult) 
 def _record_made(connection: Connection, job: Any, result: StepResult) -> list[str]:
     """Add what was made; where another job made the same first, use that one. Keys of objects no longer needed."""
     standing = {new.id: add_made(connection, job.tenant, new) for new in result.made}
+    if result.generator is not None:
+        add_generator(connection, job.tenant, result.generator)
     kept = [file for file in result.files if standing.get(file.resource_id, file.resource_id) == file.resource_id]
     add_files(connection, job.tenant, kept)
     merged = {**job.result, **{name: standing.get(value, value) for name, value in result.job_result.items()}}

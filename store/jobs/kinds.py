@@ -50,4 +50,7 @@ GENERATE = JobKind(
 #: A dataset in another format: one long read of its shards.
 EXPORT = JobKind("export", (StepPlan("export", "cpu", counts_images=True),))
 
-KINDS: Mapping[str, JobKind] = {kind.name: kind for kind in (GENERATE, EXPORT)}
+#: Somebody else's checkpoint, fetched, read and stored in our form.
+IMPORT_GENERATOR = JobKind("import_generator", (StepPlan("import_generator", "cpu"),))
+
+KINDS: Mapping[str, JobKind] = {kind.name: kind for kind in (GENERATE, EXPORT, IMPORT_GENERATOR)}

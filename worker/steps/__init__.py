@@ -2,6 +2,7 @@
 
 from worker.steps.export import export
 from worker.steps.finalize import finalize
+from worker.steps.import_generator import import_generator
 from worker.steps.invert import invert
 from worker.steps.sample import sample
 from worker.steps.train_labeler import train_labeler
@@ -14,4 +15,5 @@ STEPS = {
     "sample": sample,
     "finalize": finalize,
     "export": export,
+    "import_generator": import_generator,
 }

@@ -1,0 +1,75 @@
+"""A checkpoint made elsewhere → a generator in our own form, with a report and a first look at what it draws."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from core.errors import CheckpointError, Problem
+from core.generators.checkpoints.importing import Imported, import_checkpoint
+from core.generators.checkpoints.source import Answers
+from core.generators.files import DESCRIPTION, WEIGHTS, GeneratorInfo, save_generator
+from core.generators.preview import preview
+from store.catalogue import catalogue
+from store.generators import IMPORTED, PREVIEW, NewGenerator
+from store.ids import new_id
+from store.jobs.commits import StepResult
+from store.jobs.events import NewEvent
+from worker.context import StepContext
+from worker.digests import json_values
+from worker.fetching import fetch_checkpoint
+from worker.sources import REPORT, prepare_torch
+
+
+def import_generator(context: StepContext) -> StepResult:
+    """Fetch the file, read it, and keep what came of it; nothing of the file itself is kept."""
+    prepare_torch(context)
+    spec, generator_id = context.spec, new_id("gen")
+    path = fetch_checkpoint(context)
+    imported = import_checkpoint(path, Answers(**spec["answers"]), should_stop=context.should_stop)
+    path.unlink()
+    report = json_values(imported.report.to_json() | {"source": spec["source"]})
+    info = _info(spec, imported)
+    picture = preview(
+        imported.network,
+        title=f"{info.name}: {info.domain}" if info.domain else info.name,
+        noise=info.noise,
+        class_names=info.classes,
+        progress=context.progress,
+        should_stop=context.should_stop,
+    )
+    folder = context.folder / "generator"
+    info = save_generator(folder, imported.network, info)
+    files = (
+        context.put(generator_id, DESCRIPTION, folder / DESCRIPTION, "application/json"),
+        context.put(generator_id, WEIGHTS, folder / WEIGHTS, "application/octet-stream"),
+        context.put(generator_id, REPORT, json.dumps(report, indent=1).encode(), "application/json"),
+        context.put(generator_id, PREVIEW, picture, "image/png"),
+    )
+    height, width = imported.network.config.resolution
+    description = json.loads((folder / DESCRIPTION).read_text("utf-8")) | {IMPORTED: report}
+    made = NewGenerator(generator_id, info.name, info.digest, height, width, info.licence, description)
+    notes = tuple(NewEvent("generator.note", {"text": note}, "warning") for note in imported.report.notes)
+    summary = {"generator": generator_id, "format": report["format"]}
+    return StepResult(
+        files=files,
+        generator=made,
+        job_result={"generator": generator_id},
+        events=(NewEvent("generator.imported", summary), *notes),
+    )
+
+
+def _info(spec: dict[str, Any], imported: Imported) -> GeneratorInfo:
+    """What the caller says, else what the file says, else what the catalogue says."""
+    entry = catalogue().get(spec["source"])
+    facts, classes = imported.report.facts, tuple(spec["classes"]) or imported.class_names
+    if classes and len(classes) != imported.report.classes:
+        detail = f"{len(classes)} names for a generator of {imported.report.classes} classes"
+        raise CheckpointError("the names of the classes do not fit this generator", [Problem(detail, "classes")])
+    return GeneratorInfo(
+        name=spec["name"],
+        licence=spec["licence"] or facts.get("licence", "") or (entry.licence if entry else ""),
+        domain=spec["domain"] or facts.get("domain", "") or (entry.domain if entry else ""),
+        noise=imported.report.noise,
+        classes=classes,
+    )
