@@ -103,10 +103,17 @@ def decode_grey(content: bytes, limits: PictureLimits | None = None) -> NDArray[
     return np.asarray(image).astype(np.int64)
 
 
+def upright_size(content: bytes, limits: PictureLimits | None = None) -> tuple[int, int]:
+    """(height, width) of a photograph after its EXIF orientation is applied, from its header. Raises PictureError."""
+    image, _ = _load(content, IMAGE_FORMATS, limits or PictureLimits(), decode=False)
+    turned = _orientation(image) >= 5
+    return (image.width, image.height) if turned else (image.height, image.width)
+
+
 def _load(
-    content: bytes, formats: tuple[str, ...], limits: PictureLimits, refusal: str = ""
+    content: bytes, formats: tuple[str, ...], limits: PictureLimits, refusal: str = "", decode: bool = True
 ) -> tuple[Image.Image, int | None]:
-    """The decoded picture and, for PNG, its bits per channel."""
+    """The picture, its pixels there if ``decode``, and, for PNG, its bits per channel."""
     depth = _check_png(content, limits) if content.startswith(_PNG_SIGNATURE) else None
     # Set anew each time: with it on, a truncated file would decode to grey without a word.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -119,7 +126,8 @@ def _load(
             # Phones append depth maps and thumbnails to a JPEG (MPO): its first picture is the photograph.
             if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
                 raise PictureError("is an animation: one still picture is wanted")
-            image.load()
+            if decode:
+                image.load()
     except PictureError:
         raise
     except UnidentifiedImageError as error:
@@ -176,16 +184,22 @@ def _check_png(content: bytes, limits: PictureLimits) -> int:
 
 
 def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
-    try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
-    except (OSError, SyntaxError, ValueError, TypeError, struct.error):
-        return image  # metadata nobody can read turns nothing
-    if orientation not in range(2, 9):
+    orientation = _orientation(image)
+    if orientation == 1:
         return image
     notes.append(f"turned upright (EXIF orientation {orientation})")
     turned = ImageOps.exif_transpose(image)
     assert turned is not None
     return turned
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; metadata that nobody can read turns nothing."""
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except (OSError, SyntaxError, ValueError, TypeError, struct.error):
+        return 1
+    return int(orientation) if orientation in range(2, 9) else 1
 
 
 def _flattened(image: Image.Image) -> tuple[Image.Image, bool]:

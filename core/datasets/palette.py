@@ -37,3 +37,14 @@ def colours(classes: ClassMap) -> NDArray[np.uint8]:
             table[class_id] = BACKGROUND
     table[classes.ignore_index] = IGNORED
     return table
+
+
+def voc_colours() -> NDArray[np.uint8]:
+    """uint8 [256, 3]: the colour map of Pascal VOC. Bits 0, 3, 6 of an id are the highest of red, 1, 4, 7 of green."""
+    ids = np.arange(256)
+    table = np.zeros((256, 3), np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            if 3 * bit + channel < 8:
+                table[:, channel] |= (((ids >> (3 * bit + channel)) & 1) << (7 - bit)).astype(np.uint8)
+    return table

@@ -1,6 +1,6 @@
 """From an untrusted archive to a validated label set, with every problem found and named.
 
-Layout of the archive, which may stand in one top-level folder::
+Our layout of the archive, which may stand in one top-level folder (others: :mod:`core.datasets.foreign`)::
 
     images/NAME.jpg|png|webp|bmp
     masks/NAME.png                  palette or grey PNG whose values are class ids
@@ -13,7 +13,7 @@ Any of masks, keypoints and depth may be left out; what is there must be there f
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop, st
 from core.datasets.archive import ArchiveLimits, Extracted, extract_archive
 from core.datasets.classes import ClassMap
 from core.datasets.depths import DEPTH_FILE, DEPTHS, DepthUnit, decode_depth
+from core.datasets.foreign import FORMATS, translate
+from core.datasets.foreign.translation import Translation
 from core.datasets.images import Picture, PictureError, PictureLimits, decode_image, decode_mask
 from core.datasets.keypoints import KEYPOINTS, KeypointFile, image_points, parse_keypoints
 from core.datasets.label_set import LabelItem, LabelSet, Note
@@ -52,9 +54,12 @@ def read_label_set(
     shutil.rmtree(unpacked, ignore_errors=True)
     try:
         extracted = extract_archive(archive, unpacked, archive_limits, should_stop)
-        return _Reading(extracted, archive.name, into / "pixels.bin", picture_limits or PictureLimits()).run(
-            progress, should_stop
-        )
+        limits = picture_limits or PictureLimits()
+        foreign = None
+        if not _is_ours(extracted.files):
+            foreign = translate(extracted.files, archive.name, unpacked / "translated", limits)
+        reading = _Reading(extracted, archive.name, into / "pixels.bin", limits, foreign)
+        return reading.run(progress, should_stop)
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)
 
@@ -83,11 +88,24 @@ class _Stored:
 
 
 class _Reading:
-    def __init__(self, extracted: Extracted, archive_name: str, pixel_file: Path, limits: PictureLimits) -> None:
-        self.extracted, self.archive_name, self.pixel_file, self.limits = extracted, archive_name, pixel_file, limits
+    def __init__(
+        self,
+        extracted: Extracted,
+        archive_name: str,
+        pixel_file: Path,
+        limits: PictureLimits,
+        foreign: tuple[str, Translation] | None,
+    ) -> None:
+        self.archive_name, self.pixel_file, self.limits = archive_name, pixel_file, limits
+        self.foreign = foreign
         self.problems: list[Problem] = []
         self.notes: list[Note] = []
-        self.root = _single_root(extracted.files)
+        self.extracted, self.root = extracted, _single_root(extracted.files)
+        if foreign is not None:
+            # From here on it is our layout, and only pointers say where things came from.
+            self.extracted, self.root = replace(extracted, files=foreign[1].files), ""
+            self.problems += foreign[1].problems
+            self.notes += foreign[1].notes
         self.seen_ids: set[int] = set()
         self.pixels = 0
 
@@ -106,9 +124,18 @@ class _Reading:
         return LabelSet(items, classes, self._format(layout), notes, points.points if points else None, unit)
 
     def _problem(self, detail: str, pointer: str) -> None:
-        self.problems.append(Problem(detail, pointer))
+        self.problems.append(Problem(detail, self._origin(pointer)))
+
+    def _add(self, error: LabelSetError) -> None:
+        for problem in error.problems:
+            self._problem(problem.detail, problem.pointer)
+
+    def _origin(self, pointer: str) -> str:
+        return pointer if self.foreign is None else self.foreign[1].origins.get(pointer, pointer)
 
     def _format(self, layout: _Layout) -> str:
+        if self.foreign is not None:
+            return f"{self.extracted.format} of {self.foreign[0]}"
         where = f" in the folder {self.root}" if self.root else ""
         parts = [f"{IMAGES}/"]
         parts += [f"{MASKS}/", CLASSES] if layout.masks else []
@@ -140,8 +167,11 @@ class _Reading:
                 self._problem(
                     f"holds no files in {folder}/; it holds {_listed(_tops(self.extracted.files))}", self.archive_name
                 )
-        if layout.images and labelled:
-            self._pair(layout)
+        if not layout.images and not labelled:
+            known = ", ".join(one.name for one in FORMATS)
+            self._problem(f"is not our layout ({IMAGES}/, {MASKS}/, {CLASSES}), nor {known}", self.archive_name)
+        if layout.images and labelled and not (self.foreign and self.problems):
+            self._pair(layout)  # where annotations are wrong, it is no news that masks are missing
         return layout
 
     def _place(self, name: str, rest: str, into: dict[str, str]) -> None:
@@ -171,7 +201,7 @@ class _Reading:
         try:
             points = parse_keypoints(self.extracted.files[layout.keypoints].read_bytes(), layout.keypoints)
         except LabelSetError as error:
-            self.problems.extend(error.problems)
+            self._add(error)
             return None
         for stem in sorted(layout.images.keys() - points.rows.keys()):
             self._problem(f"has no keypoints: {layout.keypoints} does not name {stem!r}", layout.images[stem])
@@ -189,7 +219,7 @@ class _Reading:
         try:
             return DepthUnit.from_bytes(self.extracted.files[layout.unit].read_bytes(), layout.unit)
         except LabelSetError as error:
-            self.problems.extend(error.problems)
+            self._add(error)
             return None
 
     def _classes(self, layout: _Layout) -> ClassMap | None:
@@ -201,7 +231,7 @@ class _Reading:
         try:
             return ClassMap.from_bytes(self.extracted.files[layout.classes].read_bytes(), layout.classes)
         except LabelSetError as error:
-            self.problems.extend(error.problems)
+            self._add(error)
             return None
 
     def _items(
@@ -258,7 +288,7 @@ class _Reading:
             self._problem(str(error), name)
             return None
         if not depth.any():
-            self.notes.append(Note("no pixel has a depth: nothing is learnt from this map", name))
+            self.notes.append(Note("no pixel has a depth: nothing is learnt from this map", self._origin(name)))
         return np.ascontiguousarray(depth) if image is not None and self._same_size(image, depth, name) else None
 
     def _image_points(
@@ -285,7 +315,7 @@ class _Reading:
         if self.pixels > self.limits.max_total_pixels:
             problem = Problem(f"holds more than {self.limits.max_total_pixels:,} pixels in all", self.archive_name)
             raise LabelSetError("the labelled images are too large", [*self.problems, problem])
-        self.notes.extend(Note(text, name) for text in picture.notes)
+        self.notes.extend(Note(text, self._origin(name)) for text in picture.notes)
         return picture
 
     def _check_ids(self, mask: NDArray[np.uint8], name: str, classes: ClassMap | None) -> None:
@@ -300,7 +330,7 @@ class _Reading:
             ids = ("class id " if len(unknown) == 1 else "class ids ") + _listed([str(one) for one in unknown])
             self._problem(f"{ids} ({pixels:,} pixels) not in {CLASSES}", name)
         elif present == [classes.ignore_index]:
-            self.notes.append(Note("every pixel is ignored: nothing is learnt from this image", name))
+            self.notes.append(Note("every pixel is ignored: nothing is learnt from this image", self._origin(name)))
 
     def _same_size(self, image: Picture, label: NDArray[Any], name: str) -> bool:
         size, wanted = label.shape, image.pixels.shape[:2]
@@ -327,6 +357,13 @@ class _Reading:
                 depth = np.asarray(numbers).view(np.float32).reshape(height, width)
             items.append(LabelItem(one.name, image, mask, one.keypoints, depth))
         return tuple(items)
+
+
+def _is_ours(names: dict[str, Path]) -> bool:
+    """Whether the folders are those of our own layout."""
+    root = _single_root(names)
+    tops = {name.removeprefix(root).partition("/")[0] for name in names}
+    return IMAGES in tops and bool({MASKS, DEPTHS, KEYPOINTS} & tops)
 
 
 def _single_root(names: dict[str, Path]) -> str:

@@ -10,18 +10,8 @@ from PIL import Image
 
 from core.datasets.exports.facts import ExportFacts, stem
 from core.datasets.exports.package import Package
+from core.datasets.palette import voc_colours
 from core.datasets.samples import IMAGE, StoredSample
-
-
-def voc_colours() -> NDArray[np.uint8]:
-    """uint8 [256, 3]: the colour map of Pascal VOC. Bits 0, 3, 6 of an id are the highest of red, 1, 4, 7 of green."""
-    ids = np.arange(256)
-    table = np.zeros((256, 3), np.uint8)
-    for bit in range(8):
-        for channel in range(3):
-            if 3 * bit + channel < 8:
-                table[:, channel] |= (((ids >> (3 * bit + channel)) & 1) << (7 - bit)).astype(np.uint8)
-    return table
 
 
 def export_voc(samples: Iterable[StoredSample], facts: ExportFacts, package: Package, scratch: Path) -> None:

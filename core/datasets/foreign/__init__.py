@@ -1,0 +1,76 @@
+"""Labelled images in other people's formats, brought to our layout. Which format it is, is found out and said.
+
+COCO · Pascal VOC · Cityscapes · CamVid · CelebAMask-HQ · YOLO segmentation · CVAT XML · Label Studio JSON
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from core.datasets.foreign.coco import find_coco, read_coco
+from core.datasets.foreign.cvat import find_cvat, read_cvat
+from core.datasets.foreign.folders import (
+    find_camvid,
+    find_celebamask,
+    find_cityscapes,
+    find_voc,
+    read_camvid,
+    read_celebamask,
+    read_cityscapes,
+    read_voc,
+)
+from core.datasets.foreign.guide import ClassGuide
+from core.datasets.foreign.label_studio import find_label_studio, read_label_studio
+from core.datasets.foreign.translation import CLASSES, Translation
+from core.datasets.foreign.yolo import find_yolo, read_yolo
+from core.datasets.images import PictureLimits
+from core.errors import LabelSetError, Problem
+
+
+@dataclass(frozen=True)
+class Format:
+    """``find``: the entries that give it away, none where it is another format."""
+
+    name: str
+    find: Callable[[Mapping[str, Path]], list[str]]
+    read: Callable[[Translation], None]
+
+
+FORMATS = (
+    Format("COCO", find_coco, read_coco),
+    Format("Pascal VOC", find_voc, read_voc),
+    Format("Cityscapes", find_cityscapes, read_cityscapes),
+    Format("CelebAMask-HQ", find_celebamask, read_celebamask),
+    Format("YOLO segmentation", find_yolo, read_yolo),
+    Format("CVAT XML", find_cvat, read_cvat),
+    Format("Label Studio JSON", find_label_studio, read_label_studio),
+    Format("CamVid", find_camvid, read_camvid),
+)
+
+
+def detect(entries: Mapping[str, Path]) -> list[tuple[Format, str]]:
+    """Every format that the archive might be, with an entry that says so."""
+    return [(one, found[0]) for one in FORMATS if (found := one.find(entries))]
+
+
+def translate(
+    entries: Mapping[str, Path], archive_name: str, into: Path, limits: PictureLimits
+) -> tuple[str, Translation] | None:
+    """The format in words and the same in our layout; None where it is none of these (ours, or nothing known).
+
+    Raises :class:`core.errors.LabelSetError` where it might be several, or the class map beside it is damaged. What is
+    wrong with single annotations is in the translation's ``problems``.
+    """
+    found = detect(entries)
+    if not found:
+        return None
+    if len(found) > 1:
+        seen = "; ".join(f"{one.name} by {entry}" for one, entry in found)
+        raise LabelSetError("the format is not clear", [Problem(f"may be several formats: {seen}", archive_name)])
+    ((format, entry),) = found
+    own = [name for name in sorted(entries) if PurePosixPath(name).name == CLASSES]
+    guide = ClassGuide.from_bytes(entries[own[0]].read_bytes(), own[0]) if own else None
+    into.mkdir(parents=True, exist_ok=True)
+    out = Translation(entries, into, limits, guide)
+    format.read(out)
+    return f"{format.name} (by {entry})", out

@@ -1,0 +1,131 @@
+"""Polygons and run lengths from files nobody vouches for, as masks."""
+
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
+import pycocotools.mask
+from numpy.typing import NDArray
+
+#: Length of all outlines of one region, in pixels: more than any region has, and bounded memory to fill it.
+MAX_OUTLINE = 4_000_000
+
+
+class ShapeError(ValueError):
+    """The shape cannot be filled; the message says why."""
+
+
+def filled(polygons: Sequence[object], height: int, width: int) -> NDArray[np.bool_]:
+    """bool [height, width]: what any of the polygons (each [x1, y1, x2, y2, …]) covers, as COCO fills them.
+
+    Points outside of the image are moved to its border. Raises :class:`ShapeError`.
+    """
+    rings: list[list[float]] = []
+    outline = 0.0
+    for polygon in polygons:
+        try:
+            points = np.asarray(polygon, np.float64).ravel()
+        except (TypeError, ValueError) as error:
+            raise ShapeError("a polygon holds what is no number") from error
+        if points.size < 6 or points.size % 2:
+            raise ShapeError(f"a polygon of {points.size} numbers: at least three points x, y are needed")
+        if not np.isfinite(points).all():
+            raise ShapeError("a polygon holds NaN or infinity")
+        corners = np.clip(points.reshape(-1, 2), 0, (width, height))
+        outline += float(np.abs(corners - np.roll(corners, 1, 0)).max(1).sum())
+        if outline > MAX_OUTLINE:
+            raise ShapeError(f"its outline is longer than {MAX_OUTLINE:,} pixels")
+        rings.append(corners.ravel().tolist())
+    if not rings:
+        return np.zeros((height, width), bool)
+    merged = pycocotools.mask.merge(pycocotools.mask.frPyObjects(rings, height, width))
+    return np.array(pycocotools.mask.decode(merged), bool)
+
+
+def from_runs(counts: object, height: int, width: int) -> NDArray[np.bool_]:
+    """bool [height, width] from COCO run lengths: a list, or the compressed text. Columns first, beginning with what
+    is outside. Decoded here and not by pycocotools, which trusts the numbers. Raises :class:`ShapeError`.
+    """
+    if isinstance(counts, str):
+        counts = _uncompressed(counts, height * width)
+    return runs(counts, height * width).reshape(width, height).T
+
+
+def runs(counts: object, size: int) -> NDArray[np.bool_]:
+    """bool [size] from alternating run lengths, the first one outside. Raises :class:`ShapeError`."""
+    if not isinstance(counts, list) or not all(isinstance(one, int) and 0 <= one <= size for one in counts):
+        raise ShapeError("its run lengths are not a list of whole numbers")
+    if sum(counts) != size:
+        raise ShapeError(f"its run lengths cover {sum(counts):,} pixels where there are {size:,}")
+    return np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+
+
+def _uncompressed(text: str, most: int) -> list[int]:
+    """COCO's compressed run lengths: five bits a character, from the third on as difference to the one before last."""
+    counts: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64 or shift > 60:
+            raise ShapeError("its compressed run lengths are damaged")
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            if bits & 16:
+                value -= 1 << shift
+            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+            value = shift = 0
+            if len(counts) > most + 1:
+                raise ShapeError("it has more run lengths than there are pixels")
+    if shift:
+        raise ShapeError("its compressed run lengths break off")
+    return counts
+
+
+def brush(rle: object, height: int, width: int) -> NDArray[np.bool_]:
+    """bool [height, width] from a brush stroke of Label Studio: RGBA bytes as packed runs, the alpha says where.
+
+    32 bits: how many values; 5: bits of a value; 4 × 4: lengths of run lengths; then runs: one bit (repeated or not),
+    two that choose the length, the length, the values. Raises :class:`ShapeError`.
+    """
+    if not isinstance(rle, list) or not all(isinstance(one, int) and 0 <= one < 256 for one in rle):
+        raise ShapeError("its run lengths are not a list of bytes")
+    stream = _Bits(bytes(rle))
+    size = stream.take(32)
+    if size != 4 * height * width:
+        raise ShapeError(f"its strokes cover {size // 4:,} pixels where there are {height * width:,}")
+    bits = stream.take(5) + 1
+    lengths = [stream.take(4) + 1 for _ in range(4)]
+    parts: list[bytes] = []
+    done = 0
+    while done < size:
+        repeated = stream.take(1)
+        count = 1 + stream.take(lengths[stream.take(2)])
+        if done + count > size:
+            raise ShapeError("its strokes are longer than the image")
+        parts.append(
+            bytes([stream.take(bits) & 255]) * count
+            if repeated
+            else bytes(stream.take(bits) & 255 for _ in range(count))
+        )
+        done += count
+    values = np.frombuffer(b"".join(parts), np.uint8)
+    return values[3::4].reshape(height, width) > 0
+
+
+class _Bits:
+    def __init__(self, content: bytes) -> None:
+        self._content, self._at = content, 0
+
+    def take(self, count: int) -> int:
+        """The next ``count`` bits as a number, the highest first."""
+        first, last = self._at // 8, (self._at + count + 7) // 8
+        if last > len(self._content):
+            raise ShapeError("its strokes break off")
+        self._at += count
+        return (int.from_bytes(self._content[first:last], "big") >> (8 * last - self._at)) & ((1 << count) - 1)
+
+
+def flat(points: Sequence[Sequence[float]]) -> list[float]:
+    """[[x, y], …] → [x, y, …]."""
+    return list(chain.from_iterable(points))
