@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
-from api.archives import UPLOADED, refuse_broken
+from api.archives import ARCHIVE, refuse_broken
 from api.backend import Db, Objects
 from api.bodies import media_type_of, small_body, stream_into
 from api.errors import ApiError
@@ -90,7 +90,7 @@ async def create_upload(
     upload_id, writer = await run_in_threadpool(stored.start_received, objects, sha256)
     try:
         limit = await run_in_threadpool(stored.upload_limit, db, tenant=tenant)
-        await stream_into(writer, request, limit, UPLOADED)
+        await stream_into(writer, request, limit, ARCHIVE)
         return await run_in_threadpool(_receive, db, objects, tenant, upload_id, filename, writer, idempotency_key)
     finally:
         await run_in_threadpool(writer.abort)
@@ -108,7 +108,7 @@ async def put_upload_content(upload_id: str, request: Request, db: Db, objects: 
         raise ApiError("unsupported_media_type", f"Send {ARCHIVE_TYPES[0]} or {ARCHIVE_TYPES[-1]}.")
     writer = await run_in_threadpool(stored.start_upload, db, objects, upload_id, tenant=tenant)
     try:
-        await stream_into(writer, request, upload.bytes, UPLOADED)
+        await stream_into(writer, request, upload.bytes, ARCHIVE)
         return await run_in_threadpool(_complete, db, objects, tenant, upload, writer)
     finally:
         await run_in_threadpool(writer.abort)
