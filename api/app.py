@@ -17,6 +17,7 @@ from api.openapi import describe
 from api.routes import (
     aliases,
     datasets,
+    encoders,
     events,
     exports,
     generators,
@@ -56,6 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         uploads,
         label_sets,
         generators,
+        encoders,
         labelers,
         jobs,
         events,

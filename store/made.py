@@ -1,4 +1,4 @@
-"""Label sets, inversions and labelers: made by a job once for each digest of what went into them, then used again."""
+"""Label sets, inversions, encoders and labelers: made by a job once for each digest of their inputs, and kept."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ from store.clock import database_now, to_datetime
 from store.db import Database
 from store.errors import NotFound
 from store.paging import Page, page
-from store.tables import inversions, inverted_images, label_sets, labelers
+from store.tables import encoders, inversions, inverted_images, label_sets, labelers
 
-Kind = Literal["label_set", "inversion", "labeler"]
-_TABLES: Mapping[Kind, Table] = {"label_set": label_sets, "inversion": inversions, "labeler": labelers}
+Kind = Literal["label_set", "inversion", "encoder", "labeler"]
+_TABLES: Mapping[Kind, Table] = {
+    "label_set": label_sets,
+    "inversion": inversions,
+    "encoder": encoders,
+    "labeler": labelers,
+}
 #: Rows asked for in one query.
 _BATCH = 500
 #: Prefix of each kind's ids.
-PREFIXES: Mapping[Kind, str] = {"label_set": "ls", "inversion": "inv", "labeler": "lab"}
+PREFIXES: Mapping[Kind, str] = {"label_set": "ls", "inversion": "inv", "encoder": "enc", "labeler": "lab"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,11 @@ def get_inversion(db: Database, inversion_id: str, *, tenant: str) -> Made:
     return _get(db, "inversion", inversion_id, tenant)
 
 
+def get_encoder(db: Database, encoder_id: str, *, tenant: str) -> Made:
+    """One encoder. Raises NotFound."""
+    return _get(db, "encoder", encoder_id, tenant)
+
+
 def get_labeler(db: Database, labeler_id: str, *, tenant: str) -> Made:
     """One labeler. Raises NotFound."""
     return _get(db, "labeler", labeler_id, tenant)
@@ -82,6 +92,11 @@ def get_labeler(db: Database, labeler_id: str, *, tenant: str) -> Made:
 def list_label_sets(db: Database, *, tenant: str, page_size: int = 50, page_token: str | None = None) -> Page[Made]:
     """Label sets, newest first. Raises InvalidRequest for a bad token."""
     return _list(db, "label_set", tenant, page_size, page_token)
+
+
+def list_encoders(db: Database, *, tenant: str, page_size: int = 50, page_token: str | None = None) -> Page[Made]:
+    """Encoders, newest first. Raises InvalidRequest for a bad token."""
+    return _list(db, "encoder", tenant, page_size, page_token)
 
 
 def list_labelers(db: Database, *, tenant: str, page_size: int = 50, page_token: str | None = None) -> Page[Made]:
@@ -149,5 +164,5 @@ def _list(db: Database, kind: Kind, tenant: str, page_size: int, page_token: str
 
 
 def _made(kind: Kind, row: Any) -> Made:
-    parents = {name: value for name, value in row._mapping.items() if name.endswith("_id")}
+    parents = {name: value for name, value in row._mapping.items() if name.endswith("_id") and value}
     return Made(kind, row.id, row.digest, row.info, cast(datetime, to_datetime(row.created_at)), parents)

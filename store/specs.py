@@ -28,6 +28,11 @@ class InversionSpec(_Spec):
     """How labelled images are turned into latents."""
 
     steps: int | None = Field(None, ge=0, le=10_000, description="Refinement steps per image; null: the default.")
+    encoder: str | None = Field(
+        None,
+        max_length=64,
+        description="An encoder trained for the generator (`enc_…`); null: the generator's own, if it has one.",
+    )
     space: Literal["w_plus", "w"] | None = Field(
         None, description="One code a layer, or one for all layers; null: the default."
     )
@@ -115,6 +120,29 @@ class ExportSpec(_Spec):
     kind: Literal["export"] = "export"
     dataset: str = Field(description="A dataset that is ready (`ds_…`).", max_length=64)
     format: ExportFormat
+
+
+class TrainEncoderSpec(_Spec):
+    """An encoder for a generator: where inversions begin."""
+
+    kind: Literal["train_encoder"] = "train_encoder"
+    generator: str = Field(description="Name or id of a generator.", max_length=64)
+    train_on: Literal["labels", "samples", "both"] = Field(
+        "samples",
+        description="What it learns from: labelled images, the generator's own samples (of known codes), or both.",
+    )
+    labels: str | None = Field(
+        None, max_length=64, description="A finished upload (`upl_…`) or a label set (`ls_…`), unless for `samples`."
+    )
+    heads: Literal["e4e", "psp"] = Field(
+        "e4e", description="One code and small offsets of the layers, or a code of its own for every layer."
+    )
+    image_size: int = Field(128, ge=16, le=256, description="Pixels of the longer side that it looks at, at most.")
+    steps: int | None = Field(None, ge=1, le=1_000_000, description="Training steps; null: the default.")
+    mirror: bool = Field(True, description="Labelled images are mirrored left to right at random.")
+    fit: Literal["crop", "pad", "stretch"] = Field(
+        "crop", description="How images of another shape are brought to the generator's resolution."
+    )
 
 
 class CheckpointAnswers(_Spec):

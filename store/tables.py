@@ -4,7 +4,7 @@ jobs ─┬─ steps ── shards          a shard is the unit of claiming: own
       ├─ events                   append-only log, numbered per job
       └─ datasets                 what a `generate` job makes; dataset_aliases are names that point at one
 files                             every object that something refers to; an object without a row is an orphan
-uploads, label_sets, inversions, labelers, generators
+uploads, label_sets, inversions, encoders, labelers, generators
 inverted_images               where the code of an image is that was inverted before
 outbox, idempotency_keys          written in the transaction that makes the job
 tenants, api_keys                 who may ask, and how much they may have
@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 #: Revision that this program expects; a test holds it to the newest migration.
-SCHEMA_REVISION = "0006"
+SCHEMA_REVISION = "0007"
 
 metadata = MetaData(
     naming_convention={
@@ -238,6 +238,7 @@ inverted_images = Table(
     Column("inversion_id", _ID, nullable=False),
     Column("position", Integer, nullable=False),
 )
+encoders = _digested("encoders", Column("generator_id", _ID, nullable=False), Column("label_set_id", _ID))
 labelers = _digested(
     "labelers",
     Column("label_set_id", _ID, nullable=False),

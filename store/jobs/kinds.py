@@ -53,4 +53,7 @@ EXPORT = JobKind("export", (StepPlan("export", "cpu", counts_images=True),))
 #: Somebody else's checkpoint, fetched, read and stored in our form.
 IMPORT_GENERATOR = JobKind("import_generator", (StepPlan("import_generator", "cpu"),))
 
-KINDS: Mapping[str, JobKind] = {kind.name: kind for kind in (GENERATE, EXPORT, IMPORT_GENERATOR)}
+#: An encoder for a generator, from its own samples, from labelled images, or from both.
+TRAIN_ENCODER = JobKind("train_encoder", (StepPlan("validate", "cpu"), StepPlan("train_encoder", "train")))
+
+KINDS: Mapping[str, JobKind] = {kind.name: kind for kind in (GENERATE, EXPORT, IMPORT_GENERATOR, TRAIN_ENCODER)}

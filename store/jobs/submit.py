@@ -25,7 +25,7 @@ from store.jobs.kinds import GENERATE, JobKind
 from store.jobs.shards import ShardPlan, add_shards
 from store.jobs.views import Job, job_view
 from store.specs import MAX_SEED, GenerateSpec
-from store.tables import jobs, label_sets, steps, uploads
+from store.tables import encoders, jobs, label_sets, steps, uploads
 from store.tenants import active_jobs, limits_of
 
 #: Given the transaction and the new job's id, makes what belongs to the job and returns the job's first `result`.
@@ -79,8 +79,24 @@ def check_generate(connection: Connection, db: Database, spec: GenerateSpec, *, 
     problems = reference_problems(
         connection, db, tenant=tenant, labels=spec.labels, generator=spec.generator, count=spec.count
     )
+    problems += _encoder_problems(connection, spec.inversion.encoder, spec.generator, tenant)
     if problems:
         raise InvalidRequest("the job cannot be started like this", problems)
+
+
+def _encoder_problems(connection: Connection, encoder: str | None, generator: str, tenant: str) -> list[Problem]:
+    if encoder is None:
+        return []
+    pointer = "/inversion/encoder"
+    mine = select(encoders.c.generator_id).where(encoders.c.id == encoder, encoders.c.tenant == tenant)
+    trained_for = connection.execute(mine).scalar()
+    if trained_for is None:
+        return [Problem(f"no encoder {encoder!r}", pointer)]
+    try:
+        wanted = find_generator(connection, generator, tenant=tenant).id
+    except NotFound:
+        return []  # told already
+    return [] if trained_for == wanted else [Problem(f"{encoder!r} was trained for another generator", pointer)]
 
 
 def reference_problems(

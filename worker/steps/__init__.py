@@ -5,12 +5,14 @@ from worker.steps.finalize import finalize
 from worker.steps.import_generator import import_generator
 from worker.steps.invert import invert
 from worker.steps.sample import sample
+from worker.steps.train_encoder import train_encoder
 from worker.steps.train_labeler import train_labeler
 from worker.steps.validate import validate
 
 STEPS = {
     "validate": validate,
     "invert": invert,
+    "train_encoder": train_encoder,
     "train_labeler": train_labeler,
     "sample": sample,
     "finalize": finalize,

@@ -29,8 +29,9 @@ from store.made import PREFIXES, NewMade, find_made
 from store.specs import InversionSpec
 from worker.context import StepContext
 from worker.digests import digest_of, json_values
+from worker.encoders import chosen_inverters
 from worker.inverted import Reused, image_digests, inverted_before
-from worker.sources import LATENTS, REPORT, Source, fitted_labels, load_inverters, load_source
+from worker.sources import LATENTS, REPORT, Source, fitted_labels, load_source
 
 #: Nothing random reaches a result that other jobs use again.
 _SEED = 0
@@ -44,8 +45,9 @@ def invert(context: StepContext) -> StepResult:
     """Invert the labelled images, or use an equal inversion that is there already."""
     source = load_source(context)
     labels = fitted_labels(context, context.claim.result["label_set"], source)
-    config = _config(context, source)
-    encoder, perceptual = load_inverters(context, source)
+    asked = InversionSpec.model_validate(context.spec["inversion"])
+    config = _config(asked, source)
+    source, encoder, perceptual = chosen_inverters(context, source, asked.encoder)
     digest = digest_of(
         {
             "made": "inversion 2",
@@ -102,8 +104,7 @@ class _Checkpoints:
         return content.removeprefix(self._mark)
 
 
-def _config(context: StepContext, source: Source) -> InversionConfig:
-    asked = InversionSpec.model_validate(context.spec["inversion"])
+def _config(asked: InversionSpec, source: Source) -> InversionConfig:
     config = InversionConfig(
         noise="none" if source.info.noise == "none" else "const",
         fit_noise=asked.fit_noise,

@@ -18,8 +18,12 @@ from worker.context import StepContext
 
 
 def validate(context: StepContext) -> StepResult:
-    """Read the job's upload; every problem in it fails the job at once. A named label set is taken as it is."""
+    """Read the job's upload; every problem in it fails the job at once. A named label set is taken as it is, and no
+    labels are none.
+    """
     labels = context.spec["labels"]
+    if labels is None:
+        return StepResult()
     if labels.startswith(PREFIXES["label_set"] + "_"):
         known = get_label_set(context.db, labels, tenant=context.tenant)
         return _used(known.id, known.info["images"])

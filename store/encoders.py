@@ -1,0 +1,51 @@
+"""Encoders: the request for one, checked before a worker begins."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from store.db import Database
+from store.errors import InvalidRequest, Problem
+from store.idempotency import IdempotencyKey
+from store.jobs.kinds import TRAIN_ENCODER
+from store.jobs.submit import Submission, reference_problems, submit_job
+from store.specs import TrainEncoderSpec
+
+
+def submit_train_encoder(
+    db: Database,
+    spec: TrainEncoderSpec,
+    *,
+    tenant: str,
+    request_id: str = "",
+    idempotency_key: IdempotencyKey | None = None,
+) -> Submission:
+    """Accept a `train_encoder` job.
+
+    Raises InvalidRequest with every problem found, QuotaExceeded, IdempotencyMismatch, StoreUnavailable, StorageFull.
+    """
+
+    def check(connection: Connection) -> None:
+        problems = reference_problems(
+            connection, db, tenant=tenant, labels=spec.labels, generator=spec.generator, count=None
+        )
+        if spec.train_on == "samples" and spec.labels is not None:
+            problems.append(
+                Problem("not used to train on samples: leave it out, or train on labels or both", "/labels")
+            )
+        if spec.train_on != "samples" and spec.labels is None:
+            problems.append(Problem(f"needed to train on {spec.train_on}", "/labels"))
+        if problems:
+            raise InvalidRequest("the encoder cannot be trained like this", problems)
+
+    return submit_job(
+        db,
+        TRAIN_ENCODER,
+        tenant=tenant,
+        spec=spec.model_dump(mode="json"),
+        seed=0,
+        total=0,
+        request_id=request_id,
+        idempotency_key=idempotency_key,
+        check=check,
+    )
