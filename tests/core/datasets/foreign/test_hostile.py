@@ -47,7 +47,7 @@ def spoilt(document: Any, seed: int) -> bytes:
         if chance.random() < 0.2:
             del container[key]
         else:
-            container[key] = chance.choice(ODD)
+            container[key] = copy.deepcopy(chance.choice(ODD))
         if not places(document):
             break
     return json.dumps(document).encode()
