@@ -1,6 +1,7 @@
 """The state of a labeler's training between two steps, as bytes that the caller keeps wherever it likes."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import safetensors
@@ -10,7 +11,8 @@ from torch import Tensor
 
 from core.errors import LabelerError, Problem
 from core.labeling.conditioning import Conditioning
-from core.labeling.ensemble import Ensemble
+from core.labeling.ensemble import Ensemble, ensemble_from, ensemble_tensors
+from core.labeling.labeler import Head
 
 FORMAT = "offhand-labeler-training/1"
 
@@ -65,6 +67,29 @@ class TrainingState:
         self.step, self.loss_sum = facts["step"], facts["loss_sum"]
         self.loss_curve = [(step, loss) for step, loss in facts["loss_curve"]]
         self.held_out_curve = [(step, value) for step, value in facts["held_out_curve"]]
+
+
+def pack_heads(done: Sequence[Head], state: bytes, fingerprint: str) -> bytes:
+    """The tasks that are learnt already beside the state of the one that is being learnt."""
+    tensors = {"state": torch.frombuffer(bytearray(state), dtype=torch.uint8)}
+    for head in done:
+        tensors |= {f"{head.task}.{name}": tensor for name, tensor in ensemble_tensors(head.ensemble).items()}
+    facts = [{"task": head.task, "report": head.report} for head in done]
+    metadata = {"format": FORMAT, "fingerprint": fingerprint, "facts": json.dumps(facts)}
+    return safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata)
+
+
+def unpack_heads(content: bytes, fingerprint: str) -> tuple[list[Head], bytes]:
+    """The inverse of :func:`pack_heads`. Raises :class:`LabelerError` for damaged bytes or another training's."""
+    metadata, tensors = _parse(content)
+    if metadata.get("format") != FORMAT or metadata.get("fingerprint") != fingerprint:
+        raise LabelerError("this checkpoint belongs to another training", [Problem("does not match", "checkpoint")])
+    heads = []
+    for fact in json.loads(metadata["facts"]):
+        start = f"{fact['task']}."
+        mine = {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+        heads.append(Head(fact["task"], ensemble_from(mine), fact["report"]))
+    return heads, tensors["state"].numpy().tobytes()
 
 
 def _parse(content: bytes) -> tuple[dict[str, str], dict[str, Tensor]]:

@@ -7,14 +7,26 @@ from typing import Any, Literal, get_args
 
 from core.errors import LabelerError, Problem
 
-Score = Literal["sum", "top10_mean"]
+Score = Literal["sum", "top10_mean", "class_mean"]
 Schedule = Literal["constant", "cosine"]
+Aggregation = Literal["vote", "mean"]
+Precision = Literal["float32", "bfloat16"]
+Balancing = Literal["loss", "sampling"]
+SigmaMeaning = Literal["std", "variance"]
 
 COUNTS = {"members": (1, 100), "pixel_batch": (2, 1 << 20), "ignore_index": (0, 255), "held_out": (0, 1000)}
-COUNTS |= {"measure_every": (1, 1 << 30)}
+COUNTS |= {"measure_every": (1, 1 << 30), "keypoint_sigma_at": (1, 1 << 16)}
 OPTIONAL_COUNTS = {"max_channels": (1, 1 << 16), "components": (1, 1 << 16)}
 OPTIONAL_COUNTS |= {"max_steps": (1, 1 << 30), "patience": (1, 1 << 30)}
 """Least and most of the fields that are whole numbers; the optional ones may be None."""
+CHOICES: dict[str, tuple[str, ...]] = {
+    "schedule": get_args(Schedule),
+    "balance_by": get_args(Balancing),
+    "score": get_args(Score),
+    "aggregation": get_args(Aggregation),
+    "precision": get_args(Precision),
+    "keypoint_sigma_is": get_args(SigmaMeaning),
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +57,10 @@ class LabelerConfig:
     """Times that each member sees every labelled pixel, unless ``max_steps`` ends it earlier."""
     max_steps: int | None = 1500
     class_balance: float = 0.5
-    """Exponent e of the class weights frequency^-e: 0 weighs pixels alike, 1 weighs classes alike."""
+    """Exponent e of the class weights frequency^-e: 0 weighs pixels alike, 1 weighs classes alike. Keypoints have two
+    classes of pixels, near a point and far from any; depth has one."""
+    balance_by: Balancing = "loss"
+    """Use those weights in the loss, or draw pixels by them."""
     ignore_index: int = 255
     """Mask value of pixels that count for nothing."""
     held_out: int = 0
@@ -54,8 +69,22 @@ class LabelerConfig:
     """End after so many measurements on the held-out images without a better one, and keep the best; None: never."""
     measure_every: int = 100
     """Steps between measurements and between points of the loss curve."""
+    calibrate: bool = True
+    """Fit one temperature for the ensemble's probabilities on the held-out images, where there are any."""
     score: Score = "sum"
-    """Image score: divergence summed over pixels (the paper), or the mean of its top tenth (the released code)."""
+    """Image score: divergence summed over pixels (the paper), the mean of its top tenth (the released code), or the
+    mean over the classes that an image shows of their mean divergence, so that small parts count."""
+    aggregation: Aggregation = "vote"
+    """Class of a pixel: the majority of the members' choices, or the largest mean probability."""
+    precision: Precision = "float32"
+    """Arithmetic of labeling; training is always float32."""
+    keypoint_sigma: float = 5.0
+    """Width of a keypoint's Gaussian, in pixels of an image whose longer side is ``keypoint_sigma_at``."""
+    keypoint_sigma_at: int = 256
+    keypoint_sigma_is: SigmaMeaning = "std"
+    """Whether that is a standard deviation or, as the paper's words can be read, a variance."""
+    keypoint_peak: float = 10.0
+    """Height of the Gaussian."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", _tuple(self.hidden))
@@ -63,6 +92,11 @@ class LabelerConfig:
         problems = _problems(self)
         if problems:
             raise LabelerError("these are no labeler settings", problems)
+
+    def keypoint_std(self, size: tuple[int, int]) -> float:
+        """Standard deviation of a keypoint's Gaussian, in pixels of an image of ``size``."""
+        std = self.keypoint_sigma if self.keypoint_sigma_is == "std" else self.keypoint_sigma**0.5
+        return std * max(size) / self.keypoint_sigma_at
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary that ``json`` can write and :meth:`from_json` reads back."""
@@ -106,21 +140,22 @@ def _problems(config: LabelerConfig) -> list[Problem]:
         value = getattr(config, name)
         if not (name in OPTIONAL_COUNTS and value is None) and not _is_count(value, least, most):
             found.append(Problem(f"not a whole number from {least} to {most}", name))
-    for name, limit in (("learning_rate", 1.0), ("epochs", 1e6)):
+    limits = (("learning_rate", 1.0), ("epochs", 1e6), ("keypoint_sigma", 1e6), ("keypoint_peak", 1e6))
+    for name, limit in limits:
         if not _is_number(getattr(config, name), 0, limit):
             found.append(Problem(f"not a number above 0, {limit:g} at most", name))
     if not _is_number(config.class_balance, -1e-9, 1):
         found.append(Problem("not a number from 0 to 1", "class_balance"))
-    standardise: Any = config.standardise
-    if not isinstance(standardise, bool):
-        found.append(Problem("neither true nor false", "standardise"))
+    for name in ("standardise", "calibrate"):
+        if not isinstance(getattr(config, name), bool):
+            found.append(Problem("neither true nor false", name))
     widths: Any = config.hidden
     if not isinstance(widths, tuple) or not 1 <= len(widths) <= 4 or not all(_is_count(w, 1, 4096) for w in widths):
         found.append(Problem("not one to four widths from 1 to 4096", "hidden"))
     names: Any = config.layers
     if names is not None and (not isinstance(names, tuple) or not names or not all(isinstance(n, str) for n in names)):
         found.append(Problem("neither null nor a list of names", "layers"))
-    for name, choices in (("schedule", get_args(Schedule)), ("score", get_args(Score))):
+    for name, choices in CHOICES.items():
         if getattr(config, name) not in choices:
             found.append(Problem(f"not one of {', '.join(choices)}", name))
     if config.patience is not None and config.held_out == 0:
@@ -140,6 +175,7 @@ PRESETS = {
         epochs=4.0,
         max_steps=None,
         class_balance=0.0,
+        calibrate=False,
         measure_every=1000,
     ),
 }

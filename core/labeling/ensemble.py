@@ -5,6 +5,7 @@ member's own batch; afterwards it is a linear map and is folded into the next Li
 conditioned with (:mod:`core.labeling.conditioning`) into the first.
 """
 
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ class FoldedEnsemble(NamedTuple):
     """The ensemble as plain affine maps with ReLU between them.
 
     first_weight [C, M H1], first_bias [M H1]: from raw hypercolumns; columns stand member by member.
-    weights [M, in, out], biases [M, 1, out]: the layers after the first, the last one to classes.
+    weights [M, in, out], biases [M, 1, out]: the layers after the first, the last one to what a member says.
     """
 
     first_weight: Tensor
@@ -39,19 +40,64 @@ class FoldedEnsemble(NamedTuple):
         return self.weights[0].shape[0]
 
     @property
-    def class_count(self) -> int:
-        """Number of classes."""
+    def outputs(self) -> int:
+        """Numbers that each member says of a pixel: classes, points, or one depth."""
         return self.weights[-1].shape[2]
 
-    def probabilities(self, hidden: Tensor) -> Tensor:
-        """First-layer pre-activations [P, M H1] (overwritten) → each member's class probabilities [M, P, K]."""
+    def say(self, hidden: Tensor) -> Tensor:
+        """First-layer pre-activations [P, M H1] (overwritten) → what each member says, float32 [M, P, outputs]."""
         x = hidden.relu_().view(len(hidden), self.members, -1).transpose(0, 1)  # [M, P, H1]
         last = len(self.weights) - 1
         for depth, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             x = torch.baddbmm(bias, x, weight)
             if depth < last:
                 x = x.relu_()
-        return x.softmax(-1)
+        return x.float()
+
+    def scaled(self, factor: float, offset: float = 0.0) -> "FoldedEnsemble":
+        """The same ensemble saying ``factor * x + offset`` where it said x."""
+        weights, biases = list(self.weights), list(self.biases)
+        weights[-1], biases[-1] = weights[-1] * factor, biases[-1] * factor + offset
+        return self._replace(weights=tuple(weights), biases=tuple(biases))
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "FoldedEnsemble":
+        """The same ensemble on ``device``, with weights of ``dtype`` where one is given."""
+        return FoldedEnsemble(
+            self.first_weight.to(device, dtype),
+            self.first_bias.to(device, dtype),
+            tuple(weight.to(device, dtype) for weight in self.weights),
+            tuple(bias.to(device, dtype) for bias in self.biases),
+        )
+
+    def pick(self, members: Sequence[int]) -> "FoldedEnsemble":
+        """The ensemble of these members alone."""
+        chosen, width = torch.tensor(members), len(self.first_bias) // self.members
+        first = self.first_weight.view(len(self.first_weight), self.members, width)[:, chosen]
+        return FoldedEnsemble(
+            first.flatten(1).contiguous(),
+            self.first_bias.view(self.members, width)[chosen].flatten().contiguous(),
+            tuple(weight[chosen] for weight in self.weights),
+            tuple(bias[chosen] for bias in self.biases),
+        )
+
+
+def ensemble_tensors(ensemble: FoldedEnsemble) -> dict[str, Tensor]:
+    """By name, as they are stored."""
+    tensors = {"first.weight": ensemble.first_weight, "first.bias": ensemble.first_bias}
+    for depth, (weight, bias) in enumerate(zip(ensemble.weights, ensemble.biases, strict=True)):
+        tensors |= {f"{depth}.weight": weight, f"{depth}.bias": bias}
+    return tensors
+
+
+def ensemble_from(tensors: Mapping[str, Tensor]) -> FoldedEnsemble:
+    """The inverse of :func:`ensemble_tensors`."""
+    depths = range(sum(name.endswith(".weight") for name in tensors) - 1)
+    return FoldedEnsemble(
+        tensors["first.weight"],
+        tensors["first.bias"],
+        tuple(tensors[f"{depth}.weight"] for depth in depths),
+        tuple(tensors[f"{depth}.bias"] for depth in depths),
+    )
 
 
 class Ensemble(nn.Module):

@@ -14,13 +14,14 @@ from torch import Tensor
 from core.errors import LabelerError, Problem
 from core.generators.stylegan2 import FeatureLayer, Noise
 from core.labeling.config import LabelerConfig
-from core.labeling.ensemble import FoldedEnsemble
+from core.labeling.ensemble import FoldedEnsemble, ensemble_from, ensemble_tensors
 from core.labeling.hypercolumn import SelectedLayers
-from core.labeling.labeler import Labeler
+from core.labeling.labeler import Head, Labeler
+from core.tasks.task import TASKS
 
 DESCRIPTION = "labeler.json"
 WEIGHTS = "labeler.safetensors"
-FORMAT = "offhand-labeler/1"
+FORMAT = "offhand-labeler/2"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ class LabelerInfo:
     generator_digest: str
     """SHA-256 of the generator's weights."""
     label_set_digest: str = ""
+    keypoints: list[str] = field(default_factory=list)
+    """Names of the keypoints, in order."""
+    depth_unit: str = ""
     scores: dict[str, Any] = field(default_factory=dict)
     digest: str = ""
     """SHA-256 of the labeler's weights file; filled in when it is written."""
@@ -49,12 +53,13 @@ def save_labeler(folder: Path, labeler: Labeler, info: LabelerInfo) -> LabelerIn
 
     Returns ``info`` with the digest filled in.
     """
-    ensemble = labeler.ensemble
-    tensors = {"first.weight": ensemble.first_weight, "first.bias": ensemble.first_bias}
-    for depth, (weight, bias) in enumerate(zip(ensemble.weights, ensemble.biases, strict=True)):
-        tensors |= {f"{depth}.weight": weight, f"{depth}.bias": bias}
+    tensors = {
+        f"{head.task}.{name}": tensor.cpu().contiguous()
+        for head in labeler.heads
+        for name, tensor in ensemble_tensors(head.ensemble).items()
+    }
     folder.mkdir(parents=True, exist_ok=True)
-    content = safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})
+    content = safetensors.torch.save(tensors)
     (folder / WEIGHTS).write_bytes(content)
     info = LabelerInfo(**{**asdict(info), "digest": hashlib.sha256(content).hexdigest()})
     description = {
@@ -63,8 +68,9 @@ def save_labeler(folder: Path, labeler: Labeler, info: LabelerInfo) -> LabelerIn
         "config": labeler.config.to_json(),
         "feature_layers": [list(layer) for layer in labeler.feature_layers],
         "noise": labeler.noise,
-        "class_count": labeler.class_count,
-        "report": labeler.report,
+        "tasks": [
+            {"task": head.task, "outputs": head.ensemble.outputs, "report": head.report} for head in labeler.heads
+        ],
     }
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return info
@@ -83,23 +89,28 @@ def load_labeler(folder: Path, device: torch.device | str = "cpu") -> LoadedLabe
     try:
         info = LabelerInfo(**description["info"])
         layers = tuple(FeatureLayer(str(n), int(c), int(h), int(w)) for n, c, h, w in description["feature_layers"])
-        noise, class_count, report = description["noise"], int(description["class_count"]), dict(description["report"])
-        if noise not in get_args(Noise):
-            raise ValueError(f"noise {noise!r}")
+        noise = description["noise"]
+        tasks = [(task["task"], int(task["outputs"]), dict(task["report"])) for task in description["tasks"]]
+        if noise not in get_args(Noise) or not tasks or not {task for task, _, _ in tasks} <= set(TASKS):
+            raise ValueError(f"noise {noise!r} or tasks")
     except (KeyError, TypeError, ValueError) as error:
         raise LabelerError(f"{folder.name} is damaged", [Problem(f"wrong: {error}", DESCRIPTION)]) from None
     if hashlib.sha256(content).hexdigest() != info.digest:
         raise LabelerError(f"{folder.name} is damaged", [Problem("not the file that was described", WEIGHTS)])
-    ensemble = _ensemble(content, config, SelectedLayers(layers, config).channels, class_count)
-    return LoadedLabeler(Labeler(ensemble, layers, config, noise, report).to(device), info)
-
-
-def _ensemble(content: bytes, config: LabelerConfig, channels: int, class_count: int) -> FoldedEnsemble:
     try:
         tensors = safetensors.torch.load(content)
     except safetensors.SafetensorError as error:
         raise LabelerError("the labeler's weights cannot be read", [Problem(str(error), WEIGHTS)]) from None
-    members, widths = config.members, [*config.hidden, class_count]
+    channels = SelectedLayers(layers, config).channels
+    heads = []
+    for task, outputs, report in tasks:
+        mine = {n.removeprefix(f"{task}."): tensor for n, tensor in tensors.items() if n.startswith(f"{task}.")}
+        heads.append(Head(task, _ensemble(mine, config, channels, outputs), report))
+    return LoadedLabeler(Labeler(tuple(heads), layers, config, noise).to(device), info)
+
+
+def _ensemble(tensors: dict[str, Tensor], config: LabelerConfig, channels: int, outputs: int) -> FoldedEnsemble:
+    members, widths = config.members, [*config.hidden, outputs]
     shapes: dict[str, tuple[int, ...]] = {
         "first.weight": (channels, members * widths[0]),
         "first.bias": (members * widths[0],),
@@ -114,14 +125,7 @@ def _ensemble(content: bytes, config: LabelerConfig, channels: int, class_count:
     ]
     if problems:
         raise LabelerError("the labeler's weights do not fit its settings", problems)
-    tensors = {name: tensor.clone() for name, tensor in tensors.items()}
-    depths = range(len(config.hidden))
-    return FoldedEnsemble(
-        tensors["first.weight"],
-        tensors["first.bias"],
-        tuple(tensors[f"{depth}.weight"] for depth in depths),
-        tuple(tensors[f"{depth}.bias"] for depth in depths),
-    )
+    return ensemble_from({name: tensors[name].clone() for name in shapes})
 
 
 def _fits(tensor: Tensor, shape: tuple[int, ...]) -> bool:

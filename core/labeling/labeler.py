@@ -1,7 +1,8 @@
-"""A trained labeler: features → label, divergence and score of each image."""
+"""A trained labeler: features → label, uncertainty and score of each image, for every task that it has learnt."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -9,75 +10,140 @@ from torch import Tensor
 
 from core.errors import LabelerError, Problem
 from core.generators.stylegan2 import FeatureLayer, Noise
+from core.labeling.aggregation import PeakFinder, classes
 from core.labeling.config import LabelerConfig
 from core.labeling.ensemble import FoldedEnsemble
 from core.labeling.hypercolumn import SelectedLayers
-from core.labeling.projection import hidden_tiles
-from core.labeling.uncertainty import image_scores, js_divergence
+from core.labeling.projection import Tile, hidden_tiles
+from core.labeling.uncertainty import image_scores, js_divergence, variance
+from core.tasks.task import Task
 
 TILE_FLOATS = {"cpu": 1 << 22, "cuda": 1 << 27}
 """Hidden values that one tile may hold, by kind of device; measured on a CPU with 2560 hidden units."""
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Head:
+    """The ensemble of one task, and how its training went (JSON values)."""
+
+    task: Task
+    ensemble: FoldedEnsemble
+    report: dict[str, Any] = field(default_factory=dict)
 
 
 class Labels(NamedTuple):
-    """mask: uint8 [N, H, W] class ids. divergence: float32 [N, H, W] nats. scores: float64 [N], high = unsure."""
+    """Labels of N images.
+
+    mask: uint8 [N, H, W] class ids; the ignore index everywhere when segmentation is no task of the labeler.
+    keypoints: float32 [N, K, 3], x and y in pixels and the height of the peak as a share of that taught, 0..1.
+    depth: float32 [N, H, W] in the label set's unit. Both are None when they are no task.
+    uncertainty: by task, float32 [N, H, W]: nats of divergence, or variance.
+    task_scores: by task, float64 [N], high = unsure.
+    """
 
     mask: Tensor
-    divergence: Tensor
-    scores: Tensor
+    keypoints: Tensor | None
+    depth: Tensor | None
+    uncertainty: dict[Task, Tensor]
+    task_scores: dict[Task, Tensor]
+
+    @property
+    def divergence(self) -> Tensor:
+        """The uncertainty of the first task, by which images are ranked."""
+        return next(iter(self.uncertainty.values()))
+
+    @property
+    def scores(self) -> Tensor:
+        """The scores of the first task."""
+        return next(iter(self.task_scores.values()))
 
 
 @dataclass(frozen=True)
 class Labeler:
-    """An ensemble that knows what it reads. :func:`core.labeling.training.train_ensemble` makes one."""
+    """Ensembles that know what they read. :func:`core.labeling.training.train_labeler` makes one."""
 
-    ensemble: FoldedEnsemble
+    heads: tuple[Head, ...]
+    """One for each task, in the order of :data:`core.tasks.task.TASKS`."""
     feature_layers: tuple[FeatureLayer, ...]
     """The generator's layers, as they were when the labeler was trained."""
     config: LabelerConfig
     noise: Noise
     """How the generator was synthesised while training; labels are meant for images made the same way."""
-    report: dict[str, Any] = field(default_factory=dict)
-    """How training went: loss curve, class frequencies, held-out accuracy. JSON values."""
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What it labels."""
+        return tuple(head.task for head in self.heads)
 
     @property
     def class_count(self) -> int:
-        """Number of classes, the largest class id plus one."""
-        return self.ensemble.class_count
+        """Number of classes, the largest class id plus one; 0 when segmentation is no task."""
+        return next((head.ensemble.outputs for head in self.heads if head.task == "segmentation"), 0)
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """How the training of the first task went."""
+        return self.heads[0].report
+
+    def head(self, task: Task) -> Head:
+        """The head of a task. Raises :class:`LabelerError` when it was not learnt."""
+        for head in self.heads:
+            if head.task == task:
+                return head
+        raise LabelerError(f"this labeler knows {', '.join(self.tasks)}", [Problem("was not learnt", task)])
 
     @torch.inference_mode()
     def label(self, features: Sequence[Tensor], size: tuple[int, int]) -> Labels:
-        """Label images from the features of their synthesis.
+        """Label images from the features of their synthesis, all tasks in one pass over them.
 
         features: all of ``Synthesis.features``, float [N, C, h, w] each. size: label (height, width), any up to the
-        image's. A pixel's label is the class that most members vote for (ties → the smaller id). Raises
-        :class:`LabelerError` when the features are not those of the generator that it was trained on.
+        image's. Raises :class:`LabelerError` when the features are not those of the generator that it was trained on.
         """
         self._check(features)
         picked = SelectedLayers(self.feature_layers, self.config).pick(features)
         count, device = len(features[0]), features[0].device
-        mask = torch.empty(count, *size, dtype=torch.uint8, device=device)
-        divergence = torch.empty(count, *size, device=device)
-        first, bias = self.ensemble.first_weight, self.ensemble.first_bias
+        first, bias, ensembles = self._working
         tile_pixels = max(1, TILE_FLOATS.get(device.type, 1 << 22) // len(bias))
+        canvas = _Canvas(self, count, size, device)
         for image in range(count):
-            for tile, hidden in hidden_tiles([x[image] for x in picked], first, bias, size, tile_pixels):
-                probabilities = self.ensemble.probabilities(hidden)  # [M, P, K]
-                window = (image, slice(tile.top, tile.bottom), slice(tile.left, tile.right))
-                mask[window] = vote(probabilities).view_as(mask[window])
-                divergence[window] = js_divergence(probabilities).view_as(divergence[window])
-        return Labels(mask, divergence, image_scores(divergence, self.config.score))
+            native = [x[image].to(first.dtype) for x in picked]
+            for tile, hidden in hidden_tiles(native, first, bias, size, tile_pixels):
+                start = 0
+                for head, ensemble in zip(self.heads, ensembles, strict=True):
+                    stop = start + len(ensemble.first_bias)
+                    mine = hidden if len(ensembles) == 1 else hidden[:, start:stop].contiguous()
+                    canvas.paint(head.task, image, tile, ensemble.say(mine))
+                    start = stop
+            canvas.end(image)
+        return canvas.labels()
+
+    @cached_property
+    def _working(self) -> tuple[Tensor, Tensor, tuple[FoldedEnsemble, ...]]:
+        """All heads' first layers side by side, [ΣC, ΣQ] and [ΣQ], and the ensembles, in the precision of labeling."""
+        dtype = PRECISIONS[self.config.precision]
+        ensembles = tuple(head.ensemble.to(head.ensemble.first_bias.device, dtype) for head in self.heads)
+        if len(ensembles) == 1:
+            return ensembles[0].first_weight, ensembles[0].first_bias, ensembles
+        weight = torch.cat([ensemble.first_weight for ensemble in ensembles], dim=1)
+        return weight, torch.cat([ensemble.first_bias for ensemble in ensembles]), ensembles
 
     def to(self, device: torch.device | str) -> "Labeler":
         """The same labeler with its weights on ``device``."""
-        e = self.ensemble
-        moved = FoldedEnsemble(
-            e.first_weight.to(device),
-            e.first_bias.to(device),
-            tuple(weight.to(device) for weight in e.weights),
-            tuple(bias.to(device) for bias in e.biases),
-        )
-        return Labeler(moved, self.feature_layers, self.config, self.noise, self.report)
+        heads = tuple(replace(head, ensemble=head.ensemble.to(device)) for head in self.heads)
+        return replace(self, heads=heads)
+
+    def pruned(self, members: int) -> "Labeler":
+        """A labeler of its first ``members`` members: 3 label almost as well as 10 (HandsOff figure 6b).
+
+        Members were trained side by side, none seeing another, so the first few are as good as any. Raises
+        :class:`LabelerError` unless there are so many.
+        """
+        if not 1 <= members <= self.config.members:
+            problem = Problem(f"not from 1 to {self.config.members}", "members")
+            raise LabelerError("so many members cannot be kept", [problem])
+        heads = tuple(replace(head, ensemble=head.ensemble.pick(range(members))) for head in self.heads)
+        return replace(self, heads=heads, config=replace(self.config, members=members))
 
     def _check(self, features: Sequence[Tensor]) -> None:
         actual = [tuple(x.shape[1:]) for x in features]
@@ -87,9 +153,44 @@ class Labeler:
             raise LabelerError("these features come from another generator", [problem])
 
 
-def vote(probabilities: Tensor) -> Tensor:
-    """Majority of the members' arg-maxes, ties → the smaller id. Float [M, P, K] → uint8 [P]."""
-    choices = probabilities.argmax(-1).t()  # [P, M]
-    counts = torch.zeros(probabilities.shape[1:], dtype=torch.int32, device=probabilities.device)  # [P, K]
-    counts.scatter_add_(1, choices, torch.ones_like(choices, dtype=torch.int32))
-    return counts.argmax(-1).to(torch.uint8)
+class _Canvas:
+    """Labels of a batch while they are painted, tile by tile."""
+
+    def __init__(self, labeler: Labeler, count: int, size: tuple[int, int], device: torch.device) -> None:
+        self.config, self.class_count, self.device = labeler.config, labeler.class_count, device
+        self.points = {head.task: head.ensemble.outputs for head in labeler.heads}.get("keypoints", 0)
+        self.mask = torch.full((count, *size), self.config.ignore_index, dtype=torch.uint8, device=device)
+        self.depth = torch.empty(count, *size, device=device) if "depth" in labeler.tasks else None
+        self.uncertainty = {task: torch.empty(count, *size, device=device) for task in labeler.tasks}
+        self.keypoints: list[Tensor] = []
+        self.finder = PeakFinder(self.points, device)
+
+    def paint(self, task: Task, image: int, tile: Tile, said: Tensor) -> None:
+        """said: float32 [M, P, outputs] of the tile's pixels in row order."""
+        window = (image, slice(tile.top, tile.bottom), slice(tile.left, tile.right))
+        canvas = self.uncertainty[task][window]
+        if task == "segmentation":
+            probabilities = said.softmax(-1)
+            self.mask[window] = classes(probabilities, self.config.aggregation).view(canvas.shape)
+            canvas.copy_(js_divergence(probabilities).view(canvas.shape))
+            return
+        canvas.copy_(variance(said).view(canvas.shape))
+        if task == "keypoints":
+            self.finder.look(said.mean(0), tile.top, tile.left, tile.right - tile.left)
+        elif self.depth is not None:
+            self.depth[window] = said.mean(0)[:, 0].clamp_min(0).view(canvas.shape)
+
+    def end(self, image: int) -> None:  # noqa: ARG002 (images come in order)
+        """All tiles of an image were painted."""
+        self.keypoints.append(self.finder.points(self.config.keypoint_peak))
+        self.finder = PeakFinder(self.points, self.device)
+
+    def labels(self) -> Labels:
+        """What was painted, with the scores."""
+        mask = self.mask if self.class_count else None
+        scores = {
+            task: image_scores(maps, self.config.score, mask, self.class_count)
+            for task, maps in self.uncertainty.items()
+        }
+        keypoints = torch.stack(self.keypoints) if self.points else None
+        return Labels(self.mask, keypoints, self.depth, self.uncertainty, scores)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import ceil, cos, pi
 from typing import Any
 
@@ -10,19 +10,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop, stop_if_asked
 from core.errors import LabelerError, Problem
 from core.generators.stylegan2 import Generator, Noise
-from core.labeling.checkpoint import TrainingState
+from core.labeling.calibration import fit_temperature
+from core.labeling.checkpoint import TrainingState, pack_heads, unpack_heads
 from core.labeling.conditioning import fit_conditioning
 from core.labeling.config import LabelerConfig
 from core.labeling.ensemble import Ensemble
 from core.labeling.hypercolumn import SelectedLayers
-from core.labeling.labeler import Labeler, vote
+from core.labeling.labeler import Head, Labeler
 from core.labeling.pixels import PixelSource
-from core.tasks.segmentation import agreement, confusion_matrix
+from core.labeling.targets import MaskTarget, Target
+from core.tasks.task import TASKS, Task
 
 POOL_BYTES = 384 << 20
 """Conditioned features held at once; an epoch of more pixels goes through several pools."""
@@ -32,11 +33,10 @@ ORDER_STREAM, SPLIT_STREAM = 2, 3
 """Tell these random numbers from others of the same seed."""
 
 
-def train_ensemble(
+def train_labeler(
     generator: Generator,
     w_plus: Tensor,
-    masks: Tensor | NDArray[np.uint8],
-    class_count: int,
+    targets: Sequence[Target],
     config: LabelerConfig | None = None,
     *,
     noise: Noise = "const",
@@ -48,64 +48,80 @@ def train_ensemble(
     checkpoint_every: int = 500,
     resume_from: bytes | None = None,
 ) -> Labeler:
-    """Train a labeler on inverted labelled images (HandsOff section 3.3).
+    """Train a labeler on inverted labelled images (HandsOff section 3.3): an ensemble for each task in turn, all of
+    them on one set of features.
 
-    generator: frozen, on ``device``. w_plus: float [N, num_ws, w_dim]. masks: uint8 [N, H, W], class ids below
-    ``class_count`` or the ignore index; any H, W up to the generator's resolution. noise: "const" or "none".
+    generator: frozen, on ``device``. w_plus: float [N, num_ws, w_dim]. targets: labels of these N images, one target a
+    task, all of one size up to the generator's resolution. noise: "const" or "none".
     checkpoint: called with the state as bytes every ``checkpoint_every`` steps; ``resume_from`` takes such bytes and
     goes on to the same result, bit for bit. Equal arguments give equal labelers on the same machine.
 
     Raises :class:`LabelerError` for labels that do not fit or teach nothing, :class:`core.errors.Stopped` when asked.
     """
     config = config or LabelerConfig()
-    masks = torch.as_tensor(masks)
-    _check(generator, w_plus, masks, class_count, config, noise)
+    targets = sorted(targets, key=lambda target: TASKS.index(target.task))
+    _check(generator, w_plus, targets, config, noise)
     w_plus = w_plus.to(device, torch.float32)
-    layers = SelectedLayers(generator.feature_layers, config)
-    size = (masks.shape[1], masks.shape[2])
-    source = PixelSource(generator, w_plus, layers, size, noise)
-    data = _Data(source, masks, class_count, config, seed, should_stop)
-    state = _start(data, class_count, config, device, seed)
-    fingerprint = _fingerprint(generator, w_plus, masks, class_count, config, noise, seed)
-    if resume_from is not None:
-        state.restore(resume_from, fingerprint)
-    trainer = _Trainer(data, state, config, seed, device)
-    for step in trainer.steps(should_stop):
-        progress(step, trainer.total)
-        if checkpoint is not None and step % checkpoint_every == 0 and step < trainer.total:
-            checkpoint(state.to_bytes(fingerprint))
-    progress(trainer.total, trainer.total)
-    if state.best is not None:
-        state.ensemble.load_state_dict(state.best)
-    folded = state.ensemble.eval().folded(state.conditioning)
-    return Labeler(folded, generator.feature_layers, config, noise, trainer.report())
+    source = PixelSource(generator, w_plus, SelectedLayers(generator.feature_layers, config), targets[0].size, noise)
+    fingerprint = _fingerprint(generator, w_plus, targets, config, noise, seed)
+    heads, state = ([], None) if resume_from is None else unpack_heads(resume_from, fingerprint)
+    for index, target in enumerate(targets[len(heads) :], start=len(heads)):
+
+        def tell(done: int, total: int, first: int = index) -> None:
+            # Tasks count alike, each as many steps as this one has.
+            progress(first * total + done, len(targets) * total)
+
+        def keep(content: bytes, done: Sequence[Head] = tuple(heads)) -> None:
+            if checkpoint is not None:
+                checkpoint(pack_heads(done, content, fingerprint))
+
+        data = _Data(source, target, config, seed, should_stop)
+        trainer = _Trainer(data, _start(data, config, device, seed), config, seed, device)
+        if state is not None:
+            trainer.state.restore(state, fingerprint)
+        for step in trainer.steps(should_stop):
+            tell(step, trainer.total)
+            if step % checkpoint_every == 0 and step < trainer.total:
+                keep(trainer.state.to_bytes(fingerprint))
+        tell(trainer.total, trainer.total)
+        heads, state = [*heads, trainer.finished()], None
+    return Labeler(tuple(heads), generator.feature_layers, config, noise)
+
+
+def train_ensemble(
+    generator: Generator,
+    w_plus: Tensor,
+    masks: Tensor | NDArray[np.uint8],
+    class_count: int,
+    config: LabelerConfig | None = None,
+    **options: Any,
+) -> Labeler:
+    """:func:`train_labeler` on masks alone, uint8 [N, H, W] of class ids below ``class_count`` or the ignore index."""
+    return train_labeler(generator, w_plus, [MaskTarget(masks, class_count)], config, **options)
 
 
 class _Data:
-    """The labelled pixels, split into training and held-out images."""
+    """The labelled pixels of a task, split into training and held-out images."""
 
     def __init__(
-        self,
-        source: PixelSource,
-        masks: Tensor,
-        class_count: int,
-        config: LabelerConfig,
-        seed: int,
-        should_stop: ShouldStop,
+        self, source: PixelSource, target: Target, config: LabelerConfig, seed: int, should_stop: ShouldStop
     ) -> None:
-        self.source, self.class_count, self.should_stop = source, class_count, should_stop
-        order = np.random.default_rng([seed, SPLIT_STREAM]).permutation(len(masks))
+        self.source, self.target, self.should_stop = source, target, should_stop
+        order = np.random.default_rng([seed, SPLIT_STREAM]).permutation(target.count)
         self.held_out_images = sorted(order[: config.held_out].tolist())
-        labels = masks.cpu().flatten()
-        usable = (labels != config.ignore_index).view(len(masks), -1)
-        held = torch.zeros(len(masks), dtype=torch.bool)
+        usable = target.usable(config).flatten(1)
+        held = torch.zeros(target.count, dtype=torch.bool)
         held[self.held_out_images] = True
         self.training = (usable & ~held[:, None]).flatten().nonzero()[:, 0]  # [P] flat positions, ascending
         self.held_out = (usable & held[:, None]).flatten().nonzero()[:, 0]
-        self.labels = labels.long()
-        self.class_pixels = torch.bincount(self.labels[self.training], minlength=class_count)
-        if int((self.class_pixels > 0).sum()) < 2:
-            problem = Problem("fewer than two classes in the images to train on", "masks")
+        self.group_pixels = torch.zeros(target.groups, dtype=torch.long)
+        if len(self.training):
+            target.scale(self.training)
+        for some in torch.split(self.training, 1 << 20):
+            self.group_pixels += torch.bincount(target.group(target.at(some)), minlength=target.groups)
+        if not len(self.training) or (target.groups > 1 and int((self.group_pixels > 0).sum()) < 2):
+            few = "fewer than two classes" if target.task == "segmentation" else "nothing to learn from"
+            problem = Problem(f"{few} in the images to train on", _FIELDS[target.task])
             raise LabelerError("these labels teach nothing", [problem])
 
     def some(self, pixels: Tensor, count: int, random: np.random.Generator) -> Tensor:
@@ -118,9 +134,9 @@ class _Data:
         """Transformed hypercolumns [P, K] of flat positions."""
         return self.source.gather(pixels, transform, self.should_stop)
 
-    def class_weights(self, exponent: float) -> Tensor:
-        """frequency^-exponent, zero for absent classes, of mean 1 over the pixels. Float [K]."""
-        frequency = self.class_pixels / self.class_pixels.sum()
+    def group_weights(self, exponent: float) -> Tensor:
+        """frequency^-exponent, zero for absent groups, of mean 1 over the pixels. Float [G]."""
+        frequency = self.group_pixels / self.group_pixels.sum()
         weights = torch.where(frequency > 0, frequency.clamp_min(1e-12) ** -exponent, 0.0)
         return (weights / (weights * frequency).sum()).float()
 
@@ -133,8 +149,9 @@ class _Trainer:
         self.batch = min(config.pixel_batch, len(data.training))
         self.total = max(1, ceil(config.epochs * len(data.training) / self.batch))
         self.total = min(self.total, config.max_steps or self.total)
-        self.weights = data.class_weights(config.class_balance).to(device)
+        self.weights = data.group_weights(config.class_balance).to(device)
         self._held_out: tuple[Tensor, Tensor] | None = None
+        self._calibration: dict[str, float] | None = None
 
     def steps(self, should_stop: ShouldStop) -> Iterator[int]:
         """Train; yields the number of steps done after each of them."""
@@ -171,25 +188,34 @@ class _Trainer:
                         x = y = None  # the old pool goes before the new one comes
                         mine = pixels[torch.from_numpy(part)]
                         x = self.data.gather(mine.to(self.device), condition.apply)
-                        y = self.data.labels[mine].to(self.device)
-                    yield x, y, self._orders(len(part), epoch, number), first
+                        y = self.data.target.at(mine).to(self.device)
+                    yield x, y, self._orders(y, epoch, number), first
                 first += steps
             epoch += 1
 
-    def _orders(self, length: int, epoch: int, pool: int) -> Tensor:
+    def _orders(self, y: Tensor, epoch: int, pool: int) -> Tensor:
+        """Each member's own order of the pool's pixels, int64 [M, P]; drawn by weight where that is asked for."""
         keys = ([self.seed, ORDER_STREAM, epoch, pool, member] for member in range(self.config.members))
-        return torch.from_numpy(np.stack([np.random.default_rng(key).permutation(length) for key in keys]))
+        randoms = [np.random.default_rng(key) for key in keys]
+        if self.config.balance_by == "loss":
+            return torch.from_numpy(np.stack([random.permutation(len(y)) for random in randoms]))
+        heap = np.cumsum(self.weights[self.data.target.group(y)].cpu().numpy().astype(np.float64))
+        drawn = [np.searchsorted(heap, random.random(len(y)) * heap[-1], side="right") for random in randoms]
+        return torch.from_numpy(np.stack(drawn).clip(max=len(y) - 1))
 
     def _step(self, x: Tensor, y: Tensor) -> None:
-        """x [M, K, B], y [M, B]: one step of Adam for every member."""
-        optimizer, config = self.state.optimizer, self.config
+        """x [M, K, B], y [M, B] or [M, B, outputs]: one step of Adam for every member."""
+        optimizer, config, target = self.state.optimizer, self.config, self.data.target
         if config.schedule == "cosine":
             optimizer.param_groups[0]["lr"] = config.learning_rate * 0.5 * (1 + cos(pi * self.state.step / self.total))
         self.state.ensemble.train()
-        logits = self.state.ensemble(x)  # [M, classes, B]
-        losses = F.cross_entropy(logits, y, self.weights, reduction="none")  # [M, B]
+        losses = target.loss(self.state.ensemble(x), y)  # [M, B]
         # Each member's own weighted mean; summed, so that no member's gradient depends on how many there are.
-        loss = (losses.sum(1) / self.weights[y].sum(1)).sum()
+        if config.balance_by == "loss":
+            weights = self.weights[target.group(y)]
+            loss = ((losses * weights).sum(1) / weights.sum(1)).sum()
+        else:
+            loss = losses.mean(1).sum()
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         optimizer.step()
@@ -205,7 +231,7 @@ class _Trainer:
         state.loss_sum = 0.0
         if not len(self.data.held_out):
             return
-        accuracy, _ = self._held_out_scores()
+        accuracy = self._held_out_scores()["accuracy"]
         best = max((value for _, value in state.held_out_curve), default=-1.0)
         state.held_out_curve.append((state.step, accuracy))
         if self.config.patience is None:
@@ -222,36 +248,49 @@ class _Trainer:
         return max(values[-patience:]) <= max(values[:-patience])
 
     @torch.no_grad()
-    def _held_out_scores(self) -> tuple[float, float]:
-        """Pixel accuracy and mean IoU of the vote on held-out pixels."""
+    def _held_out_said(self) -> tuple[Tensor, Tensor]:
+        """What the members say of held-out pixels, [M, P, outputs], and their truth."""
         if self._held_out is None:
             random = np.random.default_rng([self.seed, SPLIT_STREAM, 1])
             pixels = self.data.some(self.data.held_out, HELD_OUT_PIXELS, random)
             x = self.data.gather(pixels.to(self.device), self.state.conditioning.apply)
-            self._held_out = x, self.data.labels[pixels]
+            self._held_out = x, self.data.target.at(pixels)
         x, truth = self._held_out
         self.state.ensemble.eval()
-        votes = [
-            vote(self.state.ensemble(some.t().expand(self.config.members, -1, -1)).transpose(1, 2)).cpu()
+        said = [
+            self.state.ensemble(some.t().expand(self.config.members, -1, -1)).transpose(1, 2)
             for some in torch.split(x, 4096)
         ]
-        confusion = confusion_matrix(
-            truth.to(torch.uint8).numpy(), torch.cat(votes).numpy(), self.data.class_count, self.config.ignore_index
-        )
-        scores = agreement(confusion)
-        return scores.pixel_accuracy, scores.mean_iou
+        return torch.cat(said, dim=1), truth
 
-    def report(self) -> dict[str, Any]:
+    def _held_out_scores(self) -> dict[str, float]:
+        return self.data.target.scores(*self._held_out_said(), self.config.ignore_index)
+
+    def finished(self) -> Head:
+        """The trained ensemble over raw hypercolumns, speaking in the unit of the labels, calibrated."""
+        state, target = self.state, self.data.target
+        if state.best is not None:
+            state.ensemble.load_state_dict(state.best)
+        folded = state.ensemble.eval().folded(state.conditioning)
+        if target.task != "segmentation":
+            folded = folded.scaled(*target.scale(self.data.training))
+        elif self.config.calibrate and len(self.data.held_out):
+            temperature, before, after = fit_temperature(*self._held_out_said())
+            self._calibration = {"temperature": temperature, "nll_before": before, "nll_after": after}
+            folded = folded.scaled(1 / temperature)
+        return Head(target.task, folded, self._report())
+
+    def _report(self) -> dict[str, Any]:
         """JSON values: what was trained on, and how it went."""
         state, data, conditioning = self.state, self.data, self.state.conditioning
         held_out = None
         if len(data.held_out):
-            accuracy, mean_iou = self._held_out_scores()
             curve = [list(point) for point in state.held_out_curve]
-            held_out = {"images": data.held_out_images, "accuracy": accuracy, "mean_iou": mean_iou, "curve": curve}
+            held_out = {"images": data.held_out_images, **self._held_out_scores(), "curve": curve}
         return {
+            "task": data.target.task,
             "pixels": len(data.training),
-            "class_pixels": data.class_pixels.tolist(),
+            "class_pixels": data.group_pixels.tolist(),
             "class_weights": self.weights.tolist(),
             "channels": data.source.layers.channels,
             "standardised": self.config.standardise,
@@ -262,36 +301,41 @@ class _Trainer:
             "stopped_early": self.stopped_early,
             "loss_curve": [list(point) for point in state.loss_curve],
             "held_out": held_out,
+            "calibration": self._calibration,
         }
 
 
-def _start(
-    data: _Data, class_count: int, config: LabelerConfig, device: torch.device | str, seed: int
-) -> TrainingState:
+def _start(data: _Data, config: LabelerConfig, device: torch.device | str, seed: int) -> TrainingState:
     sample = data.some(data.training, CONDITIONING_PIXELS, np.random.default_rng([seed, SPLIT_STREAM, 2]))
     raw = data.gather(sample.to(device), lambda x: x)
     conditioning = fit_conditioning(raw, config.standardise, config.components)
-    ensemble = Ensemble(config.members, conditioning.outputs, config.hidden, class_count, seed).to(device)
+    ensemble = Ensemble(config.members, conditioning.outputs, config.hidden, data.target.outputs, seed).to(device)
     optimizer = torch.optim.Adam(ensemble.parameters(), lr=config.learning_rate, fused=True)
     return TrainingState(ensemble, optimizer, conditioning)
 
 
+_FIELDS: dict[Task, str] = {"segmentation": "masks", "keypoints": "keypoints", "depth": "depth"}
+
+
 def _check(
-    generator: Generator, w_plus: Tensor, masks: Tensor, class_count: int, config: LabelerConfig, noise: Noise
+    generator: Generator, w_plus: Tensor, targets: Sequence[Target], config: LabelerConfig, noise: Noise
 ) -> None:
     problems = []
     rows = (generator.num_ws, generator.config.w_dim)
     if w_plus.ndim != 3 or w_plus.shape[1:] != rows or not w_plus.isfinite().all():
         problems.append(Problem(f"not finite codes [N, {rows[0]}, {rows[1]}]", "w_plus"))
-    if masks.ndim != 3 or masks.dtype != torch.uint8 or len(masks) != len(w_plus) or not masks.numel():
-        problems.append(Problem("not one uint8 mask [H, W] for each code", "masks"))
-    elif any(side > limit for side, limit in zip(masks.shape[1:], generator.config.resolution, strict=True)):
-        problems.append(Problem(f"larger than the generator's {generator.config.resolution}", "masks"))
-    elif not 2 <= class_count <= 256:
-        problems.append(Problem("not from 2 to 256", "class_count"))
-    else:
-        wrong = sorted(set(torch.unique(masks).tolist()) - set(range(class_count)) - {config.ignore_index})
-        problems += [Problem(f"the class id {value} is not below {class_count}", "masks") for value in wrong]
+    tasks = [target.task for target in targets]
+    if not tasks or len(set(tasks)) < len(tasks) or len({target.size for target in targets}) > 1:
+        problems.append(Problem("not one target a task, all of one size", "targets"))
+    for target in targets:
+        field, wrong = _FIELDS[target.task], target.check()
+        problems += wrong
+        if not wrong and target.count != len(w_plus):
+            problems.append(Problem(f"{target.count} labels for {len(w_plus)} codes", field))
+        elif not wrong and any(s > limit for s, limit in zip(target.size, generator.config.resolution, strict=True)):
+            problems.append(Problem(f"larger than the generator's {generator.config.resolution}", field))
+        elif not wrong and isinstance(target, MaskTarget):
+            problems += target.unknown_ids(config)
     if config.held_out >= len(w_plus):
         problems.append(Problem(f"{len(w_plus)} images leave none to train on", "held_out"))
     if noise == "random":
@@ -301,16 +345,11 @@ def _check(
 
 
 def _fingerprint(
-    generator: Generator,
-    w_plus: Tensor,
-    masks: Tensor,
-    class_count: int,
-    config: LabelerConfig,
-    noise: Noise,
-    seed: int,
+    generator: Generator, w_plus: Tensor, targets: Sequence[Target], config: LabelerConfig, noise: Noise, seed: int
 ) -> str:
-    settings = [config.to_json(), class_count, noise, seed, generator.config.to_json()]
+    tasks = [[target.task, target.outputs] for target in targets]
+    settings = [config.to_json(), tasks, noise, seed, generator.config.to_json()]
     digest = hashlib.sha256(json.dumps(settings).encode())
-    for tensor in (generator.constant.detach(), w_plus, masks):
+    for tensor in (generator.constant.detach(), w_plus, *(target.labels for target in targets)):
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -20,15 +20,23 @@ def js_divergence(probabilities: Tensor) -> Tensor:
     return (entropy(probabilities.mean(0)) - entropy(probabilities).mean(0)).clamp_min(0)
 
 
-def image_scores(divergence: Tensor, score: Score) -> Tensor:
-    """Divergence maps, float [N, H, W] nats → one number an image, float64 [N]; higher is less certain.
+def image_scores(maps: Tensor, score: Score, mask: Tensor | None = None, class_count: int = 0) -> Tensor:
+    """Uncertainty maps, float [N, H, W] → one number an image, float64 [N]; higher is less certain.
 
     "sum": over all pixels (the paper). "top10_mean": mean of the tenth of pixels that is highest (the released code).
+    "class_mean": mean over the classes that ``mask`` (uint8 [N, H, W]) shows of their mean; of all pixels without one.
     """
-    pixels = divergence.flatten(1).double()
+    pixels = maps.flatten(1).double()
     if score == "sum":
         return pixels.sum(1)
+    if score == "class_mean":
+        return pixels.mean(1) if mask is None else class_scores(maps, mask, class_count).nanmean(1)
     return pixels.topk(max(1, pixels.shape[1] // 10), dim=1).values.mean(1)
+
+
+def variance(values: Tensor) -> Tensor:
+    """Of continuous labels: the members' variance, mean over the outputs. float [M, P, K] → [P], in squared units."""
+    return values.var(0, correction=0).mean(-1)
 
 
 def class_scores(divergence: Tensor, mask: Tensor, class_count: int) -> Tensor:

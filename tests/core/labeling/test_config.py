@@ -36,6 +36,14 @@ def test_all_problems_at_once():
         "patience": 0,
         "measure_every": 0,
         "score": "max",
+        "calibrate": 1,
+        "balance_by": "luck",
+        "aggregation": "max",
+        "precision": "int4",
+        "keypoint_sigma": 0,
+        "keypoint_sigma_at": 0,
+        "keypoint_sigma_is": "radius",
+        "keypoint_peak": -1,
     }
     with pytest.raises(LabelerError) as caught:
         LabelerConfig.from_json(values)

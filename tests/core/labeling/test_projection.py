@@ -2,11 +2,12 @@ import pytest
 import torch
 
 from core.labeling import projection
+from core.labeling.aggregation import vote
 from core.labeling.conditioning import fit_conditioning
 from core.labeling.config import LabelerConfig
 from core.labeling.ensemble import Ensemble
 from core.labeling.hypercolumn import hypercolumns
-from core.labeling.labeler import Labeler, vote
+from core.labeling.labeler import Head, Labeler
 from core.labeling.projection import hidden_tiles, tiles
 
 
@@ -59,7 +60,9 @@ def test_labels_are_those_of_the_plain_way(network, codes, hidden):
     ensemble, conditioning, x = trained_looking(hypercolumns(features, size), hidden)
     with torch.no_grad():
         probabilities = ensemble(x).transpose(1, 2).softmax(-1)
-    labeler = Labeler(ensemble.folded(conditioning), network.feature_layers, LabelerConfig(), "const")
+    labeler = Labeler(
+        (Head("segmentation", ensemble.folded(conditioning)),), network.feature_layers, LabelerConfig(), "const"
+    )
     labels = labeler.label(features, size)
     assert torch.equal(labels.mask.flatten(), vote(probabilities))
     mean = probabilities.mean(0)

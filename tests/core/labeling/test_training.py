@@ -13,7 +13,7 @@ SMALL = LabelerConfig(
 
 
 def weights(labeler):
-    ensemble = labeler.ensemble
+    ensemble = labeler.heads[0].ensemble
     return [ensemble.first_weight, ensemble.first_bias, *ensemble.weights, *ensemble.biases]
 
 
@@ -49,8 +49,8 @@ def test_the_same_seed_gives_the_same_labeler_and_another_seed_another(network, 
 
 def test_members_do_not_depend_on_their_number(network, codes, masks, trained):
     single = train_ensemble(network, codes[:8], masks[:8], 4, LabelerConfig(**{**vars(SMALL), "members": 1}), seed=5)
-    first = trained.ensemble.first_weight[:, :24]
-    torch.testing.assert_close(single.ensemble.first_weight, first, rtol=1e-2, atol=1e-3)
+    first = trained.heads[0].ensemble.first_weight[:, :24]
+    torch.testing.assert_close(single.heads[0].ensemble.first_weight, first, rtol=1e-2, atol=1e-3)
 
 
 def test_resuming_gives_the_same_labeler(network, codes, masks, trained):

@@ -3,7 +3,7 @@ from math import log
 import pytest
 import torch
 
-from core.labeling.labeler import vote
+from core.labeling.aggregation import vote
 from core.labeling.uncertainty import class_scores, image_scores, js_divergence
 
 
