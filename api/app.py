@@ -16,6 +16,7 @@ from api.middleware import RequestContext
 from api.openapi import describe
 from api.routes import (
     aliases,
+    catalogue,
     datasets,
     encoders,
     events,
@@ -57,6 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         uploads,
         label_sets,
         generators,
+        catalogue,
         encoders,
         labelers,
         jobs,

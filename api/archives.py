@@ -1,4 +1,4 @@
-"""A first look at an uploaded archive: does it begin like one, is it whole? What is inside is judged by a worker."""
+"""A first look at an upload: does it begin like an archive or a checkpoint, is it whole? A worker judges the rest."""
 
 import struct
 from typing import BinaryIO
@@ -15,13 +15,26 @@ TAR_MAGIC, TAR_MAGIC_AT = b"ustar", 257
 END_RECORD = struct.Struct("<4s4H2LH")
 LONGEST_COMMENT = 0xFFFF
 ZIP64 = 0xFFFFFFFF
+#: Of safetensors' header, as its own reader has it.
+LONGEST_HEADER = 100_000_000
 
 
 def begins_like_an_archive(beginning: bytes) -> bool:
     return beginning.startswith((ZIP, EMPTY_ZIP, GZIP)) or beginning[TAR_MAGIC_AT:].startswith(TAR_MAGIC)
 
 
-ARCHIVE = Magic("a zip, tar or tar.gz archive", TAR_MAGIC_AT + len(TAR_MAGIC), begins_like_an_archive)
+def begins_like_a_checkpoint(beginning: bytes) -> bool:
+    """A pickle of protocol 2 to 5, or safetensors: the length of a JSON header, then the header."""
+    pickled = len(beginning) > 1 and beginning[0] == 0x80 and 2 <= beginning[1] <= 5
+    return pickled or (beginning[8:9] == b"{" and int.from_bytes(beginning[:8], "little") <= LONGEST_HEADER)
+
+
+#: What an upload may be. A checkpoint that torch saved is a zip.
+UPLOADED = Magic(
+    "a zip, tar or tar.gz archive, or a checkpoint (.pkl, .pt, .safetensors)",
+    TAR_MAGIC_AT + len(TAR_MAGIC),
+    lambda beginning: begins_like_an_archive(beginning) or begins_like_a_checkpoint(beginning),
+)
 
 
 def refuse_broken(file: BinaryIO, size: int, name: str) -> None:

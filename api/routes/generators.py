@@ -1,16 +1,73 @@
-"""Generators: what can be sampled from."""
+"""Generators: what can be sampled from, and how checkpoints made elsewhere become one."""
 
-from fastapi import APIRouter
+from typing import Annotated, Any
 
-from api.backend import Db
+from fastapi import APIRouter, Body, Request
+from starlette.responses import JSONResponse, Response
+
+from api.backend import Db, Objects
+from api.content import download, file_response
+from api.headers import IdempotencyHeader
 from api.paging import PageSize, PageToken
 from api.problems import documented
 from api.schemas.base import ListOf
+from api.schemas.jobs import Job, job_document
 from api.schemas.resources import Generator, generator_document
 from api.tenancy import Tenant
 from store import generators as stored
+from store.files import get_file
+from store.generator_imports import submit_import
+from store.idempotency import IdempotencyKey, remember_answer
+from store.specs import ImportGeneratorSpec
 
 router = APIRouter(prefix="/v1/generators", tags=["generators"])
+
+RETRY_AFTER = "2"
+EXAMPLES: dict[str, Any] = {
+    "upload": {
+        "summary": "A checkpoint that was uploaded",
+        "value": {"source": "upl_01jd0c5w6w3m8z4k1x2y3z4a5b", "name": "cats", "licence": "CC-BY-NC-4.0"},
+    },
+    "catalogue": {"summary": "One of the catalogue", "value": {"source": "ada-afhqcat", "name": "afhqcat"}},
+}
+JOB: dict[int | str, dict[str, Any]] = {
+    202: {
+        "description": "The job that fetches, reads and stores it.",
+        "model": Job,
+        "headers": {
+            "Location": {"schema": {"type": "string"}, "description": "The job."},
+            "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until it makes sense to ask."},
+            "Idempotent-Replayed": {"schema": {"type": "string"}, "description": "`true`: this key made it before."},
+        },
+    },
+}
+
+
+@router.post("", status_code=202, response_model=None, responses=JOB | documented(400, 409, 413, 415, 422, 429, 507))
+def create_generator(
+    spec: Annotated[ImportGeneratorSpec, Body(openapi_examples=EXAMPLES)],
+    request: Request,
+    db: Db,
+    tenant: Tenant,
+    idempotency_key: IdempotencyHeader = None,
+) -> Response:
+    """Import a checkpoint of StyleGAN2: NVIDIA's pickles (PyTorch and TensorFlow), rosinality's, our own safetensors.
+
+    Nothing in the file is executed: a pickle that names anything but tensors and plain values fails the job with
+    `unsafe_checkpoint`. What the file does not say fails it with `bad_checkpoint`, and is then given as `answers`.
+    """
+    path = "/v1/generators"
+    key = IdempotencyKey.of(idempotency_key, "POST", path, spec.model_dump_json().encode()) if idempotency_key else None
+    made = submit_import(db, spec, tenant=tenant, request_id=request.state.request_id, idempotency_key=key)
+    headers = {"Location": f"/v1/jobs/{made.job.id}", "Retry-After": RETRY_AFTER}
+    if made.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    if made.replayed and made.answer:
+        return JSONResponse(made.answer["body"], made.answer["status"], headers=headers)
+    body = job_document(made.job).model_dump(mode="json")
+    if key:
+        remember_answer(db, tenant, key, {"status": 202, "body": body})
+    return JSONResponse(body, 202, headers=headers)
 
 
 @router.get("", responses=documented(422))
@@ -26,3 +83,17 @@ def list_generators(
 def get_generator(generator_id: str, db: Db, tenant: Tenant) -> Generator:
     """One generator, by name or id."""
     return generator_document(stored.get_generator(db, generator_id, tenant=tenant))
+
+
+@router.delete("/{generator_id}", status_code=204, responses=documented(404, 409, 422, 507))
+def delete_generator(generator_id: str, db: Db, objects: Objects, tenant: Tenant) -> None:
+    """Forget an imported generator. Labelers and datasets that were made with it stay."""
+    stored.delete_generator(db, objects, generator_id, tenant=tenant)
+
+
+@download(router, "/{generator_id}/preview", "image/png", "Samples at three truncations.")
+def get_generator_preview(generator_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Response:
+    """What an imported generator draws: the same latents at truncation 0.5, 0.7 and 1."""
+    generator = stored.get_generator(db, generator_id, tenant=tenant)
+    file = get_file(db, generator.id, stored.PREVIEW, tenant=tenant)
+    return file_response(request, objects, file, attachment=False)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
-from api.archives import ARCHIVE, refuse_broken
+from api.archives import UPLOADED, refuse_broken
 from api.backend import Db, Objects
 from api.bodies import media_type_of, small_body, stream_into
 from api.errors import ApiError
@@ -72,11 +72,12 @@ async def create_upload(
     sha256: Annotated[Sha256 | None, Query(description="For an archive sent at once: what it must have.")] = None,
     idempotency_key: IdempotencyHeader = None,
 ) -> Response:
-    """Send an archive of labelled images as the body, or announce one as JSON and then PUT its content.
+    """Send an archive of labelled images or a checkpoint as the body, or announce one as JSON and PUT its content.
 
-    A zip or tar with `images/`, `masks/` of the same names (palette or grey PNG, one class id a pixel) and
-    `classes.json`; or as COCO, Pascal VOC, Cityscapes, CamVid, CelebAMask-HQ, YOLO segmentation, CVAT XML, Label Studio
-    JSON (docs/formats.md). What is inside is checked by the job that uses it.
+    A checkpoint is a generator's `.pkl`, `.pt` or `.safetensors`. An archive is a zip or tar with `images/`, `masks/`
+    of the same names (palette or grey PNG, one class id a pixel) and `classes.json`; or as COCO, Pascal VOC,
+    Cityscapes, CamVid, CelebAMask-HQ, YOLO segmentation, CVAT XML, Label Studio JSON (docs/formats.md). What is inside
+    is checked by the job that uses it.
     """
     media_type = media_type_of(request)
     if media_type == "application/json":
@@ -90,7 +91,7 @@ async def create_upload(
     upload_id, writer = await run_in_threadpool(stored.start_received, objects, sha256)
     try:
         limit = await run_in_threadpool(stored.upload_limit, db, tenant=tenant)
-        await stream_into(writer, request, limit, ARCHIVE)
+        await stream_into(writer, request, limit, UPLOADED)
         return await run_in_threadpool(_receive, db, objects, tenant, upload_id, filename, writer, idempotency_key)
     finally:
         await run_in_threadpool(writer.abort)
@@ -108,7 +109,7 @@ async def put_upload_content(upload_id: str, request: Request, db: Db, objects: 
         raise ApiError("unsupported_media_type", f"Send {ARCHIVE_TYPES[0]} or {ARCHIVE_TYPES[-1]}.")
     writer = await run_in_threadpool(stored.start_upload, db, objects, upload_id, tenant=tenant)
     try:
-        await stream_into(writer, request, upload.bytes, ARCHIVE)
+        await stream_into(writer, request, upload.bytes, UPLOADED)
         return await run_in_threadpool(_complete, db, objects, tenant, upload, writer)
     finally:
         await run_in_threadpool(writer.abort)

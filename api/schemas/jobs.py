@@ -10,7 +10,7 @@ from api.schemas.base import Document, Info
 from store.jobs.views import Job as StoredJob
 
 JobState = Literal["queued", "running", "finalizing", "succeeded", "canceling", "canceled", "failed", "expired"]
-JobKind = Literal["generate", "export", "train_encoder"]
+JobKind = Literal["generate", "export", "train_encoder", "import_generator"]
 
 
 class Step(Document):
@@ -47,7 +47,7 @@ class JobUrls(Document):
     cancel: str
     resume: str = Field(description="For a job that failed.")
     events: str
-    result: str | None = Field(description="The dataset, once the job has one.")
+    result: str | None = Field(description="The dataset or generator, once the job has one.")
 
 
 class Job(Document):
@@ -95,7 +95,8 @@ def job_document(job: StoredJob) -> Job:
         errors = [ProblemItem(detail=p.detail, pointer=p.pointer) for p in job.error.problems]
         error = JobError(code=job.error.code, detail=job.error.detail, retryable=job.error.retryable, errors=errors)
     path = f"/v1/jobs/{job.id}"
-    dataset = job.result.get("dataset")
+    dataset, generator = job.result.get("dataset"), job.result.get("generator")
+    made = f"/v1/datasets/{dataset}" if dataset else f"/v1/generators/{generator}" if generator else None
     return Job(
         id=job.id,
         kind=job.kind,
@@ -119,6 +120,6 @@ def job_document(job: StoredJob) -> Job:
             cancel=f"{path}/cancel",
             resume=f"{path}/resume",
             events=f"{path}/events",
-            result=f"/v1/datasets/{dataset}" if dataset else None,
+            result=made,
         ),
     )

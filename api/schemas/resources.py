@@ -8,6 +8,7 @@ from pydantic import Field
 from api.schemas.base import Document, Info, Request
 from store.datasets import Dataset as StoredDataset
 from store.files import File as StoredFile
+from store.generators import IMPORTED
 from store.generators import Generator as StoredGenerator
 from store.made import Made
 
@@ -26,6 +27,8 @@ class Generator(Document):
     domain: str | None = Field(description="What it draws.")
     classes: list[str] | None = Field(description="Classes it can be asked for; null: it is not conditional.")
     info: Info = Field(description="Its whole description.")
+    report: Info | None = Field(description="How it was imported, and what was noticed; null for a built-in one.")
+    preview: str | None = Field(description="A picture of samples at three truncations.")
     created_at: datetime
 
 
@@ -107,7 +110,9 @@ def generator_document(generator: StoredGenerator) -> Generator:
         licence=generator.licence,
         domain=described.get("domain"),
         classes=described.get("classes") or None,
-        info=generator.info,
+        info={name: value for name, value in generator.info.items() if name != IMPORTED},
+        report=generator.info.get(IMPORTED),
+        preview=f"/v1/generators/{generator.id}/preview" if IMPORTED in generator.info else None,
         created_at=generator.created_at,
     )
 

@@ -18,7 +18,7 @@ class UploadRequest(Request):
     filename: Filename
     size: Annotated[int, Field(ge=1, description="Bytes.")]
     sha256: Annotated[Sha256, Field(description="Of the whole file, hexadecimal.")]
-    purpose: Literal["label-set"] = "label-set"
+    purpose: Literal["label-set", "checkpoint"] = "label-set"
 
 
 class UploadUrls(Document):
@@ -27,7 +27,7 @@ class UploadUrls(Document):
 
 
 class Upload(Document):
-    """An archive of labelled images, or the announcement of one."""
+    """An archive of labelled images or a checkpoint, or the announcement of one."""
 
     id: str = Field(examples=["upl_01jd0c5w6w3m8z4k1x2y3z4a5b"])
     filename: str

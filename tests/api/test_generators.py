@@ -1,0 +1,121 @@
+"""Generators over HTTP: a checkpoint goes in as an upload, comes out as a generator, is looked at and deleted."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from store.db import Database
+from store.files import File, add_files
+from store.generators import IMPORTED, PREVIEW, NewGenerator, add_generator
+from store.objects import ObjectStore
+from tests.api.test_errors import problem
+from tests.api.worlds import PICTURE
+
+TENANT = "local"
+BINARY = {"Content-Type": "application/octet-stream"}
+PICKLE = pickle.dumps({"G_ema": None}, 4)
+
+
+@pytest.fixture
+def checkpoint(http: TestClient) -> str:
+    """The id of an uploaded checkpoint."""
+    answer = http.post("/v1/uploads?filename=network.pkl", content=PICKLE, headers=BINARY)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+@pytest.fixture
+def imported(db: Database, objects: ObjectStore) -> str:
+    """A generator as the import job leaves it."""
+    info = {"config": {}, "info": {"domain": "noise", "classes": ["a"]}, IMPORTED: {"format": "rosinality"}}
+    stored = objects.put("test/preview.png", PICTURE)
+    with db.write() as connection:
+        add_generator(connection, TENANT, NewGenerator("gen_1", "foreign", "d" * 64, 32, 16, "CC0-1.0", info))
+        add_files(connection, TENANT, [File("gen_1", PREVIEW, stored.key, stored.bytes, stored.sha256, "image/png")])
+    return "gen_1"
+
+
+def test_an_import_is_a_job(http: TestClient, checkpoint: str) -> None:
+    wish = {"source": checkpoint, "name": "cats", "licence": "CC0-1.0"}
+    answer = http.post("/v1/generators", json=wish, headers={"Idempotency-Key": "once"})
+    assert answer.status_code == 202, answer.text
+    job = answer.json()
+    assert answer.headers["location"] == job["urls"]["self"] == f"/v1/jobs/{job['id']}"
+    assert (job["kind"], job["state"], [step["name"] for step in job["steps"]]) == (
+        "import_generator",
+        "queued",
+        ["import_generator"],
+    )
+    assert job["request"]["source"] == checkpoint
+    again = http.post("/v1/generators", json=wish, headers={"Idempotency-Key": "once"})
+    assert again.json() == job
+    assert again.headers["idempotent-replayed"] == "true"
+    assert http.get("/v1/jobs?kind=import_generator").json()["items"][0]["id"] == job["id"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointers"),
+    [
+        ({"name": "Cats & Dogs"}, ["#/name"]),
+        ({"name": "gen_1"}, ["#/name"]),
+        ({"source": "nobody-knows", "name": "tiny"}, ["#/name", "#/source"]),
+        ({"source": "https://169.254.169.254/latest"}, ["#/source"]),
+        ({"answers": {"conv_clamp": -1, "architecture": "skip"}}, ["#/answers/conv_clamp", "#/answers/architecture"]),
+        ({"format": "rosinality"}, ["#/format"]),
+    ],
+)
+def test_a_bad_wish_names_its_fields(
+    http: TestClient, checkpoint: str, changes: dict[str, Any], pointers: list[str]
+) -> None:
+    answer = http.post("/v1/generators", json={"source": checkpoint, "name": "cats"} | changes)
+    document = problem(answer, 422, "invalid_request")
+    assert [entry["pointer"] for entry in document["errors"]] == pointers
+
+
+@pytest.mark.parametrize(
+    ("content", "accepted"),
+    [
+        (PICKLE, True),
+        (struct.pack("<Q", 2) + b"{}", True),
+        (b"\x80\x63nothing of the kind", False),
+        (struct.pack("<Q", 1 << 60) + b"{}", False),
+        (b"#!/bin/sh\nexit 1\n", False),
+    ],
+)
+def test_what_an_upload_may_begin_like(http: TestClient, content: bytes, accepted: bool) -> None:
+    answer = http.post("/v1/uploads?filename=g.bin", content=content, headers=BINARY)
+    assert answer.status_code == (201 if accepted else 415), answer.text
+
+
+def test_an_imported_generator_shows_where_it_came_from(http: TestClient, imported: str) -> None:
+    document = http.get("/v1/generators/foreign").json()
+    assert (document["id"], document["width"], document["licence"]) == (imported, 16, "CC0-1.0")
+    assert document["report"] == {"format": "rosinality"}
+    assert IMPORTED not in document["info"]
+    picture = http.get(document["preview"])
+    assert (picture.headers["content-type"], picture.content) == ("image/png", PICTURE)
+    builtin = http.get("/v1/generators/tiny").json()
+    assert (builtin["preview"], builtin["report"]) == (None, None)
+    problem(http.get("/v1/generators/tiny/preview"), 404, "not_found")
+
+
+def test_deleting(http: TestClient, imported: str, upload: str) -> None:
+    wish = {"kind": "generate", "labels": upload, "generator": "foreign", "count": 2}
+    job = http.post("/v1/jobs", json=wish).json()
+    assert job["id"] in problem(http.delete("/v1/generators/foreign"), 409, "in_use")["detail"]
+    http.post(f"/v1/jobs/{job['id']}/cancel")
+    assert http.delete("/v1/generators/foreign").status_code == 204
+    problem(http.get(f"/v1/generators/{imported}"), 404, "not_found")
+    problem(http.delete("/v1/generators/foreign"), 404, "not_found")
+    problem(http.delete("/v1/generators/tiny"), 422, "invalid_request")
+
+
+def test_the_catalogue(http: TestClient) -> None:
+    entries = {entry["name"]: entry for entry in http.get("/v1/catalogue").json()["items"]}
+    assert entries["ada-afhqcat"]["licence"]
+    assert not entries["ada-afhqcat"]["verified"]
