@@ -4,21 +4,14 @@ import uvicorn
 
 from api import logs
 from api.app import create_app
+from api.server import config
 from store.settings import Settings
 
 
 def main() -> None:
     settings = Settings()
     logs.configure(settings.log_level)
-    uvicorn.run(
-        create_app(settings),
-        host=settings.api.host,
-        port=settings.api.port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=5,
-    )
+    uvicorn.Server(config(create_app(settings), settings.api.host, settings.api.port)).run()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from starlette.staticfiles import StaticFiles
 from api import errors
 from api.authentication import Authentication
 from api.backend import Backend
-from api.bodies import SmallBodies
+from api.bodies import Impatience, SmallBodies
 from api.browsers import LOOPBACK, OwnPagesOnly
 from api.in_flight import OneRequestPerKey
 from api.middleware import RequestContext
@@ -75,6 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
     errors.install(app)
     app.add_middleware(SmallBodies)
+    app.add_middleware(Impatience)
     app.add_middleware(OneRequestPerKey)
     on_loopback = settings.api.host in LOOPBACK
     keys_required = settings.api.keys == "required" or not on_loopback

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import anyio
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -15,6 +16,9 @@ from store.objects import ObjectWriter
 
 SMALL_BODY = 1 << 20
 PIECE = 1 << 20
+#: Seconds that a body may take to begin, and the bytes a second that it must have on the whole.
+GRACE_SECONDS = 30.0
+SLOWEST = 1024.0
 
 
 #: Media types of a YAML spec, which creating a job takes beside JSON.
@@ -71,6 +75,38 @@ async def small_body(request: Request, limit: int = SMALL_BODY) -> bytes:
         if len(taken) > limit:
             raise TooLarge(f"The body may have {limit} bytes here.")
     return bytes(taken)
+
+
+class Impatience:
+    """408 for a body that comes too slowly: ``GRACE_SECONDS`` for its beginning, then at least ``SLOWEST`` bytes a
+    second on the whole.
+    """
+
+    def __init__(self, app: ASGIApp, grace: float = GRACE_SECONDS) -> None:
+        self.app, self.grace = app, grace
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        deadline = anyio.current_time() + self.grace
+        complete = "transfer-encoding" not in headers and headers.get("content-length", "0") == "0"
+
+        async def in_time() -> Message:
+            nonlocal deadline, complete
+            if complete:
+                return await receive()  # waits for the end of the connection, which may take its time
+            try:
+                with anyio.fail_after(deadline - anyio.current_time()):
+                    message = await receive()
+            except TimeoutError as error:
+                raise HTTPException(408, "The body came too slowly. Nothing was kept.") from error
+            complete = message["type"] != "http.request" or not message.get("more_body", False)
+            deadline += len(message.get("body", b"")) / SLOWEST
+            return message
+
+        await self.app(scope, in_time, send)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ HTTP: dict[str, Meaning] = {
     "insufficient_scope": Meaning(403, "This API key may not do this"),
     "foreign_origin": Meaning(403, "Not from there"),
     "method_not_allowed": Meaning(405, "The method is not allowed here"),
+    "too_slow": Meaning(408, "The body came too slowly"),
     "idempotency_in_flight": Meaning(409, "Still being answered"),
     "unsupported_media_type": Meaning(415, "This kind of content is not accepted here"),
     "rate_limited": Meaning(429, "Too many requests"),
@@ -108,7 +109,7 @@ def answer(
     meaning = HTTP.get(code, HTTP["internal_error"])
     status = status or meaning.status
     headers = dict(headers or {})
-    if status in (413, 415):
+    if status in (408, 413, 415):
         # The rest of the body is not wanted: without this the server would read all of it before the next request.
         headers.setdefault("Connection", "close")
     if status in (429, 503, 507):
@@ -179,6 +180,7 @@ FRAMEWORK = {
     400: "malformed_body",
     404: "not_found",
     405: "method_not_allowed",
+    408: "too_slow",
     413: "too_large",
     415: "unsupported_media_type",
 }

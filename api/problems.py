@@ -66,7 +66,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "description": DESCRIPTIONS[status],
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
         }
-        for status in sorted({*statuses, *ALWAYS})
+        for status in sorted({*statuses, *ALWAYS, *((408,) if 413 in statuses else ())})
     }
 
 
@@ -78,6 +78,7 @@ DESCRIPTIONS = {
     403: "The API key may not do this; or a page of another origin, or a foreign host name on loopback, asks.",
     404: "There is no such thing.",
     405: "The method is not allowed here.",
+    408: "The body came too slowly; nothing of it was kept.",
     409: "The request conflicts with the present state.",
     410: "It existed; its time is over.",
     411: "The request must declare its length.",
