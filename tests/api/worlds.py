@@ -32,22 +32,31 @@ def shard_bytes(index: int, size: int = 300_000) -> bytes:
 
 
 def keep(
-    db: Database, objects: ObjectStore, owner: str, name: str, content: bytes, media_type: str, items: Any = None
+    db: Database,
+    objects: ObjectStore,
+    owner: str,
+    name: str,
+    content: bytes,
+    media_type: str,
+    items: Any = None,
+    tenant: str = TENANT,
 ) -> None:
     """Store a file of a resource."""
     info = objects.put(f"test/{owner}/{name.replace('/', '-')}", content)
     with db.write() as connection:
         file = files.File(owner, name, info.key, info.bytes, info.sha256, media_type, items)
-        files.add_files(connection, TENANT, [file])
+        files.add_files(connection, tenant, [file])
 
 
-def finish_dataset(db: Database, objects: ObjectStore, job: dict[str, Any], shards: int = 2) -> dict[str, Any]:
+def finish_dataset(
+    db: Database, objects: ObjectStore, job: dict[str, Any], shards: int = 2, tenant: str = TENANT
+) -> dict[str, Any]:
     """Bring a job to its end, with a dataset of so many shards; the manifest."""
     dataset = job["result"]["dataset"]
     listed = []
     for index in range(shards):
         content, path = shard_bytes(index), f"shards/{index:06d}.tar"
-        keep(db, objects, dataset, path, content, "application/x-tar", items=10)
+        keep(db, objects, dataset, path, content, "application/x-tar", items=10, tenant=tenant)
         listed.append({"path": path, "bytes": len(content), "sha256": sha256(content).hexdigest(), "items": 10})
     described = []
     for name, content, media_type in (
@@ -55,11 +64,11 @@ def finish_dataset(db: Database, objects: ObjectStore, job: dict[str, Any], shar
         (datasets.CONTACT_SHEET, PICTURE, "image/png"),
         (datasets.STATISTICS, b"{}", "application/json"),
     ):
-        keep(db, objects, dataset, name, content, media_type)
+        keep(db, objects, dataset, name, content, media_type, tenant=tenant)
         described.append({"path": name, "bytes": len(content), "sha256": sha256(content).hexdigest()})
     count = job["counts"]["total"]
     manifest = {"dataset": dataset, "complete": True, "count": count, "shards": listed, "files": described}
-    keep(db, objects, dataset, datasets.MANIFEST, json.dumps(manifest).encode(), "application/json")
+    keep(db, objects, dataset, datasets.MANIFEST, json.dumps(manifest).encode(), "application/json", tenant=tenant)
     with db.write() as connection:
         datasets.finish_dataset(connection, job["id"], {"classes": ["background", "head"]})
         end_job(connection, job["id"], "succeeded")
