@@ -25,6 +25,8 @@ _TABLES: Mapping[Kind, Table] = {
 }
 #: Rows asked for in one query.
 _BATCH = 500
+#: Name of the picture of the first labelled images among a label set's files.
+LABEL_PREVIEW = "preview.png"
 #: Prefix of each kind's ids.
 PREFIXES: Mapping[Kind, str] = {"label_set": "ls", "inversion": "inv", "encoder": "enc", "labeler": "lab"}
 

@@ -1,14 +1,17 @@
 """Label sets: labelled images, validated as a whole. Born from an upload, by the first job that uses it."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from starlette.responses import Response
 
-from api.backend import Db
+from api.backend import Db, Objects
+from api.content import download, file_response
 from api.paging import PageSize, PageToken
 from api.problems import documented
 from api.schemas.base import ListOf
 from api.schemas.resources import LabelSet, label_set_document
 from api.tenancy import Tenant
 from store import made
+from store.files import get_file
 
 router = APIRouter(prefix="/v1/label-sets", tags=["label sets"])
 
@@ -24,3 +27,12 @@ def list_label_sets(db: Db, tenant: Tenant, page_size: PageSize = 50, page_token
 def get_label_set(label_set_id: str, db: Db, tenant: Tenant) -> LabelSet:
     """One label set."""
     return label_set_document(made.get_label_set(db, label_set_id, tenant=tenant))
+
+
+@download(router, "/{label_set_id}/preview", "image/png", "The label over the image, for the first ones.")
+def get_label_set_preview(label_set_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Response:
+    """A picture of what was understood: the first labelled images with their labels over them."""
+    made.get_label_set(db, label_set_id, tenant=tenant)
+    return file_response(
+        request, objects, get_file(db, label_set_id, made.LABEL_PREVIEW, tenant=tenant), attachment=False
+    )

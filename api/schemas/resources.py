@@ -37,7 +37,8 @@ class LabelSet(Document):
 
     id: str = Field(examples=["ls_01jd0c5w6w3m8z4k1x2y3z4a5b"])
     digest: str = Field(description="SHA-256 of everything that went in; the same images give the same label set.")
-    info: Info = Field(description="Classes, counts, and what was noticed.")
+    info: Info = Field(description="Format found, classes, counts, and what was noticed.")
+    preview: str = Field(description="A picture of the first labels over their images.")
     created_at: datetime
 
 
@@ -92,9 +93,7 @@ class Dataset(Document):
 
 
 class DatasetChange(Request):
-    pinned: bool = Field(
-        description="True: it stays beyond its time. False: it ends, a day from now at the earliest."
-    )
+    pinned: bool = Field(description="True: it stays beyond its time. False: it ends, a day from now at the earliest.")
 
 
 def generator_document(generator: StoredGenerator) -> Generator:
@@ -118,7 +117,8 @@ def generator_document(generator: StoredGenerator) -> Generator:
 
 
 def label_set_document(made: Made) -> LabelSet:
-    return LabelSet(id=made.id, digest=made.digest, info=made.info, created_at=made.created_at)
+    preview = f"/v1/label-sets/{made.id}/preview"
+    return LabelSet(id=made.id, digest=made.digest, info=made.info, preview=preview, created_at=made.created_at)
 
 
 def file_document(file: StoredFile, url: str) -> File:

@@ -207,7 +207,11 @@ def test_a_labeler_shows_what_it_learnt_from(http: TestClient, db: Database, obj
     assert answer.headers["content-type"] == "image/png"
     assert sha256(PICTURE).hexdigest() == picture["sha256"]
     problem(http.get(f"/v1/labelers/{labeler_id}/pictures/report.json"), 404, "not_found")
-    assert http.get(f"/v1/label-sets/{labeler['label_set']}").json()["info"] == {"images": 2}
+    label_set = http.get(f"/v1/label-sets/{labeler['label_set']}").json()
+    assert label_set["info"] == {"images": 2}
+    problem(http.get(label_set["preview"]), 404, "not_found")
+    keep(db, objects, label_set["id"], "preview.png", PICTURE, "image/png")
+    assert http.get(label_set["preview"]).content == PICTURE
     assert len(http.get("/v1/label-sets").json()["items"]) == 1
 
 

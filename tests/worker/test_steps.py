@@ -25,7 +25,7 @@ from store.jobs.cancel import cancel_job
 from store.jobs.claims import claim
 from store.jobs.events import events
 from store.jobs.views import Job
-from store.made import get_inversion, get_label_set, get_labeler
+from store.made import LABEL_PREVIEW, get_inversion, get_label_set, get_labeler
 from store.objects import ObjectStore, open_objects
 from store.settings import Settings, WorkerSettings
 from store.specs import ExportFormat, ExportSpec
@@ -114,6 +114,8 @@ def test_the_most_certain_candidates_were_kept(finished: tuple[Service, Job]) ->
 
 def test_reports_and_pictures_are_kept(finished: tuple[Service, Job]) -> None:
     service, job = finished
+    preview = content(service.db, service.objects, job.result["label_set"], LABEL_PREVIEW)
+    assert Image.open(io.BytesIO(preview)).format == "PNG"
     inversion = get_inversion(service.db, job.result["inversion"], tenant=TENANT)
     assert inversion.info["images"] == len(inversion.info["per_image"]) == 6
     pictures = [f for f in list_files(service.db, inversion.id, tenant=TENANT) if f.media_type == "image/png"]

@@ -8,11 +8,12 @@ from typing import Any
 
 from core.datasets.label_set import LabelSet
 from core.datasets.label_set_files import save_label_set
+from core.datasets.previews import label_preview
 from core.datasets.reading import read_label_set
 from store.ids import new_id
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
-from store.made import PREFIXES, NewMade, find_made, get_label_set
+from store.made import LABEL_PREVIEW, PREFIXES, NewMade, find_made, get_label_set
 from store.uploads import CONTENT, get_upload
 from worker.context import StepContext
 
@@ -57,9 +58,10 @@ def _store(context: StepContext, label_set: LabelSet) -> StepResult:
     files = tuple(
         context.put(label_set_id, path.name, path, "application/octet-stream") for path in sorted(folder.iterdir())
     )
+    preview = context.put(label_set_id, LABEL_PREVIEW, label_preview(label_set, label_set_id), "image/png")
     info = _info(label_set)
     return StepResult(
-        files=files,
+        files=(*files, preview),
         made=(NewMade("label_set", label_set_id, label_set.digest, info),),
         job_result={"label_set": label_set_id},
         events=(NewEvent("label_set.validated", {"label_set": label_set_id, "images": info["images"]}),),
