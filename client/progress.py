@@ -16,6 +16,7 @@ STEP_NAMES = {
     "train_labeler": "training labeler",
     "sample": "generating",
     "finalize": "finishing",
+    "import_generator": "importing",
     "export": "exporting",
 }
 

@@ -99,6 +99,13 @@ class Offhand:
     def generators(self) -> list[Document]:
         return list(self.pages("/v1/generators"))
 
+    def generator(self, name_or_id: str) -> Document:
+        return self.get(f"/v1/generators/{name_or_id}")
+
+    def catalogue(self) -> list[Document]:
+        """Public checkpoints that can be imported by name."""
+        return list(self.pages("/v1/catalogue"))
+
     def jobs(self, state: str | None = None, kind: str | None = None) -> Iterator[Document]:
         """Newest first."""
         return self.pages("/v1/jobs", state=state, kind=kind)
@@ -114,6 +121,30 @@ class Offhand:
 
     def manifest(self, dataset_id: str) -> Document:
         return self.get(f"/v1/datasets/{dataset_id}/manifest")
+
+    # -- generators ----------------------------------------------------------------------------------------------------
+
+    def upload_checkpoint(self, path: str | Path, progress: OnBytes | None = None) -> Document:
+        """Send a checkpoint (`.pkl`, `.pt`, `.safetensors`). Returns the upload."""
+        return upload_archive(self, Path(path), progress, purpose="checkpoint")
+
+    def import_generator(self, source: str | Path, name: str, **settings: Any) -> Document:
+        """Start the job that makes a generator of a checkpoint: a file, an upload's id, a URL, a catalogue's name."""
+        if Path(source).is_file():
+            source = self.upload_checkpoint(source)["id"]
+        body = {"source": str(source), "name": name} | {k: v for k, v in settings.items() if v is not None}
+        document: Document = self.request("POST", "/v1/generators", json=body).json()
+        return document
+
+    def download_preview(self, name_or_id: str, to: str | Path) -> Path:
+        """The picture of an imported generator's samples, as a PNG file."""
+        response = self.request("GET", f"/v1/generators/{name_or_id}/preview", follow_redirects=True)
+        Path(to).write_bytes(response.content)
+        return Path(to)
+
+    def delete_generator(self, name_or_id: str) -> None:
+        """Forget an imported generator. What was made with it stays."""
+        self.request("DELETE", f"/v1/generators/{name_or_id}")
 
     # -- the job -------------------------------------------------------------------------------------------------------
 

@@ -44,10 +44,12 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def upload_archive(offhand: "Offhand", archive: Path, progress: Callable[[int, int], None] | None) -> dict[str, Any]:
+def upload_archive(
+    offhand: "Offhand", archive: Path, progress: Callable[[int, int], None] | None, purpose: str = "label-set"
+) -> dict[str, Any]:
     """Announce size and digest, then send the bytes. Returns the complete upload."""
     size = archive.stat().st_size
-    declared = {"filename": archive.name, "size": size, "sha256": sha256_of(archive), "purpose": "label-set"}
+    declared = {"filename": archive.name, "size": size, "sha256": sha256_of(archive), "purpose": purpose}
     upload = offhand.request("POST", "/v1/uploads", json=declared).json()
 
     def chunks() -> Iterator[bytes]:

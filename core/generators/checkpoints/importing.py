@@ -52,8 +52,9 @@ class ImportReport:
     w_avg: str
     """``stored`` in the file, or ``measured`` as the mean of mapped latents where the file has none."""
     w_avg_distance: float | None
-    """Parity: distance of the stored mean code from the mean of mapped latents, as a share of the codes' spread. About
-    0.01 when mapping network, learning-rate multiplier and mean code belong together; None where it was measured.
+    """Parity: distance of the stored mean code from the mean of mapped latents, as a share of the codes' spread. Chance
+    alone gives 0.01; much more says that mapping network, its settings and mean code do not belong together. None where
+    it was measured.
     """
     facts: dict[str, str] = field(default_factory=dict)
     """What else the file says of itself."""

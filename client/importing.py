@@ -1,0 +1,95 @@
+"""`offhand generators add` and `preview`: a checkpoint made elsewhere becomes a generator, and shows what it draws."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from client.errors import ClientError
+from client.generating import follow
+from client.listing import table
+from client.output import Output
+from client.progress import ByteProgress
+
+if TYPE_CHECKING:
+    from client.sdk import Offhand
+
+
+def add_generator(
+    offhand: "Offhand", source: str, name: str | None, settings: dict[str, Any], preview: Path | None, output: Output
+) -> None:
+    """Upload a file where ``source`` is one, import it, tell what was found."""
+    name = name or name_of(source)
+    if any(known["name"] == name for known in offhand.generators()):
+        raise ClientError(f"there is a generator {name} already; choose another name with --name")
+    if Path(source).is_file():
+        with ByteProgress(output, f"uploading {Path(source).name}") as on_bytes:
+            source = str(offhand.upload_checkpoint(source, on_bytes)["id"])
+    elif looks_like_a_file(source):
+        raise ClientError(f"{source}: no such file")
+    job = offhand.import_generator(source, name, **settings)
+    output.note(f"job {job['id']}")
+    job = follow(offhand, job, None, output)
+    generator = offhand.generator(job["result"]["generator"])
+    if preview is not None:
+        offhand.download_preview(generator["id"], preview)
+    output.result(generator, told(generator, preview))
+
+
+def save_preview(offhand: "Offhand", name: str, to: Path | None, output: Output) -> None:
+    """The picture of an imported generator's samples, as a file."""
+    generator = offhand.generator(name)
+    if not generator.get("preview"):
+        raise ClientError(f"{generator['name']} comes with the service and has no preview here")
+    path = offhand.download_preview(generator["id"], to or Path(f"{generator['name']}.png"))
+    output.result({"generator": generator["id"], "file": str(path)}, f"samples at three truncations: {path}")
+
+
+def list_catalogue(offhand: "Offhand", output: Output) -> None:
+    """Public checkpoints that can be added by name."""
+    found = offhand.catalogue()
+    rows = [
+        [
+            entry["name"],
+            "×".join(map(str, reversed(entry["resolution"]))),
+            entry["domain"],
+            "yes" if entry["verified"] else "no",
+            entry["licence"],
+        ]
+        for entry in found
+    ]
+    output.result(found, table(["NAME", "SIZE", "DOMAIN", "VERIFIED", "LICENCE"], rows))
+
+
+def looks_like_a_file(source: str) -> bool:
+    """A path, rather than a URL, an upload's id or a name of the catalogue."""
+    return "://" not in source and (
+        Path(source).suffix in (".pkl", ".pt", ".pth", ".safetensors") or "/" in source or "\\" in source
+    )
+
+
+def name_of(source: str) -> str:
+    """A name that the service accepts, from a file's, a URL's or the catalogue's."""
+    last = source.rstrip("/").partition("?")[0].replace("\\", "/").rpartition("/")[2]
+    stem = re.sub(r"\.(pkl|pt|pth|safetensors)$", "", last.lower())
+    name = re.sub(r"[^a-z0-9.]+", "-", stem).strip("-.")[:63]
+    if not name or source.startswith("upl_"):
+        raise ClientError("say what the generator will be called: --name NAME")
+    return name
+
+
+def told(generator: dict[str, Any], preview: Path | None) -> str:
+    """What was found in the file, in lines."""
+    report = generator["report"]
+    parity = report["w_avg_distance"]
+    lines = [
+        f"{generator['name']}  {generator['width']}×{generator['height']}  {generator['id']}",
+        f"  read as     {report['format']} {report['network']}".rstrip() + f", {report['architecture']}",
+        f"  parameters  {report['parameters']:,}",
+        f"  classes     {report['classes'] or 'none'}",
+        f"  licence     {generator['licence'] or 'not said; ask its maker before use'}",
+        f"  mean code   {report['w_avg']}" + (f", {parity:.3f} spreads from where it should be" if parity else ""),
+    ]
+    lines += [f"  note        {note}" for note in report["notes"]]
+    if preview is not None:
+        lines.append(f"  preview     {preview}")
+    return "\n".join(lines)
