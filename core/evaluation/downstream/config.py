@@ -56,7 +56,8 @@ class DownstreamConfig:
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
-        return asdict(self)
+        pairs = {"betas": list(self.betas), "mirrored": [list(pair) for pair in self.mirrored]}
+        return {**asdict(self), **pairs}
 
 
 PRESETS: dict[str, DownstreamConfig] = {

@@ -70,7 +70,9 @@ def test_maps_are_learnt_where_they_are_known():
     maps = np.stack([masks, 1.0 - masks], 1).astype(np.float32)
     maps[::2, 1, :16] = np.nan
     maps[:4] = np.nan
-    trained = train_downstream(ArrayImages(images, maps), 2, replace(QUICK, steps=100, augment="none"), seed=0)
+    trained = train_downstream(
+        ArrayImages(images, maps), 2, replace(QUICK, steps=100, learning_rate=1e-2, augment="none"), seed=0
+    )
     fresh, truth = discs(8, 1)
     found = predict(trained, fresh)
     assert np.abs(found[:, 0] - truth).mean() < 0.2

@@ -1,0 +1,157 @@
+"""The gates a dataset passes or is marked by, from numbers alone, with words for people.
+
+A dataset is for use when every gate is passed. ``unknown`` says that a gate could not be tried, and why.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.datasets.classes import ClassMap
+from core.evaluation.intervals import Interval, paired_interval
+from core.evaluation.memorisation import Memorisation
+
+State = Literal["passed", "failed", "unknown"]
+CLASS_TOLERANCE = 0.02
+"""IoU by which a class may be worse than with the strongest baseline."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """``name``: stable, for programs. ``words``: what was found, for people. ``numbers``: what it was decided on."""
+
+    name: str
+    state: State
+    words: str
+    numbers: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return {"name": self.name, "state": self.state, "words": self.words, "numbers": dict(self.numbers)}
+
+
+@dataclass(frozen=True)
+class ArmScores:
+    """One way of training, over paired repeats. ``iou``: float64 [R, K] by class, NaN where a class does not occur."""
+
+    name: str
+    iou: NDArray[np.float64]
+
+    @property
+    def miou(self) -> list[float]:
+        """Mean over the classes that occur, by repeat."""
+        return [float(one) for one in np.nanmean(self.iou, axis=1)]
+
+    @property
+    def mean(self) -> float:
+        """Mean over repeats."""
+        return float(np.mean(self.miou))
+
+
+def strongest(baselines: Sequence[ArmScores]) -> ArmScores:
+    """The baseline of the highest mean."""
+    return max(baselines, key=lambda arm: arm.mean)
+
+
+def useful(generated: ArmScores, baselines: Sequence[ArmScores]) -> Gate:
+    """A net trained on the dataset beats the strongest baseline with the same labels: lower 95 % bound above 0."""
+    best = strongest(baselines)
+    gap = paired_interval(generated.miou, best.miou)
+    words = (
+        f"A net trained on this dataset scores {generated.mean:.3f} mIoU on held-out images; the strongest baseline "
+        f"with the same labels ({best.name}) scores {best.mean:.3f}. Difference {_points(gap)}."
+    )
+    numbers = {"baseline": best.name, "difference": gap.to_json()}
+    return Gate("useful", "passed" if gap.low > 0 else "failed", words, numbers)
+
+
+def every_class(generated: ArmScores, baselines: Sequence[ArmScores], classes: ClassMap) -> Gate:
+    """No class is worse than with the strongest baseline by more than 2 points."""
+    best = strongest(baselines)
+    change = {one: _change(generated.iou[:, one], best.iou[:, one]) for one in classes.ids}
+    worse = {one: gap for one, gap in change.items() if gap is not None and gap < -CLASS_TOLERANCE}
+    named = ", ".join(f"'{classes.name(one)}' {100 * gap:+.1f}" for one, gap in sorted(worse.items(), key=_second))
+    words = (
+        f"Worse than the baseline by more than 2 points of IoU: {named}." if worse else "No class is worse by 2 points."
+    )
+    numbers = {"change": {str(one): gap for one, gap in change.items()}, "worse": sorted(worse)}
+    return Gate("classes", "failed" if worse else "passed", words, numbers)
+
+
+def uncertainty_tells(gain: Interval, auroc: float) -> Gate:
+    """Dropping what the labeler is least certain of beats dropping at random: lower 95 % bound of the gain above 0."""
+    words = (
+        f"Dropping the most uncertain images raises the agreement with the proxy by {_points(gain)} over random "
+        f"rejection; AUROC of bad labels {auroc:.2f}."
+    )
+    state: State = "passed" if gain.low > 0 else "failed"
+    return Gate("uncertainty", state, words, {"gain": gain.to_json(), "auroc": auroc if np.isfinite(auroc) else None})
+
+
+def no_copies(found: Memorisation, names: Sequence[str] = ()) -> Gate:
+    """Labelled images are met no more closely than held-out ones."""
+    copied = [names[one] if one < len(names) else str(one) for one in found.copies]
+    if copied:
+        words = f"{len(copied)} labelled images stand in the dataset almost unchanged: {', '.join(copied[:10])}."
+    elif not found.clean:
+        words = f"Generated images come closer to labelled than to held-out images (by chance: {found.chance:.1g})."
+    else:
+        words = "Labelled images are met no more closely than held-out ones."
+    return Gate("copies", "passed" if found.clean else "failed", words, {**found.to_json(), "copied": copied})
+
+
+@dataclass(frozen=True)
+class Regeneration:
+    """Samples drawn again from their stored latents: how many, and how many images and masks came out different."""
+
+    checked: int
+    images_differ: int
+    masks_differ: int
+    note: str = ""
+
+
+def regenerates(found: Regeneration | None, why_not: str = "") -> Gate:
+    """Images and masks come out exactly the same when drawn again from the stored latents."""
+    if found is None or not found.checked:
+        why = why_not or "no stored latents"
+        return Gate("regeneration", "unknown", f"Not tried: {why}.", {})
+    bad = found.images_differ or found.masks_differ
+    words = (
+        f"Of {found.checked} samples drawn again, {found.images_differ} images and {found.masks_differ} masks differ."
+        if bad
+        else f"{found.checked} samples drawn again from their latents are the same to the last pixel."
+    )
+    return Gate("regeneration", "failed" if bad else "passed", f"{words} {found.note}".strip(), vars(found))
+
+
+def verdict(gates: Sequence[Gate]) -> tuple[Literal["use", "do not use", "not decided"], str]:
+    """One word and one sentence: any failed gate means "do not use"."""
+    failed = [gate.name for gate in gates if gate.state == "failed"]
+    unknown = [gate.name for gate in gates if gate.state == "unknown"]
+    if failed:
+        return "do not use", f"Do not use this dataset as it is: it fails {_listed(failed)}."
+    if unknown:
+        return "not decided", f"What could be tried is passed; {_listed(unknown)} could not be tried."
+    return "use", "This dataset passes every gate."
+
+
+def _change(first: NDArray[np.float64], second: NDArray[np.float64]) -> float | None:
+    known = np.isfinite(first) & np.isfinite(second)
+    return float((first - second)[known].mean()) if known.any() else None
+
+
+def _points(gap: Interval) -> str:
+    if not np.isfinite(gap.low):
+        return f"{100 * gap.mean:+.1f} points (one repeat: no interval)"
+    return f"{100 * gap.mean:+.1f} points (95 %: {100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else list(names))
+
+
+def _second(pair: tuple[int, float]) -> float:
+    return pair[1]

@@ -1,0 +1,206 @@
+"""The quality report as one HTML page that needs nothing else: verdict, gates, tables, curves, pictures."""
+
+import base64
+import html
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from core.datasets.pictures import SheetCell, contact_sheet
+from core.evaluation.quality import Evaluation, EvaluationData
+
+_STYLE = """
+body{font:16px/1.5 system-ui,sans-serif;color:#202024;max-width:76rem;margin:2rem auto;padding:0 1rem}
+h1{margin-bottom:.2rem}table{border-collapse:collapse;margin:.5rem 0 1.5rem}
+th,td{padding:.25rem .8rem;border-bottom:1px solid #ddd;text-align:right}
+th:first-child,td:first-child,.text{text-align:left}img{max-width:100%}
+.passed{color:#1a7f37}.failed{color:#c81e1e}.unknown{color:#8a6100}
+.verdict{padding:.8rem 1rem;border-left:.5rem solid;background:#f6f6f8;font-size:1.15rem}small{color:#6e6e76}
+@media (prefers-color-scheme:dark){body{background:#18181b;color:#e8e8ea}.verdict{background:#26262b}
+th,td{border-color:#3a3a40}.passed{color:#5fd07a}.failed{color:#ff7b7b}.unknown{color:#e0b050}}
+"""
+_TITLES = {
+    "useful": "Better than the same labels alone",
+    "classes": "No class left behind",
+    "uncertainty": "Uncertainty finds bad labels",
+    "copies": "No copies of labelled images",
+    "regeneration": "Drawn again exactly",
+}
+_STATES = {"use": "passed", "do not use": "failed", "not decided": "unknown"}
+
+
+def report_html(evaluation: Evaluation, data: EvaluationData, title: str) -> str:
+    """The page. Pictures of samples and copies are read from ``data`` and stand inside."""
+    document = evaluation.document
+    parts = [
+        f"<h1>{html.escape(title)}</h1>",
+        f'<p class="verdict {_STATES[document["verdict"]]}"><b>{document["verdict"].capitalize()}.</b> '
+        f"{html.escape(document['sentence'])}</p>",
+        "<h2>Gates</h2>", _gates(document["gates"]),
+    ]  # fmt: skip
+    if document["warnings"]:
+        words = "".join(f"<li>{html.escape(one)}</li>" for one in document["warnings"])
+        parts += ["<h2>What to know</h2>", f"<ul>{words}</ul>"]
+    parts += [
+        "<h2>What a net learns from it</h2>", _arms(document["arms"], document["settings"]),
+        "<h2>Does uncertainty find the bad labels?</h2>", _labels(document["labels"]),
+        "<h2>Classes, real against generated</h2>", _classes(document["classes"]),
+        "<h2>Images, real against generated</h2>", _distribution(document["distribution"]),
+        "<h2>Samples</h2>", _pictures(evaluation, data),
+    ]  # fmt: skip
+    body = "\n".join(parts)
+    name = html.escape(title)
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{name}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n'
+        f"<body>\n{body}\n</body></html>\n"
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    top = "".join(f"<th>{html.escape(one)}</th>" for one in head)
+    lines = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><tr>{top}</tr>{lines}</table>"
+
+
+def _gates(gates: Sequence[dict[str, Any]]) -> str:
+    rows = [
+        (
+            html.escape(_TITLES[gate["name"]]),
+            f'<b class="{gate["state"]}">{gate["state"]}</b>',
+            f'<span class="text">{html.escape(gate["words"])}</span>',
+        )
+        for gate in gates
+    ]
+    return _table(("gate", "", "what was found"), rows)
+
+
+def _arms(arms: Sequence[dict[str, Any]], settings: dict[str, Any]) -> str:
+    names = list(arms[0]["iou"])
+    rows = [
+        (html.escape(arm["name"]), f"<b>{arm['miou']:.3f}</b>", *(_number(arm["iou"][name]) for name in names))
+        for arm in arms
+    ]
+    note = (
+        f"mIoU on held-out images, {settings['repeats']} paired repeats, {settings['downstream']['network']}, "
+        f"{settings['downstream']['steps']} steps an arm. Transfer starts from: {settings['pretrained'] or 'nothing'}."
+    )
+    return _table(("trained on", "mIoU", *names), rows) + f"<p><small>{html.escape(note)}</small></p>" + _bars(arms)
+
+
+def _bars(arms: Sequence[dict[str, Any]]) -> str:
+    """Each arm a line: a dot for every repeat on a scale from 0 to 1."""
+    width, line = 640, 26
+    lines = []
+    for row, arm in enumerate(arms):
+        y = row * line + line / 2
+        dots = "".join(
+            f'<circle cx="{220 + 400 * one:.1f}" cy="{y}" r="4" fill="#0087c3" fill-opacity=".6"/>'
+            for one in arm["repeats"]
+        )
+        lines.append(
+            f'<text x="210" y="{y + 5}" text-anchor="end" font-size="13" fill="currentColor">{html.escape(arm["name"])}'
+            f'</text><line x1="220" x2="620" y1="{y}" y2="{y}" stroke="#999" stroke-opacity=".4"/>{dots}'
+        )
+    return f'<svg viewBox="0 0 {width} {line * len(arms)}" width="{width}" role="img">{"".join(lines)}</svg>'
+
+
+def _labels(labels: dict[str, Any]) -> str:
+    curve = labels["curve"]
+    auroc = "not known" if labels["auroc"] is None else f"{labels['auroc']:.3f}"
+    words = (
+        f"Label quality: {labels['measured_by']}. AUROC of bad labels ({labels['bad']}): {auroc}. "
+        f"AUGRC: {labels['augrc']:.4f}. Gain over random rejection: {100 * curve['gain']:+.2f} points."
+    )
+    flat = [curve["random"]] * len(curve["fractions"])
+    lines = (
+        ("worst first (ideal)", curve["ideal"], "#888"), ("most uncertain first", curve["by_uncertainty"], "#0087c3"),
+        ("any order", flat, "#c81e1e"),
+    )  # fmt: skip
+    return f"<p>{html.escape(words)}</p>" + _plot(
+        curve["fractions"], lines, "part dropped", "agreement of what is kept"
+    )
+
+
+def _plot(x: Sequence[float], lines: Sequence[tuple[str, Sequence[float], str]], below: str, beside: str) -> str:
+    values = [one for _, line, _ in lines for one in line]
+    low, high = min(values), max(values)
+    spread = max(high - low, 1e-6)
+
+    def at(px: float, py: float) -> str:
+        return f"{60 + 440 * (px - x[0]) / max(x[-1] - x[0], 1e-9):.1f},{230 - 200 * (py - low) / spread:.1f}"
+
+    drawn = "".join(
+        f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{" ".join(map(at, x, line))}"/>'
+        f'<text x="515" y="{40 + 22 * number}" font-size="13" fill="{colour}">{html.escape(name)}</text>'
+        for number, (name, line, colour) in enumerate(lines)
+    )
+    labels = (
+        f'<text x="55" y="34" text-anchor="end" font-size="12" fill="currentColor">{high:.3f}</text>'
+        f'<text x="55" y="232" text-anchor="end" font-size="12" fill="currentColor">{low:.3f}</text>'
+        f'<text x="60" y="252" font-size="12" fill="currentColor">{x[0]:g}</text>'
+        f'<text x="500" y="252" text-anchor="end" font-size="12" fill="currentColor">'
+        f"{x[-1]:g}   {html.escape(below)}</text>"
+        f'<text x="60" y="16" font-size="12" fill="currentColor">{html.escape(beside)}</text>'
+        '<path d="M60 30V230H500" fill="none" stroke="#999"/>'
+    )
+    return f'<svg viewBox="0 0 700 260" width="700" role="img">{labels}{drawn}</svg>'
+
+
+def _classes(rows: Sequence[dict[str, Any]]) -> str:
+    shapes = (
+        ("instances", "IN"), ("mask_image", "MI"), ("box_image", "BI"), ("mask_box", "MB"), ("length", "PL"),
+        ("complexity", "SC"), ("diversity", "SD"),
+    )  # fmt: skip
+    head = ("class", "images", "pixels", *(short for _, short in shapes))
+    lines = []
+    for row in rows:
+        pair = row["geometry"]["real"], row["geometry"]["generated"]
+        lines.append(
+            (
+                html.escape(row["name"]),
+                f"{row['real_images']:.1%} → {row['generated_images']:.1%}",
+                f"{row['real_pixels']:.2%} → {row['generated_pixels']:.2%}",
+                *(f"{_number(pair[0][name])} → {_number(pair[1][name])}" for name, _ in shapes),
+            )
+        )
+    note = (
+        "Real → generated. Images that show the class, its share of pixels; instances an image, mask and box over "
+        "image, mask over box, outline's length and corners, and how much outlines differ."
+    )
+    return _table(head, lines) + f"<p><small>{note}</small></p>"
+
+
+def _distribution(found: dict[str, Any]) -> str:
+    names = {
+        "fid": "Fréchet distance", "fid_real_against_real": "the same, real against real", "kid": "kernel distance",
+        "precision": "precision", "recall": "recall", "density": "density", "coverage": "coverage",
+    }  # fmt: skip
+    rows = [(words, _number(found.get(name), 4)) for name, words in names.items() if name in found]
+    note = f"Features: {found['extractor']}; {found['real']} real and {found['generated']} generated images."
+    return _table(("", ""), rows) + f"<p><small>{html.escape(note)}</small></p>"
+
+
+def _pictures(evaluation: Evaluation, data: EvaluationData) -> str:
+    sections = [(one.heading, _cells(data, one.places, one.captions)) for one in evaluation.shown]
+    copies = evaluation.copies.copies[:8]
+    if copies:
+        cells: list[SheetCell] = []
+        for one in copies:
+            name = data.labelled_names[one] if one < len(data.labelled_names) else str(one)
+            mask = np.asarray(data.labelled.targets[one], np.uint8)
+            cells.append(SheetCell(data.labelled.images[one], mask, None, f"labelled: {name}"))
+            cells += _cells(data, (int(evaluation.copies.nearest[one]),), ("nearest in the dataset",))
+        sections.insert(0, ("Labelled images that the dataset repeats", cells))
+    sheet = contact_sheet(sections, data.classes, "Samples", "image | label over image")
+    return f'<img alt="samples" src="data:image/png;base64,{base64.b64encode(sheet).decode()}">'
+
+
+def _cells(data: EvaluationData, places: Sequence[int], captions: Sequence[str]) -> list[SheetCell]:
+    images, masks = data.generated.take(np.array(places, np.int64))
+    return [SheetCell(images[i], np.asarray(masks[i], np.uint8), None, caption) for i, caption in enumerate(captions)]
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
