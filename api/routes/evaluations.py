@@ -1,0 +1,94 @@
+"""Evaluations: what a dataset is worth, measured by a job against held-out labels."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query, Request
+from starlette.responses import JSONResponse, Response
+
+from api.backend import Db, Objects
+from api.content import download, file_response
+from api.headers import IdempotencyHeader
+from api.paging import PageSize, PageToken
+from api.problems import documented
+from api.schemas.base import ListOf
+from api.schemas.evaluations import Evaluation, evaluation_document
+from api.schemas.jobs import Job, job_document
+from api.tenancy import Tenant
+from store import evaluations as stored
+from store.idempotency import IdempotencyKey, remember_answer
+from store.specs import EvaluateSpec
+
+router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"])
+
+RETRY_AFTER = "5"
+EXAMPLE = {"dataset": "ds_01jd0c5w6w3m8z4k1x2y3z4a5b", "labels": "upl_01jd0c5w6w3m8z4k1x2y3z4a5b", "repeats": 3}
+JOB: dict[int | str, dict[str, Any]] = {
+    202: {
+        "description": "The job that evaluates; its id is the evaluation's.",
+        "model": Job,
+        "headers": {
+            "Location": {"schema": {"type": "string"}, "description": "The evaluation."},
+            "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until it makes sense to ask."},
+            "Idempotent-Replayed": {"schema": {"type": "string"}, "description": "`true`: this key made it before."},
+        },
+    },
+}
+
+
+@router.post("", status_code=202, response_model=None, responses=JOB | documented(400, 413, 415, 422, 429, 507))
+def create_evaluation(
+    spec: Annotated[EvaluateSpec, Body(examples=[EXAMPLE])],
+    request: Request,
+    db: Db,
+    tenant: Tenant,
+    idempotency_key: IdempotencyHeader = None,
+) -> Response:
+    """Train nets on the dataset and on its labels alone, compare them on held-out labels, and say whether to use it."""
+    key = None
+    if idempotency_key:
+        key = IdempotencyKey.of(idempotency_key, "POST", "/v1/evaluations", spec.model_dump_json().encode())
+    made = stored.submit_evaluation(db, spec, tenant=tenant, request_id=request.state.request_id, idempotency_key=key)
+    headers = {"Location": f"/v1/evaluations/{made.job.id}", "Retry-After": RETRY_AFTER}
+    if made.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    if made.replayed and made.answer:
+        return JSONResponse(made.answer["body"], made.answer["status"], headers=headers)
+    body = job_document(made.job).model_dump(mode="json")
+    if key:
+        remember_answer(db, tenant, key, {"status": 202, "body": body})
+    return JSONResponse(body, 202, headers=headers)
+
+
+@router.get("", responses=documented(422))
+def list_evaluations(
+    db: Db,
+    tenant: Tenant,
+    page_size: PageSize = 50,
+    page_token: PageToken = None,
+    dataset: Annotated[str | None, Query(description="Only those of this dataset.")] = None,
+) -> ListOf[Evaluation]:
+    """Evaluations, newest first."""
+    page = stored.list_evaluations(db, tenant=tenant, dataset=dataset, page_size=page_size, page_token=page_token)
+    return ListOf(items=[evaluation_document(one) for one in page.items], next_page_token=page.next_page_token)
+
+
+@router.get("/{evaluation_id}", responses=documented(404, 422))
+def get_evaluation(evaluation_id: str, db: Db, tenant: Tenant) -> Evaluation:
+    """One evaluation."""
+    return evaluation_document(stored.get_evaluation(db, evaluation_id, tenant=tenant))
+
+
+@download(router, "/{evaluation_id}/report", "text/html", "The report.")
+def get_report(evaluation_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Response:
+    """Verdict, gates, tables, curves and pictures as one page that needs nothing else."""
+    file = stored.get_report(db, evaluation_id, stored.REPORT_HTML, tenant=tenant)
+    return file_response(request, objects, file, attachment=False)
+
+
+@download(router, "/{evaluation_id}/report.json", "application/json", "The report.")
+def get_report_json(evaluation_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Response:
+    """The same numbers for programs."""
+    file = stored.get_report(db, evaluation_id, stored.REPORT_JSON, tenant=tenant)
+    return file_response(request, objects, file, attachment=False)

@@ -1,0 +1,58 @@
+"""`offhand evaluate` and `offhand report`: what a dataset is worth, as a verdict and a page."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from client.errors import ClientError
+from client.generating import dataset_id_of, follow
+from client.output import Output
+from client.progress import ByteProgress
+
+if TYPE_CHECKING:
+    from client.sdk import Offhand
+
+
+def evaluate_dataset(
+    offhand: "Offhand", wanted: str, against: str, settings: dict[str, Any], out: Path | None, output: Output
+) -> None:
+    """Upload held-out labels, have the dataset evaluated, wait, print the verdict and keep the page."""
+    labels = _uploaded(offhand, against, output)
+    job = offhand.evaluate(dataset_id_of(offhand, wanted), labels, **settings)
+    output.note(f"evaluation {job['id']}")
+    follow(offhand, job, None, output)
+    show_report(offhand, job["id"], out, output)
+
+
+def show_report(offhand: "Offhand", wanted: str, out: Path | None, output: Output) -> None:
+    """``wanted`` is an evaluation, or a dataset: then its newest finished one. The page goes to ``out``."""
+    report = offhand.report(_evaluation_of(offhand, wanted))
+    lines = [report["sentence"]]
+    lines += [f"  {gate['state']:8} {gate['name']:14} {gate['words']}" for gate in report["gates"]]
+    lines += [f"  note     {words}" for words in report["warnings"]]
+    if out is not None:
+        try:
+            out.write_bytes(offhand.report_page(report["evaluation"]))
+        except OSError as error:
+            raise ClientError(f"cannot write {out}: {error}") from error
+        lines.append(f"  page     {out}")
+    output.result(report, "\n".join(lines))
+
+
+def _uploaded(offhand: "Offhand", labels: str, output: Output) -> str:
+    from client.sdk import is_id
+
+    if is_id(labels):
+        return labels
+    if not Path(labels).exists():
+        raise ClientError(f"{labels}: no such file or folder")
+    with ByteProgress(output, f"uploading {Path(labels).name}") as on_bytes:
+        return str(offhand.upload(labels, on_bytes)["id"])
+
+
+def _evaluation_of(offhand: "Offhand", wanted: str) -> str:
+    if not wanted.startswith("ds_"):
+        return wanted
+    for one in offhand.evaluations(wanted):
+        if one["report_json"]:
+            return str(one["id"])
+    raise ClientError(f"{wanted} has no finished evaluation; make one with: offhand evaluate {wanted} --against LABELS")

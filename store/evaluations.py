@@ -1,0 +1,129 @@
+"""What a dataset is worth: evaluations, each made by a job of its own and known by that job's id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from sqlalchemy import Connection, select
+
+from store.clock import to_datetime
+from store.db import Database
+from store.errors import InvalidRequest, NotFound, NotReady, Problem
+from store.files import File, get_file
+from store.idempotency import IdempotencyKey
+from store.jobs.kinds import EVALUATE
+from store.jobs.submit import Submission, submit_job
+from store.paging import Page, page
+from store.specs import EvaluateSpec
+from store.tables import datasets, files, jobs, label_sets, uploads
+
+#: Evaluations stand among their dataset's files, and go when it goes.
+FOLDER = "evaluations/"
+REPORT_JSON, REPORT_HTML = "report.json", "report.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """`id` and `state` are those of the job. `finished`: whether its report is there."""
+
+    id: str
+    dataset: str
+    state: str
+    spec: dict[str, Any]
+    finished: bool
+    created_at: datetime
+
+
+def evaluation_file(evaluation_id: str, name: str) -> str:
+    """The name of an evaluation's file among its dataset's files."""
+    return f"{FOLDER}{evaluation_id}/{name}"
+
+
+def submit_evaluation(
+    db: Database,
+    spec: EvaluateSpec,
+    *,
+    tenant: str,
+    request_id: str = "",
+    idempotency_key: IdempotencyKey | None = None,
+) -> Submission:
+    """Accept an `evaluate` job. Raises InvalidRequest with every problem found, QuotaExceeded, IdempotencyMismatch."""
+    return submit_job(
+        db,
+        EVALUATE,
+        tenant=tenant,
+        spec=spec.model_dump(mode="json"),
+        seed=spec.seed,
+        total=0,
+        request_id=request_id,
+        idempotency_key=idempotency_key,
+        check=lambda connection: _check(connection, spec, tenant),
+        prepare=lambda _connection, job_id: {"dataset": spec.dataset, "evaluation": job_id},
+    )
+
+
+def get_evaluation(db: Database, evaluation_id: str, *, tenant: str) -> Evaluation:
+    """One evaluation. Raises NotFound."""
+    query = select(jobs).where(jobs.c.id == evaluation_id, jobs.c.tenant == tenant, jobs.c.kind == EVALUATE.name)
+    with db.read() as connection:
+        row = connection.execute(query).one_or_none()
+        if row is None:
+            raise NotFound(f"no evaluation {evaluation_id!r}")
+        return _evaluation(connection, row)
+
+
+def list_evaluations(
+    db: Database, *, tenant: str, dataset: str | None = None, page_size: int = 50, page_token: str | None = None
+) -> Page[Evaluation]:
+    """Evaluations, newest first; of one dataset alone where it is given. Raises InvalidRequest for a bad token."""
+    query = select(jobs).where(jobs.c.tenant == tenant, jobs.c.kind == EVALUATE.name)
+    if dataset is not None:
+        query = query.where(jobs.c.spec["dataset"].as_string() == dataset)
+    with db.read() as connection:
+        return page(
+            connection,
+            query,
+            jobs,
+            lambda row: _evaluation(connection, row),
+            page_size=page_size,
+            page_token=page_token,
+        )
+
+
+def get_report(db: Database, evaluation_id: str, name: str, *, tenant: str) -> File:
+    """A file of an evaluation. Raises NotFound, NotReady while it is being made or when it failed."""
+    found = get_evaluation(db, evaluation_id, tenant=tenant)
+    try:
+        return get_file(db, found.dataset, evaluation_file(evaluation_id, name), tenant=tenant)
+    except NotFound:
+        raise NotReady(f"{evaluation_id} is {found.state} and has no report; see /v1/jobs/{evaluation_id}") from None
+
+
+def _check(connection: Connection, spec: EvaluateSpec, tenant: str) -> None:
+    problems = []
+    row = connection.execute(
+        select(datasets).where(datasets.c.id == spec.dataset, datasets.c.tenant == tenant)
+    ).one_or_none()
+    expires_at = to_datetime(row.expires_at) if row is not None else None
+    if row is None:
+        problems.append(Problem(f"no dataset {spec.dataset!r}", "/dataset"))
+    elif row.state != "ready" or (expires_at is not None and expires_at <= datetime.now(UTC)):
+        problems.append(Problem(f"the dataset {spec.dataset!r} is not there as a whole", "/dataset"))
+    known = select(label_sets.c.id).where(label_sets.c.id == spec.labels, label_sets.c.tenant == tenant)
+    sent = select(uploads.c.id).where(
+        uploads.c.id == spec.labels, uploads.c.tenant == tenant, uploads.c.state == "complete"
+    )
+    if connection.execute(known).one_or_none() is None and connection.execute(sent).one_or_none() is None:
+        problems.append(Problem(f"no finished upload or label set {spec.labels!r}", "/labels"))
+    if problems:
+        raise InvalidRequest("the dataset cannot be evaluated like this", problems)
+
+
+def _evaluation(connection: Connection, row: Any) -> Evaluation:
+    dataset = str(row.spec["dataset"])
+    name = evaluation_file(row.id, REPORT_JSON)
+    found = connection.execute(select(files.c.key).where(files.c.resource_id == dataset, files.c.name == name)).first()
+    created = cast(datetime, to_datetime(row.created_at))
+    return Evaluation(row.id, dataset, row.state, row.spec, found is not None, created)

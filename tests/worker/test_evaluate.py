@@ -1,0 +1,114 @@
+"""A dataset judged by held-out labels, through the real steps."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from store.db import Database, open_database
+from store.errors import InvalidRequest, NotReady
+from store.evaluations import REPORT_HTML, REPORT_JSON, get_evaluation, get_report, list_evaluations, submit_evaluation
+from store.jobs.events import events
+from store.jobs.views import Job
+from store.objects import ObjectStore, open_objects
+from store.settings import Settings, WorkerSettings
+from store.specs import EvaluateSpec
+from tests.e2e import tiny
+from tests.worker.inline import TENANT, InlineWorker, generate, upload, view
+
+
+class Service:
+    """A finished dataset of the tiny generator, and labels that had no part in it."""
+
+    def __init__(self, home: Path) -> None:
+        generator = tiny.write_generator(home / "generators")
+        tiny.write_labels(home / "both.zip", generator, count=14)
+        halves(home / "both.zip", home / "labels.zip", home / "held_out.zip", first=6)
+        self.settings = Settings(
+            home=home,
+            generators_folder=str(home / "generators"),
+            worker=WorkerSettings(shard_images=8, batch=4, backoff_seconds=0.0, device="cpu", threads=1),
+        )
+        self.db: Database = open_database(self.settings)
+        self.objects: ObjectStore = open_objects(self.settings)
+        self.labels, self.held_out = (
+            upload(self.db, self.objects, home / name) for name in ("labels.zip", "held_out.zip")
+        )
+        job = generate(self.db, self.labels)
+        self.work()
+        self.dataset = view(self.db, job).result["dataset"]
+
+    def work(self) -> InlineWorker:
+        worker = InlineWorker(self.db, self.objects)
+        worker.run()
+        return worker
+
+    def evaluate(self, **settings: Any) -> Job:
+        spec = {"dataset": self.dataset, "labels": self.held_out, "steps": 2, "repeats": 1, **settings}
+        return submit_evaluation(self.db, EvaluateSpec(**spec), tenant=TENANT).job
+
+    def report(self, job: Job, name: str) -> bytes:
+        return b"".join(self.objects.read(get_report(self.db, job.id, name, tenant=TENANT).key))
+
+
+def halves(archive: Path, one: Path, other: Path, first: int) -> None:
+    with zipfile.ZipFile(archive) as source:
+        for path, wanted in ((one, lambda n: n < first), (other, lambda n: n >= first)):
+            with zipfile.ZipFile(path, "w") as target:
+                for name in source.namelist():
+                    if name == "classes.json" or wanted(int(Path(name).stem)):
+                        target.writestr(name, source.read(name))
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    made = Service(tmp_path_factory.mktemp("evaluation"))
+    yield made
+    made.db.close()
+
+
+def test_a_dataset_is_judged_and_drawn_again_exactly(service: Service) -> None:
+    job = service.evaluate()
+    with pytest.raises(NotReady):
+        get_report(service.db, job.id, REPORT_HTML, tenant=TENANT)
+    service.work()
+    ended = view(service.db, job)
+    assert ended.state == "succeeded", ended.error
+    document = json.loads(service.report(job, REPORT_JSON))
+    gates = {gate["name"]: gate for gate in document["gates"]}
+    assert gates["regeneration"]["state"] == "passed", gates["regeneration"]["words"]
+    assert gates["regeneration"]["numbers"]["checked"] == 20
+    assert gates["useful"]["state"] == "failed", "one repeat of two steps proves nothing"
+    assert document["verdict"] == "do not use"
+    assert [arm["name"] for arm in document["arms"]][2:] == ["from_scratch", "head_only", "fine_tuned"]
+    assert document["images"] == {"generated": 20, "looked_at": 20, "labelled": 6, "held_out": 8}
+    assert (document["dataset"], document["evaluation"]) == (service.dataset, job.id)
+    page = service.report(job, REPORT_HTML).decode()
+    assert page.startswith("<!doctype html>")
+    assert "Do not use" in page
+    told = [one for one in events(service.db, job.id, tenant=TENANT) if one.name == "dataset.evaluated"]
+    assert told[0].data["verdict"] == "do not use"
+    found = get_evaluation(service.db, job.id, tenant=TENANT)
+    assert (found.dataset, found.state, found.finished) == (service.dataset, "succeeded", True)
+    listed = list_evaluations(service.db, tenant=TENANT, dataset=service.dataset).items
+    assert [one.id for one in listed] == [job.id]
+
+
+def test_images_that_made_the_dataset_cannot_judge_it(service: Service) -> None:
+    job = service.evaluate(labels=service.labels)
+    service.work()
+    error = view(service.db, job).error
+    assert error is not None
+    assert error.code == "bad_evaluation"
+    assert "6 images also made the dataset" in error.problems[0].detail
+
+
+def test_what_does_not_exist_is_named_at_once(service: Service) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        service.evaluate(dataset="ds_none", labels="upl_none")
+    assert [problem.pointer for problem in caught.value.problems] == ["/dataset", "/labels"]
