@@ -146,6 +146,40 @@ def download(
 
 
 @app.command()
+def evaluate(
+    dataset: Annotated[str, typer.Argument(help="Id of a dataset, or of the job that made it.")],
+    against: Annotated[str, typer.Option(help="Labelled images that had no part in it: archive, folder or id.")],
+    out: Annotated[Path | None, typer.Option(help="HTML file for the report.")] = None,
+    repeats: Annotated[int | None, typer.Option(min=1, help="Paired repeats; one or two prove little. [3]")] = None,
+    preset: Annotated[str | None, typer.Option(help="small, handsoff or knowing_the_distance. [small]")] = None,
+    setting: Annotated[list[str] | None, typer.Option("--set", help="Any other field, e.g. steps=300")] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what a dataset is worth, against the same labels alone, and say whether to use it."""
+    with ending(as_json) as output, connect(url) as offhand:
+        from client.evaluating import evaluate_dataset
+        from client.generating import request_settings
+
+        settings = request_settings(setting or [], {"repeats": repeats, "preset": preset})
+        evaluate_dataset(offhand, dataset, against, settings, out, output)
+
+
+@app.command()
+def report(
+    evaluation: Annotated[str, typer.Argument(help="Id of an evaluation, or of a dataset: its newest one.")],
+    out: Annotated[Path | None, typer.Option(help="HTML file for the report.")] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Show what an evaluation has found, and keep its page."""
+    with ending(as_json) as output, connect(url) as offhand:
+        from client.evaluating import show_report
+
+        show_report(offhand, evaluation, out, output)
+
+
+@app.command()
 def verify(folder: Annotated[Path, typer.Argument(help="A downloaded dataset.")], as_json: Json = False) -> None:
     """Check a downloaded dataset against its manifest."""
     with ending(as_json) as output:

@@ -215,6 +215,30 @@ class Offhand:
                 raise TimeoutError(f"job {job_id} is still {job['state']} after {timeout:g} s; it goes on")
         raise AssertionError("watch() ends with a terminal state")
 
+    def evaluate(self, dataset_id: str, labels: str | Path, **settings: Any) -> Document:
+        """Have the dataset judged by held-out labels, an id or a path; the job, whose id is the evaluation."""
+        if not is_id(labels):
+            labels = self.upload(labels)["id"]
+        body = {"dataset": dataset_id, "labels": str(labels)}
+        body |= {name: value for name, value in settings.items() if value is not None}
+        document: Document = self.request("POST", "/v1/evaluations", json=body).json()
+        return document
+
+    def evaluations(self, dataset_id: str | None = None) -> Iterator[Document]:
+        """Newest first."""
+        return self.pages("/v1/evaluations", dataset=dataset_id)
+
+    def report(self, evaluation_id: str) -> Document:
+        """Verdict, gates, scores and statistics of an evaluation that is done."""
+        path = f"/v1/evaluations/{evaluation_id}/report.json"
+        document: Document = self.request("GET", path, follow_redirects=True).json()
+        return document
+
+    def report_page(self, evaluation_id: str) -> bytes:
+        """The same as one HTML page."""
+        page = self.request("GET", f"/v1/evaluations/{evaluation_id}/report", follow_redirects=True)
+        return page.content
+
     def export(self, dataset_id: str, format: str) -> Document:
         """Have the dataset written as `coco`, `yolo`, `voc`, `masks`, `hf` or `cvat`; the job that does or did it."""
         document: Document = self.request("POST", f"/v1/datasets/{dataset_id}/exports", json={"format": format}).json()

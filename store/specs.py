@@ -145,6 +145,29 @@ class TrainEncoderSpec(_Spec):
     )
 
 
+class EvaluateSpec(_Spec):
+    """What a dataset is worth, measured against held-out labels."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    dataset: str = Field(description="A dataset that is ready (`ds_…`).", max_length=64)
+    labels: str = Field(
+        description="Labelled images that had no part in making it: an upload (`upl_…`) or a label set (`ls_…`).",
+        max_length=64,
+    )
+    preset: Literal["small", "handsoff", "knowing_the_distance"] = Field(
+        "small", description="How every net is trained: ours for small images, or a paper’s settings."
+    )
+    steps: int | None = Field(None, ge=1, le=1_000_000, description="Training steps of each net; null: the preset’s.")
+    repeats: int = Field(3, ge=1, le=100, description="Paired repeats of every arm; fewer than three prove little.")
+    baselines: list[Literal["from_scratch", "head_only", "fine_tuned"]] = Field(
+        default_factory=lambda: ["from_scratch", "head_only", "fine_tuned"],
+        min_length=1,
+        max_length=3,
+        description="What the dataset has to beat, with the same labels.",
+    )
+    seed: int = Field(0, ge=0, le=MAX_SEED)
+
+
 class CheckpointAnswers(_Spec):
     """What the caller says where a checkpoint is silent; whatever the file says itself must agree."""
 

@@ -56,4 +56,9 @@ IMPORT_GENERATOR = JobKind("import_generator", (StepPlan("import_generator", "cp
 #: An encoder for a generator, from its own samples, from labelled images, or from both.
 TRAIN_ENCODER = JobKind("train_encoder", (StepPlan("validate", "cpu"), StepPlan("train_encoder", "train")))
 
-KINDS: Mapping[str, JobKind] = {kind.name: kind for kind in (GENERATE, EXPORT, IMPORT_GENERATOR, TRAIN_ENCODER)}
+#: What a dataset is worth: held-out labels are read like any others, then nets are trained and compared.
+EVALUATE = JobKind("evaluate", (StepPlan("validate", "cpu"), StepPlan("evaluate", "train")))
+
+KINDS: Mapping[str, JobKind] = {
+    kind.name: kind for kind in (GENERATE, EXPORT, IMPORT_GENERATOR, TRAIN_ENCODER, EVALUATE)
+}

@@ -1,5 +1,6 @@
 """The steps of every kind of job, one file each: fetch, call the library, hand over what was made."""
 
+from worker.steps.evaluate import evaluate
 from worker.steps.export import export
 from worker.steps.finalize import finalize
 from worker.steps.import_generator import import_generator
@@ -16,6 +17,7 @@ STEPS = {
     "train_labeler": train_labeler,
     "sample": sample,
     "finalize": finalize,
+    "evaluate": evaluate,
     "export": export,
     "import_generator": import_generator,
 }
