@@ -108,7 +108,6 @@ class GenerateSpec(_Spec):
         return fresh
 
 
-
 ExportFormat = Literal["coco", "yolo", "voc", "masks", "hf", "cvat"]
 #: The native format, and those that an export makes.
 DeliveryFormat = Literal["webdataset", ExportFormat]
