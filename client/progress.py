@@ -18,6 +18,7 @@ STEP_NAMES = {
     "finalize": "finishing",
     "import_generator": "importing",
     "export": "exporting",
+    "evaluate": "evaluating",
 }
 
 TELL_EVERY_SECONDS = 5.0
