@@ -69,13 +69,15 @@ def create_encoder(
 def list_encoders(db: Db, tenant: Tenant, page_size: PageSize = 50, page_token: PageToken = None) -> ListOf[Encoder]:
     """Encoders, newest first."""
     page = made.list_encoders(db, tenant=tenant, page_size=page_size, page_token=page_token)
-    return ListOf(items=[_document(db, tenant, one) for one in page.items], next_page_token=page.next_page_token)
+    return ListOf(
+        items=[encoder_with_pictures(db, tenant, one) for one in page.items], next_page_token=page.next_page_token
+    )
 
 
 @router.get("/{encoder_id}", responses=documented(404, 422))
 def get_encoder(encoder_id: str, db: Db, tenant: Tenant) -> Encoder:
     """One encoder with its report."""
-    return _document(db, tenant, made.get_encoder(db, encoder_id, tenant=tenant))
+    return encoder_with_pictures(db, tenant, made.get_encoder(db, encoder_id, tenant=tenant))
 
 
 @download(router, "/{encoder_id}/pictures/{name:path}", "image/png", "The picture.")
@@ -89,7 +91,7 @@ def get_encoder_picture(
     return file_response(request, objects, file, attachment=False)
 
 
-def _document(db: Database, tenant: str, encoder: made.Made) -> Encoder:
+def encoder_with_pictures(db: Database, tenant: str, encoder: made.Made) -> Encoder:
     pictures = [
         file_document(file, f"/v1/encoders/{encoder.id}/pictures/{file.name}")
         for file in list_files(db, encoder.id, tenant=tenant)

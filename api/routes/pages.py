@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from api.backend import Db
 from api.paging import PageToken
+from api.routes.encoders import encoder_with_pictures
 from api.routes.labelers import labeler_with_reports
 from api.schemas.jobs import job_document
 from api.schemas.resources import dataset_document
@@ -17,6 +18,7 @@ from store import datasets, generators, made
 from store.db import Database
 from store.errors import NotFound
 from store.jobs import views
+from store.jobs.kinds import GENERATE
 
 FOLDER = Path(__file__).parents[1] / "pages"
 STATIC = FOLDER / "static"
@@ -66,7 +68,9 @@ def show_job(job_id: str, request: Request, db: Db, tenant: Tenant) -> Response:
 
 def _sheet(job: views.Job) -> str | None:
     """Where the contact sheet of a finished job is."""
-    return f"/v1/datasets/{job.result['dataset']}/contact-sheet" if job.state == "succeeded" else None
+    if job.kind != GENERATE.name or job.state != "succeeded":
+        return None
+    return f"/v1/datasets/{job.result['dataset']}/contact-sheet"
 
 
 def _made(db: Database, tenant: str, result: dict[str, str]) -> dict[str, Any]:
@@ -74,6 +78,8 @@ def _made(db: Database, tenant: str, result: dict[str, str]) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     if "dataset" in result:
         shown["dataset"] = dataset_document(datasets.get_dataset(db, result["dataset"], tenant=tenant))
+    if "encoder" in result:
+        shown["encoder"] = encoder_with_pictures(db, tenant, made.get_encoder(db, result["encoder"], tenant=tenant))
     if "labeler" in result:
         shown["labeler"] = labeler_with_reports(db, tenant, made.get_labeler(db, result["labeler"], tenant=tenant))
     return shown

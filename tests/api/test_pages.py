@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from store.db import Database
 from store.made import get_labeler
 from store.objects import ObjectStore
-from tests.api.worlds import TENANT, add_labeler, end_job, finish_dataset
+from tests.api.worlds import TENANT, add_encoder, add_labeler, end_job, finish_dataset
 
 Start = Callable[..., dict[str, Any]]
 
@@ -46,6 +46,25 @@ def test_a_job_shows_what_it_learnt_from(http: TestClient, start: Start, db: Dat
     with db.write() as connection:
         end_job(connection, job["id"], "failed", result=job["result"] | {"labeler": labeler.id})
     assert f"/v1/labelers/{labeler.id}/pictures/pictures/head_01.png" in http.get(f"/jobs/{job['id']}").text
+
+
+def test_jobs_of_every_kind_have_a_page(
+    http: TestClient, start: Start, db: Database, objects: ObjectStore, upload: str
+) -> None:
+    dataset = start()
+    finish_dataset(db, objects, dataset)
+    generator = http.get("/v1/generators/tiny").json()["id"]
+    exported = http.post(f"/v1/datasets/{dataset['result']['dataset']}/exports", json={"format": "masks"}).json()
+    trained = http.post("/v1/encoders", json={"generator": "tiny", "train_on": "both", "labels": upload}).json()
+    encoder = add_encoder(db, objects, generator)
+    with db.write() as connection:
+        end_job(connection, exported["id"], "succeeded")
+        end_job(connection, trained["id"], "succeeded", result={"encoder": encoder})
+    assert http.get("/").status_code == 200
+    assert http.get(f"/jobs/{exported['id']}").status_code == 200
+    page = http.get(f"/jobs/{trained['id']}").text
+    assert f"/v1/encoders/{encoder}/pictures/attempts.png" in page
+    assert "train encoder" in page
 
 
 def test_names_are_escaped(http: TestClient, start: Start, db: Database) -> None:

@@ -98,3 +98,13 @@ def add_labeler(db: Database, objects: ObjectStore, generator_id: str) -> str:
     keep(db, objects, "inv_1", "pictures/head_01.png", PICTURE, "image/png")
     keep(db, objects, "inv_1", "report.json", b"{}", "application/json")
     return "lab_1"
+
+
+def add_encoder(db: Database, objects: ObjectStore, generator_id: str) -> str:
+    """An encoder with its picture; its id."""
+    report = {"by_iteration": {"samples": [{"iteration": 1, "psnr": 17.0}]}}
+    with db.write() as connection:
+        add_made(connection, TENANT, NewMade("encoder", "enc_1", "d4", report, {"generator_id": generator_id}))
+    keep(db, objects, "enc_1", "attempts.png", PICTURE, "image/png")
+    keep(db, objects, "enc_1", "encoder.safetensors", b"weights", "application/octet-stream")
+    return "enc_1"
