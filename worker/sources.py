@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -123,7 +124,18 @@ def fitted_labels(context: StepContext, label_set_id: str, source: Source) -> La
 
 def class_map(label_set: Made) -> ClassMap:
     """Ids and names of a stored label set's classes, without its images."""
+    if not label_set.info["classes"]:
+        return ClassMap({}, label_set.info["ignore_index"])
     return ClassMap.from_json({name: label_set.info[name] for name in ("classes", "ignore_index")})
+
+
+def other_labels(labels: LabelSet) -> dict[str, Any]:
+    """What a label set holds besides classes: its tasks, names of keypoints, unit of depth. JSON values."""
+    return {
+        "tasks": list(labels.tasks),
+        "keypoints": labels.keypoints.to_json() if labels.keypoints else [],
+        "depth": labels.depth.to_json() if labels.depth else None,
+    }
 
 
 def load_latents(context: StepContext, inversion_id: str) -> Tensor:

@@ -147,7 +147,7 @@ def _provenance(facts: DatasetFacts) -> str:
 
 
 def _reading(facts: DatasetFacts) -> str:
-    last = facts.classes.ids[-1]
+    last = facts.classes.ids[-1] if facts.classes.ids else facts.classes.ignore_index
     code = [
         "import io",
         "import numpy as np, webdataset as wds",

@@ -19,12 +19,14 @@ def build_manifest(
     settings: Mapping[str, Any],
     digests: Mapping[str, str],
     files: Iterable[Mapping[str, Any]] = (),
+    labels: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The manifest as JSON values.
 
     ``dataset``: its id or name. ``complete``: whether all that was asked for is there. ``settings``: everything that
     shapes the samples (seed, offset, truncation, filter, …). ``digests``: SHA-256 of generator, label set and labeler.
     ``files``: rows like those of shards (``path, bytes, sha256``) for what else belongs to it (card, pictures).
+    ``labels``: what else than classes is labelled: ``tasks``, names of ``keypoints``, unit of ``depth``.
     Shards are listed by path; ``count`` is the sum of their items.
     """
     rows = sorted((shard.to_json() for shard in shards), key=lambda row: str(row["path"]))
@@ -35,6 +37,7 @@ def build_manifest(
         "count": sum(row["items"] for row in rows),
         "bytes": sum(row["bytes"] for row in rows),
         **classes.to_json(),
+        **(labels or {}),
         "shards": rows,
         "files": sorted((dict(row) for row in files), key=lambda row: str(row["path"])),
         "settings": dict(settings),

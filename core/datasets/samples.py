@@ -2,9 +2,10 @@
 
 ===================  =================================================================================================
 ``image.png``        RGB
-``mask.png``         palette PNG, the pixel's value is the class id
+``mask.png``         palette PNG, the pixel's value is the class id (the ignore index where there are no classes)
 ``json``             the record: index, seed, truncation, uncertainty, pixels of each class
 ``latent.npy``       w+ float32 [num_ws, w_dim]; with the generator's digest and noise mode it redraws the sample
+``depth.npy``        where depth is a task: float32 [H, W] in the label set's unit
 ``uncertainty.png``  on request: divergence of each pixel, 16-bit grey in units of 0.0001 nat
 ===================  =================================================================================================
 """
@@ -22,6 +23,7 @@ from PIL import Image
 from core.errors import Problem, ShardError
 
 IMAGE, MASK, RECORD, LATENT, UNCERTAINTY = "image.png", "mask.png", "json", "latent.npy", "uncertainty.png"
+DEPTH = "depth.npy"
 NATS_PER_LEVEL = 1e-4
 # Lossless at any level; level 1 is several times faster than the default and hardly larger on photographs.
 _PNG_LEVEL = 1
@@ -34,12 +36,14 @@ def encode_sample(
     record: Mapping[str, Any],
     colour_table: NDArray[np.uint8],
     divergence: NDArray[np.float32] | None = None,
+    depth: NDArray[np.float32] | None = None,
 ) -> dict[str, bytes]:
     """The files of one sample, by suffix. Equal input gives equal bytes.
 
     ``image``: uint8 [H, W, 3]. ``mask``: uint8 [H, W]. ``latent``: float32 [num_ws, w_dim]. ``record``: JSON values
     with ``index`` and ``uncertainty`` at least; ``pixels`` (id → count) is added. ``colour_table``: uint8 [256, 3].
     ``divergence``: float32 [H, W], nats, stored as 16-bit levels of 0.0001 nat (up to 6.55, more than ln 256).
+    ``depth``: float32 [H, W]. Keypoints stand in the record.
     """
     counts = np.bincount(mask.ravel(), minlength=256)
     pixels = {str(class_id): int(counts[class_id]) for class_id in np.flatnonzero(counts)}
@@ -52,6 +56,8 @@ def encode_sample(
     if divergence is not None:
         levels = np.rint(divergence / NATS_PER_LEVEL).clip(0, 65535).astype(np.uint16)
         files[UNCERTAINTY] = _png(Image.fromarray(levels))
+    if depth is not None:
+        files[DEPTH] = _npy(depth.astype("<f4", copy=False))
     return files
 
 
@@ -78,10 +84,16 @@ class StoredSample:
 
     def latent(self) -> NDArray[np.float32]:
         """float32 [num_ws, w_dim]."""
-        try:
-            return np.asarray(np.load(io.BytesIO(self.file(LATENT)), allow_pickle=False), np.float32)
-        except (ValueError, EOFError, OSError) as error:
-            raise self._damaged(LATENT, error) from error
+        return self._numbers(LATENT)
+
+    def depth(self) -> NDArray[np.float32] | None:
+        """float32 [H, W] in the label set's unit; None where the shard has no depth."""
+        return self._numbers(DEPTH) if DEPTH in self.files else None
+
+    def keypoints(self) -> NDArray[np.float32] | None:
+        """float32 [K, 4]: x, y, visibility (2 seen, 0 not found), height of the peak; None where there are none."""
+        points = self.record().get("keypoints")
+        return None if points is None else np.array(points, np.float32).reshape(-1, 4)
 
     def record(self) -> dict[str, Any]:
         """The JSON record."""
@@ -98,6 +110,12 @@ class StoredSample:
         if suffix not in self.files:
             raise self._damaged(suffix, "is missing")
         return self.files[suffix]
+
+    def _numbers(self, suffix: str) -> NDArray[np.float32]:
+        try:
+            return np.asarray(np.load(io.BytesIO(self.file(suffix)), allow_pickle=False), np.float32)
+        except (ValueError, EOFError, OSError) as error:
+            raise self._damaged(suffix, error) from error
 
     def _picture(self, suffix: str) -> Image.Image:
         try:

@@ -98,6 +98,8 @@ class _Level:
         device = layers.weight.device
         self.down = interpolation(height, target[0], device)
         self.across = interpolation(width, target[1], device)
+        dtype = layers.weight.dtype
+        self.down_matrix, self.across_matrix = self.down.matrix.to(dtype), self.across.matrix.to(dtype)
         whole = Tile(0, height, 0, width)
         self.whole = self._project(whole) if height * width <= WHOLE_MAP_PIXELS else None  # [h, w, Q]
 
@@ -105,8 +107,8 @@ class _Level:
         """The tile's part of the map down the rows, [tile rows, r], and what it reads: [r, tile columns, Q]."""
         top, bottom = self.down.support(tile.top, tile.bottom)
         left, right = self.across.support(tile.left, tile.right)
-        down = self.down.matrix[tile.top : tile.bottom, top:bottom]
-        across = self.across.matrix[tile.left : tile.right, left:right]
+        down = self.down_matrix[tile.top : tile.bottom, top:bottom]
+        across = self.across_matrix[tile.left : tile.right, left:right]
         if self.whole is None:
             native = self._project(Tile(top, bottom, left, right))
         else:

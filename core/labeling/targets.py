@@ -6,6 +6,7 @@ squared error where there is a measurement, on depths of zero mean and unit vari
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from core.datasets.label_set import LabelItem
 from core.errors import Problem
 from core.labeling.aggregation import vote
 from core.labeling.config import LabelerConfig
@@ -199,6 +201,20 @@ class DepthTarget(_Continuous):
     def group(self, truth: Tensor) -> Tensor:
         """One group."""
         return torch.zeros(truth.shape[:-1], dtype=torch.long, device=truth.device)
+
+
+def targets_of(items: Sequence[LabelItem], class_count: int, config: LabelerConfig) -> list[Target]:
+    """All that labelled images of one size have to teach. ``class_count``: 0 where they have no masks."""
+    targets: list[Target] = []
+    if class_count:
+        targets.append(MaskTarget(np.stack([item.mask for item in items]), class_count))
+    points = [item.keypoints for item in items if item.keypoints is not None]
+    depths = [item.depth for item in items if item.depth is not None]
+    if points:
+        targets.append(KeypointTarget(np.stack(points), items[0].size, config))
+    if depths:
+        targets.append(DepthTarget(np.stack(depths)))
+    return targets
 
 
 def _size(maps: Tensor) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """The stream: sample i depends on (seed, i) alone, so that any part of it can be drawn anywhere, in any order."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -29,17 +29,24 @@ class Sample:
     image: NDArray[np.uint8]
     """[H, W, 3]."""
     mask: NDArray[np.uint8]
-    """[h, w] class ids; the image's size unless another was asked for."""
+    """[h, w] class ids; the image's size unless another was asked for. The ignore index everywhere where segmentation
+    is no task of the labeler."""
     score: float
-    """The labeler's image score: how much its members disagree. Higher is less certain."""
+    """The labeler's image score for its first task: how much its members disagree. Higher is less certain."""
     class_pixels: NDArray[np.int64]
     """[class_count]: pixels labelled with each class."""
     w_plus: NDArray[np.float32]
     """[num_ws, w_dim]: the code that it was drawn from; with the generator's digest it draws the sample again."""
     divergence: NDArray[np.float32] | None = None
-    """[h, w] nats, where asked for."""
+    """[h, w] uncertainty of the first task, where asked for."""
     class_index: int | None = None
     """Class of the image, from a conditional generator."""
+    keypoints: NDArray[np.float32] | None = None
+    """[K, 3]: x and y in pixels of the label, and the height of the peak, 0..1, where keypoints are a task."""
+    depth: NDArray[np.float32] | None = None
+    """[h, w] in the label set's unit, where depth is a task."""
+    scores: dict[str, float] = field(default_factory=dict)
+    """The image score of every task."""
 
 
 def latent(seed: int, index: int, z_dim: int) -> Tensor:
@@ -99,16 +106,21 @@ def _batch(
     images, labels = draw_codes(generator, labeler, codes, config.size)
     pictures, masks, w_plus = images.cpu().numpy(), labels.mask.cpu().numpy(), codes.cpu().numpy()
     maps = labels.divergence.cpu().numpy() if config.with_divergence else None
+    points = None if labels.keypoints is None else labels.keypoints.cpu().numpy()
+    depths = None if labels.depth is None else labels.depth.cpu().numpy()
     return [
         Sample(
             index=index,
             image=pictures[row],
             mask=masks[row],
             score=float(labels.scores[row]),
-            class_pixels=np.bincount(masks[row].ravel(), minlength=labeler.class_count),
+            class_pixels=np.bincount(masks[row].ravel(), minlength=labeler.class_count)[: labeler.class_count],
             w_plus=w_plus[row],
             divergence=None if maps is None else maps[row],
             class_index=classes[row],
+            keypoints=None if points is None else points[row],
+            depth=None if depths is None else depths[row],
+            scores={task: float(scores[row]) for task, scores in labels.task_scores.items()},
         )
         for row, index in enumerate(indices)
     ]

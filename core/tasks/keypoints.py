@@ -11,6 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNLABELLED, HIDDEN, VISIBLE = 0, 1, 2
+SEEN_PEAK = 0.25
+"""A predicted point counts as visible where its peak is at least this share of the height that was taught."""
+
+
+def with_visibility(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Predicted [K, 3] of x, y, peak → [K, 4] of x, y, visibility (2 or 0), peak."""
+    seen = np.where(points[:, 2:] >= SEEN_PEAK, np.float32(VISIBLE), np.float32(UNLABELLED))
+    return np.concatenate([points[:, :2], seen, points[:, 2:]], axis=1)
 
 
 @dataclass(frozen=True)

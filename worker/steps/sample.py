@@ -12,6 +12,7 @@ from core.labeling.files import load_labeler
 from core.labeling.labeler import Labeler
 from core.sampling.config import SamplingConfig
 from core.sampling.stream import Sample, draw
+from core.tasks.keypoints import with_visibility
 from store.jobs.commits import StepResult
 from store.made import get_label_set
 from worker.context import StepContext
@@ -65,7 +66,8 @@ def _write(
         writer = ShardWriter(file)
         for one in samples:
             record = _record(one, context, source)
-            files = encode_sample(one.image, one.mask, one.w_plus, record, table, one.divergence)
+            divergence = one.divergence if labeler.class_count else None
+            files = encode_sample(one.image, one.mask, one.w_plus, record, table, divergence, one.depth)
             writer.write(one.index, files)
             scores.append(one.score)
             pixels = [total + int(count) for total, count in zip(pixels, one.class_pixels, strict=True)]
@@ -85,6 +87,10 @@ def _record(one: Sample, context: StepContext, source: Source) -> dict[str, Any]
     }
     if one.class_index is not None:
         record["class_index"] = one.class_index
+    if len(one.scores) > 1:
+        record["uncertainty_by_task"] = one.scores
+    if one.keypoints is not None:
+        record["keypoints"] = with_visibility(one.keypoints).tolist()
     return record
 
 

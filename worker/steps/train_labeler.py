@@ -6,15 +6,13 @@ import json
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-import torch
-
 from core.datasets.label_set import LabelSet
 from core.errors import InversionError, Problem
 from core.labeling.config import LabelerConfig
 from core.labeling.files import LabelerInfo, save_labeler
 from core.labeling.labeler import Labeler
-from core.labeling.training import train_ensemble
+from core.labeling.targets import targets_of
+from core.labeling.training import train_labeler as train
 from core.sampling.filtering import candidates_needed
 from store.ids import new_id
 from store.jobs.commits import StepResult
@@ -44,18 +42,17 @@ def train_labeler(context: StepContext) -> StepResult:
     used, dropped, remark = _chosen(inversion, InversionSpec.model_validate(context.spec["inversion"]))
     config = _config(context, labels, len(used))
     digest = digest_of(
-        {"made": "labeler 1", "inversion": inversion.digest, "images": used, "settings": config.to_json()}
+        {"made": "labeler 2", "inversion": inversion.digest, "images": used, "settings": config.to_json()}
     )
     plan = _plan(context)
     equal = find_made(context.db, "labeler", digest, tenant=context.tenant)
     if equal is not None:
         event = NewEvent("labeler.reused", {"labeler": equal.id})
         return StepResult(job_result={"labeler": equal.id}, events=(event,), fan_out=plan)
-    labeler = train_ensemble(
+    labeler = train(
         source.network,
         load_latents(context, inversion.id)[used],
-        torch.from_numpy(np.stack([labels.items[index].mask for index in used])),
-        labels.classes.count,
+        targets_of([labels.items[index] for index in used], labels.classes.count, config),
         config,
         noise=source.info.noise,
         device=source.device,
@@ -137,9 +134,17 @@ def _store(
     folder = context.folder / "labeler"
     report = json_values(labeler.report)
     held_out = report["held_out"] or {}
-    about = LabelerInfo(labels.classes.to_json(), source.info.digest, labels.digest, held_out)
+    about = LabelerInfo(
+        labels.classes.to_json(),
+        source.info.digest,
+        labels.digest,
+        scores=held_out,
+        keypoints=list(labels.keypoints.names) if labels.keypoints else [],
+        depth_unit=labels.depth.unit if labels.depth else "",
+    )
     save_labeler(folder, labeler, about)
-    info = {"settings": labeler.config.to_json(), **left_out, **report}
+    tasks = {head.task: json_values(head.report) for head in labeler.heads}
+    info = {"settings": labeler.config.to_json(), **left_out, **report, "tasks": tasks}
     files = [context.put(labeler_id, path.name, path, "application/octet-stream") for path in sorted(folder.iterdir())]
     files.append(context.put(labeler_id, REPORT, json.dumps(info, indent=1).encode(), "application/json"))
     parents = {

@@ -16,6 +16,7 @@ from store.jobs.events import NewEvent
 from store.made import LABEL_PREVIEW, PREFIXES, NewMade, find_made, get_label_set
 from store.uploads import CONTENT, get_upload
 from worker.context import StepContext
+from worker.sources import other_labels
 
 
 def validate(context: StepContext) -> StepResult:
@@ -74,6 +75,7 @@ def _info(label_set: LabelSet) -> dict[str, Any]:
         "images": len(label_set.items),
         "sizes": [{"height": h, "width": w, "images": n} for (h, w), n in sorted(label_set.sizes.items())],
         **label_set.classes.to_json(),
+        **other_labels(label_set),
         "shares": {str(one): {"pixels": share.pixels, "images": share.images} for one, share in shares},
         "detected_format": label_set.detected_format,
         "notes": [{"text": note.text, "pointer": note.pointer} for note in label_set.notes],
