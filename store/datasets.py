@@ -23,6 +23,7 @@ MANIFEST = "manifest.json"
 CARD = "README.md"
 CONTACT_SHEET = "contact_sheet.png"
 STATISTICS = "statistics.json"
+CROISSANT = "croissant.json"
 #: How long a deletion can be taken back.
 UNDELETE_HOURS = 24
 

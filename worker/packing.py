@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.datasets.classes import ClassMap
+from core.datasets.galleries import Galleries
 from core.datasets.pictures import SheetCell, contact_sheet
 from core.datasets.samples import StoredSample
 from core.datasets.shards import ShardEntry, pack, read_shard
@@ -27,13 +28,17 @@ _REPORT_EVERY = 32
 class Packing:
     """Copies the candidates in `kept` (places among all candidates, ascending) into the dataset's shards.
 
-    `scores`: float64 [N], the candidates' uncertainties. After `run` there are `entries`, `files` and `statistics`.
+    `scores`: float64 [N], the candidates' uncertainties. After `run` there are `entries`, `files`, `statistics` and
+    `galleries`.
     """
 
-    def __init__(self, context: StepContext, kept: NDArray[np.int64], scores: NDArray[np.float64]) -> None:
+    def __init__(
+        self, context: StepContext, kept: NDArray[np.int64], scores: NDArray[np.float64], classes: ClassMap
+    ) -> None:
         self.entries: list[ShardEntry] = []
         self.files: list[File] = []
         self.statistics = DatasetStatistics()
+        self.galleries = Galleries(classes)
         self._context = context
         self._dataset = context.claim.result["dataset"]
         self._first = context.spec["offset"]
@@ -51,7 +56,7 @@ class Packing:
             (int(index) + self._first for index in self._kept),
             self._context.spec["images_per_shard"],
             self._shard,
-            on_sample=lambda sample: self.statistics.add(sample.record()),
+            on_sample=self._count,
             should_stop=self._context.should_stop,
         )
         for entry in packed:
@@ -66,6 +71,10 @@ class Packing:
         dropped = [self._cells[index] for index in self._shown_dropped if index in self._cells]
         sections: Sequence[tuple[str, list[SheetCell]]] = (("Kept", kept), ("Dropped as uncertain", dropped))
         return contact_sheet(sections, classes, title, subtitle)
+
+    def _count(self, sample: StoredSample) -> None:
+        self.statistics.add(sample.record())
+        self.galleries.add(sample)
 
     def _candidates(self) -> Iterator[StoredSample]:
         """The candidates in order; nobody asks for those behind the last kept one."""

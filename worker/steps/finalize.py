@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.datasets.card import write_card
+from core.datasets.croissant import write_croissant
 from core.datasets.findings import DatasetFacts, GeneratorFacts, InvertedLabel, plain_warnings
 from core.datasets.manifest import build_manifest, manifest_bytes
 from core.sampling.filtering import keep_most_certain
-from store.datasets import CARD, CONTACT_SHEET, MANIFEST, STATISTICS
+from store.datasets import CARD, CONTACT_SHEET, CROISSANT, MANIFEST, STATISTICS
 from store.files import File
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
@@ -21,7 +22,7 @@ from store.jobs.results import shard_results
 from store.made import Made, get_inversion, get_label_set, get_labeler
 from worker.context import StepContext
 from worker.packing import Packing
-from worker.sources import fitted_labels, load_labels, load_source, other_labels
+from worker.sources import class_map, fitted_labels, load_source
 
 #: What of the request shapes the samples; names of uploads and the caller's tags do not.
 _SETTINGS = (
@@ -40,9 +41,9 @@ def finalize(context: StepContext) -> StepResult:
     """Keep the least uncertain candidates, pack them, write card, contact sheet, statistics and, last, the manifest."""
     scores = _scores(context)
     kept = np.sort(np.asarray(keep_most_certain(scores, context.spec["count"]), np.int64))
-    packing = Packing(context, kept, scores)
-    packing.run()
     label_set, inversion, labeler = _made(context)
+    packing = Packing(context, kept, scores, class_map(label_set))
+    packing.run()
     facts = _facts(context, packing, len(scores), label_set, inversion, labeler)
     described = _describe(context, facts, packing)
     digests = {"generator": facts.generator.digest, **facts.digests}
@@ -54,7 +55,6 @@ def finalize(context: StepContext) -> StepResult:
             complete=True,
             settings=facts.settings,
             digests=digests,
-            labels=other_labels(load_labels(context, label_set.id)),
             files=[{"path": file.name, "bytes": file.bytes, "sha256": file.sha256} for file in described],
         )
     )
@@ -115,7 +115,7 @@ def _inverted(inversion: Made, dropped: Collection[str]) -> list[InvertedLabel]:
 
 
 def _describe(context: StepContext, facts: DatasetFacts, packing: Packing) -> list[File]:
-    """Contact sheet, statistics and card."""
+    """Contact sheet, statistics, card for people and for machines, a gallery for each class."""
     subtitle = (
         f"{facts.statistics.count} of {facts.candidates} drawn by {facts.generator.name}, "
         f"labelled from {facts.label_count} images. Seed {context.claim.seed}."
@@ -126,6 +126,8 @@ def _describe(context: StepContext, facts: DatasetFacts, packing: Packing) -> li
         context.put(facts.name, CONTACT_SHEET, sheet, "image/png"),
         context.put(facts.name, STATISTICS, statistics, "application/json"),
         context.put(facts.name, CARD, write_card(facts).encode(), "text/markdown; charset=utf-8"),
+        context.put(facts.name, CROISSANT, write_croissant(facts, packing.entries), "application/ld+json"),
+        *(context.put(facts.name, path, png, "image/png") for path, png in packing.galleries.pictures(facts.name)),
     ]
 
 
@@ -144,6 +146,6 @@ def _info(
         # Where a dataset that continues this one's stream begins.
         "next_offset": context.spec["offset"] + facts.candidates,
         "inversion": {name: inversion.info[name] for name in ("images", "flagged", "median_psnr", "perceptual_name")},
-        "held_out": {name: score.get(name) for name in ("images", "accuracy", "mean_iou")} if score else None,
+        "held_out": {name: score[name] for name in ("images", "accuracy", "mean_iou")} if score else None,
         "warnings": plain_warnings(facts),
     }

@@ -12,7 +12,7 @@ from core.datasets.foreign.coco import load_json
 from core.datasets.foreign.shapes import ShapeError, brush, filled
 from core.datasets.foreign.translation import Translation, pictures, with_background
 
-_KINDS = {"polygonlabels", "brushlabels"}
+_KINDS = ("polygonlabels", "brushlabels")
 
 
 def find_label_studio(entries: Mapping[str, Path]) -> list[str]:

@@ -81,6 +81,14 @@ def test_spoilt_coco(tmp_path: Path, shapes: str) -> None:
     assert read < CASES
 
 
+def test_a_region_whose_type_is_a_list(tmp_path: Path) -> None:
+    files = label_studio_files()
+    tasks = json.loads(files["project.json"])
+    tasks[0]["annotations"][0]["result"][0]["type"] = ["polygonlabels"]
+    files["project.json"] = json.dumps(tasks).encode()
+    assert tried(tmp_path, files), "such a region is left aside, and a note says so"
+
+
 @pytest.mark.parametrize("kind", ["polygonlabels", "brushlabels"])
 def test_spoilt_label_studio(tmp_path: Path, kind: str) -> None:
     files = label_studio_files(kind)
