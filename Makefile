@@ -2,12 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test check up
+.PHONY: help setup demo test faults check up
 
 help:
 	@echo "make setup   a virtual environment in .venv with everything installed"
 	@echo "make demo    50 labelled images in, a labelled dataset out, through the real service"
 	@echo "make test    the tests"
+	@echo "make faults  random faults for an hour or so: OFFHAND_FAULT_SEEDS=100 make faults"
 	@echo "make check   lint, format, types, layers, tests: what CI runs"
 	@echo "make up      the service on http://127.0.0.1:8321"
 
@@ -27,6 +28,9 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+faults: setup
+	$(BIN)/python -m pytest -m "slow or not slow" -s tests/faults
 
 check: setup
 	$(BIN)/ruff check .

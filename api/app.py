@@ -27,6 +27,7 @@ from api.routes import (
     jobs,
     label_sets,
     labelers,
+    metrics,
     pages,
     tenants,
     uploads,
@@ -71,6 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         tenants,
         webhooks,
         health,
+        metrics,
         pages,
     ):
         app.include_router(noun.router)

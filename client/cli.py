@@ -40,6 +40,20 @@ def up(
 
 
 @app.command()
+def worker(
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N. [OFFHAND_WORKER__DEVICE]")] = None,
+    queues: Annotated[str | None, typer.Option(help="Kinds of work it takes, of sample,train,cpu. [all]")] = None,
+    embedded: Annotated[bool, typer.Option(help="Poll the database instead of listening to a broker.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run one more worker of a deployment until SIGTERM; settings come from the environment."""
+    with ending(as_json):
+        from client.up import become_worker
+
+        become_worker(device, queues, embedded)
+
+
+@app.command()
 def generate(
     labels: Annotated[
         str, typer.Argument(help="Archive or folder of labelled images, or the id of an earlier upload.")

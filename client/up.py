@@ -72,6 +72,15 @@ def refuse_missing_parts() -> None:
         )
 
 
+def become_worker(device: str | None, queues: str | None, embedded: bool) -> None:
+    """Turn this process into `python -m worker`: signals then reach it as if it had been started so."""
+    refuse_missing_parts()
+    chosen = {"--device": device, "--queues": queues}
+    options = [word for name, value in chosen.items() if value is not None for word in (name, value)]
+    flags = ["--embedded"] if embedded else []
+    os.execv(sys.executable, [sys.executable, "-m", "worker", *options, *flags])
+
+
 @contextmanager
 def claimed_folder(data: Path) -> Iterator[Any]:
     """Hold the data folder for this process; a second `offhand up` on it is told who holds it.

@@ -10,6 +10,8 @@ FROM ubuntu:24.04 AS cpu
 ENV PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
 
 FROM ${DEVICE}
+# The distribution keeps one version of each, with its fixes.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends python3 python3-venv \
     && rm -rf /var/lib/apt/lists/* \
@@ -27,6 +29,7 @@ RUN pip install --no-cache-dir -e ".[service,postgres,worker]" \
     && useradd --create-home --uid 10001 offhand \
     && install -d -o offhand /data
 
-USER offhand
-ENV OFFHAND_HOME=/data PYTHONUNBUFFERED=1
+# By number, so that a host can tell that it is not root.
+USER 10001
+ENV HOME=/tmp OFFHAND_HOME=/data PYTHONUNBUFFERED=1
 CMD ["python", "-m", "worker"]

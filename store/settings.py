@@ -74,6 +74,7 @@ class WorkerSettings(BaseModel):
     max_attempts: int = Field(3, ge=1)
     recycle_after: int = Field(500, ge=1)
     shard_images: int = Field(64, ge=1)
+    shard_seconds: float = Field(60.0, gt=0)
     batch: int = Field(8, ge=1)
     device: str = "auto"
     threads: int = Field(0, ge=0)

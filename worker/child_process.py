@@ -39,14 +39,14 @@ class ChildProcess:
                 stdin=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
-                env=_environment(settings),
+                env=environment_of_child(settings),
             )
         self._connection = Connection(ours.detach())
         self._tail: deque[bytes] = deque()
         self._reader = threading.Thread(target=self._forward, daemon=True)
         self._reader.start()
         self.shards = 0
-        self.send(Start(settings.model_dump_json(), steps))
+        self.send(Start(settings_of_child(settings).model_dump_json(), steps))
 
     @property
     def pid(self) -> int:
@@ -101,10 +101,28 @@ class ChildProcess:
         return f"the worker process ended with {how}" + (f"; its last words:\n{tail}" if tail else "")
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def environment_of_child(settings: Settings) -> dict[str, str]:
+    """Variables that count before the child imports anything."""
     environment = dict(os.environ)
     if settings.worker.threads:
         environment["OMP_NUM_THREADS"] = str(settings.worker.threads)
     # cuBLAS sums in a fixed order only when told so before it is first used.
     environment.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    number = _gpu_number(settings.worker.device)
+    if number is not None:
+        # The child sees one GPU and cannot take another's memory by mistake. Numbers count within what we see.
+        visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+        environment["CUDA_VISIBLE_DEVICES"] = visible[number] if number < len(visible) else str(number)
     return environment
+
+
+def settings_of_child(settings: Settings) -> Settings:
+    """The one GPU that the child sees is its first."""
+    if _gpu_number(settings.worker.device) is None:
+        return settings
+    return settings.model_copy(update={"worker": settings.worker.model_copy(update={"device": "cuda"})})
+
+
+def _gpu_number(device: str) -> int | None:
+    name, _, number = device.partition(":")
+    return int(number) if name == "cuda" and number.isdecimal() else None

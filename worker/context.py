@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from store.crash import crash_point
 from store.db import Database
 from store.errors import NotFound
 from store.files import File, get_file, list_files
@@ -15,7 +16,6 @@ from store.jobs.claims import CHECKPOINT, Claim
 from store.objects import ObjectStore, ObjectWriter
 from store.settings import Settings
 from store.sweep import work_prefix
-from worker.crash import crash_point
 from worker.messages import Checkpointed
 from worker.models import Models
 

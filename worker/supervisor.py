@@ -7,24 +7,25 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
 import structlog
 
+from store.crash import crash_point
 from store.db import Database
 from store.errors import StoreError, StoreUnavailable
 from store.files import File
 from store.ids import new_id
 from store.jobs.claims import Claim, claim, give_back, heartbeat, save_checkpoint
 from store.jobs.commits import Failure, StepResult, commit, fail
+from store.jobs.kinds import QUEUES
 from store.objects import ObjectStore
 from store.settings import Settings
 from store.sweep import discard
 from worker.child_process import ChildDied, ChildProcess
-from worker.crash import crash_point
 from worker.failures import failure_of
 from worker.messages import Checkpointed, Failed, Finished, GaveUp, Progressed, Run, Stop
 
@@ -57,11 +58,20 @@ class _Run:
 class Supervisor:
     """One device's worth of work: one child, one shard at a time."""
 
-    def __init__(self, settings: Settings, db: Database, objects: ObjectStore, *, steps: str = STEPS) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        db: Database,
+        objects: ObjectStore,
+        *,
+        queues: Sequence[str] = QUEUES,
+        steps: str = STEPS,
+    ) -> None:
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{new_id('w')[-8:]}"
         self._settings = settings
         self._db = db
         self._objects = objects
+        self.queues = tuple(queues)
         self._steps = steps
         self._child: ChildProcess | None = None
         # A plain flag: a signal handler may set it while this thread holds any lock.
@@ -96,7 +106,7 @@ class Supervisor:
     def run_next(self) -> bool:
         """Claim one shard and see it to its end. False when there was none."""
         try:
-            taken = claim(self._db, self.owner)
+            taken = claim(self._db, self.owner, self.queues)
         except StoreError as error:
             log.warning("shard.claim_failed", code=error.code, detail=error.detail)
             time.sleep(1.0)
@@ -111,7 +121,7 @@ class Supervisor:
             self._work(taken)
         return True
 
-    def ring(self, _shard_id: str = "") -> None:
+    def ring(self, _shard_id: str = "", _queue: str = "") -> None:
         """There may be work: look now."""
         self._bell.set()
 

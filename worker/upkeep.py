@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
+from store.crash import crash_point
 from store.db import Database
 from store.errors import StoreError
 from store.jobs.outbox import publish_hints, ring_again
@@ -16,7 +17,6 @@ from store.jobs.reaper import expire_jobs, reap
 from store.objects import ObjectStore
 from store.sweep import sweep
 from store.workers import worker_alive, worker_gone
-from worker.crash import crash_point
 
 log = structlog.get_logger()
 
@@ -26,11 +26,11 @@ _ALIVE_SECONDS = 10.0
 _RELAY_SECONDS = 0.5
 
 
-def _mortal(ring: Callable[[str], None]) -> Callable[[str], None]:
+def _mortal(ring: Callable[[str, str], None]) -> Callable[[str, str], None]:
     """`ring`, and the point at which a relay may die with the hint published and not yet forgotten."""
 
-    def ring_and_perhaps_die(shard_id: str) -> None:
-        ring(shard_id)
+    def ring_and_perhaps_die(shard_id: str, queue: str) -> None:
+        ring(shard_id, queue)
         crash_point("relay.after_ring")
 
     return ring_and_perhaps_die
@@ -39,7 +39,7 @@ def _mortal(ring: Callable[[str], None]) -> Callable[[str], None]:
 class Upkeep:
     """One thread, each chore at its own pace. A chore that fails is logged and tried again at its next turn."""
 
-    def __init__(self, db: Database, objects: ObjectStore, owner: str, ring: Callable[[str], None]) -> None:
+    def __init__(self, db: Database, objects: ObjectStore, owner: str, ring: Callable[[str, str], None]) -> None:
         worker = db.settings.worker
         self._db, self._owner = db, owner
         self._chores: list[tuple[str, float, Callable[[], object]]] = [

@@ -20,7 +20,7 @@ def seconds_left(connection: Connection, job: Any) -> float | None:
     for step in rows:
         if step.state == "succeeded":
             continue
-        part = _running(connection, job.id, step) if step.state == "running" else None
+        part = _running(connection, job, step) if step.state == "running" else None
         if part is None:
             part = typical_seconds(connection, job, step)
         if part is None:
@@ -29,17 +29,19 @@ def seconds_left(connection: Connection, job: Any) -> float | None:
     return left
 
 
-def _running(connection: Connection, job_id: str, step: Any) -> float | None:
+def _running(connection: Connection, job: Any, step: Any) -> float | None:
     row = connection.execute(
         select(
             func.sum(shards.c.done).label("done"),
             func.sum(shards.c.total).label("total"),
             (database_now() - step.started_at).label("elapsed"),
-        ).where(shards.c.job_id == job_id, shards.c.step == step.name)
+        ).where(shards.c.job_id == job.id, shards.c.step == step.name)
     ).one()
     if not row.done or not row.total or row.elapsed <= 0:
         return None
-    return float(max(0, row.total - row.done)) * float(row.elapsed) / float(row.done)
+    # Not all shards of images may be planned yet.
+    total = max(int(row.total), job.total) if step.counts_images else int(row.total)
+    return float(max(0, total - row.done)) * float(row.elapsed) / float(row.done)
 
 
 def typical_seconds(connection: Connection, job: Any, step: Any) -> float | None:

@@ -15,16 +15,17 @@ from store.tables import jobs, outbox, shards
 _BATCH = 200
 
 
-def publish_hints(db: Database, ring: Callable[[str], None]) -> int:
-    """Hand waiting hints (shard ids) to `ring`, then forget them; the number handed over.
+def publish_hints(db: Database, ring: Callable[[str, str], None]) -> int:
+    """Hand waiting hints (shard id and queue) to `ring`, then forget them; the number handed over.
 
     A death between the two rings twice, which is harmless. What `ring` raises ends the round; the hint stays.
     """
     with db.read() as connection:
-        waiting = connection.execute(select(outbox.c.id, outbox.c.shard_id).order_by(outbox.c.id).limit(_BATCH)).all()
+        hints = select(outbox.c.id, outbox.c.shard_id, shards.c.queue).join(shards, shards.c.id == outbox.c.shard_id)
+        waiting = connection.execute(hints.order_by(outbox.c.id).limit(_BATCH)).all()
     for number, row in enumerate(waiting):
         try:
-            ring(row.shard_id)
+            ring(row.shard_id, row.queue)
         except BaseException:
             _forget(db, [done.id for done in waiting[:number]])
             raise

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from store import idempotency
 from store.clock import database_now
+from store.crash import crash_point
 from store.datasets import add_dataset
 from store.db import Database
 from store.errors import InvalidRequest, NotFound, Problem, QuotaExceeded
@@ -176,6 +177,8 @@ def submit_job(
                     if prepare is not None:
                         made = prepare(connection, job_id)
                         connection.execute(jobs.update().where(jobs.c.id == job_id).values(result=dict(made)))
+                    crash_point("api.before_commit")
+            crash_point("api.after_commit")
             break
         except IntegrityError:
             # The same key came twice at once; the other request won, and the second round finds what it made.

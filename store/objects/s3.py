@@ -120,6 +120,20 @@ class S3Objects:
             if now - marker.modified_at > older_than_seconds:
                 self._abort_marked(self._prefix + marker.key)
                 removed += 1
+        return removed + self._abort_unmarked(now - older_than_seconds)
+
+    def _abort_unmarked(self, before: float) -> int:
+        """Abort what died between beginning an upload and marking it, where the server can list such uploads."""
+        removed = 0
+        with contextlib.suppress(StoreUnavailable), translated(f"the bucket {self.bucket!r}"):
+            pages = self.client.get_paginator("list_multipart_uploads")
+            for page in pages.paginate(Bucket=self.bucket, Prefix=self._prefix):
+                for found in page.get("Uploads", []):
+                    if found["Initiated"].timestamp() < before:
+                        self.client.abort_multipart_upload(
+                            Bucket=self.bucket, Key=found["Key"], UploadId=found["UploadId"]
+                        )
+                        removed += 1
         return removed
 
     def _abort_marked(self, name: str) -> None:

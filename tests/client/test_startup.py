@@ -32,7 +32,7 @@ def test_help_takes_less_than_three_tenths_of_a_second(repository: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "command", ["up", "generate", "jobs", "cancel", "resume", "download", "verify", "generators", "doctor"]
+    "command", ["up", "worker", "generate", "jobs", "cancel", "resume", "download", "verify", "generators", "doctor"]
 )
 def test_every_command_explains_itself_and_speaks_json(repository: Path, command: str) -> None:
     result = subprocess.run(

@@ -24,6 +24,7 @@ TERMINAL = {"succeeded", "failed", "canceled", "expired"}
 # Small shards, and faults noticed at once.
 PACE = {
     "OFFHAND_WORKER__SHARD_IMAGES": "4",
+    "OFFHAND_WORKER__SHARD_SECONDS": "0.05",
     "OFFHAND_WORKER__BATCH": "2",
     "OFFHAND_WORKER__LEASE_SECONDS": "4",
     "OFFHAND_WORKER__HEARTBEAT_SECONDS": "0.5",

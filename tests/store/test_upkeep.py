@@ -22,10 +22,15 @@ from tests.store.jobkit import TENANT, claimed, fan_out, plans, submit
 def test_each_hint_is_published_once(db: Database) -> None:
     submit(db)
     fan_out(db, 3)
-    rung: list[str] = []
-    assert publish_hints(db, rung.append) == 4
-    assert publish_hints(db, rung.append) == 0
-    assert len(set(rung)) == 4
+    rung: list[tuple[str, str]] = []
+
+    def ring(shard_id: str, queue: str) -> None:
+        rung.append((shard_id, queue))
+
+    assert publish_hints(db, ring) == 4
+    assert publish_hints(db, ring) == 0
+    assert len({shard_id for shard_id, _ in rung}) == 4
+    assert [queue for _, queue in rung] == ["train", "sample", "sample", "sample"]
 
 
 def test_a_broker_that_is_away_loses_no_hint(db: Database) -> None:
@@ -33,19 +38,19 @@ def test_a_broker_that_is_away_loses_no_hint(db: Database) -> None:
     fan_out(db, 3)
     rung: list[str] = []
 
-    def ring(shard_id: str) -> None:
+    def ring(shard_id: str, _queue: str) -> None:
         if len(rung) == 2:
             raise ConnectionError("away")
         rung.append(shard_id)
 
     with pytest.raises(ConnectionError):
         publish_hints(db, ring)
-    assert publish_hints(db, lambda _shard_id: None) == 2
+    assert publish_hints(db, lambda _shard_id, _queue: None) == 2
 
 
 def test_runnable_shards_that_nobody_takes_are_rung_again(db: Database) -> None:
     submit(db)
-    publish_hints(db, lambda _shard_id: None)
+    publish_hints(db, lambda _shard_id, _queue: None)
     assert ring_again(db, after_seconds=60) == 0
     with db.write() as connection:
         connection.execute(update(shards).values(rung_at=database_now() - 61))

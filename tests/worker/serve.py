@@ -5,22 +5,26 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from functools import partial
 
 from store.db import open_database
+from store.jobs.kinds import QUEUES
 from store.objects import open_objects
 from store.settings import Settings
 from tests.worker.servicekit import STEPS
-from worker.app import attach, create_app, ring
+from worker.app import attach, create_app, listen, ring
 from worker.supervisor import Supervisor
 from worker.upkeep import Upkeep
 
 
 def main() -> None:
     """Run until SIGTERM."""
+    _misset_clock(float(os.environ.get("OFFHAND_TEST_CLOCK", "0")))
     settings = Settings.model_validate_json(os.environ["OFFHAND_TEST_SETTINGS"])
     db, objects = open_database(settings), open_objects(settings)
-    supervisor = Supervisor(settings, db, objects, steps=STEPS)
+    queues = tuple(filter(None, os.environ.get("OFFHAND_TEST_QUEUES", "").split(","))) or QUEUES
+    supervisor = Supervisor(settings, db, objects, queues=queues, steps=STEPS)
     if "--broker" not in sys.argv:
         signal.signal(signal.SIGTERM, lambda *_: supervisor.stop())
         with Upkeep(db, objects, supervisor.owner, supervisor.ring):
@@ -29,8 +33,14 @@ def main() -> None:
     app = create_app(settings)
     attach(app, supervisor)
     with Upkeep(db, objects, supervisor.owner, partial(ring, app)):
-        app.worker_main(["worker", "--pool=threads", "--concurrency=1", "--loglevel=warning", "--without-gossip"])
+        listen(app, settings, supervisor.queues)
     supervisor.close()
+
+
+def _misset_clock(seconds: float) -> None:
+    """Let this process believe in another wall time."""
+    true_time = time.time
+    time.time = lambda: true_time() + seconds
 
 
 if __name__ == "__main__":

@@ -7,20 +7,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
+from store.crash import VARIABLE
 from store.db import Database
 from store.files import list_files
+from store.jobs.events import events
 from store.jobs.kinds import JobKind, StepPlan
 from store.jobs.submit import submit_job
 from store.jobs.views import Job, job_view
 from store.objects import ObjectStore
 from store.settings import Settings
 from store.tables import files, shards
-from worker.crash import VARIABLE
 
 STEPS = "tests.worker.teststeps"
 TENANT = "local"
@@ -52,26 +54,37 @@ def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
         time.sleep(0.02)
 
 
-def start_worker(settings: Settings, *, crash: str = "", broker: bool = False) -> subprocess.Popen[bytes]:
-    """A worker process over the same database that serves test steps. `crash`: a crash point for it and its child."""
+def start_worker(
+    settings: Settings, *, crash: str = "", broker: bool = False, queues: str = "", clock: float = 0.0
+) -> subprocess.Popen[bytes]:
+    """A worker process over the same database that serves test steps. `crash`: a crash point for it and its child;
+    `clock`: seconds by which its wall clock is wrong.
+    """
     environment = {**os.environ, "OFFHAND_TEST_SETTINGS": settings.model_dump_json(), VARIABLE: crash}
+    environment |= {"OFFHAND_TEST_QUEUES": queues, "OFFHAND_TEST_CLOCK": str(clock)}
     command = [sys.executable, "-m", "tests.worker.serve", *(["--broker"] if broker else [])]
     return subprocess.Popen(command, env=environment, cwd=Path(__file__).parents[2])
 
 
-def assert_each_shard_committed_once(db: Database, objects: ObjectStore, job: Job, count: int) -> None:
-    """One committed row per shard with the content that seed and index decide, and no object without a row."""
+def assert_survived(db: Database, objects: ObjectStore, job: Job, count: int) -> None:
+    """The oracle of every fault: the job succeeded once; one committed row per shard; the digests are those of a run
+    without faults, which seed and index decide; no object without a row; a log without gaps and with one ending.
+    """
+    assert view(db, job).state == "succeeded"
     with db.read() as connection:
-        committed = connection.execute(
-            select(func.count())
-            .select_from(shards)
-            .where(shards.c.job_id == job.id, shards.c.step == "work", shards.c.state == "succeeded")
-        ).scalar_one()
+        work = select(shards.c.position, shards.c.result).where(shards.c.job_id == job.id, shards.c.step == "work")
+        committed = connection.execute(work.where(shards.c.state == "succeeded").order_by(shards.c.position)).all()
         known = set(connection.execute(select(files.c.key)).scalars())
-    assert committed == count
+    assert [row.position for row in committed] == list(range(count))
+    expected = [f"7:{index}".encode() for index in range(count)]
+    assert [row.result["sha256"] for row in committed] == [sha256(content).hexdigest() for content in expected]
     assert {found.key for found in objects.list()} <= known, "an object without a row was left behind"
     made = list_files(db, job.id.replace("job_", "out_"), tenant=TENANT)
-    assert len(made) == count
-    for file in made:
-        index = int(file.name.removeprefix("shards/").removesuffix(".tar"))
-        assert b"".join(objects.read(file.key)) == f"7:{index}".encode()
+    assert [b"".join(objects.read(file.key)) for file in made] == expected
+    log = events(db, job.id, tenant=TENANT, limit=10_000)
+    assert [event.number for event in log] == list(range(1, len(log) + 1))
+    assert [event.name for event in log if event.name in _ENDINGS] == ["job.succeeded"]
+    assert sum(event.name == "shard.committed" for event in log) == count + 2
+
+
+_ENDINGS = {"job.succeeded", "job.failed", "job.canceled", "job.expired"}

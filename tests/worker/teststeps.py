@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 from core.errors import LabelSetError, Stopped
+from store.crash import crash_point
 from store.jobs.commits import StepResult
 from store.jobs.shards import ShardPlan
 from worker.context import StepContext
-from worker.crash import crash_point
 
 
 def plan(context: StepContext) -> StepResult:

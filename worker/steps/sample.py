@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from core.tasks.keypoints import with_visibility
 from store.jobs.commits import StepResult
 from store.made import get_label_set
 from worker.context import StepContext
+from worker.planning import further_shards
 from worker.sources import Source, class_map, load_source
 
 #: Where candidates stand among the job's files; the first sample's index orders them. When a job ends early they are
@@ -24,17 +26,21 @@ _NAME = "shards/candidates-{:016d}.tar"
 
 
 def sample(context: StepContext) -> StepResult:
-    """Draw and label the samples `start` ≤ index < `stop`; the same bytes whoever does it and however often."""
+    """Draw and label the samples `start` ≤ index < `stop`; the same bytes whoever does it and however often. The
+    job's first shard plans the others.
+    """
     source = load_source(context)
     labeler = _labeler(context, source)
     part = context.claim.input
     target = context.folder / "candidates.tar"
+    began = time.monotonic()
     scores, pixels, entry = _write(context, source, labeler, target)
+    further = further_shards(part, time.monotonic() - began, context.settings.worker)
     file = context.put(
         context.claim.job_id, _NAME.format(part["start"]), target, "application/x-tar", items=entry.items
     )
     assert file.sha256 == entry.sha256
-    return StepResult(value={"scores": scores, "pixels": pixels}, files=(file,))
+    return StepResult(value={"scores": scores, "pixels": pixels}, files=(file,), further=further)
 
 
 def _write(

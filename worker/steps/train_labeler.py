@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
 from typing import Any
 
 from core.datasets.label_set import LabelSet
@@ -22,6 +21,7 @@ from store.made import PREFIXES, Made, NewMade, find_made, get_inversion
 from store.specs import InversionSpec
 from worker.context import StepContext
 from worker.digests import digest_of, json_values
+from worker.planning import first_shard
 from worker.sources import REPORT, Source, fitted_labels, load_latents, load_source
 
 #: Nothing random reaches a result that other jobs use again.
@@ -109,15 +109,10 @@ def _config(context: StepContext, labels: LabelSet, images: int) -> LabelerConfi
 
 
 def _plan(context: StepContext) -> tuple[ShardPlan, ...]:
-    """Shards of candidates that begin and end at multiples of the batch: their images do not depend on the cut."""
-    worker, offset = context.settings.worker, context.spec["offset"]
+    """The first shard of the candidates."""
+    offset = context.spec["offset"]
     stop = offset + candidates_needed(context.spec["count"], context.spec["drop_fraction"])
-    batch = worker.batch
-    step = max(1, worker.shard_images // batch) * batch
-    bounds = [offset, *range((offset // step + 1) * step, stop, step), stop]
-    return tuple(
-        ShardPlan({"start": start, "stop": end, "batch": batch}, end - start) for start, end in pairwise(bounds)
-    )
+    return (first_shard(offset, stop, context.settings.worker),)
 
 
 def _store(

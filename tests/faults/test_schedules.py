@@ -1,0 +1,120 @@
+"""Random faults in random order, again and again: `make faults`. A seed that fails says so, and can be run alone."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from store.errors import StoreUnavailable
+from store.sweep import sweep
+from tests.faults.conftest import Deployment
+from tests.servers import PostgresServer
+from tests.worker.servicekit import assert_survived, submit, view
+
+#: OFFHAND_FAULT_SEEDS=5 tries the seeds 0 to 4; OFFHAND_FAULT_SEEDS=7:8 tries 7 alone.
+VARIABLE = "OFFHAND_FAULT_SEEDS"
+POINTS = ("supervisor.after_claim", "supervisor.before_commit", "supervisor.after_commit", "child.after_put")
+SECONDS = 300.0
+
+
+def _seeds() -> range:
+    first, _, stop = os.environ.get(VARIABLE, "10").rpartition(":")
+    return range(int(first or 0), int(stop))
+
+
+class Schedule:
+    """Strikes a deployment with one fault after the other."""
+
+    def __init__(self, deployment: Deployment, postgres: PostgresServer, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.struck: list[str] = []
+        self._deployment, self._server = deployment, postgres
+
+    def strike(self) -> None:
+        name = self.random.choice(
+            ["kill", "freeze", "crash", "redis", "postgres", "cut", "blackhole", "slow_storage", "terminate"]
+        )
+        self.struck.append(name)
+        getattr(self, f"_{name}")()
+
+    def replace_dead(self) -> None:
+        """Two workers are there at any time."""
+        alive = [process for process in self._deployment.workers if process.poll() is None]
+        for _ in range(2 - len(alive)):
+            self._deployment.worker()
+
+    def _some_worker(self) -> int:
+        return self.random.choice([one.pid for one in self._deployment.workers if one.poll() is None])
+
+    def _kill(self) -> None:
+        os.kill(self._some_worker(), signal.SIGKILL)
+
+    def _terminate(self) -> None:
+        os.kill(self._some_worker(), signal.SIGTERM)
+
+    def _freeze(self) -> None:
+        frozen = self._some_worker()
+        os.kill(frozen, signal.SIGSTOP)
+        time.sleep(3.0)
+        os.kill(frozen, signal.SIGCONT)
+
+    def _crash(self) -> None:
+        self._deployment.worker(crash=self.random.choice(POINTS))
+        time.sleep(2.0)
+
+    def _redis(self) -> None:
+        self._deployment.redis.kill()
+        self._deployment.redis.start()
+
+    def _postgres(self) -> None:
+        self._server.restart()
+
+    def _cut(self) -> None:
+        self.random.choice([self._deployment.database, self._deployment.storage, self._deployment.broker]).cut()
+
+    def _blackhole(self) -> None:
+        proxy = self.random.choice([self._deployment.storage, self._deployment.broker])
+        proxy.blackhole = True
+        time.sleep(2.0)
+        proxy.blackhole = False
+        proxy.cut()
+
+    def _slow_storage(self) -> None:
+        self._deployment.storage.delay = self.random.choice([0.0, 0.02, 0.1])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2 * SECONDS)
+@pytest.mark.parametrize("seed", _seeds())
+def test_a_random_schedule_loses_nothing(deployment: Deployment, postgres_server: PostgresServer, seed: int) -> None:
+    # Deaths count as failed attempts; whether they poison a shard is not what this is about.
+    deployment.settings.worker.max_attempts = deployment.db.settings.worker.max_attempts = 1000
+    schedule = Schedule(deployment, postgres_server, seed)
+    count = schedule.random.randint(6, 20)
+    job = submit(deployment.db, count=count, seconds=schedule.random.choice([0.0, 0.2, 0.5]))
+    until = time.monotonic() + SECONDS
+    faults = schedule.random.randint(4, 12)
+    while not _ended(deployment, job):
+        assert time.monotonic() < until, f"seed {seed} after {schedule.struck}"
+        schedule.replace_dead()
+        time.sleep(schedule.random.uniform(0.2, 1.5))
+        if len(schedule.struck) < faults:
+            schedule.strike()
+    for process in deployment.workers:
+        process.kill()
+        process.wait()
+    deployment.db.settings.worker.lease_seconds = -10.0
+    sweep(deployment.db, deployment.objects)
+    assert_survived(deployment.db, deployment.objects, job, count)
+    print(f"seed {seed}: {count} shards, {len(schedule.struck)} faults: {' '.join(schedule.struck)}")
+
+
+def _ended(deployment: Deployment, job: object) -> bool:
+    try:
+        return view(deployment.db, job).terminal
+    except StoreUnavailable:
+        return False
