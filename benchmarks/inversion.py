@@ -36,7 +36,7 @@ from core.inversion.start import latent_spread, random_codes
 from core.pixels import to_bytes, to_float
 from core.vision import import_torchvision
 
-SIZES = {64: (8, 20), 256: (4, 6), 512: (32, 50), 1024: (16, 50)}
+SIZES = {64: (8, 20), 256: (2, 20), 512: (32, 50), 1024: (16, 50)}
 """Resolution → images, steps: minutes on two cores at 64 and 256, on a GPU at the others."""
 
 
