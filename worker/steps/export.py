@@ -14,6 +14,7 @@ from core.datasets.exports.facts import ExportFacts
 from core.datasets.exports.package import Writable
 from core.datasets.samples import StoredSample
 from core.datasets.shards import read_shard
+from core.errors import LabelSetError, Problem
 from store.datasets import CARD, MANIFEST
 from store.exports import export_name
 from store.files import File, get_file
@@ -50,6 +51,9 @@ def _facts(
     context: StepContext, dataset: str, format: str, manifest: dict[str, Any], manifest_file: bytes
 ) -> ExportFacts:
     card = export_card(_document(context, dataset, CARD).decode(), format)
+    if not manifest["classes"]:
+        problem = Problem("has no classes, and these formats hold classes alone: keypoints and depth are in its shards")
+        raise LabelSetError(f"{dataset} cannot be exported", [problem])
     classes = ClassMap.from_json({name: manifest[name] for name in ("classes", "ignore_index")}, MANIFEST)
     documents = {CARD: card.encode(), "offhand/manifest.json": manifest_file}
     return ExportFacts(dataset, classes, manifest["count"], manifest.get("licence", ""), documents)

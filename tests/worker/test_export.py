@@ -1,0 +1,32 @@
+"""What an export refuses."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from core.errors import LabelSetError
+from store.db import Database
+from store.files import File, add_files
+from store.objects import ObjectStore
+from worker.context import StepContext
+from worker.steps.export import export
+
+
+def test_a_dataset_without_classes_says_where_its_labels_are(db: Database, objects: ObjectStore, tmp_path: Any) -> None:
+    manifest = {"classes": [], "ignore_index": 255, "count": 0, "shards": []}
+    card = (
+        "---\nlicense: other\ntags:\n- webdataset\nconfigs:\n- config_name: default\n---\n# x\n\n## Reading it\n\nx\n"
+    )
+    for name, content in (("manifest.json", json.dumps(manifest)), ("README.md", card)):
+        stored = objects.put(f"test/{name}", content.encode())
+        with db.write() as connection:
+            add_files(connection, "local", [File("ds_1", name, stored.key, stored.bytes, stored.sha256, "text/plain")])
+    context = SimpleNamespace(
+        spec={"dataset": "ds_1", "format": "coco"}, db=db, objects=objects, tenant="local", folder=tmp_path
+    )
+    with pytest.raises(LabelSetError, match="keypoints and depth are in its shards"):
+        export(cast(StepContext, context))
