@@ -1,9 +1,11 @@
 """Lists come in pages: `page_size` is coerced, `page_token` is opaque (AIP-158)."""
 
 import base64
+import re
 from typing import Annotated
 
 from fastapi import Query
+from pydantic import AwareDatetime, BeforeValidator
 
 from api.errors import invalid
 from store.paging import MAX_PAGE
@@ -11,6 +13,16 @@ from store.paging import MAX_PAGE
 PageSize = Annotated[
     int, Query(ge=1, description=f"Items a page; more than {MAX_PAGE} means {MAX_PAGE}.", examples=[50])
 ]
+
+
+def _written_out(value: object) -> object:
+    """RFC 3339 alone: a bare number would be taken for seconds since 1970, which the document does not promise."""
+    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d[Tt ]", value, re.ASCII):
+        raise ValueError("a moment is written like 2026-01-31T12:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 PageToken = Annotated[str | None, Query(max_length=500, description="`next_page_token` of the page before.")]
 
 

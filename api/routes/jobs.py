@@ -1,6 +1,5 @@
 """Jobs: started, listed, looked at, cancelled."""
 
-from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Any
 
@@ -13,7 +12,7 @@ from api.backend import Db
 from api.errors import invalid
 from api.headers import IdempotencyHeader, PreferHeader, seconds_to_wait
 from api.job_requests import JobRoute
-from api.paging import PageSize, PageToken
+from api.paging import Moment, PageSize, PageToken
 from api.problems import documented
 from api.ranges import matches
 from api.schemas.base import ListOf
@@ -110,7 +109,9 @@ def list_jobs(
     state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
     kind: Annotated[JobKind | None, Query(description="Only jobs of this kind.")] = None,
     label: Annotated[str | None, Query(description="Only jobs with this label: `name=value`.", max_length=320)] = None,
-    created_after: Annotated[datetime | None, Query(description="Only jobs made after this moment.")] = None,
+    created_after: Annotated[
+        Moment | None, Query(description="Only jobs made after this moment, with its time zone.")
+    ] = None,
 ) -> ListOf[Job]:
     """Jobs, newest first."""
     page = views.list_jobs(

@@ -237,3 +237,10 @@ def test_too_many_jobs_are_429(settings: Settings, upload: str) -> None:
         problem(refused, 429, "quota_exceeded")
         assert int(refused.headers["retry-after"]) > 0
         problem(http.post("/v1/jobs?validate_only=true", json=wish), 429, "quota_exceeded")
+
+
+@pytest.mark.parametrize("moment", ["0.5", "1700000000", "2026-01-01T00:00:00", "yesterday"])
+def test_a_moment_is_written_out_with_its_time_zone(http: TestClient, moment: str) -> None:
+    answer = http.get("/v1/jobs", params={"created_after": moment})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "query:created_after"

@@ -105,3 +105,11 @@ def test_fresh_data_and_a_seed_exclude_each_other(http: TestClient, wish: dict[s
     assert answer.json()["errors"] == [{"detail": "fresh and a seed exclude each other", "pointer": "#/fresh"}]
     seeds = {http.post("/v1/jobs", json=wish | {"fresh": True, "seed": None}).json()["seed"] for _ in range(3)}
     assert len(seeds) == 3
+
+
+def test_the_page_of_a_job_offers_no_deleted_dataset(http: TestClient, make: Make) -> None:
+    dataset = make()
+    job = http.get(f"/v1/datasets/{dataset}").json()["job"]
+    assert f"/v1/datasets/{dataset}/archive" in http.get(f"/jobs/{job}").text
+    http.delete(f"/v1/datasets/{dataset}")
+    assert f"/v1/datasets/{dataset}/archive" not in http.get(f"/jobs/{job}").text
