@@ -19,6 +19,9 @@ from core.generators.config import Architecture, StyleGAN2Config
 
 NETWORKS = ("G_ema", "G")
 _DEPTH = 20
+#: Questions where a file is silent: the option that answers, and what is usual.
+MULTIPLIER = ("mapping_lr_multiplier", "NVIDIA's training used 0.01 unless told otherwise")
+CLAMP = ("conv_clamp", "256 for models that were trained with fp16 layers, 0 for none")
 
 
 def looks_like_nvidia(value: Any) -> bool:
@@ -33,7 +36,7 @@ def read_nvidia(value: Any, answers: Answers, limits: Limits) -> Found:
     name, module = _chosen(value, answers)
     layers = dict(_modules(module))
     state = read_all(dict(_tensors(layers)), limits)
-    settings = _Settings(layers)
+    settings = _Settings(layers, answers)
     config = config_of(state, settings.lr_multiplier, settings.conv_clamp)
     settings.check(config, state)
     noisy = any(key.endswith("noise_strength") for key in state)
@@ -45,9 +48,9 @@ def read_nvidia_state(state: Mapping[str, Tensor], answers: Answers) -> Found:
     """A bare state dictionary, which does not hold all settings: the caller has to say them."""
     questions = []
     if answers.mapping_lr_multiplier is None:
-        questions.append(("mapping_lr_multiplier", "NVIDIA's training used 0.01 unless told otherwise"))
+        questions.append(MULTIPLIER)
     if answers.conv_clamp is None:
-        questions.append(("conv_clamp", "256 for models that were trained with fp16 layers, 0 for none"))
+        questions.append(CLAMP)
     if questions:
         raise ask(*questions)
     assert answers.mapping_lr_multiplier is not None
@@ -145,14 +148,19 @@ def _tensors(layers: Mapping[str, Record]) -> Iterator[tuple[str, StoredTensor]]
 class _Settings:
     """What has no tensor: read from the attributes of the layers, which all have to agree."""
 
-    def __init__(self, layers: Mapping[str, Record]) -> None:
+    def __init__(self, layers: Mapping[str, Record], answers: Answers) -> None:
         self._layers = layers
-        lr = self._values("bias_gain", [key for key in layers if key.startswith("mapping.fc")])
-        self.lr_multiplier = self._only("bias_gain", lr, "mapping.fc0.bias_gain")
+        multipliers = self._values("bias_gain", [key for key in layers if key.startswith("mapping.fc")])
         clamps = self._values("conv_clamp", self._synthesis(("conv0", "conv1", "torgb")))
+        if not multipliers and answers.mapping_lr_multiplier is not None:
+            multipliers = {answers.mapping_lr_multiplier}
+        if not clamps and answers.conv_clamp is not None:
+            clamps = {answers.conv_clamp or None}
+        questions = [MULTIPLIER] * (not multipliers) + [CLAMP] * (not clamps)
+        if questions:
+            raise ask(*questions)
+        self.lr_multiplier: float = self._only("bias_gain", multipliers, "mapping.….bias_gain")
         self.conv_clamp: float | None = self._only("conv_clamp", clamps, "synthesis.….conv_clamp")
-        if self.lr_multiplier is None:
-            raise ask(("mapping.fc0.bias_gain", "the pickled layers lack the learning-rate multiplier"))
         fp16 = [key.removesuffix(".") for key, one in layers.items() if one.state.get("use_fp16") is True]
         self.facts = {"fp16 blocks": f"{len(fp16)}, computed in float32 here"} if fp16 else {}
 
@@ -160,8 +168,7 @@ class _Settings:
         return [key for key in self._layers if key.startswith("synthesis.b") and key.split(".")[2] in names]
 
     def _values(self, attribute: str, keys: list[str]) -> set[Any]:
-        found = {self._layers[key].state.get(attribute) for key in keys if _is_setting(self._layers[key], attribute)}
-        return found
+        return {self._layers[key].state.get(attribute) for key in keys if _is_setting(self._layers[key], attribute)}
 
     def _only(self, attribute: str, values: set[Any], pointer: str) -> Any:
         if len(values) > 1:

@@ -122,10 +122,12 @@ def nvidia_pickle(
     attributes: Mapping[str, Any] | None = None,
     noise: bool = True,
     source: str = SOURCE,
+    settings: bool = True,
 ) -> bytes:
     """A snapshot as NVIDIA's training writes it, with ``state`` as ``G_ema``.
 
     attributes: attributes of every synthesis layer, over the usual ones. noise: False leaves noise out of the layers.
+    settings: False leaves out every attribute that says how a layer computes.
     """
     with foreign_modules() as foreign:
 
@@ -146,9 +148,11 @@ def nvidia_pickle(
                 "_init_args": (),
                 "_init_kwargs": foreign.EasyDict(synthesis_kwargs=foreign.EasyDict(conv_clamp=clamp)),
             }
-            return _Persistent(foreign.reconstruct, source, class_name, inside | settings(prefix))
+            return _Persistent(foreign.reconstruct, source, class_name, inside | attributes_of(prefix))
 
-        def settings(prefix: str) -> dict[str, Any]:
+        def attributes_of(prefix: str) -> dict[str, Any]:
+            if not settings:
+                return {}
             place = prefix.removesuffix(".").split(".")
             if place[0] == "mapping" and place[-1].startswith("fc"):
                 return {"activation": "lrelu", "weight_gain": np.float64(0.001), "bias_gain": lr_multiplier}
