@@ -93,9 +93,6 @@ class GenerateSpec(_Spec):
     priority: int = Field(
         0, ge=-100, le=100, description="Among the caller's own jobs: higher ones are worked on first."
     )
-    allow_partial: bool = Field(
-        False, description="When some images cannot be made after all attempts, end with the others instead of failing."
-    )
     labels_map: dict[Tag, Annotated[str, StringConstraints(max_length=255)]] = Field(
         default_factory=dict, max_length=32, description="The caller's own names for the job, for filtering lists."
     )

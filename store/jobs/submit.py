@@ -67,7 +67,6 @@ def submit_generate(
         total=candidates(spec.count, spec.drop_fraction),
         labels=spec.labels_map,
         priority=spec.priority,
-        allow_partial=spec.allow_partial,
         request_id=request_id,
         idempotency_key=idempotency_key,
         check=lambda connection: check_generate(connection, db, spec, tenant=tenant),
