@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from core.datasets.pictures import SheetCell, contact_sheet
-from core.evaluation.quality import Evaluation, EvaluationData
+from core.evaluation.arms import EvaluationData
+from core.evaluation.quality import Evaluation
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#202024;max-width:76rem;margin:2rem auto;padding:0 1rem}

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from core.datasets.label_set import LabelSet
 from core.datasets.resizing import resize_to
 from core.errors import EvaluationError, LabelerError, OffhandError, Problem
+from core.evaluation.arms import EvaluationConfig, EvaluationData
 from core.evaluation.downstream.config import PRESETS, DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages, ShardImages
 from core.evaluation.gates import Regeneration
-from core.evaluation.quality import EvaluationConfig, EvaluationData
 from core.evaluation.quality import evaluate as measure
 from core.evaluation.report import report_html
 from core.generators.stylegan2 import Generator

@@ -8,10 +8,11 @@ import pytest
 
 from core.datasets.classes import ClassMap
 from core.errors import EvaluationError, Stopped
+from core.evaluation.arms import EvaluationConfig, EvaluationData
 from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages
 from core.evaluation.gates import ArmScores, Regeneration, useful
-from core.evaluation.quality import EvaluationConfig, EvaluationData, evaluate
+from core.evaluation.quality import evaluate
 from core.evaluation.report import report_html
 
 CLASSES = ClassMap({0: "background", 1: "disc", 2: "hat"})
