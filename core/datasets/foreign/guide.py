@@ -6,7 +6,8 @@
      "void": 255}}
 
 A class of the archive that has the name of a wanted one needs no line. Lines begin with a name or an id of the archive,
-and end with a name, an id, or the ignore index.
+and end with a name, an id, or the ignore index. ``{"collapse": "celebamask_hq_8"}`` alone is one of the papers' maps
+(:mod:`core.tasks.presets`).
 """
 
 import json
@@ -16,8 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.datasets.classes import ClassMap
+from core.datasets.classes import MAX_FILE_BYTES, ClassMap
 from core.errors import LabelSetError, Problem
+from core.tasks.presets import COLLAPSES, Collapse
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,10 @@ class ClassGuide:
     @classmethod
     def from_bytes(cls, content: bytes, pointer: str) -> "ClassGuide":
         """Raises :class:`core.errors.LabelSetError` with everything that is wrong."""
+        preset = _preset(content, pointer)
+        if preset is not None:
+            names = ClassMap.from_json(list(preset.names), pointer)
+            return cls(names, {str(source): target for source, target in preset.targets.items()}, pointer)
         classes = ClassMap.from_bytes(content, pointer)
         document = json.loads(content.decode("utf-8-sig"))
         lines = document.get("sources", {}) if isinstance(document, dict) else {}
@@ -68,6 +74,20 @@ class ClassGuide:
         if lost:
             raise _refusal(lost, self.pointer)
         return table, ", ".join(words)
+
+
+def _preset(content: bytes, pointer: str) -> Collapse | None:
+    """The collapse that the file asks for by name. What is not JSON is left to the class map's own reader."""
+    try:
+        document = json.loads(content[:MAX_FILE_BYTES].decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(document, dict) or set(document) != {"collapse"}:
+        return None
+    name = document["collapse"]
+    if not isinstance(name, str) or name not in COLLAPSES:
+        raise _refusal([f"the collapse {name!r} is none of {', '.join(COLLAPSES)}"], pointer)
+    return COLLAPSES[name]
 
 
 def _refusal(problems: list[str], pointer: str) -> LabelSetError:
