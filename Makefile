@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test faults check up
+.PHONY: help setup demo test faults check claims up
 
 help:
 	@echo "make setup   a virtual environment in .venv with everything installed"
@@ -10,6 +10,7 @@ help:
 	@echo "make test    the tests"
 	@echo "make faults  random faults for an hour or so: OFFHAND_FAULT_SEEDS=100 make faults"
 	@echo "make check   lint, format, types, layers, tests: what CI runs"
+	@echo "make claims  the papers' claims, measured on the testbed: hours, resumable"
 	@echo "make up      the service on http://127.0.0.1:8321"
 
 setup: .venv/installed
@@ -38,6 +39,9 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(MAKE) test
+
+claims: setup
+	$(BIN)/python -m testbed.claims
 
 up: setup
 	$(BIN)/offhand up
