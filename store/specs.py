@@ -156,7 +156,7 @@ class EvaluateSpec(_Spec):
     steps: int | None = Field(None, ge=1, le=1_000_000, description="Training steps of each net; null: the preset’s.")
     repeats: int = Field(3, ge=1, le=100, description="Paired repeats of every arm; fewer than three prove little.")
     baselines: list[Literal["from_scratch", "head_only", "fine_tuned"]] = Field(
-        default_factory=lambda: ["from_scratch", "head_only", "fine_tuned"],
+        default=["from_scratch", "head_only", "fine_tuned"],
         min_length=1,
         max_length=3,
         description="What the dataset has to beat, with the same labels.",

@@ -22,7 +22,7 @@ from store.jobs.results import shard_results
 from store.made import Made, get_inversion, get_label_set, get_labeler
 from worker.context import StepContext
 from worker.packing import Packing
-from worker.sources import class_map, fitted_labels, load_source
+from worker.sources import class_map, fitted_labels, load_labels, load_source, other_labels
 
 #: What of the request shapes the samples; names of uploads and the caller's tags do not.
 _SETTINGS = (
@@ -55,6 +55,7 @@ def finalize(context: StepContext) -> StepResult:
             complete=True,
             settings=facts.settings,
             digests=digests,
+            labels=other_labels(load_labels(context, label_set.id)),
             files=[{"path": file.name, "bytes": file.bytes, "sha256": file.sha256} for file in described],
         )
     )
@@ -146,6 +147,6 @@ def _info(
         # Where a dataset that continues this one's stream begins.
         "next_offset": context.spec["offset"] + facts.candidates,
         "inversion": {name: inversion.info[name] for name in ("images", "flagged", "median_psnr", "perceptual_name")},
-        "held_out": {name: score[name] for name in ("images", "accuracy", "mean_iou")} if score else None,
+        "held_out": {name: score.get(name) for name in ("images", "accuracy", "mean_iou")} if score else None,
         "warnings": plain_warnings(facts),
     }
