@@ -14,6 +14,7 @@ def test_every_command_and_exit_code_is_documented(repository: Path) -> None:
     commands = {
         command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback
     }
+    commands |= {group.name for group in cli.app.registered_groups if group.name}
     assert set(re.findall(r"^\| `offhand (\w+)", text, re.MULTILINE)) == commands
     classes = [errors.ClientError, *errors.ClientError.__subclasses__()]
     codes = {0, 2, INTERRUPTED} | {kind.exit_code for kind in classes}
