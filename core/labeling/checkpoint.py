@@ -79,7 +79,7 @@ def pack_heads(done: Sequence[Head], state: bytes, fingerprint: str) -> bytes:
     return safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata)
 
 
-def unpack_heads(content: bytes, fingerprint: str) -> tuple[list[Head], bytes]:
+def unpack_heads(content: bytes, fingerprint: str, members: int) -> tuple[list[Head], bytes]:
     """The inverse of :func:`pack_heads`. Raises :class:`LabelerError` for damaged bytes or another training's."""
     metadata, tensors = _parse(content)
     if metadata.get("format") != FORMAT or metadata.get("fingerprint") != fingerprint:
@@ -88,7 +88,7 @@ def unpack_heads(content: bytes, fingerprint: str) -> tuple[list[Head], bytes]:
     for fact in json.loads(metadata["facts"]):
         start = f"{fact['task']}."
         mine = {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
-        heads.append(Head(fact["task"], ensemble_from(mine), fact["report"]))
+        heads.append(Head(fact["task"], ensemble_from(mine, members), fact["report"]))
     return heads, tensors["state"].numpy().tobytes()
 
 

@@ -39,7 +39,7 @@ class LabelerConfig:
     members: int = 10
     """Networks that vote. They differ in initial weights and in the order in which they see the pixels."""
     hidden: tuple[int, ...] = (256, 32)
-    """Widths of the hidden layers, each Linear → ReLU → BatchNorm."""
+    """Widths of the hidden layers, each Linear → ReLU → BatchNorm; empty for linear members, the smallest labeler."""
     layers: tuple[str, ...] | None = None
     """Names of the generator's feature layers to look at; None for all."""
     max_channels: int | None = None
@@ -150,8 +150,8 @@ def _problems(config: LabelerConfig) -> list[Problem]:
         if not isinstance(getattr(config, name), bool):
             found.append(Problem("neither true nor false", name))
     widths: Any = config.hidden
-    if not isinstance(widths, tuple) or not 1 <= len(widths) <= 4 or not all(_is_count(w, 1, 4096) for w in widths):
-        found.append(Problem("not one to four widths from 1 to 4096", "hidden"))
+    if not isinstance(widths, tuple) or len(widths) > 4 or not all(_is_count(w, 1, 4096) for w in widths):
+        found.append(Problem("not at most four widths from 1 to 4096", "hidden"))
     names: Any = config.layers
     if names is not None and (not isinstance(names, tuple) or not names or not all(isinstance(n, str) for n in names)):
         found.append(Problem("neither null nor a list of names", "layers"))

@@ -1,8 +1,8 @@
 """The ensemble: M equal pixel MLPs as stacked weights, trained and applied at once (HandsOff section 3.3, appendix B).
 
-Each member is Linear → ReLU → BatchNorm for every hidden width, then Linear. While training, BatchNorm looks at the
-member's own batch; afterwards it is a linear map and is folded into the next Linear, and whatever the features were
-conditioned with (:mod:`core.labeling.conditioning`) into the first.
+Each member is Linear → ReLU → BatchNorm for every hidden width, of which there may be none, then Linear. In training,
+BatchNorm looks at the member's own batch; afterwards it is a linear map and is folded into the next Linear, and
+whatever the features were conditioned with (:mod:`core.labeling.conditioning`) into the first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,9 +25,13 @@ BATCH_NORM_EPSILON = 1e-5
 class FoldedEnsemble(NamedTuple):
     """The ensemble as plain affine maps with ReLU between them.
 
+    members: M, how many networks there are.
     first_weight [C, M H1], first_bias [M H1]: from raw hypercolumns; columns stand member by member.
-    weights [M, in, out], biases [M, 1, out]: the layers after the first, the last one to what a member says.
+    weights [M, in, out], biases [M, 1, out]: the layers after the first, the last one to what a member says. Without
+    any, members are linear: the first layer says it all, and H1 is the number of outputs.
     """
+
+    members: int
 
     first_weight: Tensor
     first_bias: Tensor
@@ -35,18 +39,15 @@ class FoldedEnsemble(NamedTuple):
     biases: tuple[Tensor, ...]
 
     @property
-    def members(self) -> int:
-        """Number of members."""
-        return self.weights[0].shape[0]
-
-    @property
     def outputs(self) -> int:
         """Numbers that each member says of a pixel: classes, points, or one depth."""
-        return self.weights[-1].shape[2]
+        return self.weights[-1].shape[2] if self.weights else len(self.first_bias) // self.members
 
     def say(self, hidden: Tensor) -> Tensor:
         """First-layer pre-activations [P, M H1] (overwritten) → what each member says, float32 [M, P, outputs]."""
-        x = hidden.relu_().view(len(hidden), self.members, -1).transpose(0, 1)  # [M, P, H1]
+        x = hidden.view(len(hidden), self.members, -1).transpose(0, 1)  # [M, P, H1]
+        if self.weights:
+            x = x.relu_()
         last = len(self.weights) - 1
         for depth, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             x = torch.baddbmm(bias, x, weight)
@@ -56,6 +57,9 @@ class FoldedEnsemble(NamedTuple):
 
     def scaled(self, factor: float, offset: float = 0.0) -> "FoldedEnsemble":
         """The same ensemble saying ``factor * x + offset`` where it said x."""
+        if not self.weights:
+            first, bias = self.first_weight * factor, self.first_bias * factor + offset
+            return self._replace(first_weight=first, first_bias=bias)
         weights, biases = list(self.weights), list(self.biases)
         weights[-1], biases[-1] = weights[-1] * factor, biases[-1] * factor + offset
         return self._replace(weights=tuple(weights), biases=tuple(biases))
@@ -63,6 +67,7 @@ class FoldedEnsemble(NamedTuple):
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "FoldedEnsemble":
         """The same ensemble on ``device``, with weights of ``dtype`` where one is given."""
         return FoldedEnsemble(
+            self.members,
             self.first_weight.to(device, dtype),
             self.first_bias.to(device, dtype),
             tuple(weight.to(device, dtype) for weight in self.weights),
@@ -74,6 +79,7 @@ class FoldedEnsemble(NamedTuple):
         chosen, width = torch.tensor(members), len(self.first_bias) // self.members
         first = self.first_weight.view(len(self.first_weight), self.members, width)[:, chosen]
         return FoldedEnsemble(
+            len(members),
             first.flatten(1).contiguous(),
             self.first_bias.view(self.members, width)[chosen].flatten().contiguous(),
             tuple(weight[chosen] for weight in self.weights),
@@ -89,10 +95,11 @@ def ensemble_tensors(ensemble: FoldedEnsemble) -> dict[str, Tensor]:
     return tensors
 
 
-def ensemble_from(tensors: Mapping[str, Tensor]) -> FoldedEnsemble:
-    """The inverse of :func:`ensemble_tensors`."""
+def ensemble_from(tensors: Mapping[str, Tensor], members: int) -> FoldedEnsemble:
+    """The inverse of :func:`ensemble_tensors`, for an ensemble of ``members``."""
     depths = range(sum(name.endswith(".weight") for name in tensors) - 1)
     return FoldedEnsemble(
+        members,
         tensors["first.weight"],
         tensors["first.bias"],
         tuple(tensors[f"{depth}.weight"] for depth in depths),
@@ -151,6 +158,7 @@ class Ensemble(nn.Module):
         first = weights[0].permute(1, 0, 2).flatten(1)  # [inputs, M H1]
         raw, bias = conditioning.fold(first)
         return FoldedEnsemble(
+            self.members,
             raw.float().contiguous(),
             (biases[0].flatten() + bias).float(),
             tuple(weight.float().contiguous() for weight in weights[1:]),

@@ -125,7 +125,7 @@ def _ensemble(tensors: dict[str, Tensor], config: LabelerConfig, channels: int, 
     ]
     if problems:
         raise LabelerError("the labeler's weights do not fit its settings", problems)
-    return ensemble_from({name: tensors[name].clone() for name in shapes})
+    return ensemble_from({name: tensors[name].clone() for name in shapes}, members)
 
 
 def _fits(tensor: Tensor, shape: tuple[int, ...]) -> bool:

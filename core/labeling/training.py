@@ -64,7 +64,7 @@ def train_labeler(
     w_plus = w_plus.to(device, torch.float32)
     source = PixelSource(generator, w_plus, SelectedLayers(generator.feature_layers, config), targets[0].size, noise)
     fingerprint = _fingerprint(generator, w_plus, targets, config, noise, seed)
-    heads, state = ([], None) if resume_from is None else unpack_heads(resume_from, fingerprint)
+    heads, state = ([], None) if resume_from is None else unpack_heads(resume_from, fingerprint, config.members)
     for index, target in enumerate(targets[len(heads) :], start=len(heads)):
 
         def tell(done: int, total: int, first: int = index) -> None:

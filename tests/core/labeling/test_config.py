@@ -15,6 +15,7 @@ def test_presets_round_trip_through_json(name):
 def test_a_preset_can_be_changed_in_part():
     config = LabelerConfig.from_json({"preset": "paper", "members": 3, "layers": ["constant"]})
     assert (config.members, config.layers, config.pixel_batch) == (3, ("constant",), 64)
+    assert LabelerConfig.from_json({"hidden": []}).hidden == ()
 
 
 def test_all_problems_at_once():

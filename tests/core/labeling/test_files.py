@@ -31,6 +31,16 @@ def test_round_trip(stored, network, codes):
         assert torch.equal(getattr(again, name), getattr(before, name))
 
 
+def test_linear_members_are_kept_too(network, codes, masks, tmp_path):
+    config = LabelerConfig(members=3, hidden=(), pixel_batch=64, max_steps=5)
+    labeler = train_ensemble(network, codes, masks, 4, config).pruned(2)
+    save_labeler(tmp_path, labeler, INFO)
+    loaded = load_labeler(tmp_path).labeler
+    features = network.synthesize(codes, with_features=True).features
+    assert torch.equal(loaded.label(features, (16, 12)).divergence, labeler.label(features, (16, 12)).divergence)
+    assert loaded.heads[0].ensemble.weights == ()
+
+
 def test_missing_and_damaged_files_are_told(stored, tmp_path):
     folder, _, _ = stored
     with pytest.raises(LabelerError, match="no labeler"):

@@ -53,7 +53,7 @@ def test_hidden_values_are_those_of_the_plain_way(network, codes, size, componen
     torch.testing.assert_close(fast.view_as(plain), plain, rtol=1e-4, atol=1e-4 * plain.abs().max().item())
 
 
-@pytest.mark.parametrize("hidden", [(24, 8), (16,), (12, 10, 6)])
+@pytest.mark.parametrize("hidden", [(24, 8), (16,), (12, 10, 6), ()])
 def test_labels_are_those_of_the_plain_way(network, codes, hidden):
     size, count = (16, 12), 4
     features = network.synthesize(codes[:count], with_features=True).features

@@ -12,6 +12,8 @@ from core.labeling.config import LabelerConfig
 from core.labeling.ensemble import FoldedEnsemble
 from core.labeling.hypercolumn import hypercolumns
 from core.labeling.labeler import Head, Labeler
+from core.labeling.targets import DepthTarget
+from core.labeling.training import train_labeler
 
 SIDES = st.tuples(st.integers(1, 12), st.integers(1, 12))
 
@@ -24,7 +26,7 @@ def labelers(draw):
         for number in range(draw(st.integers(1, 4)))
     ]
     members, outputs = draw(st.integers(1, 5)), draw(st.integers(2, 6))
-    hidden = tuple(draw(st.lists(st.integers(1, 6), min_size=1, max_size=3)))
+    hidden = tuple(draw(st.lists(st.integers(1, 6), max_size=3)))
     random = torch.Generator().manual_seed(draw(st.integers(0, 2**20)))
 
     def normal(*shape):
@@ -32,8 +34,9 @@ def labelers(draw):
 
     widths = [*hidden, outputs]
     ensemble = FoldedEnsemble(
-        normal(sum(layer.channels for layer in layers), members * hidden[0]),
-        normal(members * hidden[0]),
+        members,
+        normal(sum(layer.channels for layer in layers), members * widths[0]),
+        normal(members * widths[0]),
         tuple(normal(members, a, b) for a, b in pairwise(widths)),
         tuple(normal(members, 1, b) for b in widths[1:]),
     )
@@ -83,3 +86,19 @@ def test_members_that_agree_leave_no_uncertainty(case):
     same = labeler.heads[0].ensemble.pick([0] * labeler.config.members)
     agreeing = Labeler((Head("segmentation", same),), labeler.feature_layers, labeler.config, "none")
     assert float(agreeing.label(features, size).divergence.max()) < 1e-5
+
+
+@settings(max_examples=8)
+@given(
+    value=st.floats(0.5, 500, width=32),
+    members=st.integers(2, 3),
+    hidden=st.lists(st.integers(2, 8), max_size=2),
+    seed=st.integers(0, 2**20),
+)
+def test_a_constant_label_set_yields_no_uncertainty(network, codes, value, members, hidden, seed):
+    config = LabelerConfig(members=members, hidden=hidden, components=8, pixel_batch=96, max_steps=60)
+    target = DepthTarget(torch.full((4, 16, 12), value))
+    labeler = train_labeler(network, codes[:4], [target], config, seed=seed)
+    labels = labeler.label(network.synthesize(codes, with_features=True).features, (16, 12))
+    assert float((labels.depth - value).abs().max()) < 1e-5 * value
+    assert float(labels.uncertainty["depth"].max()) < 1e-9 * value**2
