@@ -69,7 +69,6 @@ jobs = Table(
     Column("total", BigInteger, nullable=False),
     Column("rejected", BigInteger, nullable=False, server_default="0"),
     Column("priority", Integer, nullable=False, server_default="0"),
-    Column("allow_partial", Boolean, nullable=False, server_default=false()),
     Column("result", _JSON, nullable=False),
     Column("error_code", String(64)),
     Column("error_detail", Text),

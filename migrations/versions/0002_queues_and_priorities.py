@@ -1,4 +1,4 @@
-"""Shards wait in queues by kind of step, jobs have a priority, and may end with what could be made"""
+"""Shards wait in queues by kind of step, and jobs have a priority"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,7 +13,6 @@ def upgrade() -> None:
         op.execute(f"UPDATE {table} SET queue = 'sample' WHERE {_name(table)} = 'sample'")
         op.execute(f"UPDATE {table} SET queue = 'train' WHERE {_name(table)} IN ('invert', 'train_labeler')")
     op.add_column("jobs", sa.Column("priority", sa.Integer(), server_default="0", nullable=False))
-    op.add_column("jobs", sa.Column("allow_partial", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.create_index("ix_shards_next", "shards", ["job_id", "state", "step_position", "position", "queue"])
 
 

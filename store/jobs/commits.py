@@ -26,7 +26,6 @@ from store.tables import jobs, shards, steps
 
 #: States of shards that keep their step from being done; named, so that an index finds them.
 _UNDONE = ("pending", "running", "poisoned", "canceled")
-_UNDONE_OF_PARTIAL = ("pending", "running", "canceled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,41 +120,21 @@ def end_attempt(connection: Connection, db: Database, which: ColumnElement[bool]
         move_held_shard(connection, row, "poisoned", finished_at=database_now(), **counted)
         remove_files(connection, row.id)
         record(connection, job.id, "shard.poisoned", "error", **data, detail=failure.detail)
-        if _can_do_without(connection, job, row):
-            _advance(connection, job, row, StepResult())
-        else:
-            fail_job(
-                connection,
-                job.id,
-                step=row.step,
-                code=failure.code,
-                detail=failure.detail,
-                retryable=failure.retryable,
-                problems=failure.problems,
-            )
+        fail_job(
+            connection,
+            job.id,
+            step=row.step,
+            code=failure.code,
+            detail=failure.detail,
+            retryable=failure.retryable,
+            problems=failure.problems,
+        )
     else:
         pause = db.settings.worker.backoff_seconds * 2 ** (failures - 1)
         later = {"owner": None, "not_before": database_now() + pause, "rung_at": None, "done": 0}
         move_held_shard(connection, row, "pending", **later, **counted)
         record(connection, job.id, "shard.failed", "warning", **data, detail=failure.detail, retry_after_seconds=pause)
     return True
-
-
-def _can_do_without(connection: Connection, job: Any, row: Any) -> bool:
-    """Whether the job may end without this poisoned shard: it was asked to, and the step has others that may succeed
-    or have succeeded.
-    """
-    this = exists().where(steps.c.job_id == job.id, steps.c.name == row.step, steps.c.counts_images)
-    if not job.allow_partial or not connection.execute(select(this)).scalar_one():
-        return False
-    others = select(
-        exists().where(
-            shards.c.job_id == job.id,
-            shards.c.step == row.step,
-            shards.c.state.in_(("pending", "running", "succeeded")),
-        )
-    )
-    return bool(connection.execute(others).scalar_one())
 
 
 def _committed_before(connection: Connection, claim: Claim, result: StepResult) -> Committed:
@@ -195,8 +174,7 @@ def _advance(connection: Connection, job: Any, shard: Any, result: StepResult) -
     step = connection.execute(select(steps).where(steps.c.job_id == job.id, steps.c.name == name)).one()
     if result.further:
         _extend(connection, job, step, result.further)
-    undone = _UNDONE_OF_PARTIAL if job.allow_partial and step.counts_images else _UNDONE
-    open_shards = select(exists().where(shards.c.job_id == job.id, shards.c.step == name, shards.c.state.in_(undone)))
+    open_shards = select(exists().where(shards.c.job_id == job.id, shards.c.step == name, shards.c.state.in_(_UNDONE)))
     if connection.execute(open_shards).scalar_one():
         return ()
     this = and_(steps.c.job_id == job.id, steps.c.name == name)

@@ -140,7 +140,6 @@ def submit_job(
     seed: int | None = None,
     labels: Mapping[str, str] | None = None,
     priority: int = 0,
-    allow_partial: bool = False,
     request_id: str = "",
     idempotency_key: IdempotencyKey | None = None,
     check: Callable[[Connection], None] | None = None,
@@ -170,7 +169,6 @@ def submit_job(
                         seed=secrets.randbelow(MAX_SEED + 1) if seed is None else seed,
                         labels=dict(labels or {}),
                         priority=priority,
-                        allow_partial=allow_partial,
                         request_id=request_id,
                     )
                     if prepare is not None:

@@ -169,8 +169,7 @@ def _total(job: Any, step: Any, sums: Any | None) -> int:
 
 def _counts(connection: Connection, row: Any) -> Counts:
     if row.state == "succeeded":
-        lost = _lost_images(connection, row.id) if row.allow_partial else 0
-        return Counts(row.total, row.total - row.rejected - lost, row.rejected, lost)
+        return Counts(row.total, row.total - row.rejected, row.rejected, 0)
     counted = (
         select(func.coalesce(func.sum(shards.c.done), 0))
         .join(steps, and_(steps.c.job_id == shards.c.job_id, steps.c.name == shards.c.step))
@@ -180,16 +179,6 @@ def _counts(connection: Connection, row: Any) -> Counts:
         return Counts(row.total, min(row.total, int(connection.execute(counted).scalar_one())), 0, 0)
     done = int(connection.execute(counted.where(shards.c.state == "succeeded")).scalar_one())
     return Counts(row.total, done, 0, row.total - done)
-
-
-def _lost_images(connection: Connection, job_id: str) -> int:
-    """Images of poisoned shards, without which the job ended."""
-    lost = (
-        select(func.coalesce(func.sum(shards.c.total), 0))
-        .join(steps, and_(steps.c.job_id == shards.c.job_id, steps.c.name == shards.c.step))
-        .where(shards.c.job_id == job_id, shards.c.state == "poisoned", steps.c.counts_images)
-    )
-    return int(connection.execute(lost).scalar_one())
 
 
 def _queue_position(connection: Connection, row: Any) -> int | None:

@@ -25,13 +25,9 @@ KIND = JobKind(
 )
 
 
-def submit(
-    db: Database, *, total: int = 10, tenant: str = TENANT, priority: int = 0, allow_partial: bool = False
-) -> Job:
+def submit(db: Database, *, total: int = 10, tenant: str = TENANT, priority: int = 0) -> Job:
     """A job of the test kind."""
-    spec = {"generator": "none", "allow_partial": allow_partial}
-    made = submit_job(db, KIND, tenant=tenant, spec=spec, total=total, priority=priority, allow_partial=allow_partial)
-    return made.job
+    return submit_job(db, KIND, tenant=tenant, spec={"generator": "none"}, total=total, priority=priority).job
 
 
 def plans(count: int, each: int = 5) -> tuple[ShardPlan, ...]:

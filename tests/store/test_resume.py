@@ -1,4 +1,4 @@
-"""A failed job goes on where it stopped; a job may end without what cannot be made, or ask for more; time ends it."""
+"""A failed job goes on where it stopped; the last step may ask for more; time ends a job."""
 
 from __future__ import annotations
 
@@ -87,35 +87,6 @@ def test_resuming_what_runs_changes_nothing_and_strangers_see_nothing(db: Databa
     assert heartbeat(db, taken) == "keep"
     with pytest.raises(NotFound):
         resume_job(db, job.id, tenant="another")
-
-
-def test_a_job_ends_without_what_cannot_be_made_when_asked_to(db: Database) -> None:
-    job = submit(db, total=15, allow_partial=True)
-    fan_out(db, 3)
-    fail(db, claimed(db), FATAL)
-    do(db, claimed(db))
-    do(db, claimed(db))
-    commit(db, claimed(db), StepResult(rejected=2))
-    ended = view(db, job)
-    assert ended.state == "succeeded"
-    assert (ended.counts.total, ended.counts.done, ended.counts.rejected, ended.counts.failed) == (15, 8, 2, 5)
-
-
-def test_the_last_shard_may_be_the_one_that_cannot_be_made(db: Database) -> None:
-    job = submit(db, total=10, allow_partial=True)
-    fan_out(db, 2)
-    do(db, claimed(db))
-    fail(db, claimed(db), FATAL)
-    assert claimed(db).step == "finish"
-    assert view(db, job).state == "finalizing"
-
-
-def test_nothing_at_all_is_a_failure_also_for_a_job_that_may_be_partial(db: Database) -> None:
-    job = submit(db, allow_partial=True)
-    fan_out(db, 2)
-    fail(db, claimed(db), FATAL)
-    fail(db, claimed(db), FATAL)
-    assert view(db, job).state == "failed"
 
 
 def test_the_last_step_may_ask_for_more(db: Database) -> None:
