@@ -30,6 +30,7 @@ from api.routes import (
     metrics,
     pages,
     tenants,
+    upload_parts,
     uploads,
     webhooks,
 )
@@ -58,6 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.backend = backend
     for noun in (
         uploads,
+        upload_parts,
         label_sets,
         generators,
         catalogue,

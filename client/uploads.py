@@ -1,4 +1,4 @@
-"""Labelled images on their way to the service."""
+"""Labelled images and checkpoints on their way to the service."""
 
 import hashlib
 import zipfile
@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from client.sdk import Offhand
 
 CHUNK = 1 << 20
+#: Files of more bytes go in parts, so that a try that breaks off is gone on with.
+LARGE = 32 << 20
+PART = 16 << 20
+MOST_PARTS = 10_000
+#: Bytes a second that the service joins at least.
+SLOWEST_JOINING = 5e6
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -47,10 +53,34 @@ def sha256_of(path: Path) -> str:
 def upload_archive(
     offhand: "Offhand", archive: Path, progress: Callable[[int, int], None] | None, purpose: str = "label-set"
 ) -> dict[str, Any]:
-    """Announce size and digest, then send the bytes. Returns the complete upload."""
+    """Announce size and digest, then send the bytes; of a large file only what is not there yet from an earlier try.
+
+    Returns the complete upload.
+    """
     size = archive.stat().st_size
     declared = {"filename": archive.name, "size": size, "sha256": sha256_of(archive), "purpose": purpose}
-    upload = offhand.request("POST", "/v1/uploads", json=declared).json()
+    large = size > LARGE
+    upload = begun_before(offhand, declared) if large else None
+    if upload is None:
+        upload = offhand.request("POST", "/v1/uploads", json=declared).json()
+    if upload["state"] == "pending":
+        send = send_in_parts if large else send_at_once
+        upload = send(offhand, upload, archive, progress or (lambda _sent, _size: None))
+    return upload
+
+
+def begun_before(offhand: "Offhand", declared: dict[str, Any]) -> dict[str, Any] | None:
+    """An upload of the very same file that an earlier try has left behind, complete or not."""
+    for upload in offhand.pages("/v1/uploads", sha256=declared["sha256"]):
+        if all(upload[field] == declared[field] for field in ("filename", "size")):
+            return upload
+    return None
+
+
+def send_at_once(
+    offhand: "Offhand", upload: dict[str, Any], archive: Path, progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    size = upload["size"]
 
     def chunks() -> Iterator[bytes]:
         sent = 0
@@ -58,8 +88,7 @@ def upload_archive(
             while chunk := file.read(CHUNK):
                 yield chunk
                 sent += len(chunk)
-                if progress:
-                    progress(sent, size)
+                progress(sent, size)
 
     class Body:
         """Read anew each time a request is tried again."""
@@ -69,12 +98,35 @@ def upload_archive(
 
     headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
     try:
-        sent = offhand.request("PUT", f"/v1/uploads/{upload['id']}/content", content=Body(), headers=headers)
+        sent = offhand.request("PUT", upload["urls"]["content"], content=Body(), headers=headers)
     except Refused as error:
         # An earlier try of this PUT may have arrived although its answer did not.
-        state: dict[str, Any] = offhand.get(f"/v1/uploads/{upload['id']}")
+        state: dict[str, Any] = offhand.get(upload["urls"]["self"])
         if error.status != 409 or state["state"] != "complete":
             raise
         return state
     complete: dict[str, Any] = sent.json()
+    return complete
+
+
+def send_in_parts(
+    offhand: "Offhand", upload: dict[str, Any], archive: Path, progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """Send the parts that are not there with the right digest, then have all of them joined."""
+    there = {part["number"]: part["sha256"] for part in offhand.pages(upload["urls"]["parts"])}
+    parts: list[dict[str, Any]] = []
+    size = max(PART, -(-upload["size"] // MOST_PARTS))
+    headers = {"Content-Type": "application/octet-stream"}
+    with archive.open("rb") as file:
+        while content := file.read(size):
+            number, sha256 = len(parts) + 1, hashlib.sha256(content).hexdigest()
+            if there.get(number) != sha256:
+                url = f"{upload['urls']['parts']}/{number}"
+                offhand.request("PUT", url, params={"sha256": sha256}, content=content, headers=headers)
+            parts.append({"number": number, "sha256": sha256})
+            progress(file.tell(), upload["size"])
+    # The service reads the whole file before it answers.
+    timeout = 60.0 + upload["size"] / SLOWEST_JOINING
+    answer = offhand.request("POST", upload["urls"]["complete"], json={"parts": parts}, timeout=timeout)
+    complete: dict[str, Any] = answer.json()
     return complete

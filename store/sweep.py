@@ -12,6 +12,7 @@ from store.db import Database
 from store.files import remove_files
 from store.objects import ObjectStore
 from store.tables import files, shards
+from store.upload_parts import forget_abandoned
 from store.webhooks import deliveries as webhooks
 
 #: Objects looked up in one query.
@@ -34,7 +35,7 @@ def sweep(db: Database, objects: ObjectStore) -> int:
     """One round; the number of objects removed. Safe beside running workers and other sweepers."""
     idempotency.sweep(db)
     webhooks.sweep(db)
-    removed = _sweep_expired(db, objects)
+    removed = _sweep_expired(db, objects) + forget_abandoned(db, objects)
     # Twice a lease: an object may wait for its row for as long as a commit takes, never that long.
     age = 2 * db.settings.worker.lease_seconds
     removed += objects.sweep_unfinished(max(age, 3600.0))

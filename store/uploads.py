@@ -13,8 +13,7 @@ from store import idempotency
 from store.clock import database_now, to_datetime
 from store.db import Database
 from store.errors import InvalidRequest, NotFound, NotReady, Problem, QuotaExceeded
-from store.files import File, add_files, stored_bytes
-from store.files import files_of as _files_of
+from store.files import File, add_files, remove_files, stored_bytes
 from store.idempotency import IdempotencyKey
 from store.ids import new_id
 from store.objects import ObjectInfo, ObjectStore, ObjectWriter
@@ -24,11 +23,15 @@ from store.tenants import limits_of
 
 #: Name of an upload's one file in `files`.
 CONTENT = "content"
+#: What the names of its parts begin with, until it is complete.
+PARTS = "parts/"
+#: How long an announced upload waits for its bytes, from the last part of it that came.
+PENDING_SECONDS = 7 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """`state` is `pending` until all `bytes` have come, then `complete`."""
+    """`state` is `pending` until all `bytes` have come, then `complete`; a pending one is forgotten at `expires_at`."""
 
     id: str
     filename: str
@@ -61,13 +64,14 @@ def create_upload(
     """Declare a file of `size` bytes with hex `sha256`. Raises InvalidRequest, QuotaExceeded, IdempotencyMismatch."""
     _check(upload_limit(db, tenant=tenant), filename, size, sha256)
     values = {"id": new_id("upl"), "filename": filename, "bytes": size, "sha256": sha256.lower(), "state": "pending"}
+    values["expires_at"] = database_now() + PENDING_SECONDS
     return _add(db, values, None, tenant=tenant, idempotency_key=idempotency_key)
 
 
 def start_received(objects: ObjectStore, sha256: str | None = None) -> tuple[str, ObjectWriter]:
     """An id and a writer for a file that comes without having been declared; then call `add_received`."""
     upload_id = new_id("upl")
-    return upload_id, objects.start(_key(upload_id), sha256=sha256)
+    return upload_id, objects.start(object_key(upload_id), sha256=sha256)
 
 
 def add_received(
@@ -129,7 +133,8 @@ def _add(
     return CreatedUpload(get_upload(db, upload_id, tenant=tenant), False, None)
 
 
-def _key(upload_id: str) -> str:
+def object_key(upload_id: str) -> str:
+    """A new key for bytes of an upload."""
     # Each sender writes under a key of its own, so that two do not disturb each other.
     return f"uploads/{upload_id}/{new_id('part')}"
 
@@ -147,10 +152,22 @@ def get_upload(db: Database, upload_id: str, *, tenant: str) -> Upload:
     return _upload(row)
 
 
-def list_uploads(db: Database, *, tenant: str, page_size: int = 50, page_token: str | None = None) -> Page[Upload]:
-    """Uploads, newest first. Raises InvalidRequest for a bad token."""
+def list_uploads(
+    db: Database,
+    *,
+    tenant: str,
+    state: str | None = None,
+    sha256: str | None = None,
+    page_size: int = 50,
+    page_token: str | None = None,
+) -> Page[Upload]:
+    """Uploads, newest first, of one state or hex digest where given. Raises InvalidRequest for a bad token."""
     with db.read() as connection:
         query = select(table).where(table.c.tenant == tenant)
+        if state is not None:
+            query = query.where(table.c.state == state)
+        if sha256 is not None:
+            query = query.where(table.c.sha256 == sha256.lower())
         return page(connection, query, table, _upload, page_size=page_size, page_token=page_token)
 
 
@@ -162,39 +179,37 @@ def start_upload(db: Database, objects: ObjectStore, upload_id: str, *, tenant: 
     upload = get_upload(db, upload_id, tenant=tenant)
     if upload.state == "complete":
         raise NotReady("the upload is complete and cannot change any more")
-    return objects.start(_key(upload_id), size=upload.bytes, sha256=upload.sha256)
+    return objects.start(object_key(upload_id), size=upload.bytes, sha256=upload.sha256)
 
 
 def complete_upload(db: Database, upload_id: str, stored: ObjectInfo, *, tenant: str) -> Upload:
-    """Tie the stored object to the upload. A second completion changes nothing: the first object stays, the other
-    becomes an orphan that the sweeper removes. Raises NotFound.
+    """Tie the stored object to the upload, in place of its parts. A second completion changes nothing: the first object
+    stays. Objects that nothing refers to any more are the caller's to delete, or the sweeper's. Raises NotFound.
     """
     with db.write() as connection:
         row = connection.execute(
             update(table)
             .where(table.c.id == upload_id, table.c.tenant == tenant, table.c.state == "pending")
-            .values(state="complete", completed_at=database_now())
+            .values(state="complete", completed_at=database_now(), expires_at=None)
             .returning(table.c.filename)
         ).one_or_none()
         if row is not None:
+            remove_files(connection, upload_id)
             add_files(connection, tenant, [_content(upload_id, stored)])
     return get_upload(db, upload_id, tenant=tenant)
 
 
 def delete_upload(db: Database, objects: ObjectStore, upload_id: str, *, tenant: str) -> None:
     """Forget an upload and its bytes; label sets made from it stay. Raises NotFound."""
-    from store.tables import files
-
     with db.write() as connection:
         gone = connection.execute(
             delete(table).where(table.c.id == upload_id, table.c.tenant == tenant).returning(table.c.id)
         ).one_or_none()
         if gone is None:
             raise NotFound(f"no upload {upload_id!r}")
-        kept = _files_of(connection, upload_id, tenant=tenant)
-        connection.execute(delete(files).where(files.c.resource_id == upload_id))
-    for file in kept:
-        objects.delete(file.key)
+        keys = remove_files(connection, upload_id)
+    for key in keys:
+        objects.delete(key)
 
 
 def upload_limit(db: Database, *, tenant: str) -> int:

@@ -1,6 +1,9 @@
-"""Uploads: announced and then sent, or sent at once. Kept only when every byte is what was announced."""
+"""Uploads: announced and then sent, or sent at once (in parts: `upload_parts`).
 
-from typing import Annotated, Any
+Kept only when every byte is what was announced.
+"""
+
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -116,9 +119,18 @@ async def put_upload_content(upload_id: str, request: Request, db: Db, objects: 
 
 
 @router.get("", responses=documented(422))
-def list_uploads(db: Db, tenant: Tenant, page_size: PageSize = 50, page_token: PageToken = None) -> ListOf[Upload]:
+def list_uploads(
+    db: Db,
+    tenant: Tenant,
+    state: Annotated[Literal["pending", "complete"] | None, Query(description="Only uploads in this state.")] = None,
+    sha256: Annotated[Sha256 | None, Query(description="Only uploads of this file.")] = None,
+    page_size: PageSize = 50,
+    page_token: PageToken = None,
+) -> ListOf[Upload]:
     """Uploads, newest first."""
-    page = stored.list_uploads(db, tenant=tenant, page_size=page_size, page_token=page_token)
+    page = stored.list_uploads(
+        db, tenant=tenant, state=state, sha256=sha256, page_size=page_size, page_token=page_token
+    )
     return ListOf(items=[upload_document(item) for item in page.items], next_page_token=page.next_page_token)
 
 
@@ -185,7 +197,11 @@ def _receive(
 
 
 def _complete(db: Database, objects: ObjectStore, tenant: str, upload: stored.Upload, writer: ObjectWriter) -> Upload:
-    info = writer.finish()
+    return complete_with(db, objects, tenant, upload, writer.finish())
+
+
+def complete_with(db: Database, objects: ObjectStore, tenant: str, upload: stored.Upload, info: ObjectInfo) -> Upload:
+    """The upload, complete with a stored object that has the declared size and digest, if it is one that is taken."""
     try:
         with objects.open(info.key) as file:
             refuse_broken(file, info.bytes, upload.filename)

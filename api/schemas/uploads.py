@@ -6,10 +6,13 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from api.schemas.base import Document, Request
+from store.upload_parts import MOST_PARTS
 from store.uploads import Upload as StoredUpload
 
 Filename = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^/\\\x00-\x1f]+$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]
+
+PartNumber = Annotated[int, Field(ge=1, le=MOST_PARTS)]
 
 
 class UploadRequest(Request):
@@ -21,9 +24,32 @@ class UploadRequest(Request):
     purpose: Literal["label-set", "checkpoint"] = "label-set"
 
 
+class UploadPart(Document):
+    """One part that is there."""
+
+    number: int = Field(examples=[1])
+    size: int = Field(description="Bytes.")
+    sha256: str
+
+
+class PartName(Request):
+    """A part, by its number and what it has to be."""
+
+    number: PartNumber
+    sha256: Sha256
+
+
+class CompleteUploadRequest(Request):
+    """All parts of the upload, by rising number from 1. Numbers may be left out; parts not named are dropped."""
+
+    parts: Annotated[list[PartName], Field(min_length=1, max_length=MOST_PARTS)]
+
+
 class UploadUrls(Document):
     self: str
-    content: str = Field(description="Where to PUT the bytes.")
+    content: str = Field(description="Where to PUT the bytes at once.")
+    parts: str = Field(description="Where to PUT them in parts: `{parts}/{number}?sha256=…`.")
+    complete: str = Field(description="Where to POST the list of the parts once all are there.")
 
 
 class Upload(Document):
@@ -36,7 +62,9 @@ class Upload(Document):
     state: Literal["pending", "complete"]
     created_at: datetime
     completed_at: datetime | None = None
-    expires_at: datetime | None = None
+    expires_at: datetime | None = Field(
+        default=None, description="When a pending upload is forgotten; each part that comes moves it on."
+    )
     urls: UploadUrls
 
 
@@ -51,5 +79,5 @@ def upload_document(upload: StoredUpload) -> Upload:
         created_at=upload.created_at,
         completed_at=upload.completed_at,
         expires_at=upload.expires_at,
-        urls=UploadUrls(self=path, content=f"{path}/content"),
+        urls=UploadUrls(self=path, content=f"{path}/content", parts=f"{path}/parts", complete=f"{path}/complete"),
     )

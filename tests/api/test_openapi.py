@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from api.problems import MEDIA_TYPE
 
-VERBS = "(get|list|create|put|update|delete|cancel|resume|rotate|redeliver|test|undelete)"
+VERBS = "(get|list|create|put|complete|update|delete|cancel|resume|rotate|redeliver|test|undelete)"
 
 
 @pytest.fixture

@@ -1,0 +1,103 @@
+"""Large uploads in parts: any order, each with its digest, sent again where it broke off, joined by one call."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request
+from starlette.concurrency import run_in_threadpool
+
+from api.archives import UPLOADED
+from api.backend import Db, Objects
+from api.bodies import media_type_of, stream_into
+from api.errors import ApiError
+from api.paging import PageSize, PageToken, coerced, position_of, token_for
+from api.problems import documented
+from api.routes.uploads import complete_with
+from api.schemas.base import ListOf
+from api.schemas.uploads import CompleteUploadRequest, PartNumber, Sha256, Upload, UploadPart, upload_document
+from api.tenancy import Tenant
+from store import upload_parts, uploads
+from store.db import Database
+from store.errors import StoreError, StoreUnavailable
+from store.objects import ObjectStore, ObjectWriter
+
+router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+
+PART_TYPE = "application/octet-stream"
+PART_BODY = {
+    "requestBody": {"required": True, "content": {PART_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
+}
+
+
+@router.put(
+    "/{upload_id}/parts/{number}",
+    openapi_extra=PART_BODY,
+    responses=documented(400, 404, 409, 413, 415, 422, 429, 507),
+)
+async def put_upload_part(
+    upload_id: str,
+    number: Annotated[PartNumber, Path(description="Its place; parts may come in any order and side by side.")],
+    request: Request,
+    db: Db,
+    objects: Objects,
+    tenant: Tenant,
+    sha256: Annotated[Sha256, Query(description="Of this part, hexadecimal.")],
+) -> UploadPart:
+    """One part of an announced upload. What comes again under its number takes its place.
+
+    Part 1 holds the beginning, by which the kind of file is known: at least 512 bytes, or all there are.
+    """
+    upload = await run_in_threadpool(uploads.get_upload, db, upload_id, tenant=tenant)
+    if media_type_of(request) != PART_TYPE:
+        raise ApiError("unsupported_media_type", f"Send {PART_TYPE}.")
+    writer = await run_in_threadpool(upload_parts.start_part, db, objects, upload_id, sha256, tenant=tenant)
+    try:
+        await stream_into(writer, request, upload.bytes, UPLOADED if number == 1 else None)
+        return await run_in_threadpool(_add, db, objects, tenant, upload_id, number, writer)
+    finally:
+        await run_in_threadpool(writer.abort)
+
+
+@router.get("/{upload_id}/parts", responses=documented(404, 422))
+def list_upload_parts(
+    upload_id: str, db: Db, tenant: Tenant, page_size: PageSize = 50, page_token: PageToken = None
+) -> ListOf[UploadPart]:
+    """The parts that are there, by number: what a sender that broke off need not send again."""
+    position, size = position_of(page_token), coerced(page_size)
+    rest = [part for part in upload_parts.list_parts(db, upload_id, tenant=tenant) if part.number > position]
+    items = [_document(part) for part in rest[:size]]
+    return ListOf(items=items, next_page_token=token_for(items[-1].number) if len(rest) > size else None)
+
+
+@router.post("/{upload_id}/complete", responses=documented(400, 404, 409, 413, 415, 422, 507))
+def complete_upload(upload_id: str, wish: CompleteUploadRequest, db: Db, objects: Objects, tenant: Tenant) -> Upload:
+    """Join the parts into the file that was announced. Repeated, it answers with the upload.
+
+    The whole file is read and held against its digest before the answer: allow for a few seconds a gigabyte. Whatever
+    goes wrong, the parts stay.
+    """
+    upload = uploads.get_upload(db, upload_id, tenant=tenant)
+    if upload.state == "complete":
+        return upload_document(upload)
+    wanted = [(part.number, part.sha256) for part in wish.parts]
+    joined = upload_parts.join_parts(db, objects, upload_id, wanted, tenant=tenant)
+    complete = complete_with(db, objects, tenant, upload, joined.info)
+    for key in joined.parts:
+        objects.delete(key)
+    return complete
+
+
+def _add(
+    db: Database, objects: ObjectStore, tenant: str, upload_id: str, number: int, writer: ObjectWriter
+) -> UploadPart:
+    info = writer.finish()
+    try:
+        return _document(upload_parts.add_part(db, objects, upload_id, number, info, tenant=tenant))
+    except StoreError as error:
+        # After a lost connection the row may stand: then the sweeper decides.
+        if not isinstance(error, StoreUnavailable):
+            objects.delete(info.key)
+        raise
+
+
+def _document(part: upload_parts.Part) -> UploadPart:
+    return UploadPart(number=part.number, size=part.bytes, sha256=part.sha256)
