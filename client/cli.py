@@ -128,7 +128,7 @@ def resume(job: Annotated[str, typer.Argument(help="The job's id.")], url: Url =
 
 @app.command()
 def export(
-    dataset: Annotated[str, typer.Argument(help="Id of a dataset, or of the job that made it.")],
+    dataset: Annotated[str, typer.Argument(help="Id of a dataset or of the job that made it, or an alias.")],
     format: Annotated[str, typer.Option(help="coco, yolo, voc, masks, hf or cvat.")],
     out: Annotated[Path | None, typer.Option(help="Zip to fetch it to; without it, it is only made.")] = None,
     url: Url = None,
@@ -143,7 +143,7 @@ def export(
 
 @app.command()
 def download(
-    dataset: Annotated[str, typer.Argument(help="Id of a dataset, or of the job that made it.")],
+    dataset: Annotated[str, typer.Argument(help="Id of a dataset or of the job that made it, or an alias.")],
     out: Annotated[Path, typer.Option(help="Folder for the dataset; a zip with --format.")],
     format: Annotated[str, typer.Option(help="webdataset, or one that is made first: see export.")] = "webdataset",
     url: Url = None,
@@ -161,7 +161,7 @@ def download(
 
 @app.command()
 def evaluate(
-    dataset: Annotated[str, typer.Argument(help="Id of a dataset, or of the job that made it.")],
+    dataset: Annotated[str, typer.Argument(help="Id of a dataset or of the job that made it, or an alias.")],
     against: Annotated[str, typer.Option(help="Labelled images that had no part in it: archive, folder or id.")],
     out: Annotated[Path | None, typer.Option(help="HTML file for the report.")] = None,
     repeats: Annotated[int | None, typer.Option(min=1, help="Paired repeats; one or two prove little. [3]")] = None,

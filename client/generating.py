@@ -112,7 +112,7 @@ def fetch(offhand: "Offhand", dataset_id: str, out: Path, output: Output) -> dic
 
 
 def download_with_progress(offhand: "Offhand", wanted: str, out: Path, output: Output) -> None:
-    """``wanted`` is a dataset's id, or a job's: then that job's dataset."""
+    """``wanted`` is a dataset's id, its job's, or an alias of it."""
     wanted = dataset_id_of(offhand, wanted)
     dataset = fetch(offhand, wanted, out, output)
     output.result({"dataset": dataset, "folder": str(out)}, summary(dataset, None, out))
@@ -135,13 +135,16 @@ def export_with_progress(offhand: "Offhand", wanted: str, format: str, out: Path
 
 
 def dataset_id_of(offhand: "Offhand", wanted: str) -> str:
+    """``wanted`` is a dataset's id, a job's, or an alias."""
+    if wanted.startswith("ds_"):
+        return wanted
     if wanted.startswith("job_"):
         job = offhand.job(wanted)
         dataset_id = (job.get("result") or {}).get("dataset")
         if not dataset_id:
             raise ClientError(f"{wanted} is {job['state']} and has no dataset")
         return str(dataset_id)
-    return wanted
+    return str(offhand.alias(wanted)["dataset"])
 
 
 def summary(dataset: dict[str, Any], job: dict[str, Any] | None, out: Path) -> str:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
@@ -121,6 +122,10 @@ class Offhand:
 
     def manifest(self, dataset_id: str) -> Document:
         return self.get(f"/v1/datasets/{dataset_id}/manifest")
+
+    def alias(self, name: str) -> Document:
+        """Which dataset a name such as `latest` points at, and since when."""
+        return self.get(f"/v1/dataset-aliases/{quote(name, safe='')}")
 
     # -- generators ----------------------------------------------------------------------------------------------------
 

@@ -93,6 +93,22 @@ def test_generate_in_one_command(run: Run, labels: Path, tmp_path: Path, finishi
     assert run("download", job, "--out", str(tmp_path / "third")).exit_code == 0
 
 
+def test_an_alias_stands_for_the_dataset_it_points_at(
+    run: Run, offhand: Offhand, labels: Path, db: Database, objects: ObjectStore, tmp_path: Path
+) -> None:
+    job = offhand.generate(labels, "tiny", 5)
+    manifest = finish_dataset(db, objects, job)
+    offhand.request("PUT", "/v1/dataset-aliases/heads-latest", json={"dataset": manifest["dataset"]})
+    fetched = run("download", "heads-latest", "--out", str(tmp_path / "newest"), "--json")
+    assert fetched.exit_code == 0, fetched.stderr
+    assert json.loads(fetched.stdout)["dataset"]["id"] == manifest["dataset"]
+    assert json.loads((tmp_path / "newest" / "manifest.json").read_text()) == manifest
+    unknown = run("download", "heads-oldest", "--out", "nowhere")
+    assert unknown.exit_code == 4
+    assert "no alias 'heads-oldest'" in unknown.stderr
+    assert run("download", "../v1/jobs", "--out", "nowhere").exit_code == 4
+
+
 def test_a_job_can_be_started_and_looked_at_later(run: Run, labels: Path, db: Database) -> None:
     started = run("generate", str(labels), "--generator", "tiny", "--count", "5", "--json")
     job = json.loads(started.stdout)["id"]
