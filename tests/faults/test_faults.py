@@ -48,6 +48,7 @@ def _ends_well(deployment: Deployment, job: object, count: int) -> None:
     assert_survived(deployment.db, deployment.objects, job, count)
 
 
+@pytest.mark.slow
 def test_the_broker_is_restarted_twenty_times_and_swallows_everything(deployment: Deployment) -> None:
     deployment.worker()
     job = submit(deployment.db, count=8, seconds=0.2)

@@ -1,4 +1,7 @@
-"""Random faults in random order, again and again: `make faults`. A seed that fails says so, and can be run alone."""
+"""Random faults in random order, again and again: `make faults`. A seed that fails says so, and can be run alone.
+
+The last line of the output sums them up; docs/operations.md has that of the last long run.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,25 @@ import os
 import random
 import signal
 import time
+from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 
 from store.errors import StoreUnavailable
+from store.jobs.events import events
+from store.jobs.views import Job
 from store.sweep import sweep
 from tests.faults.conftest import Deployment
 from tests.servers import PostgresServer
-from tests.worker.servicekit import assert_survived, submit, view
+from tests.worker.servicekit import TENANT, assert_survived, submit, view
 
 #: OFFHAND_FAULT_SEEDS=5 tries the seeds 0 to 4; OFFHAND_FAULT_SEEDS=7:8 tries 7 alone.
 VARIABLE = "OFFHAND_FAULT_SEEDS"
 POINTS = ("supervisor.after_claim", "supervisor.before_commit", "supervisor.after_commit", "child.after_put")
-SECONDS = 300.0
+SECONDS = 600.0
+#: Long enough that a busy machine gives a process its turn within; a freeze is longer.
+LEASE, FREEZE = 5.0, 7.0
 
 
 def _seeds() -> range:
@@ -59,7 +68,7 @@ class Schedule:
     def _freeze(self) -> None:
         frozen = self._some_worker()
         os.kill(frozen, signal.SIGSTOP)
-        time.sleep(3.0)
+        time.sleep(FREEZE)
         os.kill(frozen, signal.SIGCONT)
 
     def _crash(self) -> None:
@@ -87,12 +96,27 @@ class Schedule:
         self._deployment.storage.delay = self.random.choice([0.0, 0.02, 0.1])
 
 
+@pytest.fixture(scope="module")
+def tally() -> Iterator[Counter[str]]:
+    """Sums over the schedules, said at the end."""
+    sums: Counter[str] = Counter()
+    yield sums
+    print(
+        f"\n{sums['tried']} schedules tried, {sums['survived']} survived: {sums['faults']} faults injected; "
+        f"of {sums['shards']} shards {sums['lost']} lost, {sums['duplicated']} duplicated"
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(2 * SECONDS)
 @pytest.mark.parametrize("seed", _seeds())
-def test_a_random_schedule_loses_nothing(deployment: Deployment, postgres_server: PostgresServer, seed: int) -> None:
+def test_a_random_schedule_loses_nothing(
+    deployment: Deployment, postgres_server: PostgresServer, tally: Counter[str], seed: int
+) -> None:
+    tally["tried"] += 1
     # Deaths count as failed attempts; whether they poison a shard is not what this is about.
     deployment.settings.worker.max_attempts = deployment.db.settings.worker.max_attempts = 1000
+    deployment.settings.worker.lease_seconds = LEASE
     schedule = Schedule(deployment, postgres_server, seed)
     count = schedule.random.randint(6, 20)
     job = submit(deployment.db, count=count, seconds=schedule.random.choice([0.0, 0.2, 0.5]))
@@ -107,13 +131,27 @@ def test_a_random_schedule_loses_nothing(deployment: Deployment, postgres_server
     for process in deployment.workers:
         process.kill()
         process.wait()
+    tally["faults"] += len(schedule.struck)
+    tally["shards"] += count
+    commits = _commits_of_shards(deployment, job)
+    tally["lost"] += count - len(commits)
+    tally["duplicated"] += sum(commits.values()) - len(commits)
+    print(f"seed {seed}: {count} shards, {len(schedule.struck)} faults: {' '.join(schedule.struck)}")
     deployment.db.settings.worker.lease_seconds = -10.0
     sweep(deployment.db, deployment.objects)
     assert_survived(deployment.db, deployment.objects, job, count)
-    print(f"seed {seed}: {count} shards, {len(schedule.struck)} faults: {' '.join(schedule.struck)}")
+    tally["survived"] += 1
 
 
-def _ended(deployment: Deployment, job: object) -> bool:
+def _commits_of_shards(deployment: Deployment, job: Job) -> Counter[int]:
+    """How often the job's log has the commit of each shard of work."""
+    log = events(deployment.db, job.id, tenant=TENANT, limit=10_000)
+    return Counter(
+        event.data["position"] for event in log if event.name == "shard.committed" and event.data["step"] == "work"
+    )
+
+
+def _ended(deployment: Deployment, job: Job) -> bool:
     try:
         return view(deployment.db, job).terminal
     except StoreUnavailable:
