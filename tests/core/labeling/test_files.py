@@ -1,9 +1,12 @@
 import json
+import re
+from pathlib import Path
 
 import pytest
 import torch
 
 from core.errors import LabelerError
+from core.generators.files import GeneratorInfo, save_generator
 from core.labeling.config import LabelerConfig
 from core.labeling.files import LabelerInfo, load_labeler, save_labeler
 from core.labeling.training import train_ensemble
@@ -72,3 +75,17 @@ def test_a_wrong_description_is_told(stored, change):
     (folder / "labeler.json").write_text(json.dumps(description | change))
     with pytest.raises(LabelerError):
         load_labeler(folder)
+
+
+def test_the_three_lines_of_the_guide_label_images(stored, network, tmp_path, monkeypatch):
+    info = GeneratorInfo("tiny", licence="CC0-1.0", domain="heads")
+    save_generator(tmp_path / "generator", network, info)
+    guide = (Path(__file__).parents[3] / "docs" / "labeling.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    assert len([line for line in block.splitlines() if " = " in line]) == 3
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(compile(block, "labeling.md", "exec"), names)
+    assert names["images"].shape == (4, 16, 12, 3)
+    assert names["labels"].mask.shape == (4, 16, 12)
+    assert names["labels"].scores.shape == (4,)
