@@ -1,0 +1,1 @@
+"""What the service costs beside the work it spreads; `python -m benchmarks.jobs --help`."""
