@@ -2,7 +2,8 @@
 
 Raw parameters with kinds cut from one latent are a hard code (a prototype drew no faces from them). Here kinds are
 one-hot, angles are sines and cosines, the places of eyes, nose and mouth are given in the picture, colours as they look
-under the light. Only the recipe reads these codes; encoder, inversion and labeler never do.
+under the light, and a thumbnail of 8×8 pixels says what no list of numbers says well: what lies where. Only the recipe
+reads these codes; encoder, inversion and labeler never do.
 """
 
 import numpy as np
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from testbed.world.parameters import GLASSES_STYLES, HAIR_STYLES, HAT_STYLES, LATENT_COUNT, Parameters
-from testbed.world.render import projected_keypoints
+from testbed.world.render import projected_keypoints, render
 
+THUMBNAIL = 8
 _COLOURS = ("skin", "hair", "brow", "lip", "eye_white", "iris", "wall", "cloth")
 
 
@@ -37,12 +39,21 @@ def shaped_codes(latents: NDArray[np.float32], p: Parameters) -> NDArray[np.floa
         one_hot(p["hat"], 1 + len(HAT_STYLES)), p["occluder"][:, None], 3 * np.sin(angles), 3 * np.cos(angles) - 3,
         4 * points, 2 * light, 2 * bright, 2 * dim, *(3 * c - 1.5 for c in colours), *(3 * c for c in lit),
         hat * (3 * p["hat_colour"] - 1.5), hat * (3 * p["hat_colour"] * bright), 3 * occluder,
-        p["occluder"][:, None] * (3 * p["occluder_colour"] - 1.5),
+        p["occluder"][:, None] * (3 * p["occluder_colour"] - 1.5), 2 * p["film"][:, None] - 1, _thumbnails(p),
     ]  # fmt: skip
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 
-CODE_SIZE = LATENT_COUNT + 7 + 4 + 4 + 1 + 6 + 34 + 3 + 6 + 3 * 8 + 3 * 6 + 3 + 3 + 3 + 3
+def _thumbnails(p: Parameters) -> NDArray[np.float32]:
+    """Colours and coverage by the head, each in [-1, 1]: [N, 4 · THUMBNAIL²], rows first."""
+    seen = render(p, 2 * THUMBNAIL)
+    colours, covered = seen.images / np.float32(127.5) - 1, 2 * (seen.depth > 0).astype(np.float32) - 1
+    planes = np.concatenate([colours, covered[..., None]], axis=3)
+    cells = planes.reshape(len(planes), THUMBNAIL, 2, THUMBNAIL, 2, 4).mean(axis=(2, 4))
+    return cells.reshape(len(planes), -1)
+
+
+CODE_SIZE = LATENT_COUNT + 7 + 4 + 4 + 1 + 6 + 34 + 3 + 6 + 3 * 8 + 3 * 6 + 3 + 3 + 3 + 3 + 1 + 4 * THUMBNAIL**2
 
 
 class CodeReader(nn.Sequential):

@@ -36,9 +36,11 @@ from testbed.world import LATENT_COUNT, draw_latents, head_parameters, render
 TRAINING_SEED = 1
 VALIDATION_SEED = 2
 CONFIG = StyleGAN2Config(
-    resolution=(64, 64), channels={0: 256, 1: 160, 2: 80, 3: 48, 4: 24}, z_dim=LATENT_COUNT, w_dim=256, mapping_layers=6
+    resolution=(64, 64), channels={0: 256, 1: 160, 2: 80, 3: 48, 4: 24}, z_dim=LATENT_COUNT, w_dim=256, mapping_layers=8
 )
 BATCH = 16
+MAPPING_BATCH = 512
+MAPPING_REUSE = 5
 PLASTER_WEIGHT = 1.5
 CHUNK = 1024
 # By class id: background, skin, hair, eyes, brows, nose, mouth, ears, glasses, hat.
@@ -226,24 +228,33 @@ def learn_mapping(training: Training, minutes: float) -> None:
     peak = 1e-3 / CONFIG.mapping_lr_multiplier
     optimizer = torch.optim.Adam(mapping.parameters(), lr=peak, betas=(0.9, 0.99))
     reader, start, told, step = training.average_reader, time.time(), time.time(), 0
+    seen: list[tuple[Tensor, Tensor]] = []
     random = np.random.default_rng([TRAINING_SEED, training.images])
     while (gone := (time.time() - start) / (60 * minutes)) < 1:
-        raw = random.standard_normal((2048, LATENT_COUNT)).astype(np.float32)
+        raw = random.standard_normal((MAPPING_BATCH, LATENT_COUNT)).astype(np.float32)
         latents = raw / np.sqrt(np.mean(raw**2, axis=1, keepdims=True) + 1e-8)
         with torch.no_grad():
             target = reader(torch.from_numpy(shaped_codes(latents, head_parameters(latents))))
-        for group in optimizer.param_groups:
-            group["lr"] = peak * min(1.0, 2 * (1 - gone)) * min(1.0, (step + 1) / 50)
-        loss = F.smooth_l1_loss(mapping(torch.from_numpy(latents), None), target)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        step += 1
+        seen.append((torch.from_numpy(latents), target))
+        # Making a batch takes far longer than learning from it, so each is used several times, among others.
+        for _ in range(MAPPING_REUSE):
+            picked = random.integers(len(seen), size=8)
+            known = torch.cat([seen[i][0][k::8] for k, i in enumerate(picked)])
+            wanted = torch.cat([seen[i][1][k::8] for k, i in enumerate(picked)])
+            for group in optimizer.param_groups:
+                group["lr"] = peak * min(1.0, 1.5 * (1 - gone)) * min(1.0, (step + 1) / 200)
+            loss = F.smooth_l1_loss(mapping(known, None), wanted)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            step += 1
         if time.time() - told > 30:
             told = time.time()
             with torch.no_grad():
-                left = mapping(torch.from_numpy(latents), None) - target
-            explained = 1 - float(left.var() / target.var())
+                fresh = draw_latents(VALIDATION_SEED, 0, MAPPING_BATCH)
+                truth = reader(torch.from_numpy(shaped_codes(fresh, head_parameters(fresh))))
+                left = mapping(torch.from_numpy(fresh), None) - truth
+            explained = 1 - float(left.var() / truth.var())
             print(
                 json.dumps({"phase": "map", "step": step, "loss": float(loss.detach()), "explained": explained}),
                 flush=True,
@@ -267,7 +278,7 @@ def main() -> None:
     torch.set_num_threads(2)
     training = Training().load()
     if arguments.phase == "draw":
-        run(training, "draw", arguments.minutes, lambda gone: 6e-3 * max(0.05, 1 - gone))
+        run(training, "draw", arguments.minutes, lambda gone: 4e-3 * max(0.02, 1 - gone))
     elif arguments.phase == "map":
         learn_mapping(training, arguments.minutes)
     elif arguments.phase == "join":

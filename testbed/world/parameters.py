@@ -2,7 +2,8 @@
 
 Every parameter is a smooth function of its own latents, through the normal distribution function Φ; kinds (hair style,
 hat style) are cut from one latent by thresholds. Colours are chosen so that colour alone tells little: skin may be
-painted, hair may match the skin, the wall may match either, and both lights are coloured.
+painted, as may brows, lips and eyes, hair may match the skin, the wall may match either, both lights are coloured, and
+some pictures are negatives.
 """
 
 from dataclasses import dataclass
@@ -15,26 +16,26 @@ HAIR_STYLES = ("bald", "short", "bob", "long", "bun", "ponytail", "afro")
 HAIR_SHARES = (0.10, 0.24, 0.16, 0.18, 0.10, 0.10, 0.12)
 HAT_STYLES = ("cap", "brim", "beanie")
 GLASSES_STYLES = ("round", "square", "dark")
-BACKGROUND_SPOTS = 3
 
 
 @dataclass(frozen=True)
 class WorldSettings:
-    """How often the rare parts appear, as shares of all heads in [0, 1]."""
+    """How often the rare parts appear and the picture is a negative, as shares of all heads in [0, 1]."""
 
     glasses: float = 0.12
     hat: float = 0.12
     occluder: float = 0.15
+    negative: float = 0.4
 
 
 # (name, low, high): uniform in [low, high] through Φ of one latent each.
 _UNIFORM: tuple[tuple[str, float, float], ...] = (
     ("yaw", -45.0, 45.0),  # degrees, positive turns the face to the picture's right
     ("pitch", -14.0, 14.0),
-    ("roll", -9.0, 9.0),
-    ("zoom", 0.90, 1.14),
-    ("shift_x", -0.11, 0.11),
-    ("shift_y", -0.09, 0.09),
+    ("roll", -26.0, 26.0),
+    ("zoom", 0.80, 1.14),
+    ("shift_x", -0.13, 0.13),
+    ("shift_y", -0.10, 0.10),
     ("head_width", 0.90, 1.12),
     ("head_height", 0.94, 1.08),
     ("jaw_width", 0.82, 1.15),
@@ -49,12 +50,11 @@ _UNIFORM: tuple[tuple[str, float, float], ...] = (
     ("hairline", 0.17, 0.31),
     ("hairline_slant", -0.35, 0.35),
     ("hair_tone", 0.0, 1.0),
-    ("hair_stripes", 0.0, 0.42),
+    ("hair_stripes", 0.0, 0.25),
     ("eye_size", 0.85, 1.25),
     ("eye_white", 0.35, 1.0),  # below 1 toward the skin's colour
     ("eye_spacing", 0.118, 0.150),
     ("eye_open", 0.55, 1.15),
-    ("iris_tone", 0.0, 1.0),
     ("gaze_x", -1.0, 1.0),
     ("gaze_y", -0.6, 0.6),
     ("brow_thickness", 0.7, 1.7),
@@ -74,18 +74,20 @@ _UNIFORM: tuple[tuple[str, float, float], ...] = (
     ("glasses_hue", 0.0, 1.0),
     ("hat_height", 0.85, 1.2),
     ("hat_depth", 0.16, 0.27),
-    ("hat_stripes", 0.0, 0.5),
+    ("hat_stripes", 0.0, 0.3),
     ("light_azimuth", -75.0, 75.0),
     ("light_elevation", -10.0, 60.0),
     ("light_strength", 0.45, 1.0),
     ("light_ambient", 0.16, 0.55),
     ("wall_slope_x", -0.35, 0.35),
     ("wall_slope_y", -0.35, 0.35),
-    ("wall_wave_cos", -0.14, 0.14),
-    ("wall_wave_sin", -0.14, 0.14),
+    ("wall_wave_cos", -0.05, 0.05),
+    ("wall_wave_sin", -0.05, 0.05),
     ("wall_match", -1.0, 1.0),  # below -0.3 toward the hair's colour, above 0.3 toward the skin's
     ("hair_match", -1.0, 1.0),  # above 0.4 toward the skin's colour
     ("hair_dye", -1.0, 1.0),  # above 0.3 a freely chosen colour
+    ("brow_paint", -1.0, 1.0),  # above 0 toward a freely chosen colour
+    ("eye_paint", -1.0, 1.0),
     ("occluder_x", -0.55, 0.55),
     ("occluder_y", -0.75, -0.20),
     ("occluder_size", 0.13, 0.24),
@@ -98,18 +100,19 @@ _COLOURS = (
     "hat",
     "wall",
     "occluder",
+    "brow",
+    "lip",
+    "eye_white",
+    "iris",
     "light",
     "ambient",
-    *(f"spot{i}" for i in range(BACKGROUND_SPOTS)),
 )
-_SPOT_GEOMETRY = (("x", -0.95, 0.95), ("y", -0.95, 0.95), ("size", 0.18, 0.50))
 # One latent each, cut by thresholds.
-_KINDS = ("hair_style", "glasses", "hat", "occluder", "glasses_style", "hat_style")
+_KINDS = ("hair_style", "glasses", "hat", "occluder", "glasses_style", "hat_style", "film")
 
 _LATENT_NAMES: tuple[str, ...] = (
     *(name for name, _, _ in _UNIFORM),
     *(f"{colour}_{channel}" for colour in _COLOURS for channel in "rgb"),
-    *(f"spot{i}_{part}" for i in range(BACKGROUND_SPOTS) for part, _, _ in _SPOT_GEOMETRY),
     *_KINDS,
 )
 LATENT_COUNT = len(_LATENT_NAMES)
@@ -117,7 +120,6 @@ _COLUMN = {name: i for i, name in enumerate(_LATENT_NAMES)}
 
 _SKIN = np.array([[0.20, 0.12, 0.085], [0.42, 0.26, 0.17], [0.70, 0.49, 0.36], [0.87, 0.68, 0.56], [0.97, 0.84, 0.76]])
 _HAIR = np.array([[0.05, 0.045, 0.05], [0.25, 0.15, 0.09], [0.55, 0.24, 0.10], [0.84, 0.66, 0.36], [0.78, 0.78, 0.80]])
-_IRIS = np.array([[0.18, 0.10, 0.05], [0.35, 0.28, 0.12], [0.20, 0.45, 0.28], [0.25, 0.48, 0.75]])
 
 Parameters = dict[str, NDArray[np.float64]]
 
@@ -147,9 +149,6 @@ def head_parameters(latents: NDArray[np.floating], settings: WorldSettings | Non
     p: Parameters = {name: uniform(name, low, high) for name, low, high in _UNIFORM}
     for colour in _COLOURS:
         p[colour + "_colour"] = np.stack([uniform(f"{colour}_{channel}") for channel in "rgb"], axis=1)
-    for i in range(BACKGROUND_SPOTS):
-        for part, low, high in _SPOT_GEOMETRY:
-            p[f"spot{i}_{part}"] = uniform(f"spot{i}_{part}", low, high)
     p["hair_style"] = np.searchsorted(np.cumsum(HAIR_SHARES)[:-1], uniform("hair_style")).astype(np.float64)
     for name, styles, frequency in (
         ("glasses", GLASSES_STYLES, settings.glasses),
@@ -158,6 +157,7 @@ def head_parameters(latents: NDArray[np.floating], settings: WorldSettings | Non
         style = np.minimum(np.floor(uniform(name + "_style") * len(styles)), len(styles) - 1)
         p[name] = np.where(uniform(name) > 1 - frequency, 1 + style, 0.0)
     p["occluder"] = (uniform("occluder") > 1 - settings.occluder).astype(np.float64)
+    p["film"] = (uniform("film") > 1 - settings.negative).astype(np.float64)
     _mix_colours(p)
     return p
 
@@ -169,6 +169,7 @@ def thresholds(settings: WorldSettings) -> dict[str, NDArray[np.float64]]:
         "glasses": ndtri(np.array([1 - settings.glasses])),
         "hat": ndtri(np.array([1 - settings.hat])),
         "occluder": ndtri(np.array([1 - settings.occluder])),
+        "film": ndtri(np.array([1 - settings.negative])),
         "glasses_style": ndtri(np.array([1 / 3, 2 / 3])),
         "hat_style": ndtri(np.array([1 / 3, 2 / 3])),
     }
@@ -183,13 +184,14 @@ def _mix_colours(p: Parameters) -> None:
     hair = _blend(hair, 0.9 * skin, 0.8 * _ramp(p["hair_match"], 0.4, 0.8))
     dark = 0.45 * np.minimum(hair, skin)
     brow = _blend(0.85 * skin, dark, p["brow_contrast"])
+    brow = _blend(brow, p["brow_colour"], 0.9 * _ramp(p["brow_paint"], 0.0, 0.6))
     redder = np.clip(skin * np.array([0.95, 0.62, 0.62]), 0, 1)
-    lip = _blend(redder, 0.5 * p["dye_colour"] + np.array([0.35, 0.05, 0.1]), 0.7 * _ramp(p["lip_paint"], 0.2, 0.9))
+    lip = _blend(redder, p["lip_colour"], 0.9 * _ramp(p["lip_paint"], 0.0, 0.6))
     wall = _blend(p["wall_colour"], skin, 0.75 * _ramp(p["wall_match"], 0.3, 0.7))
     wall = _blend(wall, hair, 0.75 * _ramp(-p["wall_match"], 0.3, 0.7))
     p.update(skin_colour=skin, hair_colour=hair, brow_colour=brow, lip_colour=np.clip(lip, 0, 1), wall_colour=wall)
-    p["eye_white_colour"] = _blend(skin, np.full(3, 0.93), p["eye_white"])
-    p["iris_colour"] = _along(_IRIS, p["iris_tone"])
+    eye = _blend(np.full((len(skin), 3), 0.93), p["eye_white_colour"], 0.9 * _ramp(p["eye_paint"], 0.0, 0.6))
+    p["eye_white_colour"] = _blend(skin, eye, p["eye_white"])
     grey = p["glasses_tone"][:, None] ** 2 * np.ones(3)
     gold = np.array([0.75, 0.55, 0.2])
     p["glasses_colour"] = _blend(grey, gold, 0.6 * _ramp(p["glasses_hue"], 0.5, 0.8))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from testbed.world import scene as s
-from testbed.world.parameters import BACKGROUND_SPOTS, Parameters
+from testbed.world.parameters import Parameters
 from testbed.world.scene import CLASS_NAMES, KEYPOINT_NAMES, build_scene
 
 __all__ = ["CLASS_NAMES", "KEYPOINT_NAMES", "Rendering", "render"]
@@ -125,21 +125,15 @@ def _light(p: Parameters) -> NDArray[np.float64]:
 
 
 def _surface_numbers(p: Parameters) -> NDArray[np.float64]:
-    """[N, 10]: blush, hair stripes, hat stripes, iris colour, lens darkness, cloth is plain."""
+    """[N, 10]: blush, hair stripes, hat stripes, iris colour, lens colour, whether the picture is a negative."""
     rest = np.stack([p["blush"], p["hair_stripes"], p["hat_stripes"]], axis=1)
-    return np.concatenate([rest, p["iris_colour"], 0.25 * p["dye_colour"]], axis=1)
+    return np.concatenate([rest, p["iris_colour"], 0.25 * p["dye_colour"], p["film"][:, None]], axis=1)
 
 
 def _wall(p: Parameters) -> NDArray[np.float64]:
-    """[N, 7 + 6·spots]: colour, slopes, two wave amplitudes; for each spot x, y, size, colour."""
+    """[N, 7]: colour, slopes, two wave amplitudes."""
     slopes = np.stack([p["wall_slope_x"], p["wall_slope_y"], p["wall_wave_cos"], p["wall_wave_sin"]], axis=1)
-    spots = []
-    for i in range(BACKGROUND_SPOTS):
-        spots.append(np.stack([p[f"spot{i}_x"], p[f"spot{i}_y"], p[f"spot{i}_size"]], axis=1))
-        spots.append(
-            0.55 * p[f"spot{i}_colour"] + 0.45 * (p["skin_colour"], p["hair_colour"], p["cloth_colour"])[i % 3]
-        )
-    return np.concatenate([p["wall_colour"], slopes, *spots], axis=1)
+    return np.concatenate([p["wall_colour"], slopes], axis=1)
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -248,16 +242,11 @@ def _normal_at(solids, index, x, y, z, out):
 
 @numba.njit(cache=True, fastmath=True)
 def _wall_colour(wall, x, y, out):
-    """Background at picture coordinates in [-1, 1], into out[0:3]: a sloped colour, waves, soft-edged spots."""
+    """Background at picture coordinates in [-1, 1], into out[0:3]: a sloped colour with waves."""
     shade = 1 + wall[3] * x + wall[4] * y
     wave = wall[5] * np.cos(13 * x + 4 * y) + wall[6] * np.sin(13 * x + 4 * y)
-    r, g, b = wall[0] * shade + wave, wall[1] * shade + wave, wall[2] * shade + wave
-    for i in range(BACKGROUND_SPOTS):
-        spot = wall[7 + 6 * i : 13 + 6 * i]
-        reach = np.sqrt((x - spot[0]) ** 2 + (y - spot[1]) ** 2) / spot[2]
-        weight = min(1.0, max(0.0, (1.12 - reach) / 0.24))
-        r, g, b = r + (spot[3] - r) * weight, g + (spot[4] - g) * weight, b + (spot[5] - b) * weight
-    out[0], out[1], out[2] = r, g, b
+    for k in range(3):
+        out[k] = wall[k] * shade + wave
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -319,6 +308,9 @@ def _ray(solids, near, glasses, turn, camera, light, numbers, wall, narrow, px, 
                 for k in range(3):
                     base = glasses[5 + k] if what == 1 else numbers[6 + k]
                     colour[k] = base * (light[6 + k] + 0.6 * light[3 + k])
+    if numbers[9] > 0:
+        for k in range(3):
+            colour[k] = 1 - min(1.0, max(0.0, colour[k]))
     return class_id, best * camera[0]
 
 

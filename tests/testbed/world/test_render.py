@@ -123,3 +123,10 @@ def test_a_larger_picture_shows_the_same_head():
 def test_latents_of_another_size_are_refused():
     with pytest.raises(ValueError, match=str(LATENT_COUNT)):
         head_parameters(np.zeros((1, 3), np.float32))
+
+
+def test_a_negative_shows_the_same_head_with_every_colour_reversed() -> None:
+    latents = draw_latents(7, 0, 6)
+    plain, negative = (render(head_parameters(latents, WorldSettings(negative=share))) for share in (0.0, 1.0))
+    assert np.array_equal(plain.masks, negative.masks)
+    assert np.abs(plain.images.astype(int) + negative.images - 255).max() <= 1
