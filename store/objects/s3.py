@@ -116,20 +116,33 @@ class S3Objects:
 
     def sweep_unfinished(self, older_than_seconds: float) -> int:
         removed, now = 0, self.clock()
+        alive: set[str] = set()
         for marker in self._found(UNFINISHED):
             if now - marker.modified_at > older_than_seconds:
                 self._abort_marked(self._prefix + marker.key)
                 removed += 1
-        return removed + self._abort_unmarked(now - older_than_seconds)
+            else:
+                alive.add(self._marked_upload(self._prefix + marker.key))
+        return removed + self._abort_unmarked(now - older_than_seconds, alive)
 
-    def _abort_unmarked(self, before: float) -> int:
-        """Abort what died between beginning an upload and marking it, where the server can list such uploads."""
+    def _marked_upload(self, name: str) -> str:
+        """The id of the upload that a marker tells of; "" where the writer has just forgotten it."""
+        with contextlib.suppress(NotFound), translated(name):
+            told = json.loads(self.client.get_object(Bucket=self.bucket, Key=name)["Body"].read())
+            return str(told["upload_id"])
+        return ""
+
+    def _abort_unmarked(self, before: float, alive: set[str]) -> int:
+        """Abort what died between beginning an upload and marking it, where the server can list such uploads.
+
+        An upload whose marker is young is left alone, whatever time the server says it began.
+        """
         removed = 0
         with contextlib.suppress(StoreUnavailable), translated(f"the bucket {self.bucket!r}"):
             pages = self.client.get_paginator("list_multipart_uploads")
             for page in pages.paginate(Bucket=self.bucket, Prefix=self._prefix):
                 for found in page.get("Uploads", []):
-                    if found["Initiated"].timestamp() < before:
+                    if found["UploadId"] not in alive and found["Initiated"].timestamp() < before:
                         self.client.abort_multipart_upload(
                             Bucket=self.bucket, Key=found["Key"], UploadId=found["UploadId"]
                         )

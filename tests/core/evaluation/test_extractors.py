@@ -6,6 +6,7 @@ import torch
 
 from core.errors import EvaluationError
 from core.evaluation.extractors import domain_extractor, named_extractor
+from core.vision import import_torchvision
 
 
 def test_domain_features_are_means_of_the_two_deepest_maps():
@@ -27,6 +28,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_a_file_that_holds_something_else_is_named(tmp_path):
+    import_torchvision()  # timm asks for it by name
     pytest.importorskip("timm", exc_type=ImportError)
     path = tmp_path / "dino.pth"
     torch.save({"nothing": torch.zeros(1)}, path)

@@ -51,8 +51,8 @@ def dataset(count: int = 120, seed: int = 5):
 
 def run(images, masks, uncertainty, regeneration=SAME, repeats=CONFIG.repeats, **settings):
     data = EvaluationData(
-        CLASSES, ArrayImages(images, masks), uncertainty, ArrayImages(*scenes(3, 1)), ArrayImages(*scenes(24, 2)),
-        ("a", "b", "c"),
+        CLASSES, ArrayImages(images, masks), uncertainty, ArrayImages(*scenes(8, 1)), ArrayImages(*scenes(24, 2)),
+        tuple("abcdefgh"),
     )  # fmt: skip
     return data, evaluate(data, replace(CONFIG, repeats=repeats), regeneration=regeneration, **settings)
 
@@ -109,7 +109,7 @@ def test_shuffled_labels_are_of_no_use():
 
 def test_copied_training_images_are_found_and_shown():
     images, masks, uncertainty = dataset()
-    images[40:43], masks[40:43] = scenes(3, 1)
+    images[40:43], masks[40:43] = (copied[:3] for copied in scenes(8, 1))
     data, evaluation = run(images, masks, uncertainty, repeats=1)
     assert states(evaluation)["copies"] == "failed"
     assert evaluation.document["gates"][3]["numbers"]["copied"] == ["a", "b", "c"]
