@@ -7,22 +7,22 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.datasets.card import write_card
 from core.datasets.croissant import write_croissant
 from core.datasets.findings import DatasetFacts, GeneratorFacts, InvertedLabel, plain_warnings
 from core.datasets.manifest import build_manifest, manifest_bytes
+from core.sampling.candidates import CandidateTable
 from core.sampling.filtering import keep_most_certain
 from store.datasets import CARD, CONTACT_SHEET, CROISSANT, MANIFEST, STATISTICS
-from store.files import File
+from store.files import File, list_files
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
-from store.jobs.results import shard_results
 from store.made import Made, get_inversion, get_label_set, get_labeler
 from worker.context import StepContext
 from worker.packing import Packing
 from worker.sources import class_map, fitted_labels, load_labels, load_source, other_labels
+from worker.steps.sample import SCORES
 
 #: What of the request shapes the samples; names of uploads and the caller's tags do not.
 _SETTINGS = (
@@ -39,10 +39,11 @@ _SETTINGS = (
 
 def finalize(context: StepContext) -> StepResult:
     """Keep the least uncertain candidates, pack them, write card, contact sheet, statistics and, last, the manifest."""
-    scores = _scores(context)
-    kept = np.sort(np.asarray(keep_most_certain(scores, context.spec["count"]), np.int64))
     label_set, inversion, labeler = _made(context)
-    packing = Packing(context, kept, scores, class_map(label_set))
+    classes = class_map(label_set)
+    scores = np.concatenate([block.scores for block in _gather(context, classes.count).blocks()])
+    kept = keep_most_certain(scores, context.spec["count"])
+    packing = Packing(context, kept, scores, classes)
     packing.run()
     facts = _facts(context, packing, len(scores), label_set, inversion, labeler)
     described = _describe(context, facts, packing)
@@ -69,10 +70,14 @@ def finalize(context: StepContext) -> StepResult:
     )
 
 
-def _scores(context: StepContext) -> NDArray[np.float64]:
-    """Uncertainty of every candidate in order, float64 [N], from committed rows."""
-    parts = [result.value["scores"] for result in shard_results(context.db, context.claim.job_id, "sample")]
-    return np.concatenate([np.asarray(part, np.float64) for part in parts])
+def _gather(context: StepContext, class_count: int) -> CandidateTable:
+    """The rows of all candidates in order, from the files that were committed with them."""
+    table = CandidateTable(context.folder / "candidates.f64", class_count)
+    with table.path.open("wb") as target:
+        for file in list_files(context.db, context.claim.job_id, tenant=context.tenant, prefix=SCORES):
+            for chunk in context.objects.read(file.key):
+                target.write(chunk)
+    return table
 
 
 def _made(context: StepContext) -> tuple[Made, Made, Made]:

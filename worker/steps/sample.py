@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from core.datasets.samples import encode_sample
 from core.datasets.shards import ShardEntry, ShardWriter
 from core.labeling.files import load_labeler
 from core.labeling.labeler import Labeler
+from core.sampling.candidates import CandidateTable
 from core.sampling.config import SamplingConfig
 from core.sampling.stream import Sample, draw
 from core.tasks.keypoints import with_visibility
@@ -23,6 +25,9 @@ from worker.sources import Source, class_map, load_source
 #: Where candidates stand among the job's files; the first sample's index orders them. When a job ends early they are
 #: what is left to read, under these names.
 _NAME = "shards/candidates-{:016d}.tar"
+#: Where the rows stand that say which of them to keep (`core.sampling.candidates`).
+SCORES = "scores/"
+_SCORES_NAME = SCORES + "candidates-{:016d}.f64"
 
 
 def sample(context: StepContext) -> StepResult:
@@ -34,19 +39,17 @@ def sample(context: StepContext) -> StepResult:
     part = context.claim.input
     target = context.folder / "candidates.tar"
     began = time.monotonic()
-    scores, pixels, entry = _write(context, source, labeler, target)
+    scores, entry = _write(context, source, labeler, target)
     further = further_shards(part, time.monotonic() - began, context.settings.worker)
-    file = context.put(
-        context.claim.job_id, _NAME.format(part["start"]), target, "application/x-tar", items=entry.items
-    )
-    assert file.sha256 == entry.sha256
-    return StepResult(value={"scores": scores, "pixels": pixels}, files=(file,), further=further)
+    job, start = context.claim.job_id, part["start"]
+    candidates = context.put(job, _NAME.format(start), target, "application/x-tar", items=entry.items)
+    assert candidates.sha256 == entry.sha256
+    rows = context.put(job, _SCORES_NAME.format(start), scores, "application/octet-stream")
+    return StepResult(files=(candidates, rows), further=further)
 
 
-def _write(
-    context: StepContext, source: Source, labeler: Labeler, target: Path
-) -> tuple[list[float], dict[str, int], ShardEntry]:
-    """The candidates' tar; their scores in order, and the pixels of each class over all of them."""
+def _write(context: StepContext, source: Source, labeler: Labeler, target: Path) -> tuple[bytes, ShardEntry]:
+    """The candidates' tar; the rows of their scores and class areas."""
     part, spec = context.claim.input, context.spec
     config = SamplingConfig(
         seed=context.claim.seed,
@@ -58,8 +61,7 @@ def _write(
     )
     classes = class_map(get_label_set(context.db, context.claim.result["label_set"], tenant=context.tenant))
     table = colours(classes)
-    scores: list[float] = []
-    pixels = [0] * labeler.class_count
+    scores = io.BytesIO()
     samples = draw(
         source.network,
         labeler,
@@ -75,10 +77,9 @@ def _write(
             divergence = one.divergence if labeler.class_count else None
             files = encode_sample(one.image, one.mask, one.w_plus, record, table, divergence, one.depth)
             writer.write(one.index, files)
-            scores.append(one.score)
-            pixels = [total + int(count) for total, count in zip(pixels, one.class_pixels, strict=True)]
+            CandidateTable.write(scores, [one.score], one.class_pixels / one.mask.size)
         entry = writer.finish()
-    return scores, {str(class_id): pixels[class_id] for class_id in classes.ids}, entry
+    return scores.getvalue(), entry
 
 
 def _record(one: Sample, context: StepContext, source: Source) -> dict[str, Any]:

@@ -1,0 +1,68 @@
+"""What selection needs of every candidate, its score and the area of each class: rows on disk, read block by block.
+
+A row is 1 + K little-endian float64: the uncertainty score, then the share of the image's pixels that each class id
+takes. There is no header, so that the tables of consecutive parts of a stream, one behind the other, are the table of
+the whole. Memory holds one block, however many candidates there are.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from core.errors import Problem, SamplingError
+
+BLOCK = 1 << 14
+"""Rows in memory at once."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive candidates."""
+
+    first: int
+    """Place of the first among all candidates, from 0."""
+    scores: NDArray[np.float64]
+    """[B], high = unsure."""
+    areas: NDArray[np.float64]
+    """[B, K]: share of the image's pixels labelled with each class id."""
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """[B]: each one's place among all candidates."""
+        return np.arange(self.first, self.first + len(self.scores))
+
+
+class CandidateTable:
+    """The rows of candidates with ``class_count`` classes (ids 0 … K - 1) in the file ``path``, in their order."""
+
+    def __init__(self, path: Path, class_count: int) -> None:
+        self.path, self.class_count = path, class_count
+
+    def __len__(self) -> int:
+        return self.path.stat().st_size // (8 * (1 + self.class_count))
+
+    @staticmethod
+    def write(target: BinaryIO, scores: Sequence[float], areas: ArrayLike) -> None:
+        """Append rows to an open file. scores: [B]; areas: [B, K]. Raises :class:`SamplingError` for a score that is
+        not a number: nothing could be ordered by it.
+        """
+        values = np.asarray(scores, "<f8")
+        if np.isnan(values).any():
+            raise SamplingError(
+                "a score is not a number", [Problem(f"candidate {np.isnan(values).argmax()}", "scores")]
+            )
+        shares = np.asarray(areas, "<f8").reshape(len(values), -1)
+        target.write(np.column_stack([values, shares]).astype("<f8", copy=False).tobytes())
+
+    def blocks(self, size: int = BLOCK) -> Iterator[Block]:
+        """The rows in order, ``size`` at a time."""
+        width = 1 + self.class_count
+        first = 0
+        with self.path.open("rb") as file:
+            while (rows := np.fromfile(file, "<f8", size * width).reshape(-1, width)).size:
+                yield Block(first, rows[:, 0], rows[:, 1:])
+                first += len(rows)
