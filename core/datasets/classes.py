@@ -4,11 +4,11 @@ Ids never shift: the id in a user's mask is the id in every mask, file and table
 of a labeler is the largest id plus one, gaps included.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from core.datasets.documents import parse_json, shortened
 from core.errors import LabelSetError, Problem
 
 MAX_ID = 254
@@ -66,7 +66,7 @@ class ClassMap:
         entries, ignore_index = _split(document, problems)
         names = _names(entries, problems)
         if isinstance(ignore_index, bool) or not isinstance(ignore_index, int) or not 0 <= ignore_index <= 255:
-            problems.append(f"ignore_index is {_short(ignore_index)}: it must be a whole number from 0 to 255")
+            problems.append(f"ignore_index is {shortened(ignore_index)}: it must be a whole number from 0 to 255")
         elif ignore_index in names:
             problems.append(f"ignore_index {ignore_index} is also the id of the class {names[ignore_index]!r}")
         if not problems and len(names) < 2:
@@ -80,13 +80,9 @@ class ClassMap:
     def from_bytes(cls, content: bytes, pointer: str = "classes.json") -> "ClassMap":
         """Parse a ``classes.json`` file of at most 1 MiB; errors as in :meth:`from_json`."""
         try:
-            if len(content) > MAX_FILE_BYTES:
-                raise ValueError(f"is {len(content):,} bytes: a class map has at most {MAX_FILE_BYTES:,}")
-            document = json.loads(content.decode("utf-8-sig"), object_pairs_hook=_without_repeats)
-        except (ValueError, RecursionError) as error:
-            reason = "is nested too deeply" if isinstance(error, RecursionError) else str(error)
-            problem = Problem(f"not valid JSON: {reason}", pointer)
-            raise LabelSetError("the class map is not readable", [problem]) from error
+            document = parse_json(content, MAX_FILE_BYTES, _without_repeats)
+        except ValueError as error:
+            raise LabelSetError("the class map is not readable", [Problem(str(error), pointer)]) from error
         return cls.from_json(document, pointer)
 
 
@@ -94,7 +90,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) != len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {_short(next(key for key in keys if keys.count(key) > 1))} appears twice")
+        raise ValueError(f"the key {shortened(next(key for key in keys if keys.count(key) > 1))} appears twice")
     return document
 
 
@@ -127,10 +123,10 @@ def _names(entries: Iterable[tuple[object, object]], problems: list[str]) -> dic
     seen: dict[str, int] = {}
     for class_id, name in entries:
         if isinstance(class_id, bool) or not isinstance(class_id, int) or not 0 <= class_id <= MAX_ID:
-            problems.append(f"class id {_short(class_id)}: ids are whole numbers from 0 to {MAX_ID}")
+            problems.append(f"class id {shortened(class_id)}: ids are whole numbers from 0 to {MAX_ID}")
         elif not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME_LENGTH or not name.isprintable():
             wanted = f"names are 1 to {MAX_NAME_LENGTH} printable characters"
-            problems.append(f"class {class_id} has the name {_short(name)}: {wanted}")
+            problems.append(f"class {class_id} has the name {shortened(name)}: {wanted}")
         elif class_id in names:
             problems.append(f"class id {class_id} appears twice: {names[class_id]!r} and {name!r}")
         elif name in seen:
@@ -139,8 +135,3 @@ def _names(entries: Iterable[tuple[object, object]], problems: list[str]) -> dic
             names[class_id] = name
             seen[name] = class_id
     return names
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "…"

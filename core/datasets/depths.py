@@ -7,14 +7,13 @@ nothing was measured. PNG maps are grey of 8 or 16 bits; NPY maps are two-dimens
 """
 
 import io
-import json
 from dataclasses import asdict, dataclass
-from math import isfinite
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.datasets.documents import is_number, parse_json
 from core.datasets.images import PictureError, PictureLimits, decode_grey
 from core.errors import LabelSetError, Problem
 
@@ -44,9 +43,9 @@ class DepthUnit:
         scale, invalid = document.get("scale", cls.scale), document.get("invalid", cls.invalid)
         if not isinstance(unit, str) or not unit.isprintable() or not 1 <= len(unit) <= 20:
             problems.append("unit is not a name of 1 to 20 printable characters")
-        if not _is_number(scale) or scale <= 0:
+        if not is_number(scale) or scale <= 0:
             problems.append("scale is not a number above 0")
-        if not _is_number(invalid):
+        if not is_number(invalid):
             problems.append("invalid is not a number")
         if problems:
             raise _error(problems, pointer)
@@ -56,12 +55,9 @@ class DepthUnit:
     def from_bytes(cls, content: bytes, pointer: str = DEPTH_FILE) -> "DepthUnit":
         """Parse a ``depth.json`` of at most 1 MiB; errors as in :meth:`from_json`."""
         try:
-            if len(content) > MAX_FILE_BYTES:
-                raise ValueError(f"is {len(content):,} bytes: at most {MAX_FILE_BYTES:,} are read")
-            document = json.loads(content.decode("utf-8-sig"))
-        except (ValueError, RecursionError) as error:
-            reason = "is nested too deeply" if isinstance(error, RecursionError) else str(error)
-            raise _error([f"not valid JSON: {reason}"], pointer) from error
+            document = parse_json(content, MAX_FILE_BYTES)
+        except ValueError as error:
+            raise _error([str(error)], pointer) from error
         return cls.from_json(document, pointer)
 
 
@@ -98,10 +94,6 @@ def _array(content: bytes, limits: PictureLimits) -> NDArray[Any]:
         raise
     except (ValueError, EOFError, OSError, TypeError, SyntaxError, KeyError) as error:
         raise PictureError(f"cannot be read as NPY: {error}") from error
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
 def _error(problems: list[str], pointer: str) -> LabelSetError:

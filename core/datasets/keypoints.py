@@ -6,15 +6,14 @@ x and y are pixels from the upright image's top left corner (the centre of its f
 COCO, 0 not labelled, 1 labelled and hidden, 2 visible.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.datasets.documents import is_number, parse_json, shortened
 from core.errors import LabelSetError, Problem
 
 KEYPOINTS = "keypoints.json"
@@ -39,7 +38,7 @@ class KeypointMap:
         if not isinstance(names, list) or not 1 <= len(names) <= MAX_POINTS:
             raise _error([f"keypoints must be a list of 1 to {MAX_POINTS} names"], pointer)
         wrong = [
-            f"the keypoint {_short(name)}: names are 1 to {MAX_NAME_LENGTH} printable characters"
+            f"the keypoint {shortened(name)}: names are 1 to {MAX_NAME_LENGTH} printable characters"
             for name in names
             if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME_LENGTH or not name.isprintable()
         ]
@@ -63,12 +62,9 @@ class KeypointFile:
 def parse_keypoints(content: bytes, pointer: str = KEYPOINTS) -> KeypointFile:
     """Raises :class:`LabelSetError` when the file is no such document."""
     try:
-        if len(content) > MAX_FILE_BYTES:
-            raise ValueError(f"is {len(content):,} bytes: at most {MAX_FILE_BYTES:,} are read")
-        document = json.loads(content.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        reason = "is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise _error([f"not valid JSON: {reason}"], pointer) from error
+        document = parse_json(content, MAX_FILE_BYTES)
+    except ValueError as error:
+        raise _error([str(error)], pointer) from error
     rows = document.get("images") if isinstance(document, dict) else None
     if not isinstance(document, dict) or not isinstance(rows, dict):
         raise _error(['write {"keypoints": ["nose", …], "images": {"NAME": [[x, y, v], …]}}'], pointer)
@@ -87,24 +83,15 @@ def image_points(
         return points, (f"has not {len(names)} keypoints [x, y, v]",)
     problems = []
     for number, (name, entry) in enumerate(zip(names, row, strict=True)):
-        if not isinstance(entry, list) or len(entry) != 3 or not all(_is_number(value) for value in entry):
-            problems.append(f"{name}: {_short(entry)} is not three numbers [x, y, v]")
+        if not isinstance(entry, list) or len(entry) != 3 or not all(is_number(value) for value in entry):
+            problems.append(f"{name}: {shortened(entry)} is not three numbers [x, y, v]")
         elif entry[2] not in (0, 1, 2):
-            problems.append(f"{name}: the visibility {_short(entry[2])} is none of 0, 1, 2")
+            problems.append(f"{name}: the visibility {shortened(entry[2])} is none of 0, 1, 2")
         elif entry[2] and not (0 <= entry[0] <= size[1] and 0 <= entry[1] <= size[0]):
             problems.append(f"{name}: ({entry[0]:g}, {entry[1]:g}) lies outside of the {size[1]} x {size[0]} image")
         elif entry[2]:
             points[number] = entry
     return points, tuple(problems)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "…"
 
 
 def _error(problems: list[str], pointer: str) -> LabelSetError:
