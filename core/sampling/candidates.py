@@ -8,7 +8,7 @@ the whole. Memory holds one block, however many candidates there are.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from core.errors import Problem, SamplingError
 
 BLOCK = 1 << 14
-"""Rows in memory at once."""
+"""Rows in memory at once: some megabytes with a few dozen classes."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,21 @@ class Block:
         return np.arange(self.first, self.first + len(self.scores))
 
 
-class CandidateTable:
-    """The rows of candidates with ``class_count`` classes (ids 0 … K - 1) in the file ``path``, in their order."""
+class Candidates(Protocol):
+    """What is read to choose among candidates, several times over."""
 
-    def __init__(self, path: Path, class_count: int) -> None:
-        self.path, self.class_count = path, class_count
+    def blocks(self) -> Iterator[Block]:
+        """All of them in order."""
+        ...
+
+
+class CandidateTable:
+    """The rows of candidates with ``class_count`` classes (ids 0 … K - 1) in the file ``path``, in their order;
+    ``block``: rows in memory at once.
+    """
+
+    def __init__(self, path: Path, class_count: int, block: int = BLOCK) -> None:
+        self.path, self.class_count, self._block = path, class_count, block
 
     def __len__(self) -> int:
         return self.path.stat().st_size // (8 * (1 + self.class_count))
@@ -58,11 +68,11 @@ class CandidateTable:
         shares = np.asarray(areas, "<f8").reshape(len(values), -1)
         target.write(np.column_stack([values, shares]).astype("<f8", copy=False).tobytes())
 
-    def blocks(self, size: int = BLOCK) -> Iterator[Block]:
-        """The rows in order, ``size`` at a time."""
+    def blocks(self) -> Iterator[Block]:
+        """The rows in order, ``block`` at a time."""
         width = 1 + self.class_count
         first = 0
         with self.path.open("rb") as file:
-            while (rows := np.fromfile(file, "<f8", size * width).reshape(-1, width)).size:
+            while (rows := np.fromfile(file, "<f8", self._block * width).reshape(-1, width)).size:
                 yield Block(first, rows[:, 0], rows[:, 1:])
                 first += len(rows)

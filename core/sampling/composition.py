@@ -1,21 +1,26 @@
-"""Composition by content: at least so many images that show a class, chosen among candidates by predicted area.
+"""Composition by content: at least so many images that show a class, by its predicted area.
 
-Nothing can steer towards what the generator never draws. So prevalence is looked at first (:func:`prevalence`), the
-candidates that a demand needs follow from it (:func:`candidates_for`), and what cannot be met is refused with numbers.
+Nothing can steer towards what the generator never draws. So prevalence is looked at first (:func:`prevalence`), how
+many candidates to draw follows from it (:func:`candidates_wanted`), and what cannot be met is refused with numbers.
+:mod:`core.sampling.selection` then chooses.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, sqrt
+from math import ceil, inf, sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import Problem, SamplingError
-from core.sampling.filtering import keep_most_certain
+from core.sampling.candidates import Block, Candidates
 
+PILOT = 1000
+"""Candidates after which something that none of them shows counts as never drawn."""
+GROWTH = 4
+"""Candidates grow so many fold at most before prevalence is looked at again: a few of them tell little."""
 _CONFIDENCE = 1.96
 
 
@@ -26,6 +31,8 @@ class Demand:
     class_id: int
     min_fraction: float
     min_area: float = 0.001
+    name: str = ""
+    """Of the class, for messages."""
 
     def __post_init__(self) -> None:
         problems = []
@@ -36,104 +43,94 @@ class Demand:
         if problems:
             raise SamplingError("this is nothing to ask of a dataset", problems)
 
+    def __str__(self) -> str:
+        return f"class {self.name!r}" if self.name else f"class {self.class_id}"
+
     def needed(self, count: int) -> int:
         """Images of ``count`` that have to show the class; the fraction counts as the decimal it is written as."""
         return ceil(count * Fraction(repr(float(self.min_fraction))))
 
+    def counts(self, block: Block) -> NDArray[np.bool_]:
+        """Which candidates show the class, bool [B]."""
+        shows: NDArray[np.bool_] = block.areas[:, self.class_id] >= self.min_area
+        return shows
+
 
 @dataclass(frozen=True)
 class Prevalence:
-    """How often a generator draws a class: ``shown`` of ``images``, with a 95 % interval (Wilson)."""
+    """How often a generator draws what is asked for: ``shown`` of ``images`` are it, and ``needed`` have to be.
 
-    class_id: int
+    ``what``: a class, or the limit of uncertainty.
+    """
+
+    what: str
+    needed: int
     images: int
     shown: int
-    low: float
-    high: float
 
     @property
     def share(self) -> float:
         """The estimate."""
         return self.shown / self.images if self.images else 0.0
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % of it (Wilson)."""
+        return _wilson(self.shown, self.images)
+
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
-        return {**vars(self), "share": self.share}
+        low, high = self.interval
+        return {**vars(self), "share": self.share, "low": low, "high": high}
 
 
-def prevalence(areas: NDArray[np.floating], demands: Sequence[Demand]) -> list[Prevalence]:
-    """What a sample of the stream shows of each demand. areas: float [N, K], a class's share of an image's pixels."""
-    result = []
-    for demand in demands:
-        count, shown = len(areas), int((areas[:, demand.class_id] >= demand.min_area).sum())
-        low, high = _wilson(shown, count)
-        result.append(Prevalence(demand.class_id, count, shown, low, high))
-    return result
-
-
-def candidates_for(
-    count: int, demands: Sequence[Demand], seen: Sequence[Prevalence], most: int, names: Sequence[str] = ()
-) -> int:
-    """Candidates to draw so that every demand is met with good hope: by the lower end of its prevalence.
-
-    ``most``: the bound on tries. Raises :class:`SamplingError`, naming every class whose demand even the upper end of
-    its prevalence cannot meet within ``most`` candidates. In between, ``most`` itself is returned.
+def prevalence(
+    candidates: Candidates, count: int, demands: Sequence[Demand], max_uncertainty: float = inf
+) -> list[Prevalence]:
+    """What candidates show of each demand on a dataset of ``count`` images, those above ``max_uncertainty`` not
+    counted; the last row, where there is such a limit, says how many are not above it.
     """
-    problems, wanted = [], count
-    for demand, found in zip(demands, seen, strict=True):
-        needed = demand.needed(count)
-        if needed > most * found.high or not found.shown:
-            problems.append(_refusal(demand, found, needed, most, names))
+    images, usable, shown = 0, 0, [0] * len(demands)
+    for block in candidates.blocks():
+        certain = block.scores <= max_uncertainty
+        images += len(certain)
+        usable += int(certain.sum())
+        for number, demand in enumerate(demands):
+            shown[number] += int((demand.counts(block) & certain).sum())
+    rows = [
+        Prevalence(str(demand), demand.needed(count), images, seen) for demand, seen in zip(demands, shown, strict=True)
+    ]
+    if max_uncertainty < inf:
+        rows.append(Prevalence(f"uncertainty up to {max_uncertainty:g}", count, images, usable))
+    return rows
+
+
+def candidates_wanted(usual: int, seen: Sequence[Prevalence], most: int) -> int:
+    """How many candidates there should be: ``usual``, or so many that what is short is met with good hope, by the lower
+    end of its prevalence. Where that is more than were looked at, look again when they are drawn.
+
+    ``most``: the bound on tries. Raises :class:`SamplingError`, naming everything that ``most`` candidates did not
+    meet, or will not by the upper end of its prevalence, or that none of :data:`PILOT` showed.
+    """
+    problems, wanted = [], usual
+    for row in seen:
+        low, high = row.interval
+        if row.shown >= row.needed:
+            continue
+        never = not row.shown and row.images >= PILOT
+        if row.images >= most or row.needed > most * high or never:
+            problems.append(_refusal(row, most, high))
         else:
-            wanted = max(wanted, ceil(needed / max(found.low, 1e-9)))
+            hoped = ceil(row.needed / max(low, 1e-9))
+            wanted = max(wanted, min(hoped, GROWTH * row.images, most))
     if problems:
         raise SamplingError("the generator does not draw enough of what is asked for", problems)
-    return min(wanted, most)
+    return wanted
 
 
-def compose(
-    scores: NDArray[np.float64], areas: NDArray[np.floating], count: int, demands: Sequence[Demand]
-) -> NDArray[np.int64]:
-    """Positions of ``count`` candidates that meet every demand, the most certain that do, ascending.
-
-    scores: float64 [N], high = unsure. areas: float [N, K]. Demands are served from the rarest class on, each by the
-    most certain images that show it, those already chosen counted; the rest is filled up with the most certain of all.
-    One demand is met at the least possible uncertainty; several are met greedily. Without demands this is
-    :func:`core.sampling.filtering.keep_most_certain`.
-
-    Raises :class:`SamplingError` naming every demand that these candidates cannot meet, with the numbers.
-    """
-    if not demands:
-        return keep_most_certain(scores, count)
-    shows = {demand: areas[:, demand.class_id] >= demand.min_area for demand in demands}
-    problems = [
-        Problem(
-            f"{int(shows[demand].sum())} of {len(scores)} candidates show it, and {demand.needed(count)} are needed",
-            f"class {demand.class_id}",
-        )
-        for demand in demands
-        if shows[demand].sum() < demand.needed(count)
-    ]
-    if problems:
-        raise SamplingError("the candidates do not hold what is asked for", problems)
-    chosen = np.zeros(len(scores), bool)
-    order = np.argsort(scores, kind="stable")
-    for demand in sorted(demands, key=lambda one: int(shows[one].sum())):
-        missing = demand.needed(count) - int((chosen & shows[demand]).sum())
-        chosen[[one for one in order if shows[demand][one] and not chosen[one]][: max(0, missing)]] = True
-    if chosen.sum() > count:
-        detail = f"together they need {int(chosen.sum())} images, since few show several of them; {count} are asked for"
-        raise SamplingError("these demands exclude each other", [Problem(detail, "demands")])
-    chosen[[one for one in order if not chosen[one]][: count - int(chosen.sum())]] = True
-    if chosen.sum() < count:
-        raise SamplingError("too few candidates", [Problem(f"{len(scores)} of which {count} shall be kept", "count")])
-    return np.flatnonzero(chosen)
-
-
-def _refusal(demand: Demand, found: Prevalence, needed: int, most: int, names: Sequence[str]) -> Problem:
-    name = names[demand.class_id] if demand.class_id < len(names) else str(demand.class_id)
-    seen = f"{found.shown} of {found.images} drawn images show it (at most {found.high:.2%} do)"
-    return Problem(f"{needed} images are needed and {most} may be drawn; {seen}", f"class {name!r}")
+def _refusal(row: Prevalence, most: int, high: float) -> Problem:
+    seen = f"{row.shown} of {row.images} drawn images are it (at most {high:.2%} of all that it draws)"
+    return Problem(f"{row.needed} images are needed and {most} may be drawn; {seen}", row.what)
 
 
 def _wilson(shown: int, count: int) -> tuple[float, float]:

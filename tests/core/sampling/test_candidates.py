@@ -13,11 +13,11 @@ from core.sampling.candidates import CandidateTable
 def test_parts_become_one_table(tmp_path_factory, parts, classes, size):
     random = np.random.default_rng(0)
     scores, areas = random.random(sum(parts)), random.random((sum(parts), classes))
-    table = CandidateTable(tmp_path_factory.mktemp("table") / "rows", classes)
+    table = CandidateTable(tmp_path_factory.mktemp("table") / "rows", classes, size)
     with table.path.open("wb") as file:
         for end, count in zip(np.cumsum(parts), parts, strict=True):
             CandidateTable.write(file, scores[end - count : end], areas[end - count : end])
-    blocks = list(table.blocks(size))
+    blocks = list(table.blocks())
     assert len(table) == len(scores)
     assert all(len(block.scores) <= size for block in blocks)
     assert np.array_equal(np.concatenate([np.zeros(0), *(block.scores for block in blocks)]), scores)

@@ -1,4 +1,6 @@
-"""Composition by content: met exactly, at the least uncertainty, or refused with numbers."""
+"""Composition by content: prevalence is looked at first, and says how many to draw or that it is no use."""
+
+from math import ceil
 
 import numpy as np
 import pytest
@@ -6,71 +8,64 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import SamplingError
-from core.sampling.composition import Demand, candidates_for, compose, prevalence
-from core.sampling.filtering import keep_most_certain
+from core.sampling.composition import GROWTH, PILOT, Demand, Prevalence, candidates_wanted, prevalence
+from tests.core.sampling.tables import Table
 
-HAT = Demand(1, 0.5, min_area=0.1)
-
-
-def test_by_hand():
-    scores = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
-    areas = np.array([[1, 0], [1, 0], [1, 0], [0.8, 0.2], [0.95, 0.05], [0.9, 0.1]])
-    # Two of four have to show it; only 3 and 5 do on a tenth of their pixels. The rest: the most certain two.
-    assert compose(scores, areas, 4, [HAT]).tolist() == [0, 1, 3, 5]
-    assert compose(scores, areas, 4, []).tolist() == [0, 1, 2, 3]
-
-
-@given(st.integers(0, 10_000), st.integers(1, 30), st.floats(0.05, 1.0))
-def test_what_is_asked_for_is_met_or_refused(seed, count, fraction):
-    random = np.random.default_rng(seed)
-    scores, shows = random.random(40), random.random(40) < 0.3
-    areas = np.stack([1 - shows, shows], 1).astype(float)
-    demand = Demand(1, fraction)
-    try:
-        kept = compose(scores, areas, count, [demand])
-    except SamplingError:
-        assert shows.sum() < demand.needed(count)
-        return
-    assert len(set(kept.tolist())) == count
-    assert shows[kept].sum() >= demand.needed(count)
-    # Of those that show it, and of those that do not, the most certain ones were taken.
-    for part in (shows, ~shows):
-        taken = np.intersect1d(kept, np.flatnonzero(part))
-        places = np.flatnonzero(part)
-        assert np.array_equal(taken, places[keep_most_certain(scores[part], len(taken))])
-
-
-def test_refusals_name_the_class_and_the_numbers():
-    scores, areas = np.zeros(10), np.tile([1.0, 0.0], (10, 1))
-    with pytest.raises(SamplingError) as caught:
-        compose(scores, areas, 4, [HAT])
-    assert str(caught.value.problems[0]) == "class 1: 0 of 10 candidates show it, and 2 are needed"
-
-
-def test_demands_that_exclude_each_other():
-    areas = np.array([[1, 0.0], [1, 0], [0, 1.0], [0, 1]])
-    with pytest.raises(SamplingError, match="exclude each other"):
-        compose(np.zeros(4), areas, 2, [Demand(0, 1.0), Demand(1, 1.0)])
+HAT = Demand(1, 0.5, min_area=0.1, name="hat")
 
 
 def test_prevalence_first_then_the_plan():
     areas = np.zeros((100, 2))
     areas[:10, 1] = 0.5
-    (seen,) = prevalence(areas, [HAT])
-    assert (seen.shown, seen.share) == (10, 0.1)
-    assert seen.low == pytest.approx(0.0552, abs=1e-4)  # Wilson's interval of 10 in 100
-    assert seen.high == pytest.approx(0.1744, abs=1e-4)
-    assert candidates_for(100, [HAT], [seen], most=5000) == int(np.ceil(50 / seen.low))
-    assert candidates_for(100, [HAT], [seen], most=400) == 400
+    (seen,) = prevalence(Table(np.zeros(100), areas), 100, [HAT])
+    assert (seen.needed, seen.images, seen.shown, seen.share) == (50, 100, 10, 0.1)
+    low, high = seen.interval
+    assert low == pytest.approx(0.0552, abs=1e-4)  # Wilson's interval of 10 in 100
+    assert high == pytest.approx(0.1744, abs=1e-4)
+    assert candidates_wanted(112, [seen], most=5000) == GROWTH * 100, "so few tell little"
+    assert candidates_wanted(900, [seen], most=5000) == 900
+    assert candidates_wanted(112, [seen], most=300) == 300
+    later = Prevalence(seen.what, 50, 400, 40)
+    assert candidates_wanted(112, [later], most=5000) == ceil(50 / later.interval[0])
     with pytest.raises(SamplingError, match="does not draw enough") as caught:
-        candidates_for(100, [HAT], [seen], most=200, names=["face", "hat"])
+        candidates_wanted(112, [seen], most=200)
     assert "class 'hat': 50 images are needed and 200 may be drawn" in str(caught.value)
 
 
-def test_what_is_never_drawn_is_refused_at_once():
-    seen = prevalence(np.zeros((50, 2)), [HAT])
-    with pytest.raises(SamplingError, match="does not draw enough"):
-        candidates_for(10, [HAT], seen, most=10**6)
+def test_uncertain_candidates_do_not_count():
+    rows = prevalence(Table([0.1, 0.2, 0.3], [[0, 1.0], [0, 0], [0, 1]]), 2, [HAT], max_uncertainty=0.2)
+    assert [(row.what, row.needed, row.shown) for row in rows] == [
+        ("class 'hat'", 1, 1),
+        ("uncertainty up to 0.2", 2, 2),
+    ]
+    assert candidates_wanted(3, rows, most=3) == 3
+
+
+def test_what_is_never_drawn_is_refused_after_a_pilot():
+    few = Prevalence("class 'hat'", 10, PILOT // 2, 0)
+    assert candidates_wanted(20, [few], most=10**6) == GROWTH * PILOT // 2
+    with pytest.raises(SamplingError, match="0 of 1000 drawn images"):
+        candidates_wanted(20, [Prevalence("class 'hat'", 10, PILOT, 0)], most=10**6)
+
+
+@given(share=st.floats(0.0, 1.0), fraction=st.floats(0.01, 1.0), most=st.integers(100, 50_000), seed=st.integers(0, 99))
+def test_looking_and_drawing_comes_to_an_end(share, fraction, most, seed):
+    """Each look asks for more than there is, or for no more, or refuses; never for more than `most`."""
+    drawn = np.random.default_rng(seed).random(max(most, 111)) < share
+    needed, there, looks = ceil(100 * fraction), 111, 0
+    while True:
+        row = Prevalence("class 'hat'", needed, there, int(drawn[:there].sum()))
+        try:
+            wanted = candidates_wanted(111, [row], most)
+        except SamplingError:
+            assert row.shown < needed
+            return
+        if wanted <= there:
+            assert row.shown >= needed
+            return
+        assert there < wanted <= most
+        there, looks = wanted, looks + 1
+        assert looks < 20
 
 
 def test_demands_that_make_no_sense():
