@@ -47,9 +47,9 @@ from core.labeling.training import train_ensemble
 from core.pixels import as_tensor
 from core.sampling.stream import draw_codes, latent
 from testbed.examples import EXAMPLE_SEED, VALIDATION_SEED, labelled_heads
+from testbed.latents import normalise
 from testbed.score import judge
 from testbed.world import CLASS_NAMES, head_parameters, render
-from testbed.world.latents import normalise
 from testbed.world.parameters import LATENT_COUNT
 
 CLASSES = len(CLASS_NAMES)

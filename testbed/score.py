@@ -47,8 +47,8 @@ from core.sampling.config import SamplingConfig
 from core.sampling.filtering import candidates_needed, keep_most_certain
 from core.sampling.stream import Sample, draw, draw_codes, latent
 from testbed.examples import ARCHIVE, EXAMPLE_SEED, TEST_SEED, labelled_heads
+from testbed.latents import normalise
 from testbed.world import CLASS_NAMES, head_parameters, render
-from testbed.world.latents import normalise
 
 CLASSES = len(CLASS_NAMES)
 TEST_HEADS = 500

@@ -35,8 +35,8 @@ from core.sampling.stream import Sample, draw, latent
 from core.tasks.depth import depth_sums
 from core.tasks.keypoints import keypoint_hits
 from testbed.examples import TEST_SEED, labelled_heads
+from testbed.latents import normalise
 from testbed.world import CLASS_NAMES, KEYPOINT_NAMES, Rendering, head_parameters, render
-from testbed.world.latents import normalise
 
 CLASSES, POINTS = len(CLASS_NAMES), len(KEYPOINT_NAMES)
 TRAIN_SEED = 100

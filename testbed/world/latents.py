@@ -3,27 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from testbed.latents import draw_stream
 from testbed.world.parameters import LATENT_COUNT
 
 
 def draw_latents(seed: int, start: int, count: int) -> NDArray[np.float32]:
-    """Return heads `start … start + count - 1` of stream `seed` as latents.
-
-    Each row is a standard normal vector scaled to unit second moment, as a style-based generator normalises its input
-    (so that a row means the same head to the world and to a generator taught on it).
-
-    Returns:
-        float32 [count, LATENT_COUNT].
-    """
-    rows = np.stack(
-        [
-            np.random.Generator(np.random.Philox(key=[seed, start + i])).standard_normal(LATENT_COUNT)
-            for i in range(count)
-        ]
-    )
-    return normalise(rows).astype(np.float32)
-
-
-def normalise(rows: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Scale each row to unit second moment."""
-    return rows / np.sqrt(np.mean(np.square(rows), axis=1, keepdims=True) + 1e-8)
+    """Return heads `start … start + count - 1` of stream `seed` as latents, float32 [count, LATENT_COUNT]."""
+    return draw_stream(seed, start, count, LATENT_COUNT)
