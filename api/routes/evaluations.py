@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
+from api.accepted import accepted, job_accepted
 from api.backend import Db, Objects
 from api.content import download, file_response
-from api.headers import IdempotencyHeader
+from api.idempotency import IdempotencyHeader, key_of
 from api.paging import PageSize, PageToken
 from api.problems import documented
 from api.schemas.base import ListOf
 from api.schemas.evaluations import Evaluation, evaluation_document
-from api.schemas.jobs import Job, job_document
 from api.tenancy import Tenant
 from store import evaluations as stored
-from store.idempotency import IdempotencyKey, remember_answer
 from store.specs import EvaluateSpec
 
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"])
 
 RETRY_AFTER = "5"
 EXAMPLE = {"dataset": "ds_01jd0c5w6w3m8z4k1x2y3z4a5b", "labels": "upl_01jd0c5w6w3m8z4k1x2y3z4a5b", "repeats": 3}
-JOB: dict[int | str, dict[str, Any]] = {
-    202: {
-        "description": "The job that evaluates; its id is the evaluation's.",
-        "model": Job,
-        "headers": {
-            "Location": {"schema": {"type": "string"}, "description": "The evaluation."},
-            "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until it makes sense to ask."},
-            "Idempotent-Replayed": {"schema": {"type": "string"}, "description": "`true`: this key made it before."},
-        },
-    },
-}
+JOB = accepted("The job that evaluates; its id is the evaluation's.", "The evaluation")
 
 
 @router.post("", status_code=202, response_model=None, responses=JOB | documented(400, 413, 415, 422, 429, 507))
@@ -46,19 +35,10 @@ def create_evaluation(
     idempotency_key: IdempotencyHeader = None,
 ) -> Response:
     """Train nets on the dataset and on its labels alone, compare them on held-out labels, and say whether to use it."""
-    key = None
-    if idempotency_key:
-        key = IdempotencyKey.of(idempotency_key, "POST", "/v1/evaluations", spec.model_dump_json().encode())
+    key = key_of(idempotency_key, request, spec)
     made = stored.submit_evaluation(db, spec, tenant=tenant, request_id=request.state.request_id, idempotency_key=key)
-    headers = {"Location": f"/v1/evaluations/{made.job.id}", "Retry-After": RETRY_AFTER}
-    if made.replayed:
-        headers["Idempotent-Replayed"] = "true"
-    if made.replayed and made.answer:
-        return JSONResponse(made.answer["body"], made.answer["status"], headers=headers)
-    body = job_document(made.job).model_dump(mode="json")
-    if key:
-        remember_answer(db, tenant, key, {"status": 202, "body": body})
-    return JSONResponse(body, 202, headers=headers)
+    location = f"/v1/evaluations/{made.job.id}"
+    return job_accepted(db, tenant, made, key, location=location, retry_after=RETRY_AFTER)
 
 
 @router.get("", responses=documented(422))

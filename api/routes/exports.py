@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Body, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
+from api.accepted import accepted, job_accepted
 from api.backend import Db
-from api.headers import IdempotencyHeader
+from api.idempotency import IdempotencyHeader, key_of
 from api.problems import documented
 from api.schemas.base import ListOf
 from api.schemas.exports import Export, ExportRequest, export_document
-from api.schemas.jobs import Job, job_document
+from api.schemas.jobs import Job
 from api.tenancy import Tenant
 from store.exports import list_exports as stored_exports
 from store.exports import submit_export
-from store.idempotency import IdempotencyKey, remember_answer
 from store.specs import ExportSpec
 
 router = APIRouter(prefix="/v1/datasets/{dataset_id}/exports", tags=["datasets"])
 
-RETRY_AFTER = "2"
-JOB: dict[int | str, dict[str, Any]] = {
-    200: {"description": "It is there already: the job that made it.", "model": Job},
-    202: {
-        "description": "The job that makes it.",
-        "model": Job,
-        "headers": {
-            "Location": {"schema": {"type": "string"}, "description": "The job."},
-            "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until it makes sense to ask."},
-            "Idempotent-Replayed": {"schema": {"type": "string"}, "description": "`true`: this key made it before."},
-        },
-    },
+JOB = accepted("The job that makes it.") | {
+    200: {"description": "It is there already: the job that made it.", "model": Job}
 }
 
 
@@ -53,21 +43,9 @@ def create_export(
     """Have the dataset written in another format, once: asking again gives the same job. Then fetch it with
     `GET /v1/datasets/{id}/archive?format=…`."""
     spec = ExportSpec(dataset=dataset_id, format=asked.format)
-    path = f"/v1/datasets/{dataset_id}/exports"
-    key = IdempotencyKey.of(idempotency_key, "POST", path, spec.model_dump_json().encode()) if idempotency_key else None
-    made = submit_export(db, spec, tenant=tenant, request_id=request.state.request_id, idempotency_key=key)
-    headers = {"Location": f"/v1/jobs/{made.job.id}"}
-    if made.replayed:
-        headers["Idempotent-Replayed"] = "true"
-    if made.replayed and made.answer:
-        return JSONResponse(made.answer["body"], made.answer["status"], headers=headers)
-    status = 200 if made.job.terminal else 202
-    if status == 202:
-        headers["Retry-After"] = RETRY_AFTER
-    body = job_document(made.job).model_dump(mode="json")
-    if key and not made.replayed:
-        remember_answer(db, tenant, key, {"status": status, "body": body})
-    return JSONResponse(body, status, headers=headers)
+    key = key_of(idempotency_key, request, spec)
+    submitted = submit_export(db, spec, tenant=tenant, request_id=request.state.request_id, idempotency_key=key)
+    return job_accepted(db, tenant, submitted, key)
 
 
 @router.get("", responses=documented(404, 422))

@@ -3,26 +3,24 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
+from api.accepted import accepted, job_accepted
 from api.backend import Db, Objects
 from api.content import download, file_response
-from api.headers import IdempotencyHeader
+from api.idempotency import IdempotencyHeader, key_of
 from api.paging import PageSize, PageToken
 from api.problems import documented
 from api.schemas.base import ListOf
-from api.schemas.jobs import Job, job_document
 from api.schemas.resources import Generator, generator_document
 from api.tenancy import Tenant
 from store import generators as stored
 from store.files import get_file
 from store.generator_imports import submit_import
-from store.idempotency import IdempotencyKey, remember_answer
 from store.specs import ImportGeneratorSpec
 
 router = APIRouter(prefix="/v1/generators", tags=["generators"])
 
-RETRY_AFTER = "2"
 EXAMPLES: dict[str, Any] = {
     "upload": {
         "summary": "A checkpoint that was uploaded",
@@ -30,17 +28,7 @@ EXAMPLES: dict[str, Any] = {
     },
     "catalogue": {"summary": "One of the catalogue", "value": {"source": "ada-afhqcat", "name": "afhqcat"}},
 }
-JOB: dict[int | str, dict[str, Any]] = {
-    202: {
-        "description": "The job that fetches, reads and stores it.",
-        "model": Job,
-        "headers": {
-            "Location": {"schema": {"type": "string"}, "description": "The job."},
-            "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until it makes sense to ask."},
-            "Idempotent-Replayed": {"schema": {"type": "string"}, "description": "`true`: this key made it before."},
-        },
-    },
-}
+JOB = accepted("The job that fetches, reads and stores it.")
 
 
 @router.post("", status_code=202, response_model=None, responses=JOB | documented(400, 409, 413, 415, 422, 429, 507))
@@ -56,18 +44,9 @@ def create_generator(
     Nothing in the file is executed: a pickle that names anything but tensors and plain values fails the job with
     `unsafe_checkpoint`. What the file does not say fails it with `bad_checkpoint`, and is then given as `answers`.
     """
-    path = "/v1/generators"
-    key = IdempotencyKey.of(idempotency_key, "POST", path, spec.model_dump_json().encode()) if idempotency_key else None
-    made = submit_import(db, spec, tenant=tenant, request_id=request.state.request_id, idempotency_key=key)
-    headers = {"Location": f"/v1/jobs/{made.job.id}", "Retry-After": RETRY_AFTER}
-    if made.replayed:
-        headers["Idempotent-Replayed"] = "true"
-    if made.replayed and made.answer:
-        return JSONResponse(made.answer["body"], made.answer["status"], headers=headers)
-    body = job_document(made.job).model_dump(mode="json")
-    if key:
-        remember_answer(db, tenant, key, {"status": 202, "body": body})
-    return JSONResponse(body, 202, headers=headers)
+    key = key_of(idempotency_key, request, spec)
+    submitted = submit_import(db, spec, tenant=tenant, request_id=request.state.request_id, idempotency_key=key)
+    return job_accepted(db, tenant, submitted, key)
 
 
 @router.get("", responses=documented(422))

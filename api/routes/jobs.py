@@ -8,18 +8,20 @@ from fastapi import APIRouter, Body, Header, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
+from api.accepted import RETRY_AFTER, accepted, job_accepted
 from api.backend import Db
 from api.errors import invalid
-from api.headers import IdempotencyHeader, PreferHeader, seconds_to_wait
+from api.idempotency import IdempotencyHeader, key_of
 from api.job_requests import JobRoute
 from api.paging import Moment, PageSize, PageToken
+from api.prefer import PreferHeader, seconds_to_wait
 from api.problems import documented
 from api.ranges import matches
 from api.schemas.base import ListOf
 from api.schemas.jobs import Estimate, Job, JobKind, JobState, job_document
 from api.tenancy import Tenant
 from store.db import Database
-from store.idempotency import IdempotencyKey, remember_answer
+from store.idempotency import IdempotencyKey
 from store.jobs import cancel, resume, submit, views
 from store.jobs.forecast import forecast
 from store.specs import GenerateSpec
@@ -27,7 +29,6 @@ from store.specs import GenerateSpec
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JobRoute)
 
 POLL_SECONDS = 0.2
-RETRY_AFTER = "2"
 EXAMPLES: dict[str, Any] = {
     "short": {
         "summary": "What has to be said",
@@ -48,17 +49,8 @@ EXAMPLES: dict[str, Any] = {
         },
     },
 }
-JOB_OR_ESTIMATE: dict[int | str, dict[str, Any]] = {
+JOB_OR_ESTIMATE = accepted("The job, which goes on.") | {
     200: {"description": "The job, at its end within `Prefer: wait`; or the estimate.", "model": Job | Estimate},
-    202: {
-        "description": "The job, which goes on.",
-        "model": Job,
-        "headers": {
-            "Location": {"schema": {"type": "string"}, "description": "The job."},
-            "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds until it makes sense to ask."},
-            "Idempotent-Replayed": {"schema": {"type": "string"}, "description": "`true`: this key made it before."},
-        },
-    },
 }
 UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Unchanged since `If-None-Match`."}}
 CANCELED: dict[int | str, dict[str, Any]] = {
@@ -91,9 +83,7 @@ async def create_job(
     if validate_only:
         estimate = await run_in_threadpool(_estimate, db, tenant, spec)
         return JSONResponse(estimate.model_dump(mode="json"))
-    key = None
-    if idempotency_key:
-        key = IdempotencyKey.of(idempotency_key, "POST", "/v1/jobs", spec.model_dump_json().encode())
+    key = key_of(idempotency_key, request, spec)
     answer = await run_in_threadpool(_submit, db, tenant, spec, request.state.request_id, key)
     if wait := seconds_to_wait(prefer):
         return await _ended_or_not(db, tenant, answer, wait)
@@ -170,15 +160,7 @@ def resume_job(job_id: str, db: Db, tenant: Tenant) -> Job:
 
 def _submit(db: Database, tenant: str, spec: GenerateSpec, request_id: str, key: IdempotencyKey | None) -> JSONResponse:
     made = submit.submit_generate(db, spec, tenant=tenant, request_id=request_id, idempotency_key=key)
-    headers = {"Location": f"/v1/jobs/{made.job.id}", "Retry-After": RETRY_AFTER}
-    if made.replayed:
-        headers["Idempotent-Replayed"] = "true"
-    if made.replayed and made.answer:
-        return JSONResponse(made.answer["body"], made.answer["status"], headers=headers)
-    body = job_document(made.job).model_dump(mode="json")
-    if key:
-        remember_answer(db, tenant, key, {"status": 202, "body": body})
-    return JSONResponse(body, 202, headers=headers)
+    return job_accepted(db, tenant, made, key)
 
 
 async def _ended_or_not(db: Database, tenant: str, answer: JSONResponse, wait: int) -> Response:

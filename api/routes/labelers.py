@@ -4,16 +4,15 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.backend import Db, Objects
-from api.content import download, file_response
+from api.content import download
 from api.paging import PageSize, PageToken
+from api.pictures import picture_response, pictures_of
 from api.problems import documented
 from api.schemas.base import ListOf
-from api.schemas.resources import File, Labeler, file_document, labeler_document
+from api.schemas.resources import Labeler, labeler_document
 from api.tenancy import Tenant
 from store import made
 from store.db import Database
-from store.errors import NotFound
-from store.files import get_file, list_files
 
 router = APIRouter(prefix="/v1/labelers", tags=["labelers"])
 
@@ -39,16 +38,10 @@ def get_labeler_picture(
 ) -> Response:
     """A labelled image beside its reconstruction."""
     labeler = made.get_labeler(db, labeler_id, tenant=tenant)
-    file = get_file(db, labeler.parents["inversion_id"], name, tenant=tenant)
-    if file.media_type != "image/png":
-        raise NotFound(f"{labeler_id} has no picture {name!r}")
-    return file_response(request, objects, file, attachment=False)
+    return picture_response(request, db, objects, tenant, labeler.parents["inversion_id"], name)
 
 
 def labeler_with_reports(db: Database, tenant: str, labeler: made.Made) -> Labeler:
     inversion_id = labeler.parents["inversion_id"]
-    pictures: list[File] = []
-    for file in list_files(db, inversion_id, tenant=tenant):
-        if file.media_type == "image/png":
-            pictures.append(file_document(file, f"/v1/labelers/{labeler.id}/pictures/{file.name}"))
+    pictures = pictures_of(db, tenant, inversion_id, f"/v1/labelers/{labeler.id}")
     return labeler_document(labeler, made.get_inversion(db, inversion_id, tenant=tenant), pictures)

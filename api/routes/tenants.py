@@ -1,37 +1,38 @@
 """A tenant's own settings: its API keys and its quota."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from api.backend import Db
-from api.headers import IdempotencyHeader
+from api.idempotency import IdempotencyHeader, created, creation_headers, key_of
 from api.paging import PageSize, PageToken
 from api.problems import documented
 from api.schemas.base import ListOf
 from api.schemas.tenants import ApiKey, ApiKeyRequest, NewApiKey, QuotaList, key_document, quota_document
 from api.tenancy import AdminTenant, Tenant
 from store import keys
-from store.idempotency import IdempotencyKey
 from store.tenants import quotas
 
 router = APIRouter(prefix="/v1", tags=["settings"])
 
 
-@router.post("/api-keys", status_code=201, response_model=NewApiKey, responses=documented(400, 413, 415, 422, 507))
+@router.post(
+    "/api-keys",
+    status_code=201,
+    response_model=None,
+    responses=created("The key", NewApiKey) | documented(400, 409, 413, 415, 422, 507),
+)
 def create_api_key(
-    wish: ApiKeyRequest, db: Db, tenant: AdminTenant, idempotency_key: IdempotencyHeader = None
+    wish: ApiKeyRequest, request: Request, db: Db, tenant: AdminTenant, idempotency_key: IdempotencyHeader = None
 ) -> Response:
     """Make a key of this tenant. The answer is the only place that ever shows it."""
-    key = None
-    if idempotency_key:
-        key = IdempotencyKey.of(idempotency_key, "POST", "/v1/api-keys", wish.model_dump_json().encode())
+    key = key_of(idempotency_key, request, wish)
     made = keys.create_key(
         db, tenant=tenant, name=wish.name, scopes=wish.scopes, days=wish.expires_in_days, idempotency_key=key
     )
     body = NewApiKey(**key_document(made.key).model_dump(), key=made.secret).model_dump(mode="json")
-    headers = {"Location": f"/v1/api-keys/{made.key.id}", "Cache-Control": "no-store"}
-    if made.replayed:
-        headers["Idempotent-Replayed"] = "true"
+    headers = creation_headers(f"/v1/api-keys/{made.key.id}", made.replayed)
+    headers["Cache-Control"] = "no-store"
     return JSONResponse(body, 201, headers=headers)
 
 

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from api.archives import UPLOADED, refuse_broken
 from api.backend import Db, Objects
 from api.bodies import media_type_of, small_body, stream_into
 from api.errors import ApiError
-from api.headers import IdempotencyHeader
+from api.idempotency import IdempotencyHeader, answer_once, created, creation_headers, key_of
 from api.paging import PageSize, PageToken
 from api.problems import documented
 from api.schemas.base import ListOf
@@ -24,7 +24,7 @@ from api.tenancy import Tenant
 from store import uploads as stored
 from store.db import Database
 from store.errors import StoreError, StoreUnavailable
-from store.idempotency import IdempotencyKey, remember_answer
+from store.idempotency import IdempotencyKey
 from store.objects import ObjectInfo, ObjectStore, ObjectWriter
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
@@ -62,9 +62,9 @@ CONTENT_BODY = {"requestBody": {"required": True, "content": ARCHIVE_BODY}}
 @router.post(
     "",
     status_code=201,
-    response_model=Upload,
+    response_model=None,
     openapi_extra=CREATE_BODY,
-    responses=documented(400, 413, 415, 422, 429, 507),
+    responses=created("The upload", Upload) | documented(400, 409, 413, 415, 422, 429, 507),
 )
 async def create_upload(
     request: Request,
@@ -85,7 +85,8 @@ async def create_upload(
     media_type = media_type_of(request)
     if media_type == "application/json":
         announced = announcement(await small_body(request))
-        return await run_in_threadpool(_announce, db, tenant, announced, idempotency_key)
+        key = key_of(idempotency_key, request, announced)
+        return await run_in_threadpool(_announce, db, tenant, announced, key)
     if media_type not in ARCHIVE_TYPES:
         raise ApiError(
             "unsupported_media_type",
@@ -155,10 +156,7 @@ def announcement(body: bytes) -> UploadRequest:
         raise RequestValidationError(found) from error
 
 
-def _announce(db: Database, tenant: str, announced: UploadRequest, idempotency_key: str | None) -> Response:
-    key = None
-    if idempotency_key:
-        key = IdempotencyKey.of(idempotency_key, "POST", "/v1/uploads", announced.model_dump_json().encode())
+def _announce(db: Database, tenant: str, announced: UploadRequest, key: IdempotencyKey | None) -> Response:
     created = stored.create_upload(
         db,
         tenant=tenant,
@@ -217,12 +215,6 @@ def _discard(objects: ObjectStore, info: ObjectInfo, error: Exception) -> None:
         objects.delete(info.key)
 
 
-def _created(db: Database, tenant: str, created: stored.CreatedUpload, key: IdempotencyKey | None) -> Response:
-    if created.replayed and created.answer:
-        body, headers = created.answer["body"], {"Idempotent-Replayed": "true"}
-    else:
-        body = upload_document(created.upload).model_dump(mode="json")
-        headers = {"Idempotent-Replayed": "true"} if created.replayed else {}
-        if key:
-            remember_answer(db, tenant, key, {"status": 201, "body": body})
-    return JSONResponse(body, 201, headers={"Location": f"/v1/uploads/{body['id']}", **headers})
+def _created(db: Database, tenant: str, made: stored.CreatedUpload, key: IdempotencyKey | None) -> Response:
+    headers = creation_headers(f"/v1/uploads/{made.upload.id}", made.replayed)
+    return answer_once(db, tenant, key, made, 201, lambda: upload_document(made.upload), headers)

@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from api.backend import Db
-from api.headers import IdempotencyHeader
+from api.idempotency import IdempotencyHeader, created, creation_headers, key_of
 from api.paging import PageSize, PageToken
 from api.problems import documented
 from api.schemas.base import ListOf
@@ -22,32 +22,33 @@ from api.schemas.webhooks import (
     endpoint_document,
 )
 from api.tenancy import Tenant
-from store.idempotency import IdempotencyKey
 from store.webhooks import deliveries, endpoints
 from store.webhooks.deliveries import State
 
 router = APIRouter(prefix="/v1/webhook-endpoints", tags=["webhooks"])
 
 
-@router.post("", status_code=201, response_model=NewWebhookEndpoint, responses=documented(400, 413, 415, 422, 507))
+@router.post(
+    "",
+    status_code=201,
+    response_model=None,
+    responses=created("The endpoint", NewWebhookEndpoint) | documented(400, 409, 413, 415, 422, 507),
+)
 def create_webhook_endpoint(
-    wish: WebhookEndpointRequest, db: Db, tenant: Tenant, idempotency_key: IdempotencyHeader = None
+    wish: WebhookEndpointRequest, request: Request, db: Db, tenant: Tenant, idempotency_key: IdempotencyHeader = None
 ) -> Response:
     """Be told when jobs end: a signed POST (Standard Webhooks) with a few ids; ask for the rest with your own key.
 
     An answer of 2xx is success. All else is tried again ten times within four days; 410 disables the endpoint; a
     redirect is not followed. Targets that are not https on a public address are refused here, and again at each try.
     """
-    key = None
-    if idempotency_key:
-        key = IdempotencyKey.of(idempotency_key, "POST", "/v1/webhook-endpoints", wish.model_dump_json().encode())
+    key = key_of(idempotency_key, request, wish)
     made = endpoints.create_endpoint(
         db, tenant=tenant, url=wish.url, description=wish.description, events=wish.events, idempotency_key=key
     )
     document = NewWebhookEndpoint(**endpoint_document(made.endpoint).model_dump(), secret=made.secret)
-    headers = {"Location": f"/v1/webhook-endpoints/{made.endpoint.id}", "Cache-Control": "no-store"}
-    if made.replayed:
-        headers["Idempotent-Replayed"] = "true"
+    headers = creation_headers(f"/v1/webhook-endpoints/{made.endpoint.id}", made.replayed)
+    headers["Cache-Control"] = "no-store"
     return JSONResponse(document.model_dump(mode="json"), 201, headers=headers)
 
 

@@ -1,4 +1,4 @@
-"""Request headers that more than one route understands."""
+"""`Prefer: wait`: how long a caller would wait for a short job to end."""
 
 import re
 from typing import Annotated
@@ -7,15 +7,6 @@ from fastapi import Header
 
 LONGEST_WAIT = 60
 
-IdempotencyHeader = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        description="Unique to this wish. Sent again, it gives the first answer again and makes nothing twice.",
-    ),
-]
 PreferHeader = Annotated[
     str | None,
     Header(alias="Prefer", description=f"`wait=N`: up to N seconds (at most {LONGEST_WAIT}) for the job to end."),
