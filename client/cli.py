@@ -181,7 +181,9 @@ def evaluate(
 
 @app.command()
 def report(
-    evaluation: Annotated[str, typer.Argument(help="Id of an evaluation, or of a dataset: its newest one.")],
+    evaluation: Annotated[
+        str, typer.Argument(help="Id of an evaluation; or of a dataset, its job or alias: its newest.")
+    ],
     out: Annotated[Path | None, typer.Option(help="HTML file for the report.")] = None,
     url: Url = None,
     as_json: Json = False,

@@ -16,15 +16,17 @@ def evaluate_dataset(
     offhand: "Offhand", wanted: str, against: str, settings: dict[str, Any], out: Path | None, output: Output
 ) -> None:
     """Upload held-out labels, have the dataset evaluated, wait, print the verdict and keep the page."""
+    dataset = dataset_id_of(offhand, wanted)
+    offhand.dataset(dataset)  # a wrong id is told before anything is uploaded
     labels = _uploaded(offhand, against, output)
-    job = offhand.evaluate(dataset_id_of(offhand, wanted), labels, **settings)
+    job = offhand.evaluate(dataset, labels, **settings)
     output.note(f"evaluation {job['id']}")
-    follow(offhand, job, None, output)
+    follow(offhand, job, f"offhand report {job['id']}" + (f" --out {out}" if out else ""), output)
     show_report(offhand, job["id"], out, output)
 
 
 def show_report(offhand: "Offhand", wanted: str, out: Path | None, output: Output) -> None:
-    """``wanted`` is an evaluation, or a dataset: then its newest finished one. The page goes to ``out``."""
+    """``wanted`` is an evaluation, or names a dataset: then its newest finished one. The page goes to ``out``."""
     report = offhand.report(_evaluation_of(offhand, wanted))
     lines = [report["sentence"]]
     lines += [f"  {gate['state']:8} {gate['name']:14} {gate['words']}" for gate in report["gates"]]
@@ -50,9 +52,12 @@ def _uploaded(offhand: "Offhand", labels: str, output: Output) -> str:
 
 
 def _evaluation_of(offhand: "Offhand", wanted: str) -> str:
-    if not wanted.startswith("ds_"):
+    if wanted.startswith("job_") and offhand.job(wanted)["kind"] == "evaluate":
         return wanted
-    for one in offhand.evaluations(wanted):
+    dataset = dataset_id_of(offhand, wanted)
+    for one in offhand.evaluations(dataset):
         if one["report_json"]:
             return str(one["id"])
-    raise ClientError(f"{wanted} has no finished evaluation; make one with: offhand evaluate {wanted} --against LABELS")
+    raise ClientError(
+        f"{dataset} has no finished evaluation; make one with: offhand evaluate {dataset} --against LABELS"
+    )

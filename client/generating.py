@@ -60,7 +60,7 @@ def generate_dataset(
     if out is None:
         output.result(job, f"started {job['id']}; follow it with: offhand jobs {job['id']} --watch")
         return
-    job = follow(offhand, job, out, output)
+    job = follow(offhand, job, f"offhand download {job['id']} --out {out}", output)
     dataset = fetch(offhand, job["result"]["dataset"], out, output)
     output.result({"job": job, "dataset": dataset, "folder": str(out)}, summary(dataset, job, out))
 
@@ -80,17 +80,20 @@ def upload_with_progress(offhand: "Offhand", labels: str, wish: dict[str, Any], 
     return str(upload["id"])
 
 
-def follow(offhand: "Offhand", job: dict[str, Any], out: Path | None, output: Output) -> dict[str, Any]:
-    """Show progress until the job ends; Ctrl-C asks whether the job should end too."""
+def follow(offhand: "Offhand", job: dict[str, Any], fetching: str, output: Output) -> dict[str, Any]:
+    """Show progress until the job ends; Ctrl-C asks whether the job should end too.
+
+    ``fetching``: the command that fetches what the job will have made, for those who leave.
+    """
     try:
         with JobProgress(output) as show:
             return offhand.wait(job["id"], show)
     except KeyboardInterrupt:
-        leave(offhand, job, out, output)
+        leave(offhand, job, fetching, output)
         raise
 
 
-def leave(offhand: "Offhand", job: dict[str, Any], out: Path | None, output: Output) -> None:
+def leave(offhand: "Offhand", job: dict[str, Any], fetching: str, output: Output) -> None:
     if sys.stdin.isatty() and not output.as_json:
         from rich.prompt import Confirm
 
@@ -100,7 +103,7 @@ def leave(offhand: "Offhand", job: dict[str, Any], out: Path | None, output: Out
             return
     output.note(f"\n{job['id']} goes on without you.")
     output.note(f"  follow:   offhand jobs {job['id']} --watch")
-    output.note(f"  fetch:    offhand download {job['id']} --out {out or 'FOLDER'}")
+    output.note(f"  fetch:    {fetching}")
     output.note(f"  cancel:   offhand cancel {job['id']}")
 
 
@@ -123,7 +126,7 @@ def export_with_progress(offhand: "Offhand", wanted: str, format: str, out: Path
     dataset_id = dataset_id_of(offhand, wanted)
     job = offhand.export(dataset_id, format)
     if job["state"] != "succeeded":
-        job = follow(offhand, job, None, output)
+        job = follow(offhand, job, f"offhand export {dataset_id} --format {format} --out FILE.zip", output)
     (export,) = [one for one in offhand.exports(dataset_id) if one["format"] == format]
     told = f"{dataset_id} as {format}: {export['bytes']} bytes, SHA-256 {export['sha256']}"
     if out is None:

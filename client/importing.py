@@ -28,7 +28,7 @@ def add_generator(
         raise ClientError(f"{source}: no such file")
     job = offhand.import_generator(source, name, **settings)
     output.note(f"job {job['id']}")
-    job = follow(offhand, job, None, output)
+    job = follow(offhand, job, "offhand generators", output)
     generator = offhand.generator(job["result"]["generator"])
     if preview is not None:
         offhand.download_preview(generator["id"], preview)

@@ -32,9 +32,9 @@ def write_generator(shipped: Path) -> Generator:
     return generator
 
 
-def write_labels(archive: Path, generator: Generator, count: int = 6) -> None:
+def write_labels(archive: Path, generator: Generator, count: int = 6, seed: int = 1) -> None:
     """`count` of the generator's own images; a pixel is of class 1 where it is brighter than its image's mean."""
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     w_plus = generator.map(torch.randn(count, generator.config.z_dim))
     images = generator.synthesize(w_plus).image  # [N, 3, 16, 16]
     pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)

@@ -61,7 +61,7 @@ def evaluate(context: StepContext) -> StepResult:
         checkpoint=context.save_checkpoint,
         resume_from=context.load_checkpoint(),
     )
-    about = {"evaluation": context.claim.job_id, "dataset": spec.dataset, "labels": context.claim.result["label_set"]}
+    about = {"evaluation": context.claim.job_id, "dataset": spec.dataset, "against": context.claim.result["label_set"]}
     document = json_values({**about, **evaluation.document})
     page = report_html(evaluation, data, f"What is {spec.dataset} worth?")
     text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False).encode()
