@@ -13,9 +13,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from core.datasets.boxes import Box
 from core.datasets.classes import ClassMap
 from core.datasets.depths import DepthUnit
 from core.datasets.keypoints import KeypointMap
+from core.datasets.warp import Warp
 from core.tasks.task import Task
 
 
@@ -34,7 +36,9 @@ class LabelItem:
     ``name``: the file's name without folder and suffix, unique in its set.
     ``image``: uint8 [H, W, 3] RGB. ``mask``: uint8 [H, W] class ids, or the ignore index (everywhere, in a set without
     masks). ``keypoints``: float32 [K, 3] of x, y, visibility, see :mod:`core.tasks.keypoints`. ``depth``: float32
-    [H, W] in the set's unit, 0 where nothing was measured. The last two are None where the set has none.
+    [H, W] in the set's unit, 0 where nothing was measured. Both are None where the set has none.
+    ``box``: where the subject is, None where nobody said. ``warp``: how the item came into its frame, where
+    :mod:`core.datasets.alignment` brought it there; its box is then spent.
     """
 
     name: str
@@ -42,6 +46,8 @@ class LabelItem:
     mask: NDArray[np.uint8]
     keypoints: NDArray[np.float32] | None = None
     depth: NDArray[np.float32] | None = None
+    box: Box | None = None
+    warp: Warp | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -109,14 +115,14 @@ class LabelSet:
 
 
 def content_digest(label_set: LabelSet) -> str:
-    """SHA-256 (hex) of the canonical content: class map, then each item's name, shape, image and labels."""
+    """SHA-256 (hex) of the canonical content: class map, then each item's name, shape, box, image, labels."""
     digest = hashlib.sha256(b"label set 1\n")
     digest.update(json.dumps(label_set.classes.to_json(), sort_keys=True, ensure_ascii=True).encode() + b"\n")
     for more in (label_set.keypoints, label_set.depth):
         if more is not None:
             digest.update(json.dumps(more.to_json(), sort_keys=True, ensure_ascii=True).encode() + b"\n")
     for item in label_set.items:
-        digest.update(json.dumps([item.name, *item.size], ensure_ascii=True).encode() + b"\n")
+        digest.update(json.dumps([item.name, *item.size, *(item.box or ())], ensure_ascii=True).encode() + b"\n")
         for array in (item.image, item.mask, item.keypoints, item.depth):
             if array is not None:
                 digest.update(np.ascontiguousarray(array).data)

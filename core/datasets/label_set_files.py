@@ -39,6 +39,7 @@ def save_label_set(label_set: LabelSet, folder: Path) -> None:
         "format": 1,
         "digest": label_set.digest,
         "names": [item.name for item in label_set.items],
+        "boxes": [item.box for item in label_set.items],
         **label_set.classes.to_json(),
         "keypoints": label_set.keypoints and label_set.keypoints.to_json(),
         "depth": label_set.depth and label_set.depth.to_json(),
@@ -69,7 +70,7 @@ def load_label_set(folder: Path) -> LabelSet:
         if count != len(document["names"]):
             raise ValueError(f"{count} images for {len(document['names'])} names")
         label_set = LabelSet(
-            _mapped(path, document["names"]),
+            _mapped(path, document["names"], document.get("boxes")),
             classes,
             document["detected_format"],
             notes,
@@ -103,7 +104,7 @@ def _header(label_set: LabelSet) -> dict[str, Any]:
     return header
 
 
-def _mapped(path: Path, names: list[str]) -> tuple[LabelItem, ...]:
+def _mapped(path: Path, names: list[str], boxes: list[list[float] | None] | None) -> tuple[LabelItem, ...]:
     with path.open("rb") as source:
         length = struct.unpack("<Q", source.read(8))[0]
         header = json.loads(source.read(length))
@@ -120,7 +121,10 @@ def _mapped(path: Path, names: list[str]) -> tuple[LabelItem, ...]:
         # A copy: masks of odd sizes before it may leave it unaligned.
         return np.frombuffer(bytes(content[start:end]), np.float32).reshape(header[name]["shape"]).copy()
 
-    return tuple(
-        LabelItem(name, pixels(f"image.{n}"), pixels(f"mask.{n}"), numbers(f"keypoints.{n}"), numbers(f"depth.{n}"))
-        for n, name in enumerate(names)
-    )
+    def item(n: int, name: str, box: list[float] | None) -> LabelItem:
+        labels = pixels(f"mask.{n}"), numbers(f"keypoints.{n}"), numbers(f"depth.{n}")
+        return LabelItem(name, pixels(f"image.{n}"), *labels, None if box is None else (box[0], box[1], box[2], box[3]))
+
+    # Sets that were stored before there were boxes have no list of them.
+    boxes = boxes or [None] * len(names)
+    return tuple(item(n, name, box) for n, (name, box) in enumerate(zip(names, boxes, strict=True)))

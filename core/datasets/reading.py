@@ -1,19 +1,12 @@
 """From an untrusted archive to a validated label set, with every problem found and named.
 
-Our layout of the archive, which may stand in one top-level folder (others: :mod:`core.datasets.foreign`)::
-
-    images/NAME.jpg|png|webp|bmp
-    masks/NAME.png                  palette or grey PNG whose values are class ids
-    classes.json                    their names
-    keypoints.json                  named points of each image, see :mod:`core.datasets.keypoints`
-    depth/NAME.png|npy, depth.json  a depth for each pixel, see :mod:`core.datasets.depths`
-
-Any of masks, keypoints and depth may be left out; what is there must be there for every image.
+Where things are in an archive says :mod:`core.datasets.layout`; other formats are translated into that layout first
+(:mod:`core.datasets.foreign`).
 """
 
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +15,27 @@ from numpy.typing import NDArray
 
 from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop, stop_if_asked
 from core.datasets.archive import ArchiveLimits, Extracted, extract_archive
+from core.datasets.boxes import BOXES, Box, image_box, parse_boxes
 from core.datasets.classes import ClassMap
 from core.datasets.depths import DEPTH_FILE, DEPTHS, DepthUnit, decode_depth
-from core.datasets.foreign import FORMATS, translate
+from core.datasets.foreign import translate
 from core.datasets.foreign.translation import Translation
 from core.datasets.images import Picture, PictureError, PictureLimits, decode_image, decode_mask
 from core.datasets.keypoints import KEYPOINTS, KeypointFile, image_points, parse_keypoints
 from core.datasets.label_set import LabelItem, LabelSet, Note
+from core.datasets.layout import (
+    CLASSES,
+    IMAGES,
+    MASKS,
+    MAX_IMAGES,
+    Layout,
+    find_layout,
+    is_ours,
+    listed,
+    single_root,
+    unpaired,
+)
 from core.errors import LabelSetError, Problem
-
-IMAGES, MASKS, CLASSES = "images", "masks", "classes.json"
-MAX_IMAGES = 1000
 
 
 def read_label_set(
@@ -56,7 +59,7 @@ def read_label_set(
         extracted = extract_archive(archive, unpacked, archive_limits, should_stop)
         limits = picture_limits or PictureLimits()
         foreign = None
-        if not _is_ours(extracted.files):
+        if not is_ours(extracted.files):
             foreign = translate(extracted.files, archive.name, unpacked / "translated", limits)
         reading = _Reading(extracted, archive.name, into / "pixels.bin", limits, foreign)
         return reading.run(progress, should_stop)
@@ -64,27 +67,16 @@ def read_label_set(
         shutil.rmtree(unpacked, ignore_errors=True)
 
 
-@dataclass
-class _Layout:
-    """Where things are: by stem, the entry's name."""
-
-    images: dict[str, str] = field(default_factory=dict)
-    masks: dict[str, str] = field(default_factory=dict)
-    depths: dict[str, str] = field(default_factory=dict)
-    classes: str | None = None
-    keypoints: str | None = None
-    unit: str | None = None
-
-
 @dataclass(frozen=True)
 class _Stored:
-    """Where one item's image and mask begin in the pixel file, and its depth, if it has one; its points."""
+    """Where one item's image and mask begin in the pixel file, and its depth, if it has one; its points and box."""
 
     name: str
     size: tuple[int, int]
     offset: int
     depth_offset: int | None
     keypoints: NDArray[np.float32] | None
+    box: Box | None
 
 
 class _Reading:
@@ -100,7 +92,7 @@ class _Reading:
         self.foreign = foreign
         self.problems: list[Problem] = []
         self.notes: list[Note] = []
-        self.extracted, self.root = extracted, _single_root(extracted.files)
+        self.extracted, self.root = extracted, single_root(extracted.files)
         if foreign is not None:
             # From here on it is our layout, and only pointers say where things came from.
             self.extracted, self.root = replace(extracted, files=foreign[1].files), ""
@@ -112,14 +104,14 @@ class _Reading:
     def run(self, progress: Progress, should_stop: ShouldStop) -> LabelSet:
         layout = self._layout()
         classes, points, unit = self._classes(layout), self._points(layout), self._unit(layout)
-        stored = list(self._items(layout, classes, points, unit, progress, should_stop))
+        stored = list(self._items(layout, classes, points, self._boxes(layout), unit, progress, should_stop))
         if layout.masks and classes is not None and not self.problems and len(self.seen_ids & set(classes.ids)) < 2:
             shown = ", ".join(classes.name(one) for one in sorted(self.seen_ids)) or "nothing"
             self._problem(f"show one class only ({shown}): at least two are needed", self.root + MASKS)
         if self.problems or classes is None:
             raise LabelSetError("the labelled images cannot be used as they are", self.problems)
         if self.extracted.ignored:
-            self.notes.append(Note(f"left aside: {_listed(self.extracted.ignored)}"))
+            self.notes.append(Note(f"left aside: {listed(self.extracted.ignored)}"))
         items, notes = self._mapped(stored), tuple(self.notes)
         return LabelSet(items, classes, self._format(layout), notes, points.points if points else None, unit)
 
@@ -133,7 +125,7 @@ class _Reading:
     def _origin(self, pointer: str) -> str:
         return pointer if self.foreign is None else self.foreign[1].origins.get(pointer, pointer)
 
-    def _format(self, layout: _Layout) -> str:
+    def _format(self, layout: Layout) -> str:
         if self.foreign is not None:
             return f"{self.extracted.format} of {self.foreign[0]}"
         where = f" in the folder {self.root}" if self.root else ""
@@ -141,61 +133,19 @@ class _Reading:
         parts += [f"{MASKS}/", CLASSES] if layout.masks else []
         parts += [KEYPOINTS] if layout.keypoints else []
         parts += [f"{DEPTHS}/"] if layout.depths else []
+        parts += [BOXES] if layout.boxes else []
         return f"{self.extracted.format} with {', '.join(parts[:-1])} and {parts[-1]}{where}"
 
-    def _layout(self) -> _Layout:
-        layout = _Layout()
-        folders = {IMAGES: layout.images, MASKS: layout.masks, DEPTHS: layout.depths}
-        others: list[str] = []
-        for name in sorted(self.extracted.files):
-            folder, _, rest = name.removeprefix(self.root).partition("/")
-            if name == self.root + CLASSES:
-                layout.classes = name
-            elif name == self.root + KEYPOINTS:
-                layout.keypoints = name
-            elif name == self.root + DEPTH_FILE:
-                layout.unit = name
-            elif rest and folder in folders:
-                self._place(name, rest, folders[folder])
-            else:
-                others.append(name)
-        if others:
-            self.notes.append(Note(f"left aside, as they are in none of {'/, '.join(folders)}/: {_listed(others)}"))
-        labelled = layout.masks or layout.depths or layout.keypoints
-        for folder, found in ((IMAGES, layout.images), (MASKS, labelled)):
-            if not found:
-                self._problem(
-                    f"holds no files in {folder}/; it holds {_listed(_tops(self.extracted.files))}", self.archive_name
-                )
-        if not layout.images and not labelled:
-            known = ", ".join(one.name for one in FORMATS)
-            self._problem(f"is not our layout ({IMAGES}/, {MASKS}/, {CLASSES}), nor {known}", self.archive_name)
-        if layout.images and labelled and not (self.foreign and self.problems):
-            self._pair(layout)  # where annotations are wrong, it is no news that masks are missing
+    def _layout(self) -> Layout:
+        layout, problems, notes = find_layout(self.extracted.files, self.root, self.archive_name)
+        if not (self.foreign and self.problems):  # where annotations are wrong, it is no news that masks are missing
+            problems += unpaired(layout, self.archive_name)
+        for problem in problems:
+            self._problem(problem.detail, problem.pointer)
+        self.notes += notes
         return layout
 
-    def _place(self, name: str, rest: str, into: dict[str, str]) -> None:
-        if "/" in rest:
-            return self._problem(f"lies in a folder of its own: {name.removesuffix(rest)} has no folders inside", name)
-        stem, dot, _ = rest.rpartition(".")
-        stem = stem if dot and stem else rest
-        if stem in into:
-            return self._problem(f"has the same name as {into[stem]}", name)
-        into[stem] = name
-
-    def _pair(self, layout: _Layout) -> None:
-        for folder, kind, found in ((MASKS, "mask", layout.masks), (DEPTHS, "depth", layout.depths)):
-            for stem in sorted(layout.images.keys() - found.keys()) if found else ():
-                self._problem(f"has no {kind}: {self.root}{folder}/{stem}.png is missing", layout.images[stem])
-            for stem in sorted(found.keys() - layout.images.keys()):
-                self._problem(f"has no image: there is no {self.root}{IMAGES}/{stem}.*", found[stem])
-        count = len(layout.images)
-        if count < 2:
-            self._problem(f"holds {count} image: at least 2 are needed", self.archive_name)
-        if count > MAX_IMAGES:
-            self._problem(f"holds {count:,} images: a label set has at most {MAX_IMAGES:,}", self.archive_name)
-
-    def _points(self, layout: _Layout) -> KeypointFile | None:
+    def _points(self, layout: Layout) -> KeypointFile | None:
         if layout.keypoints is None:
             return None
         try:
@@ -205,11 +155,26 @@ class _Reading:
             return None
         for stem in sorted(layout.images.keys() - points.rows.keys()):
             self._problem(f"has no keypoints: {layout.keypoints} does not name {stem!r}", layout.images[stem])
-        for stem in sorted(points.rows.keys() - layout.images.keys())[:MAX_IMAGES]:
-            self._problem(f"names the image {stem!r}, and there is no {self.root}{IMAGES}/{stem}.*", layout.keypoints)
+        self._check_names(points.rows, layout, layout.keypoints)
         return points
 
-    def _unit(self, layout: _Layout) -> DepthUnit | None:
+    def _boxes(self, layout: Layout) -> Mapping[str, Any]:
+        if layout.boxes is None:
+            return {}
+        try:
+            rows = parse_boxes(self.extracted.files[layout.boxes].read_bytes(), layout.boxes)
+        except LabelSetError as error:
+            self._add(error)
+            return {}
+        self._check_names(rows, layout, layout.boxes)
+        return rows
+
+    def _check_names(self, rows: Mapping[str, Any], layout: Layout, pointer: str) -> None:
+        """A file that names images names none that are not there."""
+        for stem in sorted(rows.keys() - layout.images.keys())[:MAX_IMAGES]:
+            self._problem(f"names the image {stem!r}, and there is no {self.root}{IMAGES}/{stem}.*", pointer)
+
+    def _unit(self, layout: Layout) -> DepthUnit | None:
         if not layout.depths:
             return None
         if layout.unit is None:
@@ -222,7 +187,7 @@ class _Reading:
             self._add(error)
             return None
 
-    def _classes(self, layout: _Layout) -> ClassMap | None:
+    def _classes(self, layout: Layout) -> ClassMap | None:
         if not layout.masks and (layout.keypoints or layout.depths):
             return ClassMap({})
         if layout.classes is None:
@@ -236,9 +201,10 @@ class _Reading:
 
     def _items(
         self,
-        layout: _Layout,
+        layout: Layout,
         classes: ClassMap | None,
         points: KeypointFile | None,
+        boxes: Mapping[str, Any],
         unit: DepthUnit | None,
         progress: Progress,
         should_stop: ShouldStop,
@@ -254,6 +220,7 @@ class _Reading:
                 mask = self._mask(image, stem, layout, classes)
                 depth = self._depth(image, layout.depths.get(stem), unit)
                 rows = self._image_points(image, stem, layout, points)
+                box = self._image_box(image, stem, layout, boxes)
                 if image is not None and mask is not None:
                     size = (image.pixels.shape[0], image.pixels.shape[1])
                     # Four bytes a value: where the depth begins must be a multiple of that.
@@ -261,13 +228,13 @@ class _Reading:
                     depth_offset = None if depth is None else target.tell()
                     if depth is not None:
                         target.write(depth.data)
-                    yield _Stored(stem, size, target.tell(), depth_offset, rows)
+                    yield _Stored(stem, size, target.tell(), depth_offset, rows, box)
                     target.write(image.pixels.data)
                     target.write(mask.data)
                 progress(done, len(stems))
 
     def _mask(
-        self, image: Picture | None, stem: str, layout: _Layout, classes: ClassMap | None
+        self, image: Picture | None, stem: str, layout: Layout, classes: ClassMap | None
     ) -> NDArray[np.uint8] | None:
         """The mask, where it fits its image; all ignored in a set without masks."""
         if not layout.masks and image is not None and classes is not None:
@@ -292,7 +259,7 @@ class _Reading:
         return np.ascontiguousarray(depth) if image is not None and self._same_size(image, depth, name) else None
 
     def _image_points(
-        self, image: Picture | None, stem: str, layout: _Layout, points: KeypointFile | None
+        self, image: Picture | None, stem: str, layout: Layout, points: KeypointFile | None
     ) -> NDArray[np.float32] | None:
         if image is None or points is None or stem not in points.rows:
             return None
@@ -301,6 +268,15 @@ class _Reading:
         for problem in problems:
             self._problem(f"{stem}: {problem}", str(layout.keypoints))
         return row
+
+    def _image_box(self, image: Picture | None, stem: str, layout: Layout, boxes: Mapping[str, Any]) -> Box | None:
+        if image is None or stem not in boxes:
+            return None
+        try:
+            return image_box(boxes[stem], (image.pixels.shape[0], image.pixels.shape[1]))
+        except ValueError as error:
+            self._problem(f"{stem}: {error}", str(layout.boxes))
+            return None
 
     def _decoded(self, name: str | None, mask: bool) -> Picture | None:
         if name is None:
@@ -327,7 +303,7 @@ class _Reading:
         unknown = [one for one in present if one not in classes.names and one != classes.ignore_index]
         if unknown:
             pixels = sum(int(counts[one]) for one in unknown)
-            ids = ("class id " if len(unknown) == 1 else "class ids ") + _listed([str(one) for one in unknown])
+            ids = ("class id " if len(unknown) == 1 else "class ids ") + listed([str(one) for one in unknown])
             self._problem(f"{ids} ({pixels:,} pixels) not in {CLASSES}", name)
         elif present == [classes.ignore_index]:
             self.notes.append(Note("every pixel is ignored: nothing is learnt from this image", self._origin(name)))
@@ -355,29 +331,5 @@ class _Reading:
             if one.depth_offset is not None:
                 numbers = pixels[one.depth_offset : one.depth_offset + 4 * height * width]
                 depth = np.asarray(numbers).view(np.float32).reshape(height, width)
-            items.append(LabelItem(one.name, image, mask, one.keypoints, depth))
+            items.append(LabelItem(one.name, image, mask, one.keypoints, depth, one.box))
         return tuple(items)
-
-
-def _is_ours(names: dict[str, Path]) -> bool:
-    """Whether the folders are those of our own layout."""
-    root = _single_root(names)
-    tops = {name.removeprefix(root).partition("/")[0] for name in names}
-    return IMAGES in tops and bool({MASKS, DEPTHS, KEYPOINTS} & tops)
-
-
-def _single_root(names: dict[str, Path]) -> str:
-    """``"folder/"`` when everything lies in one folder that is not itself part of the layout, else ``""``."""
-    tops = {name.partition("/")[0] for name in names}
-    top = next(iter(tops), "")
-    inside = len(tops) == 1 and top not in (IMAGES, MASKS) and top not in names
-    return f"{top}/" if inside else ""
-
-
-def _tops(names: dict[str, Path]) -> list[str]:
-    return sorted({top + ("/" if slash else "") for top, slash, _ in (name.partition("/") for name in names)})
-
-
-def _listed(words: tuple[str, ...] | list[str], most: int = 6) -> str:
-    rest = f" and {len(words) - most} more" if len(words) > most else ""
-    return (", ".join(words[:most]) or "nothing") + rest

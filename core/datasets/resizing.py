@@ -14,7 +14,8 @@ Fit = Literal["crop", "pad", "stretch"]
 """``crop``: the largest centred window of the wanted shape. ``pad``: all of it, with borders that count for nothing.
 ``stretch``: all of it, its shape not kept."""
 
-_BORDER = (128, 128, 128)
+BORDER = (128, 128, 128)
+"""What is drawn where there is no image."""
 _Box = tuple[float, float, float, float]
 
 
@@ -28,13 +29,7 @@ def resize_to(label_set: LabelSet, height: int, width: int, fit: Fit = "crop") -
 
     Raises :class:`core.errors.LabelSetError` for a size below 1 or an unknown ``fit``.
     """
-    problems = [
-        Problem(f"{value} pixels", field) for field, value in (("height", height), ("width", width)) if value < 1
-    ]
-    if fit not in get_args(Fit):
-        problems.append(Problem(f"{fit!r} is none of {', '.join(get_args(Fit))}", "fit"))
-    if problems:
-        raise LabelSetError("label sets cannot be brought to this size", problems)
+    check_target(height, width, fit)
     ignore_index = label_set.classes.ignore_index
     items = tuple(
         item if item.size == (height, width) else _resized(item, height, width, fit, ignore_index)
@@ -43,14 +38,28 @@ def resize_to(label_set: LabelSet, height: int, width: int, fit: Fit = "crop") -
     changed = sum(item.size != (height, width) for item in label_set.items)
     if not changed:
         return label_set
-    notes = [*label_set.notes, Note(f"{changed} of {len(items)} images brought to {width} x {height} ({fit})")]
-    result = replace(label_set, items=items, notes=tuple(notes))
-    lost = [one for one, share in result.shares.items() if not share.images and label_set.shares[one].images]
+    note = Note(f"{changed} of {len(items)} images brought to {width} x {height} ({fit})")
+    return with_lost_classes(label_set, replace(label_set, items=items, notes=(*label_set.notes, note)))
+
+
+def check_target(height: int, width: int, fit: str) -> None:
+    """Raise :class:`core.errors.LabelSetError` for a size below 1 or an unknown ``fit``."""
+    problems = [
+        Problem(f"{value} pixels", field) for field, value in (("height", height), ("width", width)) if value < 1
+    ]
+    if fit not in get_args(Fit):
+        problems.append(Problem(f"{fit!r} is none of {', '.join(get_args(Fit))}", "fit"))
+    if problems:
+        raise LabelSetError("label sets cannot be brought to this size", problems)
+
+
+def with_lost_classes(before: LabelSet, after: LabelSet) -> LabelSet:
+    """``after`` with a note that names the classes that masks of ``before`` show and its own do not."""
+    lost = [one for one, share in after.shares.items() if not share.images and before.shares[one].images]
     if not lost:
-        return result
-    names = ", ".join(label_set.classes.name(one) for one in lost)
-    notes.append(Note(f"at this size no mask shows any more: {names}"))
-    return replace(label_set, items=items, notes=tuple(notes))
+        return after
+    names = ", ".join(before.classes.name(one) for one in lost)
+    return replace(after, notes=(*after.notes, Note(f"at this size no mask shows any more: {names}")))
 
 
 def _resized(item: LabelItem, height: int, width: int, fit: Fit, ignore_index: int) -> LabelItem:
@@ -75,7 +84,7 @@ def _resized(item: LabelItem, height: int, width: int, fit: Fit, ignore_index: i
 
     return LabelItem(
         item.name,
-        brought(item.image, Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC, _BORDER),
+        brought(item.image, Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC, BORDER),
         brought(item.mask, Image.Resampling.NEAREST, ignore_index),
         None if item.keypoints is None else _moved(item.keypoints, window, inner, corner),
         None if item.depth is None else brought(item.depth, Image.Resampling.NEAREST, 0.0),
