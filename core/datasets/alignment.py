@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from core.datasets.boxes import Box
 from core.datasets.label_set import LabelItem, LabelSet, Note
 from core.datasets.resizing import BORDER, Fit, check_target, with_lost_classes
 from core.datasets.warp import Points, Warp, fit_affine, fit_similarity
@@ -50,23 +51,29 @@ def align_to(label_set: LabelSet, height: int, width: int, alignment: Alignment,
 
     Raises :class:`core.errors.LabelSetError` naming every image without the box or the points that are needed.
     """
+    warps = find_warps(label_set, height, width, alignment, fit)
+    ignore_index = label_set.classes.ignore_index
+    items = tuple(_warped(item, warp, ignore_index) for item, warp in zip(label_set.items, warps, strict=True))
+    what = "boxes" if isinstance(alignment, BoxAlignment) else "keypoints"
+    note = Note(f"{len(items)} images brought to {width} x {height} by their {what}")
+    return with_lost_classes(label_set, replace(label_set, items=items, notes=(*label_set.notes, note)))
+
+
+def find_warps(label_set: LabelSet, height: int, width: int, alignment: Alignment, fit: Fit = "crop") -> list[Warp]:
+    """How :func:`align_to` would move each item; its errors."""
     check_target(height, width, fit)
     warps, problems = [], list(_unknown_keypoints(label_set, alignment))
     for item in () if problems else label_set.items:
         try:
             warp = _warp(item, label_set, (height, width), alignment, fit)
-            if not warp.covers(item.size).any():
+            if not warp.covered.any():
                 raise ValueError("nothing of it would be in the picture")
             warps.append(warp)
         except ValueError as error:
             problems.append(Problem(str(error), item.name))
     if problems:
         raise LabelSetError("these labelled images cannot be aligned", problems)
-    ignore_index = label_set.classes.ignore_index
-    items = tuple(_warped(item, warp, ignore_index) for item, warp in zip(label_set.items, warps, strict=True))
-    what = "boxes" if isinstance(alignment, BoxAlignment) else "keypoints"
-    note = Note(f"{len(items)} images brought to {width} x {height} by their {what}")
-    return with_lost_classes(label_set, replace(label_set, items=items, notes=(*label_set.notes, note)))
+    return warps
 
 
 def _unknown_keypoints(label_set: LabelSet, alignment: Alignment) -> list[Problem]:
@@ -86,7 +93,7 @@ def _warp(item: LabelItem, label_set: LabelSet, size: tuple[int, int], alignment
     if isinstance(alignment, BoxAlignment):
         if item.box is None:
             raise ValueError("has no box: boxes.json does not name it")
-        return _box_warp(item.box, size, alignment.margin, fit)
+        return _box_warp(item, item.box, size, alignment.margin, fit)
     assert label_set.keypoints is not None
     assert item.keypoints is not None
     shown = {
@@ -100,18 +107,18 @@ def _warp(item: LabelItem, label_set: LabelSet, size: tuple[int, int], alignment
         matrix = (fit_similarity if alignment.freedom == "similarity" else fit_affine)(source, target)
     except ValueError as error:
         raise ValueError(f"it shows the keypoints {', '.join(shown) or 'none'}: {error}") from None
-    warp = Warp(matrix, size)
+    warp = Warp(matrix, item.size, size)
     misfit = float(np.sqrt(np.square(warp.points(source) - target).sum(1).mean()))
     return replace(warp, misfit=misfit)
 
 
-def _box_warp(box: tuple[float, float, float, float], size: tuple[int, int], margin: float, fit: Fit) -> Warp:
+def _box_warp(item: LabelItem, box: Box, size: tuple[int, int], margin: float, fit: Fit) -> Warp:
     x, y, width, height = box
     scales = np.array([size[1] / width, size[0] / height]) / (1 + 2 * margin)
     if fit != "stretch":
         scales = np.full(2, scales.max() if fit == "crop" else scales.min())
     shift = np.array([size[1] / 2, size[0] / 2]) - scales * (x + width / 2, y + height / 2)
-    return Warp(np.concatenate([np.diag(scales), shift[:, None]], axis=1), size)
+    return Warp(np.concatenate([np.diag(scales), shift[:, None]], axis=1), item.size, size)
 
 
 def _warped(item: LabelItem, warp: Warp, ignore_index: int) -> LabelItem:

@@ -5,6 +5,7 @@ Coordinates are continuous pixels from the top left corner: the centre of the fi
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,14 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Warp:
-    """``matrix``: float64 [2, 3], a point [x, y, 1] of the image → the frame. ``size``: (height, width) of the frame.
+    """``matrix``: float64 [2, 3], a point [x, y, 1] of the image → the frame. Sizes are (height, width).
 
     ``misfit``: how far the points that it was fitted to land from where they should, root mean square in pixels of the
     frame; None where it was not fitted.
     """
 
     matrix: NDArray[np.float64]
+    image_size: tuple[int, int]
     size: tuple[int, int]
     misfit: float | None = None
 
@@ -47,14 +49,20 @@ class Warp:
         """How far the image's horizontal is turned, clockwise as seen."""
         return math.degrees(math.atan2(self.matrix[1, 0], self.matrix[0, 0]))
 
-    def covers(self, image_size: tuple[int, int]) -> NDArray[np.bool_]:
-        """bool [height, width]: whose centres lie on the image of (height, width) ``image_size``."""
+    @cached_property
+    def covered(self) -> NDArray[np.bool_]:
+        """bool [height, width]: the pixels of the frame whose centres lie on the image."""
         columns, rows = np.meshgrid(np.arange(self.size[1]) + 0.5, np.arange(self.size[0]) + 0.5)
         back = self.back
         x = back[0, 0] * columns + back[0, 1] * rows + back[0, 2]
         y = back[1, 0] * columns + back[1, 1] * rows + back[1, 2]
-        inside: NDArray[np.bool_] = (x >= 0) & (x < image_size[1]) & (y >= 0) & (y < image_size[0])
+        inside: NDArray[np.bool_] = (x >= 0) & (x < self.image_size[1]) & (y >= 0) & (y < self.image_size[0])
         return inside
+
+    def to_json(self) -> dict[str, float | None]:
+        """What was done, for reports. ``outside``: share of the frame that lies beyond the image."""
+        outside = 1 - float(self.covered.mean())
+        return {"scale": self.scale, "degrees": self.degrees, "outside": outside, "misfit": self.misfit}
 
     def picture(self, pixels: NDArray[np.uint8], border: tuple[int, int, int]) -> NDArray[np.uint8]:
         """uint8 [h, w, 3] → the frame, bicubic; what shrinks is averaged first, so that nothing flickers."""

@@ -86,7 +86,8 @@ def test_a_margin_shows_what_is_around_and_beyond_the_image_there_is_a_border():
     assert covered.mean() == pytest.approx(0.25)
     assert covered[40:120, 60:180].all()
     assert (one.image[~covered] == 128).all()
-    assert (one.warp.covers((80, 120)) == covered).all()
+    assert (one.warp.covered == covered).all()
+    assert one.warp.to_json() == {"scale": 1, "degrees": 0, "outside": pytest.approx(0.75), "misfit": None}
 
 
 @pytest.mark.parametrize("size", [(40, 60), (20, 30), (27, 41)])
@@ -107,12 +108,12 @@ def test_shrinking_averages(size):
 
 def test_keypoints_bring_a_turned_subject_upright():
     upright = item("a")
-    turned = Warp(_rotation(25, 0.8, (10, 12)), (140, 180))
+    turned = Warp(_rotation(25, 0.8, (10, 12)), (80, 120), (140, 180))
     points = np.concatenate([turned.points(upright.keypoints[:, :2].astype(np.float64)), [[2], [2], [2]]], 1)
     photograph = LabelItem(
         "b",
         turned.picture(upright.image, BLUE),
-        np.where(turned.covers(upright.size), turned.nearest(upright.mask, 0), 0).astype(np.uint8),
+        np.where(turned.covered, turned.nearest(upright.mask, 0), 0).astype(np.uint8),
         points.astype(np.float32),
         turned.nearest(upright.depth, 0.0),
     )
@@ -141,9 +142,9 @@ def test_fits_recover_the_map_and_refuse_too_few_points():
     random = np.random.default_rng(1)
     source = random.uniform(0, 100, (5, 2))
     turned = _rotation(-70, 2.5, (3, -8))
-    assert fit_similarity(source, Warp(turned, (1, 1)).points(source)) == pytest.approx(turned, abs=1e-9)
+    assert fit_similarity(source, Warp(turned, (1, 1), (1, 1)).points(source)) == pytest.approx(turned, abs=1e-9)
     sheared = np.array([[1.5, 0.3, 4.0], [-0.2, 0.7, 9.0]])
-    assert fit_affine(source, Warp(sheared, (1, 1)).points(source)) == pytest.approx(sheared, abs=1e-9)
+    assert fit_affine(source, Warp(sheared, (1, 1), (1, 1)).points(source)) == pytest.approx(sheared, abs=1e-9)
     # The nearest map without mirroring, where mirroring would be nearer.
     mirrored = fit_similarity(source, source * (-1, 1))
     assert np.linalg.det(mirrored[:, :2]) > 0
