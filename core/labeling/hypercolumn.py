@@ -50,8 +50,8 @@ def hypercolumns(features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
 def gather(features: Sequence[Tensor], size: tuple[int, int], pixels: Tensor) -> Tensor:
     """Hypercolumns of single pixels, four neighbours a layer, without building the rest.
 
-    features: [N, C_l, h_l, w_l]. size: label (height, width). pixels: int64 [P], positions in the flattened [N, H, W].
-    Returns float [P, ΣC].
+    features: [N, C_l, h_l, w_l], of any precision. size: label (height, width). pixels: int64 [P], positions in the
+    flattened [N, H, W]. Returns float32 [P, ΣC].
     """
     image, rest = pixels // (size[0] * size[1]), pixels % (size[0] * size[1])
     y, x = rest // size[1], rest % size[1]
@@ -60,13 +60,15 @@ def gather(features: Sequence[Tensor], size: tuple[int, int], pixels: Tensor) ->
         height, width = layer.shape[2:]
         table = layer.permute(0, 2, 3, 1).reshape(-1, layer.shape[1])  # [N h w, C], a view of channels-last features
         if (height, width) == size:
-            columns.append(table[pixels])
+            columns.append(table[pixels].float())
             continue
         rows, cols = taps(height, size[0], layer.device), taps(width, size[1], layer.device)
         wy, wx = rows.weight[y], cols.weight[x]
         top, bottom = (image * height + rows.low[y]) * width, (image * height + rows.high[y]) * width
         left, right = cols.low[x], cols.high[x]
         neighbours = torch.stack([top + left, top + right, bottom + left, bottom + right], dim=1)  # [P, 4]
-        weights = torch.stack([(1 - wy) * (1 - wx), (1 - wy) * wx, wy * (1 - wx), wy * wx], dim=1).to(table.dtype)
-        columns.append(F.embedding_bag(neighbours, table, per_sample_weights=weights, mode="sum"))
+        weights = torch.stack([(1 - wy) * (1 - wx), (1 - wy) * wx, wy * (1 - wx), wy * wx], dim=1)
+        # Neighbours are shared by many pixels: only those that are read are brought to full precision.
+        used, places = torch.unique(neighbours, return_inverse=True)
+        columns.append(F.embedding_bag(places, table[used].float(), per_sample_weights=weights, mode="sum"))
     return torch.cat(columns, dim=1)

@@ -29,6 +29,8 @@ class Target(ABC):
     """Labels of N images for one task. Pixels are named by their place in the flattened [N, H, W]."""
 
     task: Task
+    field: str
+    """What the labels are called where a problem with them is told."""
     outputs: int
     """Numbers that a member says of each pixel."""
     groups: int
@@ -70,6 +72,7 @@ class MaskTarget(Target):
     """masks: uint8 [N, H, W] of class ids below ``class_count`` or the ignore index."""
 
     task: Task = "segmentation"
+    field = "masks"
 
     def __init__(self, masks: Tensor | NDArray[np.uint8], class_count: int) -> None:
         self.masks = torch.as_tensor(masks)
@@ -131,6 +134,7 @@ class KeypointTarget(_Continuous):
     whose heatmap is taught to have no peak."""
 
     task: Task = "keypoints"
+    field = "keypoints"
     groups = 2
 
     def __init__(self, points: Tensor | NDArray[np.float32], size: tuple[int, int], config: LabelerConfig) -> None:
@@ -170,6 +174,7 @@ class DepthTarget(_Continuous):
     """depth: float32 [N, H, W], 0 where nothing was measured."""
 
     task: Task = "depth"
+    field = "depth"
     outputs = groups = 1
 
     def __init__(self, depth: Tensor | NDArray[np.float32]) -> None:

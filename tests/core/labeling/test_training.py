@@ -1,9 +1,11 @@
+import tempfile
+
 import numpy as np
 import pytest
 import torch
 
 from core.errors import LabelerError, Stopped
-from core.labeling import pixels, training
+from core.labeling import trainer
 from core.labeling.config import LabelerConfig
 from core.labeling.training import train_ensemble
 
@@ -69,21 +71,30 @@ def test_resuming_gives_the_same_labeler(network, codes, masks, trained):
 
 
 def test_batches_larger_than_a_pool_are_still_batches(network, codes, masks, monkeypatch):
-    monkeypatch.setattr(training, "POOL_BYTES", 1)
+    monkeypatch.setattr(trainer, "POOL_BYTES", 1)
     config = LabelerConfig(members=1, hidden=(8,), pixel_batch=800, epochs=2)  # of 1536 pixels
     assert train_ensemble(network, codes[:8], masks[:8], 4, config).report["steps"] == 4
 
 
-def test_several_small_pools_and_forgotten_features_do_as_well(network, codes, masks, monkeypatch):
-    monkeypatch.setattr(training, "POOL_BYTES", 4 * 24 * 500)
-    monkeypatch.setattr(pixels, "KEPT_BYTES", 0)
-    monkeypatch.setattr(pixels, "IMAGES_AT_ONCE", 3)
+def test_several_small_pools_do_as_well(network, codes, masks, monkeypatch):
+    monkeypatch.setattr(trainer, "POOL_BYTES", 4 * 24 * 500)
     kept = []
     arguments = (network, codes[:8], masks[:8], 4, SMALL)
     labeler = train_ensemble(*arguments, checkpoint=kept.append, checkpoint_every=60)
     labels = labeler.label(network.synthesize(codes[:8], with_features=True).features, (16, 12))
     assert (labels.mask == masks[:8]).float().mean() > 0.85
     assert same(labeler, train_ensemble(*arguments, resume_from=kept[1]))
+
+
+def test_features_on_disk_give_the_same_labeler(network, codes, masks, trained, tmp_path, monkeypatch):
+    opened = []
+    temporary = tempfile.TemporaryFile
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **where: opened.append(temporary(**where)) or opened[-1])
+    mapped = train_ensemble(network, codes[:8], masks[:8], 4, SMALL, seed=5, memory_bytes=0, folder=tmp_path)
+    assert same(mapped, trained)
+    assert mapped.report == trained.report
+    assert [file.closed for file in opened] == [True]
+    assert not list(tmp_path.iterdir())
 
 
 def test_held_out_images_end_training_and_the_best_is_kept(network, codes, masks):
