@@ -139,7 +139,7 @@ def _parameter(parameter: dict[str, Any], document: dict[str, Any]) -> str:
 
 
 def _body(schema: dict[str, Any], document: dict[str, Any], prefix: str = "") -> list[str]:
-    """A row for each field of a JSON body, nested objects and the variants of a union included."""
+    """A row for each field of a JSON body, nested objects, those in lists and the variants of a union included."""
     schema = _resolved(schema, document)
     rows = []
     for variant in (*schema.get("oneOf", ()), *schema.get("anyOf", ())):
@@ -151,7 +151,11 @@ def _body(schema: dict[str, Any], document: dict[str, Any], prefix: str = "") ->
             continue
         required = name in schema.get("required", ())
         default = "required" if required else _default(field)
-        rows.append(_row(prefix + name, "body", _type(field, document), default, field.get("description", "")))
+        items = _resolved(inner.get("items", {}), document)
+        kind = "list of objects" if items.get("properties") else _type(field, document)
+        rows.append(_row(prefix + name, "body", kind, default, field.get("description", "")))
+        if items.get("properties"):
+            rows += _body(items, document, f"{prefix}{name}[].")
     return rows
 
 

@@ -14,6 +14,8 @@ from pydantic_core import PydanticCustomError
 MAX_SEED = 2**53 - 1
 #: An absolute ceiling; the deployment's own limit (`limits.images_per_job`) is usually lower.
 MAX_COUNT = 100_000_000
+#: Candidates drawn for an image delivered, at most.
+CANDIDATES_PER_IMAGE = 10
 
 #: Names of datasets. Without `_`, so that none looks like an id.
 ALIAS = r"^[a-z0-9][a-z0-9.-]{0,62}$"
@@ -67,8 +69,22 @@ class LabelerSpec(_Spec):
     held_out: float = Field(0.1, ge=0.0, le=0.5, description="Part of the labelled images kept aside for a score.")
 
 
+class ClassDemandSpec(_Spec):
+    """At least so many images of the dataset show a class."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    class_name: str = Field(alias="class", min_length=1, max_length=80, description="Name of the class.")
+    min_fraction: float = Field(gt=0.0, le=1.0, description="Part of the delivered images that show it.")
+    min_area: float = Field(
+        0.001, gt=0.0, le=1.0, description="Part of an image's pixels, as labelled, from which on it shows the class."
+    )
+
+
 class GenerateSpec(_Spec):
     """One call from labelled images to a labelled dataset."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
 
     kind: Literal["generate"] = "generate"
     labels: str = Field(description="A finished upload (`upl_…`) or a label set (`ls_…`).", max_length=64)
@@ -84,6 +100,21 @@ class GenerateSpec(_Spec):
     offset: int = Field(0, ge=0, le=MAX_SEED, description="First sample of the seed's stream.")
     truncation_psi: float = Field(0.7, ge=0.0, le=1.0)
     drop_fraction: float = Field(0.1, ge=0.0, le=0.9, description="Most uncertain part that is dropped.")
+    composition: list[ClassDemandSpec] = Field(
+        default_factory=list,
+        max_length=64,
+        description="What the dataset has to show. How often the generator draws it is looked at first; more images "
+        "are drawn where it is short, and the job fails with the numbers where `max_candidates` cannot meet it.",
+    )
+    max_uncertainty: float | None = Field(
+        None, ge=0.0, description="Images of a higher uncertainty are not delivered; others are drawn for them."
+    )
+    max_candidates: int | None = Field(
+        None,
+        ge=1,
+        le=CANDIDATES_PER_IMAGE * MAX_COUNT,
+        description="Images drawn at most, for `composition` and `max_uncertainty`; null: ten times `count`.",
+    )
     images_per_shard: int = Field(1000, ge=1, le=100_000, description="Images in one file of the dataset.")
     fit: Literal["crop", "pad", "stretch"] = Field(
         "crop", description="How images of another shape are brought to the generator's resolution."

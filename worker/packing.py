@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from typing import BinaryIO, cast
-
-import numpy as np
-from numpy.typing import NDArray
 
 from core.datasets.classes import ClassMap
 from core.datasets.galleries import Galleries
@@ -16,9 +14,16 @@ from core.datasets.pictures import SheetCell, contact_sheet
 from core.datasets.samples import StoredSample
 from core.datasets.shards import ShardEntry, pack, read_shard
 from core.datasets.statistics import DatasetStatistics
+from core.sampling.candidates import CandidateTable
+from core.sampling.selection import Selection
 from store.files import File, list_files
 from worker.context import StepContext
 
+#: Where sampling puts its candidates among the job's files; the index of the first one orders them. When a job ends
+#: early they are what is left to read, under these names.
+CANDIDATES = "shards/candidates-"
+#: Beside them, the rows that say which to keep (`core.sampling.candidates`).
+SCORES = "scores/candidates-"
 #: Samples on the contact sheet: the first kept ones, and the most uncertain of those dropped.
 _SHOWN_KEPT, _SHOWN_DROPPED = 24, 8
 #: Candidates between two reports of progress.
@@ -26,14 +31,13 @@ _REPORT_EVERY = 32
 
 
 class Packing:
-    """Copies the candidates in `kept` (places among all candidates, ascending) into the dataset's shards.
+    """Copies the candidates that `selection` keeps into the dataset's shards.
 
-    `scores`: float64 [N], the candidates' uncertainties. After `run` there are `entries`, `files`, `statistics` and
-    `galleries`.
+    After `run` there are `entries`, `files`, `statistics` and `galleries`.
     """
 
     def __init__(
-        self, context: StepContext, kept: NDArray[np.int64], scores: NDArray[np.float64], classes: ClassMap
+        self, context: StepContext, selection: Selection, candidates: CandidateTable, classes: ClassMap
     ) -> None:
         self.entries: list[ShardEntry] = []
         self.files: list[File] = []
@@ -42,18 +46,17 @@ class Packing:
         self._context = context
         self._dataset = context.claim.result["dataset"]
         self._first = context.spec["offset"]
-        self._kept, self._scores = kept, scores
-        dropped = np.setdiff1d(np.arange(len(scores)), kept)
-        worst = dropped[np.argsort(-scores[dropped], kind="stable")][:_SHOWN_DROPPED]
-        self._shown_kept = {int(index) + self._first for index in kept[:_SHOWN_KEPT]}
-        self._shown_dropped = [int(index) + self._first for index in worst]
+        self._selection, self._candidates = selection, candidates
+        worst = selection.worst_dropped(candidates, _SHOWN_DROPPED)
+        self._shown_kept = set(islice(self._kept(), _SHOWN_KEPT))
+        self._shown_dropped = [place + self._first for place, _ in worst]
         self._cells: dict[int, SheetCell] = {}
 
     def run(self) -> None:
         """Read every candidate once, in order. Raises ShardError, Stopped, StorageFull."""
         packed = pack(
-            self._candidates(),
-            (int(index) + self._first for index in self._kept),
+            self._samples(),
+            self._kept(),
             self._context.spec["images_per_shard"],
             self._shard,
             on_sample=self._count,
@@ -63,7 +66,11 @@ class Packing:
             assert (entry.bytes, entry.sha256) == (self.files[-1].bytes, self.files[-1].sha256)
             self.files[-1] = replace(self.files[-1], items=entry.items)
             self.entries.append(entry)
-        self._context.progress(len(self._scores), len(self._scores))
+        self._context.progress(len(self._candidates), len(self._candidates))
+
+    def _kept(self) -> Iterator[int]:
+        """Indices of the samples that are kept, ascending."""
+        return (place + self._first for place in self._selection.places(self._candidates))
 
     def sheet(self, classes: ClassMap, title: str, subtitle: str) -> bytes:
         """The contact sheet as PNG."""
@@ -76,22 +83,21 @@ class Packing:
         self.statistics.add(sample.record())
         self.galleries.add(sample)
 
-    def _candidates(self) -> Iterator[StoredSample]:
+    def _samples(self) -> Iterator[StoredSample]:
         """The candidates in order; nobody asks for those behind the last kept one."""
-        context, done = self._context, 0
-        for file in list_files(context.db, context.claim.job_id, tenant=context.tenant, prefix="shards/"):
+        context, done, total = self._context, 0, len(self._candidates)
+        for file in list_files(context.db, context.claim.job_id, tenant=context.tenant, prefix=CANDIDATES):
             with context.objects.open(file.key) as source:
                 for sample in read_shard(source, file.name):
                     self._look(sample)
                     yield sample
                     done += 1
                     if done % _REPORT_EVERY == 0:
-                        context.progress(done, len(self._scores))
+                        context.progress(done, total)
 
     def _look(self, sample: StoredSample) -> None:
         if sample.index in self._shown_kept or sample.index in self._shown_dropped:
-            score = self._scores[sample.index - self._first]
-            caption = f"{sample.index}   uncertainty {score:.4g}"
+            caption = f"{sample.index}   uncertainty {sample.record()['uncertainty']:.4g}"
             self._cells[sample.index] = SheetCell(sample.image(), sample.mask(), sample.divergence(), caption)
 
     @contextmanager

@@ -11,14 +11,16 @@ from typing import Any
 from store.jobs.shards import ShardPlan
 from store.settings import WorkerSettings
 
-#: Samples in one shard at most, however fast they are drawn: a shard's scores are one row.
+#: Samples in one shard at most, however fast they are drawn: an attempt that dies loses no more than these.
 _MOST = 20_000
 
 
-def first_shard(start: int, stop: int, worker: WorkerSettings) -> ShardPlan:
-    """The first part of the samples `start` ≤ index < `stop`, by whose time the rest will be cut."""
-    end = min(stop, _next_bound(start, _batches(worker.shard_images, worker.batch)))
-    return ShardPlan({"start": start, "stop": end, "batch": worker.batch, "until": stop}, end - start)
+def first_shard(start: int, stop: int, batch: int, worker: WorkerSettings) -> ShardPlan:
+    """The first part of the samples `start` ≤ index < `stop`, by whose time the rest will be cut. `batch`: images drawn
+    at once, the same for all samples of a job.
+    """
+    end = min(stop, _next_bound(start, _batches(worker.shard_images, batch)))
+    return ShardPlan({"start": start, "stop": end, "batch": batch, "until": stop}, end - start)
 
 
 def further_shards(part: dict[str, Any], seconds: float, worker: WorkerSettings) -> tuple[ShardPlan, ...]:

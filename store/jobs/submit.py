@@ -25,7 +25,7 @@ from store.jobs.forecast import candidates
 from store.jobs.kinds import GENERATE, JobKind
 from store.jobs.shards import ShardPlan, add_shards
 from store.jobs.views import Job, job_view
-from store.specs import MAX_SEED, GenerateSpec
+from store.specs import CANDIDATES_PER_IMAGE, MAX_SEED, GenerateSpec
 from store.tables import encoders, jobs, label_sets, steps, uploads
 from store.tenants import active_jobs, limits_of
 
@@ -80,8 +80,33 @@ def check_generate(connection: Connection, db: Database, spec: GenerateSpec, *, 
         connection, db, tenant=tenant, labels=spec.labels, generator=spec.generator, count=spec.count
     )
     problems += _encoder_problems(connection, spec.inversion.encoder, spec.generator, tenant)
+    problems += _composition_problems(connection, db, spec, tenant)
     if problems:
         raise InvalidRequest("the job cannot be started like this", problems)
+
+
+def _composition_problems(connection: Connection, db: Database, spec: GenerateSpec, tenant: str) -> list[Problem]:
+    """Classes that a label set does not have (of an upload the job learns it), and bounds that cannot be kept."""
+    problems = []
+    known = connection.execute(
+        select(label_sets.c.info).where(label_sets.c.id == spec.labels, label_sets.c.tenant == tenant)
+    ).scalar()
+    if known is not None:
+        names = [one["name"] for one in known["classes"]]
+        problems += [
+            Problem(
+                f"no class {demand.class_name!r}; there are {', '.join(names) or 'none'}", f"/composition/{at}/class"
+            )
+            for at, demand in enumerate(spec.composition)
+            if demand.class_name not in names
+        ]
+    if spec.max_candidates is not None:
+        least = candidates(spec.count, spec.drop_fraction)
+        most = CANDIDATES_PER_IMAGE * limits_of(connection, db.settings.limits, tenant)["images_per_job"]
+        if not least <= spec.max_candidates <= most:
+            detail = f"from {least}, which count and drop_fraction need, to {most}"
+            problems.append(Problem(detail, "/max_candidates"))
+    return problems
 
 
 def _encoder_problems(connection: Connection, encoder: str | None, generator: str, tenant: str) -> list[Problem]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from store.db import Database, open_database
 from store.objects import ObjectStore, open_objects
 from store.settings import DatabaseSettings, Settings, WorkerSettings
+
+if TYPE_CHECKING:
+    from tests.worker.inline import Service
 
 
 @pytest.fixture(autouse=True)
@@ -54,3 +58,24 @@ def db(settings: Settings) -> Iterator[Database]:
 def objects(settings: Settings) -> ObjectStore:
     """The object store that goes with `db`."""
     return open_objects(settings)
+
+
+@pytest.fixture(scope="session")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tiny generator and labels for it."""
+    # Imported here: torch is slow, and most of these tests do without.
+    from tests.e2e import tiny
+
+    folder = tmp_path_factory.mktemp("material")
+    tiny.write_labels(folder / "labels.zip", tiny.write_generator(folder / "generators"))
+    return folder
+
+
+@pytest.fixture
+def service(tmp_path: Path, material: Path) -> Iterator[Service]:
+    """A service with the tiny generator, and labels for it uploaded."""
+    from tests.worker.inline import Service
+
+    made = Service(tmp_path, material)
+    yield made
+    made.db.close()

@@ -7,13 +7,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from store.db import Database
+from store.db import Database, open_database
 from store.files import get_file, list_files
 from store.jobs.claims import Claim, claim, save_checkpoint
 from store.jobs.commits import commit, fail
 from store.jobs.submit import submit_generate
 from store.jobs.views import Job, job_view
-from store.objects import ObjectStore
+from store.objects import ObjectStore, open_objects
+from store.settings import Settings, WorkerSettings
 from store.specs import GenerateSpec
 from store.uploads import complete_upload, create_upload, start_upload
 from worker.context import StepContext
@@ -108,3 +109,19 @@ def shard_digests(db: Database, job: Job) -> list[tuple[str, str]]:
     """Name and SHA-256 of each shard of the job's dataset."""
     dataset = view(db, job).result["dataset"]
     return [(file.name, file.sha256) for file in list_files(db, dataset, tenant=TENANT, prefix="shards/")]
+
+
+class Service:
+    """A database and objects of its own with the tiny generator."""
+
+    def __init__(self, home: Path, material: Path, **worker: Any) -> None:
+        pace = {"shard_images": 8, "batch": 4, "backoff_seconds": 0.0, "device": "cpu", "threads": 1}
+        self.settings = Settings(
+            home=home, generators_folder=str(material / "generators"), worker=WorkerSettings(**{**pace, **worker})
+        )
+        self.db: Database = open_database(self.settings)
+        self.objects: ObjectStore = open_objects(self.settings)
+        self.labels = upload(self.db, self.objects, material / "labels.zip")
+
+    def work(self, **arguments: Any) -> None:
+        InlineWorker(self.db, self.objects, **arguments).run()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,27 +18,10 @@ from store.jobs.claims import claim
 from store.jobs.events import events
 from store.jobs.views import Job
 from store.made import get_inversion, get_labeler
-from tests.e2e import tiny
-from tests.worker.inline import TENANT, InlineWorker, content, generate, upload, view
-from tests.worker.test_steps import Service
+from tests.worker.inline import TENANT, InlineWorker, Service, content, generate, upload, view
 from worker.sources import LATENTS
 
 invert_step = import_module("worker.steps.invert")
-
-
-@pytest.fixture(scope="module")
-def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the tiny generator and labels for it."""
-    folder = tmp_path_factory.mktemp("material")
-    tiny.write_labels(folder / "labels.zip", tiny.write_generator(folder / "generators"))
-    return folder
-
-
-@pytest.fixture
-def service(tmp_path: Path, material: Path) -> Iterator[Service]:
-    made = Service(tmp_path, material)
-    yield made
-    made.db.close()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from worker.planning import first_shard, further_shards
 
 def test_shards_are_sized_by_the_time_of_the_first() -> None:
     worker = WorkerSettings(shard_images=64, batch=8, shard_seconds=60.0)
-    first = first_shard(0, 10_000, worker)
+    first = first_shard(0, 10_000, 8, worker)
     assert (first.input["start"], first.input["stop"], first.total) == (0, 64, 64)
     rest = further_shards(first.input, 6.4, worker)
     assert {plan.total for plan in rest[1:-1]} == {600}, "0.1 s an image, 600 images a minute"
@@ -33,7 +33,7 @@ def test_every_sample_is_in_one_shard_and_batches_are_not_cut(
     start: int, count: int, images: int, batch: int, seconds: float
 ) -> None:
     worker = WorkerSettings(shard_images=images, batch=batch, shard_seconds=10.0)
-    first = first_shard(start, start + count, worker)
+    first = first_shard(start, start + count, batch, worker)
     plans = [first, *further_shards(first.input, seconds, worker)]
     covered = [index for plan in plans for index in range(plan.input["start"], plan.input["stop"])]
     assert covered == list(range(start, start + count))

@@ -17,7 +17,7 @@ from sqlalchemy import select
 
 from core.datasets.shards import read_shard
 from store.datasets import CARD, CONTACT_SHEET, MANIFEST, get_dataset, partial_manifest
-from store.db import Database, open_database
+from store.db import Database
 from store.errors import NotReady
 from store.exports import get_export, list_exports, submit_export
 from store.files import list_files
@@ -26,45 +26,11 @@ from store.jobs.claims import claim
 from store.jobs.events import events
 from store.jobs.views import Job
 from store.made import LABEL_PREVIEW, get_inversion, get_label_set, get_labeler
-from store.objects import ObjectStore, open_objects
-from store.settings import Settings, WorkerSettings
 from store.specs import ExportFormat, ExportSpec
 from store.sweep import sweep
 from store.tables import files
-from tests.e2e import tiny
-from tests.worker.inline import TENANT, InlineWorker, content, generate, shard_digests, upload, view
+from tests.worker.inline import TENANT, InlineWorker, Service, content, generate, shard_digests, upload, view
 from worker.context import StepContext
-
-
-@pytest.fixture(scope="module")
-def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the tiny generator and labels for it."""
-    folder = tmp_path_factory.mktemp("material")
-    tiny.write_labels(folder / "labels.zip", tiny.write_generator(folder / "generators"))
-    return folder
-
-
-class Service:
-    """A database and objects of its own with the tiny generator."""
-
-    def __init__(self, home: Path, material: Path, **worker: Any) -> None:
-        pace = {"shard_images": 8, "batch": 4, "backoff_seconds": 0.0, "device": "cpu", "threads": 1}
-        self.settings = Settings(
-            home=home, generators_folder=str(material / "generators"), worker=WorkerSettings(**{**pace, **worker})
-        )
-        self.db: Database = open_database(self.settings)
-        self.objects: ObjectStore = open_objects(self.settings)
-        self.labels = upload(self.db, self.objects, material / "labels.zip")
-
-    def work(self, **arguments: Any) -> None:
-        InlineWorker(self.db, self.objects, **arguments).run()
-
-
-@pytest.fixture
-def service(tmp_path: Path, material: Path) -> Iterator[Service]:
-    made = Service(tmp_path, material)
-    yield made
-    made.db.close()
 
 
 @pytest.fixture(scope="module")

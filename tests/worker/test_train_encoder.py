@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -21,8 +20,7 @@ from store.jobs.views import Job
 from store.made import get_encoder, get_inversion, list_encoders
 from store.specs import GenerateSpec, TrainEncoderSpec
 from tests.e2e import tiny
-from tests.worker.inline import TENANT, InlineWorker, content, generate, view
-from tests.worker.test_steps import Service
+from tests.worker.inline import TENANT, InlineWorker, Service, content, generate, view
 from worker.context import StepContext
 
 # By its module: in the package, the name is the function.
@@ -35,13 +33,6 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("material")
     tiny.write_labels(folder / "labels.zip", tiny.write_generator(folder / "generators"), count=12)
     return folder
-
-
-@pytest.fixture
-def service(tmp_path: Path, material: Path) -> Iterator[Service]:
-    made = Service(tmp_path, material)
-    yield made
-    made.db.close()
 
 
 def train(service: Service, **spec: Any) -> Job:

@@ -1,4 +1,7 @@
-"""Committed candidates → the dataset: exactly `count` kept, packed, described; the manifest is written last."""
+"""Committed candidates → the dataset: exactly `count` kept, packed, described; the manifest is written last.
+
+Where what is asked for needs more candidates, those are drawn first, and this step is done once more.
+"""
 
 from __future__ import annotations
 
@@ -6,46 +9,58 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
-import numpy as np
-
 from core.datasets.card import write_card
 from core.datasets.croissant import write_croissant
 from core.datasets.findings import DatasetFacts, GeneratorFacts, InvertedLabel, plain_warnings
 from core.datasets.manifest import build_manifest, manifest_bytes
 from core.sampling.candidates import CandidateTable
-from core.sampling.filtering import keep_most_certain
 from store.datasets import CARD, CONTACT_SHEET, CROISSANT, MANIFEST, STATISTICS
 from store.files import File, list_files
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
+from store.jobs.results import shard_results
+from store.jobs.shards import ShardPlan
 from store.made import Made, get_inversion, get_label_set, get_labeler
+from store.specs import GenerateSpec
 from worker.context import StepContext
-from worker.packing import Packing
+from worker.packing import SCORES, Packing
+from worker.planning import first_shard
 from worker.sources import class_map, fitted_labels, load_labels, load_source, other_labels
-from worker.steps.sample import SCORES
+from worker.wishes import DatasetWish
 
 #: What of the request shapes the samples; names of uploads and the caller's tags do not.
 _SETTINGS = (
+    "composition",
     "count",
     "drop_fraction",
     "fit",
     "images_per_shard",
     "inversion",
     "labeler",
+    "max_candidates",
+    "max_uncertainty",
     "offset",
     "truncation_psi",
 )
 
 
 def finalize(context: StepContext) -> StepResult:
-    """Keep the least uncertain candidates, pack them, write card, contact sheet, statistics and, last, the manifest."""
+    """Ask for more candidates, or keep the least uncertain ones, pack them, write card, contact sheet, statistics and,
+    last, the manifest.
+    """
     label_set, inversion, labeler = _made(context)
     classes = class_map(label_set)
-    scores = np.concatenate([block.scores for block in _gather(context, classes.count).blocks()])
-    kept = keep_most_certain(scores, context.spec["count"])
-    packing = Packing(context, kept, scores, classes)
+    wish = DatasetWish.of(context.spec, classes)
+    candidates = _gather(context, classes.count)
+    seen = wish.look(candidates)
+    found = [row.to_json() for row in seen]
+    wanted = wish.candidates_wanted(seen)
+    if wanted > len(candidates):
+        looked = NewEvent("dataset.prevalence", {"candidates": len(candidates), "wanted": wanted, "found": found})
+        return StepResult(top_up=(_more(context, len(candidates), wanted),), events=(looked,))
+    packing = Packing(context, wish.select(candidates), candidates, classes)
     packing.run()
-    facts = _facts(context, packing, len(scores), label_set, inversion, labeler)
+    facts = _facts(context, packing, len(candidates), label_set, inversion, labeler)
     described = _describe(context, facts, packing)
     digests = {"generator": facts.generator.digest, **facts.digests}
     manifest = manifest_bytes(
@@ -61,10 +76,10 @@ def finalize(context: StepContext) -> StepResult:
         )
     )
     files = [*packing.files, *described, context.put(facts.name, MANIFEST, manifest, "application/json")]
-    summary = {"dataset": facts.name, "count": len(kept), "shards": len(packing.entries)}
+    summary = {"dataset": facts.name, "count": wish.count, "shards": len(packing.entries), "found": found}
     return StepResult(
         files=tuple(files),
-        rejected=len(scores) - len(kept),
+        rejected=len(candidates) - wish.count,
         dataset=_info(context, facts, files, inversion, labeler),
         events=(NewEvent("dataset.finished", summary),),
     )
@@ -78,6 +93,13 @@ def _gather(context: StepContext, class_count: int) -> CandidateTable:
             for chunk in context.objects.read(file.key):
                 target.write(chunk)
     return table
+
+
+def _more(context: StepContext, there: int, wanted: int) -> ShardPlan:
+    """The first shard of the candidates after those that are there, in batches as large as theirs."""
+    first = next(shard_results(context.db, context.claim.job_id, "sample"))
+    offset = context.spec["offset"]
+    return first_shard(offset + there, offset + wanted, first.input["batch"], context.settings.worker)
 
 
 def _made(context: StepContext) -> tuple[Made, Made, Made]:
@@ -108,9 +130,14 @@ def _facts(
         inversion=_inverted(inversion, {row["name"] for row in labeler.info["dropped"]}),
         perceptual=inversion.info["perceptual_name"],
         digests={"label_set": label_set.digest, "inversion": inversion.digest, "labeler": labeler.digest},
-        settings={"seed": context.claim.seed, **{name: context.spec[name] for name in _SETTINGS}},
+        settings={"seed": context.claim.seed, **_settings(context.spec)},
         pictures={"Contact sheet": CONTACT_SHEET},
     )
+
+
+def _settings(spec: dict[str, Any]) -> dict[str, Any]:
+    complete = GenerateSpec.model_validate(spec).model_dump(mode="json")
+    return {name: complete[name] for name in _SETTINGS}
 
 
 def _inverted(inversion: Made, dropped: Collection[str]) -> list[InvertedLabel]:

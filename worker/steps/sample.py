@@ -19,15 +19,9 @@ from core.tasks.keypoints import with_visibility
 from store.jobs.commits import StepResult
 from store.made import get_label_set
 from worker.context import StepContext
+from worker.packing import CANDIDATES, SCORES
 from worker.planning import further_shards
 from worker.sources import Source, class_map, load_source
-
-#: Where candidates stand among the job's files; the first sample's index orders them. When a job ends early they are
-#: what is left to read, under these names.
-_NAME = "shards/candidates-{:016d}.tar"
-#: Where the rows stand that say which of them to keep (`core.sampling.candidates`).
-SCORES = "scores/"
-_SCORES_NAME = SCORES + "candidates-{:016d}.f64"
 
 
 def sample(context: StepContext) -> StepResult:
@@ -42,9 +36,9 @@ def sample(context: StepContext) -> StepResult:
     scores, entry = _write(context, source, labeler, target)
     further = further_shards(part, time.monotonic() - began, context.settings.worker)
     job, start = context.claim.job_id, part["start"]
-    candidates = context.put(job, _NAME.format(start), target, "application/x-tar", items=entry.items)
+    candidates = context.put(job, f"{CANDIDATES}{start:016d}.tar", target, "application/x-tar", items=entry.items)
     assert candidates.sha256 == entry.sha256
-    rows = context.put(job, _SCORES_NAME.format(start), scores, "application/octet-stream")
+    rows = context.put(job, f"{SCORES}{start:016d}.f64", scores, "application/octet-stream")
     return StepResult(files=(candidates, rows), further=further)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from core.datasets.classes import ClassMap
 from core.datasets.label_set import LabelSet
 from core.errors import InversionError, Problem
 from core.labeling.config import LabelerConfig
@@ -12,7 +13,6 @@ from core.labeling.files import LabelerInfo, save_labeler
 from core.labeling.labeler import Labeler
 from core.labeling.targets import targets_of
 from core.labeling.training import train_labeler as train
-from core.sampling.filtering import candidates_needed
 from store.ids import new_id
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
@@ -23,6 +23,7 @@ from worker.context import StepContext
 from worker.digests import digest_of, json_values
 from worker.planning import first_shard
 from worker.sources import REPORT, Source, fitted_labels, load_latents, load_source
+from worker.wishes import DatasetWish
 
 #: Nothing random reaches a result that other jobs use again.
 _SEED = 0
@@ -44,7 +45,7 @@ def train_labeler(context: StepContext) -> StepResult:
     digest = digest_of(
         {"made": "labeler 2", "inversion": inversion.digest, "images": used, "settings": config.to_json()}
     )
-    plan = _plan(context)
+    plan = _plan(context, labels.classes)
     equal = find_made(context.db, "labeler", digest, tenant=context.tenant)
     if equal is not None:
         event = NewEvent("labeler.reused", {"labeler": equal.id})
@@ -108,11 +109,11 @@ def _config(context: StepContext, labels: LabelSet, images: int) -> LabelerConfi
     return LabelerConfig.from_json(values)
 
 
-def _plan(context: StepContext) -> tuple[ShardPlan, ...]:
+def _plan(context: StepContext, classes: ClassMap) -> tuple[ShardPlan, ...]:
     """The first shard of the candidates."""
-    offset = context.spec["offset"]
-    stop = offset + candidates_needed(context.spec["count"], context.spec["drop_fraction"])
-    return (first_shard(offset, stop, context.settings.worker),)
+    offset, worker = context.spec["offset"], context.settings.worker
+    wish = DatasetWish.of(context.spec, classes)
+    return (first_shard(offset, offset + wish.first_look, worker.batch, worker),)
 
 
 def _store(

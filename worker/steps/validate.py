@@ -17,11 +17,12 @@ from store.made import LABEL_PREVIEW, PREFIXES, NewMade, find_made, get_label_se
 from store.uploads import CONTENT, get_upload
 from worker.context import StepContext
 from worker.sources import other_labels
+from worker.wishes import demands_of
 
 
 def validate(context: StepContext) -> StepResult:
-    """Read the job's upload; every problem in it fails the job at once. A named label set is taken as it is, and no
-    labels are none.
+    """Read the job's upload; every problem in it fails the job at once, and so does a wish for classes that it lacks.
+    A named label set is taken as it is, and no labels are none.
     """
     labels = context.spec["labels"]
     if labels is None:
@@ -32,6 +33,7 @@ def validate(context: StepContext) -> StepResult:
     label_set = read_label_set(
         _fetch(context, labels), context.folder, progress=context.progress, should_stop=context.should_stop
     )
+    demands_of(context.spec, label_set.classes)
     equal = find_made(context.db, "label_set", label_set.digest, tenant=context.tenant)
     if equal is not None:
         return _used(equal.id, len(label_set.items))
