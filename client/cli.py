@@ -1,10 +1,12 @@
 """The `offhand` command. Nothing heavy is imported before a command runs: `offhand --help` is for impatient people."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from client.groups import generators, keys, webhooks
+from client.options import Json, Url, connect
 from client.output import ending
 
 app = typer.Typer(
@@ -19,9 +21,6 @@ app = typer.Typer(
         "5 download failed · 6 port or data folder in use · 7 a part did not start · 130 Ctrl-C"
     ),
 )
-
-Url = Annotated[str | None, typer.Option("--url", envvar="OFFHAND_URL", help="The service. [http://127.0.0.1:8321]")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one document.")]
 
 
 @app.command()
@@ -207,84 +206,6 @@ def verify(folder: Annotated[Path, typer.Argument(help="A downloaded dataset.")]
         output.result(result, f"{folder} is complete: {manifest['count']} images, every digest right")
 
 
-generators = typer.Typer(help="Generators the service has, and checkpoints made elsewhere.", no_args_is_help=False)
-app.add_typer(generators, name="generators")
-
-
-@generators.callback(invoke_without_command=True)
-def generators_there_are(context: typer.Context, url: Url = None, as_json: Json = False) -> None:
-    """List the generators the service has, or do more with them."""
-    if context.invoked_subcommand is None:
-        list_the_generators(url, as_json)
-
-
-@generators.command("ls")
-def list_the_generators(url: Url = None, as_json: Json = False) -> None:
-    """List the generators the service has."""
-    with ending(as_json) as output, connect(url) as offhand:
-        from client.listing import list_generators
-
-        list_generators(offhand, output)
-
-
-@generators.command("add")
-def add_generator(
-    source: Annotated[
-        str, typer.Argument(help="Checkpoint: a file, an https URL, a name of the catalogue, or an upload's id.")
-    ],
-    name: Annotated[str | None, typer.Option(help="What it will be called. [from the source]")] = None,
-    licence: Annotated[str | None, typer.Option(help="What its maker permits; files do not say it.")] = None,
-    domain: Annotated[str | None, typer.Option(help="What it draws, in a few words.")] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Any other field of the request: NAME=JSON, e.g. answers.conv_clamp=256"),
-    ] = None,
-    preview: Annotated[Path | None, typer.Option(help="Save a picture of samples here.")] = None,
-    url: Url = None,
-    as_json: Json = False,
-) -> None:
-    """Import a StyleGAN2 checkpoint of NVIDIA's, rosinality's or our own. Nothing in the file is executed."""
-    with ending(as_json) as output, connect(url) as offhand:
-        from client.generating import request_settings
-        from client.importing import add_generator as add
-
-        settings = request_settings(setting or [], {"licence": licence, "domain": domain})
-        add(offhand, source, name, settings, preview, output)
-
-
-@generators.command("preview")
-def preview_generator(
-    name: Annotated[str, typer.Argument(help="Name or id.")],
-    to: Annotated[Path | None, typer.Option("--out", help="PNG file. [NAME.png]")] = None,
-    url: Url = None,
-    as_json: Json = False,
-) -> None:
-    """Save a picture of what an imported generator draws."""
-    with ending(as_json) as output, connect(url) as offhand:
-        from client.importing import save_preview
-
-        save_preview(offhand, name, to, output)
-
-
-@generators.command("rm")
-def remove_generator(
-    name: Annotated[str, typer.Argument(help="Name or id.")], url: Url = None, as_json: Json = False
-) -> None:
-    """Forget an imported generator. Labelers and datasets that were made with it stay."""
-    with ending(as_json) as output, connect(url) as offhand:
-        offhand.delete_generator(name)
-        output.result({"deleted": name}, f"{name} is forgotten")
-
-
-@generators.command("catalogue")
-def show_catalogue(url: Url = None, as_json: Json = False) -> None:
-    """List public checkpoints that can be added by name."""
-    with ending(as_json) as output, connect(url) as offhand:
-        from client.importing import list_catalogue
-
-        list_catalogue(offhand, output)
-
-
 @app.command()
 def doctor(url: Url = None, as_json: Json = False) -> None:
     """Look for what keeps Offhand from working on this machine."""
@@ -294,10 +215,9 @@ def doctor(url: Url = None, as_json: Json = False) -> None:
         examine(url, output)
 
 
-def connect(url: str | None) -> Any:
-    from client.sdk import Offhand
-
-    return Offhand(url)
+app.add_typer(generators.generators, name="generators")
+app.add_typer(keys.keys, name="keys")
+app.add_typer(webhooks.webhooks, name="webhooks")
 
 
 def main() -> None:

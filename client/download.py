@@ -122,7 +122,7 @@ def fetch_rest(
     http: httpx.Client, url: str, listed: dict[str, Any], part: Path, on_bytes: Callable[[int], None]
 ) -> None:
     """Append what is missing to ``part``; ``If-Range`` starts over when the content has changed meanwhile."""
-    from client.sdk import checked
+    from client.connection import checked
 
     have = part.stat().st_size if part.exists() else 0
     if have >= listed["bytes"]:

@@ -1,99 +1,26 @@
 """The service as a Python object: upload, generate, wait, download. Every call raises :mod:`client.errors`."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-from uuid import uuid4
 
-import httpx
-
+from client.connection import Connection, Document
 from client.download import download_dataset, download_export
-from client.errors import JobFailed, Refused, Unreachable
+from client.errors import JobFailed, Refused
 from client.uploads import labels_archive, upload_archive
 
-DEFAULT_URL = "http://127.0.0.1:8321"
 #: Stands for labels that are still to be uploaded.
 NOT_SENT_YET = "upl_00000000000000000000000000"
 TERMINAL = frozenset({"succeeded", "failed", "canceled", "expired"})
 
-Document = dict[str, Any]
 OnJob = Callable[[Document], None]
 OnBytes = Callable[[int, int], None]
 
 
-class Offhand:
-    """A connection to one service. Not for use from several threads at once.
-
-    ``base_url`` defaults to ``OFFHAND_URL``, else to where `offhand up` listens; ``api_key`` to ``OFFHAND_API_KEY`` (a
-    service on loopback needs none). ``patience`` is how many seconds a service that stops answering is asked again
-    before :class:`~client.errors.Unreachable` is raised; creating calls carry an ``Idempotency-Key``, so that asking
-    again never makes two.
-    """
-
-    def __init__(
-        self,
-        base_url: str | None = None,
-        *,
-        api_key: str | None = None,
-        timeout: float = 30.0,
-        patience: float = 10.0,
-        transport: httpx.BaseTransport | None = None,
-    ) -> None:
-        self.base_url = (base_url or os.environ.get("OFFHAND_URL") or DEFAULT_URL).rstrip("/")
-        self.patience = patience
-        self.reached = False  # a service that was never there is not waited for
-        key = api_key or os.environ.get("OFFHAND_API_KEY")
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self.http = httpx.Client(base_url=self.base_url, timeout=timeout, transport=transport, headers=headers)
-
-    def __enter__(self) -> "Offhand":
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.http.close()
-
-    # -- one request ---------------------------------------------------------------------------------------------------
-
-    def request(
-        self, method: str, path: str, *, headers: dict[str, str] | None = None, **kwargs: Any
-    ) -> httpx.Response:
-        """One answer. Connections that fail and answers of 503 are tried again for ``patience`` seconds."""
-        headers = dict(headers or {})
-        if method == "POST":
-            headers.setdefault("Idempotency-Key", uuid4().hex)
-        give_up_at = time.monotonic() + self.patience
-        pause = 0.2
-        while True:
-            try:
-                response = self.http.request(method, path, headers=headers, **kwargs)
-            except httpx.TransportError as error:
-                if not self.reached or time.monotonic() + pause > give_up_at:
-                    raise Unreachable(
-                        f"nothing answers at {self.base_url} ({error}); is `offhand up` running?"
-                    ) from error
-            else:
-                self.reached = True
-                if not temporary(response) or time.monotonic() + pause > give_up_at:
-                    return checked(response)
-            time.sleep(pause)
-            pause = min(pause * 2, 2.0)
-
-    def get(self, path: str, **params: Any) -> Document:
-        document: Document = self.request("GET", path, params={k: v for k, v in params.items() if v is not None}).json()
-        return document
-
-    def pages(self, path: str, **params: Any) -> Iterator[Document]:
-        """Every item of a list, page by page."""
-        token = None
-        while True:
-            page = self.get(path, page_token=token, **params)
-            yield from page["items"]
-            token = page.get("next_page_token")
-            if not token:
-                return
+class Offhand(Connection):
+    """What one service has and does, as :class:`~client.connection.Connection` reaches it."""
 
     # -- what there is -------------------------------------------------------------------------------------------------
 
@@ -261,27 +188,61 @@ class Offhand:
         """Fetch a dataset into a folder, going on where an earlier attempt stopped, and verify every digest."""
         return download_dataset(self, dataset_id, Path(into), progress)
 
+    # -- the tenant's own settings -------------------------------------------------------------------------------------
+
+    def api_keys(self) -> Iterator[Document]:
+        """Newest first, revoked ones included; none shows the key itself."""
+        return self.pages("/v1/api-keys")
+
+    def api_key(self, key_id: str) -> Document:
+        return self.get(f"/v1/api-keys/{key_id}")
+
+    def create_api_key(self, name: str, scopes: list[str], expires_in_days: float | None) -> Document:
+        """A new key. Its ``key`` is shown this once; None where the answer had to be asked for again."""
+        body = {"name": name, "scopes": scopes, "expires_in_days": expires_in_days}
+        document: Document = self.request("POST", "/v1/api-keys", json=body).json()
+        return document
+
+    def revoke_api_key(self, key_id: str) -> None:
+        """End a key now."""
+        self.request("DELETE", f"/v1/api-keys/{key_id}")
+
+    def webhook_endpoints(self) -> Iterator[Document]:
+        """Newest first."""
+        return self.pages("/v1/webhook-endpoints")
+
+    def create_webhook_endpoint(self, url: str, events: list[str], description: str = "") -> Document:
+        """Have an address told when jobs end. Its ``secret`` is shown this once, as a key is."""
+        body = {"url": url, "events": events, "description": description}
+        document: Document = self.request("POST", "/v1/webhook-endpoints", json=body).json()
+        return document
+
+    def delete_webhook_endpoint(self, endpoint_id: str) -> None:
+        """Forget an endpoint with its log."""
+        self.request("DELETE", f"/v1/webhook-endpoints/{endpoint_id}")
+
+    def rotate_webhook_secret(self, endpoint_id: str, overlap_hours: float = 24.0) -> str:
+        """A new secret; the old ones sign beside it for so many hours."""
+        body = {"overlap_hours": overlap_hours}
+        document = self.request("POST", f"/v1/webhook-endpoints/{endpoint_id}/rotate-secret", json=body).json()
+        return str(document["secret"])
+
+    def send_webhook_test(self, endpoint_id: str) -> Document:
+        """Send a message of type `webhook.test`; the delivery."""
+        document: Document = self.request("POST", f"/v1/webhook-endpoints/{endpoint_id}/test").json()
+        return document
+
+    def webhook_deliveries(self, endpoint_id: str) -> Iterator[Document]:
+        """What was sent to an endpoint, newest first, with every try."""
+        return self.pages(f"/v1/webhook-endpoints/{endpoint_id}/deliveries")
+
+    def redeliver_webhook(self, endpoint_id: str, delivery_id: str) -> Document:
+        """Send the same message again, now."""
+        path = f"/v1/webhook-endpoints/{endpoint_id}/deliveries/{delivery_id}/redeliver"
+        document: Document = self.request("POST", path).json()
+        return document
+
 
 def is_id(labels: str | Path) -> bool:
     """``ls_…`` and ``upl_…`` are ids; anything that is there as a file is a path."""
     return str(labels).startswith(("ls_", "upl_")) and not Path(labels).exists()
-
-
-def temporary(response: httpx.Response) -> bool:
-    """An answer that will be another one soon: the service is not ready, or still works on an earlier try of this."""
-    return response.status_code == 503 or (response.status_code == 409 and b"idempotency_in_flight" in response.read())
-
-
-def checked(response: httpx.Response) -> httpx.Response:
-    """The response, or :class:`~client.errors.Refused` with its problem document."""
-    if response.is_success or response.status_code == 304:
-        return response
-    if not response.is_closed:
-        response.read()
-    try:
-        problem = response.json()
-        if not isinstance(problem, dict):
-            raise ValueError
-    except ValueError:
-        problem = {"title": f"{response.status_code} {response.reason_phrase}", "detail": response.text[:500]}
-    raise Refused({"status": response.status_code, **problem})

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
+from client.cli import app
 from client.sdk import Offhand
 from store.settings import Settings
 from tests.data_folder import archive, db, fresh_database, generators, objects
 from tests.serving import ApiProcess
 
 __all__ = ["archive", "db", "fresh_database", "generators", "objects"]
+
+
+Run = Callable[..., Result]
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +55,14 @@ def labels(archive: bytes, tmp_path: Path) -> Path:
     path = tmp_path / "heads50.zip"
     path.write_bytes(archive)
     return path
+
+
+@pytest.fixture
+def run(server: ApiProcess, repository: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `offhand` with these words against the server."""
+    monkeypatch.chdir(repository)
+
+    def run(*words: str, url: str = server.url) -> Result:
+        return CliRunner().invoke(app, list(words), env={"OFFHAND_URL": url})
+
+    return run

@@ -15,30 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
-from client.cli import app
 from client.generating import request_settings
 from client.listing import table
 from client.sdk import Offhand
 from store.db import Database
 from store.objects import ObjectStore
 from tests.api.worlds import end_job, finish_dataset, keep
+from tests.client.conftest import Run
 from tests.serving import ApiProcess, free_port
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(server: ApiProcess, repository: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run `offhand` with these words against the server."""
-    monkeypatch.chdir(repository)
-
-    def run(*words: str, url: str = server.url) -> Result:
-        return CliRunner().invoke(app, list(words), env={"OFFHAND_URL": url})
-
-    return run
 
 
 class Worker(threading.Thread):

@@ -1,0 +1,65 @@
+"""`offhand keys`: the API keys of the tenant that asks, for which its own key must be an `admin` one."""
+
+from typing import Annotated
+
+import typer
+
+from client.options import Json, Url, connect
+from client.output import ending
+
+keys = typer.Typer(help="API keys of your tenant: make, list, revoke, rotate.")
+
+KeyId = Annotated[str, typer.Argument(help="Its id (key_…); see `offhand keys ls`.")]
+
+
+@keys.callback(invoke_without_command=True)
+def keys_there_are(context: typer.Context, url: Url = None, as_json: Json = False) -> None:
+    """List the keys of your tenant, or do more with them."""
+    if context.invoked_subcommand is None:
+        list_the_keys(url, as_json)
+
+
+@keys.command("ls")
+def list_the_keys(url: Url = None, as_json: Json = False) -> None:
+    """List the keys of your tenant, revoked ones included."""
+    with ending(as_json) as output, connect(url) as offhand:
+        from client.keys import list_keys
+
+        list_keys(offhand, output)
+
+
+@keys.command("create")
+def create_key(
+    name: Annotated[str, typer.Argument(help="Whose it is, so that you know which one to revoke.")],
+    scope: Annotated[str, typer.Option(help="read, write or admin; each holds those before it.")] = "write",
+    days: Annotated[float, typer.Option(min=0, help="0: it does not expire by itself.")] = 90.0,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key and print it, this once."""
+    with ending(as_json) as output, connect(url) as offhand:
+        from client.keys import make_key
+
+        make_key(offhand, name, [scope], days or None, output)
+
+
+@keys.command("revoke")
+def revoke_key(key: KeyId, url: Url = None, as_json: Json = False) -> None:
+    """End a key now. It stays in the list."""
+    with ending(as_json) as output, connect(url) as offhand:
+        offhand.revoke_api_key(key)
+        output.result(offhand.api_key(key), f"{key} is revoked")
+
+
+@keys.command("rotate")
+def rotate_key(
+    key: KeyId,
+    keep: Annotated[bool, typer.Option(help="Leave the old one valid, to be revoked later.")] = False,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key like this one, print it, and revoke this one."""
+    with ending(as_json) as output, connect(url) as offhand:
+        from client.keys import replace_key
+
+        replace_key(offhand, key, keep, output)
