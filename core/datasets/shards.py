@@ -5,7 +5,6 @@ does not grow with the number of samples.
 """
 
 import hashlib
-import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any, BinaryIO
 
 from core.callbacks import ShouldStop, never_stop, stop_if_asked
 from core.datasets.samples import IMAGE, LATENT, MASK, RECORD, UNCERTAINTY, StoredSample
-from core.datasets.tar import BLOCK, Readable, TarError, TarReader
+from core.datasets.tar import BLOCK, Readable, TarError, TarReader, file_header
 from core.errors import Problem, ShardError
 
 ORDER = (IMAGE, MASK, RECORD, LATENT, UNCERTAINTY)
@@ -48,14 +47,11 @@ class ShardWriter:
 
     def write(self, index: int, files: Mapping[str, bytes]) -> None:
         """Append the sample ``index`` (its place in the stream) with its ``files`` by suffix."""
+        pieces = []
         for suffix in sorted(files, key=_place):
             content = files[suffix]
-            # A new TarInfo has mode 0644, no owner and no time.
-            info = tarfile.TarInfo(f"{index:09d}.{suffix}")
-            info.size = len(content)
-            self._put(info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "strict"))
-            self._put(content)
-            self._put(bytes(-len(content) % BLOCK))
+            pieces += [file_header(f"{index:09d}.{suffix}", len(content)), content, bytes(-len(content) % BLOCK)]
+        self._put(b"".join(pieces))
         self._items += 1
 
     def finish(self) -> ShardEntry:

@@ -1,4 +1,4 @@
-"""Reading tar archives front to back, entry by entry, with nothing taken on trust.
+"""Reading tar archives front to back, entry by entry, with nothing taken on trust; and the one header that we write.
 
 The standard library's reader ends silently at a damaged header, and reads extended headers of any declared size into
 memory. This one names what is wrong and holds at most one bounded header. POSIX ustar, pax and GNU long names are read;
@@ -19,6 +19,25 @@ _KINDS: dict[bytes, Kind] = {
     b"3": "device", b"4": "device", b"6": "device",
     b"5": "folder",
 }  # fmt: skip
+
+
+# POSIX ustar: mode 0644, no owner, no time, a regular file. Name, size and checksum are filled in.
+_BEFORE_SIZE = b"0000644\0" + 2 * b"0000000\0"
+_AFTER_SIZE = 11 * b"0" + b"\0"
+_AFTER_CHECKSUM = b"0" + bytes(100) + b"ustar\0" + b"00" + bytes(247)
+_FIXED_SUM = sum(_BEFORE_SIZE + _AFTER_SIZE + 8 * b" " + _AFTER_CHECKSUM)
+
+
+def file_header(name: str, size: int) -> bytes:
+    """The header block of a file, as the standard library writes it, several times faster.
+
+    ``name``: ASCII, up to 100 characters. ``size``: below 8 GiB.
+    """
+    named, digits = name.encode("ascii"), b"%011o\0" % size
+    assert len(named) <= 100
+    assert len(digits) == 12
+    checksum = b"%06o\0 " % (_FIXED_SUM + sum(named) + sum(digits))
+    return b"".join((named.ljust(100, b"\0"), _BEFORE_SIZE, digits, _AFTER_SIZE, checksum, _AFTER_CHECKSUM))
 
 
 class TarError(ValueError):

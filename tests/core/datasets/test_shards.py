@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import webdataset
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from core.callbacks import Stopped
@@ -18,6 +20,7 @@ from core.datasets.palette import colours
 from core.datasets.samples import UNCERTAINTY, encode_sample
 from core.datasets.shards import ShardWriter, pack, read_shard
 from core.datasets.statistics import DatasetStatistics
+from core.datasets.tar import file_header
 from core.errors import ShardError
 from tests.core.datasets.archives import mask, photograph
 
@@ -71,6 +74,13 @@ def test_round_trip():
             "index": one.index, "seed": 7, "truncation_psi": 0.7, "uncertainty": one.index / 10,
             "pixels": {str(key): int(counts[key]) for key in (0, 1, 4)},
         }  # fmt: skip
+
+
+@given(st.from_regex(r"[0-9a-z._-]{1,100}", fullmatch=True), st.integers(0, 2**33 - 1))
+def test_headers_are_those_of_the_standard_library(name, size):
+    info = tarfile.TarInfo(name)
+    info.size = size
+    assert file_header(name, size) == info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "strict")
 
 
 def test_python_tarfile_reads_it():
