@@ -29,7 +29,7 @@ class Demand:
     """At least ``min_fraction`` of the images show ``class_id`` on at least ``min_area`` of their pixels."""
 
     class_id: int
-    min_fraction: float
+    min_fraction: float | Fraction
     min_area: float = 0.001
     name: str = ""
     """Of the class, for messages."""
@@ -48,7 +48,8 @@ class Demand:
 
     def needed(self, count: int) -> int:
         """Images of ``count`` that have to show the class; the fraction counts as the decimal it is written as."""
-        return ceil(count * Fraction(repr(float(self.min_fraction))))
+        exact = self.min_fraction if isinstance(self.min_fraction, Fraction) else Fraction(repr(self.min_fraction))
+        return ceil(count * exact)
 
     def counts(self, block: Block) -> NDArray[np.bool_]:
         """Which candidates show the class, bool [B]."""

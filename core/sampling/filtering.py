@@ -1,13 +1,16 @@
-"""Which candidates to keep: the most certain, exactly as many as were asked for (HandsOff section 3.3)."""
+"""Which candidates to keep: the most certain, exactly as many as were asked for (HandsOff section 3.3); and how many of
+each class, where rare classes shall not be the ones that are thrown away."""
 
 from collections.abc import Sequence
 from fractions import Fraction
-from math import ceil
+from math import ceil, inf
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import Problem, SamplingError
+from core.sampling.candidates import Candidates
+from core.sampling.composition import Demand
 
 
 def candidates_needed(count: int, drop_fraction: float) -> int:
@@ -41,3 +44,19 @@ def keep_most_certain(scores: NDArray[np.float64] | Sequence[float], count: int)
     if np.isnan(values).any():
         raise SamplingError("a score is not a number", [Problem(f"candidate {np.isnan(values).argmax()}", "scores")])
     return np.sort(np.argsort(values, kind="stable")[:count])
+
+
+def class_quotas(candidates: Candidates, count: int, max_uncertainty: float = inf) -> tuple[Demand, ...]:
+    """What ``count`` of the candidates have to show, so that no class loses a larger part than the whole does.
+
+    Of ``n`` among ``N`` candidates up to ``max_uncertainty`` that show a class, ``floor(n * count / N)`` are to be
+    kept; classes of which that is none are left out.
+    """
+    total, shown = 0, np.zeros(0, np.int64)
+    for block in candidates.blocks():
+        usable = block.scores <= max_uncertainty
+        total += int(usable.sum())
+        counts = (block.areas[usable] >= Demand.min_area).sum(0)
+        shown = counts if not len(shown) else shown + counts
+    numbers = shown * count // max(1, total)
+    return tuple(Demand(at, Fraction(int(kept), count)) for at, kept in enumerate(numbers) if 0 < kept <= count)

@@ -65,7 +65,11 @@ class Selection:
 
 
 def select(
-    candidates: Candidates, count: int, demands: Sequence[Demand] = (), max_uncertainty: float = np.inf
+    candidates: Candidates,
+    count: int,
+    demands: Sequence[Demand] = (),
+    max_uncertainty: float = np.inf,
+    quotas: Sequence[Demand] = (),
 ) -> Selection:
     """Keep ``count`` candidates that meet every demand, the most certain that do, none above ``max_uncertainty``.
 
@@ -73,6 +77,9 @@ def select(
     counted; the rest is filled up with the most certain of all. One demand is met at the least possible uncertainty;
     several are met greedily. Without demands these are the ``count`` lowest scores, as
     :func:`core.sampling.filtering.keep_most_certain` finds them.
+
+    ``quotas`` come after the demands, from the rarest class on as well, and are met as far as ``count`` has room: what
+    is full asks for nothing more.
 
     Raises :class:`SamplingError` naming everything that these candidates cannot meet, with the numbers.
     """
@@ -96,19 +103,22 @@ def select(
         raise SamplingError("the candidates do not hold what is asked for", problems)
     chosen = Selection(())
     for demand in sorted(demands, key=lambda one: shown[one]):
-        chosen = _with_more(candidates, chosen, showing(demand), demand, demand.needed(count))
+        chosen = _with_more(candidates, chosen, showing(demand), demand, demand.needed(count), count)
     needed = _count(candidates, chosen.keeps)
     if needed > count:
         detail = f"together they need {needed} images, since few show several of them; {count} are asked for"
         raise SamplingError("these demands exclude each other", [Problem(detail, "composition")])
-    return _with_more(candidates, chosen, usable, None, count)
+    for quota in sorted(quotas, key=lambda one: one.needed(count)):
+        room = count - _count(candidates, chosen.keeps)
+        chosen = _with_more(candidates, chosen, showing(quota), quota, quota.needed(count), room)
+    return _with_more(candidates, chosen, usable, None, count, count)
 
 
 def _with_more(
-    candidates: Candidates, chosen: Selection, wanted: Wanted, demand: Demand | None, number: int
+    candidates: Candidates, chosen: Selection, wanted: Wanted, demand: Demand | None, number: int, most: int
 ) -> Selection:
-    """`chosen` and the best of the others, until `number` of those that are `wanted` are in it."""
-    missing = number - _count(candidates, lambda block: wanted(block) & chosen.keeps(block))
+    """`chosen` and the best of the others, `most` of them, until `number` of those that are `wanted` are in it."""
+    missing = min(most, number - _count(candidates, lambda block: wanted(block) & chosen.keeps(block)))
     if missing <= 0:
         return chosen
     score, place = _boundary(candidates, lambda block: wanted(block) & ~chosen.keeps(block), missing)

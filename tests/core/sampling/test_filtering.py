@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import SamplingError
-from core.sampling.filtering import candidates_needed, keep_most_certain
+from core.sampling.filtering import candidates_needed, class_quotas, keep_most_certain
+from tests.core.sampling.tables import Table
 
 
 @given(st.integers(0, 5000), st.integers(0, 99))
@@ -38,3 +39,16 @@ def test_what_cannot_be_kept_is_told():
     with pytest.raises(SamplingError) as caught:
         candidates_needed(-1, 1.0)
     assert {problem.pointer for problem in caught.value.problems} == {"count", "drop_fraction"}
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.booleans()), min_size=1, max_size=30), st.data())
+def test_a_quota_is_the_share_of_the_candidates_that_could_be_kept(rows, data):
+    scores = [score / 4 for score, *_ in rows]
+    areas = [[float(a), float(b)] for _, a, b in rows]
+    limit = data.draw(st.sampled_from([0.5, float("inf")]))
+    usable = [area for score, area in zip(scores, areas, strict=True) if score <= limit]
+    count = data.draw(st.integers(0, len(usable)))
+    found = {one.class_id: one.needed(count) for one in class_quotas(Table(scores, areas, 4), count, limit)}
+    for class_id in (0, 1):
+        shown = sum(area[class_id] for area in usable)
+        assert found.get(class_id, 0) == (shown * count // len(usable) if usable else 0)

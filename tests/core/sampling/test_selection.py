@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from core.errors import SamplingError
 from core.sampling.composition import Demand
-from core.sampling.filtering import keep_most_certain
+from core.sampling.filtering import class_quotas, keep_most_certain
 from core.sampling.selection import select
 from tests.core.sampling.tables import Table
 
@@ -93,3 +93,28 @@ def test_demands_that_exclude_each_other():
     table = Table(np.zeros(4), [[1, 0.0], [1, 0], [0, 1.0], [0, 1]])
     with pytest.raises(SamplingError, match="exclude each other"):
         select(table, 2, [Demand(0, 1.0), Demand(1, 1.0)])
+
+
+def test_quotas_keep_the_rare_class_that_is_always_uncertain():
+    # Two of ten show the hat, and they are the least certain.
+    table = Table(np.arange(10), [[1, 0.0]] * 8 + [[0.9, 0.1]] * 2)
+    assert list(select(table, 5).places(table)) == [0, 1, 2, 3, 4]
+    quotas = class_quotas(table, 5)
+    assert [(one.class_id, one.needed(5)) for one in quotas] == [(0, 5), (1, 1)]
+    assert list(select(table, 5, quotas=quotas).places(table)) == [0, 1, 2, 3, 8]
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10_000), st.integers(1, 60), st.integers(1, 61))
+def test_quotas_never_ask_for_more_than_there_is_room_for(seed, count, size):
+    random = np.random.default_rng(seed)
+    scores, areas = random.integers(0, 9, 60) / 8, (random.random((60, 4)) < [0.9, 0.4, 0.2, 0.0]).astype(float)
+    table = Table(scores, areas, size)
+    quotas = class_quotas(table, count)
+    kept = list(select(table, count, quotas=quotas).places(table))
+    assert len(kept) == count
+    rarest = min(quotas, key=lambda one: one.needed(count), default=None)
+    if rarest is not None:
+        assert areas[kept, rarest.class_id].sum() >= rarest.needed(count)
+    if count == 60:
+        assert kept == list(range(60))
