@@ -13,7 +13,7 @@ from core.generators.stylegan2 import FeatureLayer, Noise
 from core.labeling.aggregation import PeakFinder, classes
 from core.labeling.config import LabelerConfig
 from core.labeling.ensemble import FoldedEnsemble
-from core.labeling.hypercolumn import SelectedLayers
+from core.labeling.hypercolumn import SelectedLayers, gather
 from core.labeling.projection import Tile, hidden_tiles
 from core.labeling.uncertainty import image_scores, js_divergence, variance
 from core.tasks.task import Task
@@ -117,6 +117,18 @@ class Labeler:
                     start = stop
             canvas.end(image)
         return canvas.labels()
+
+    @torch.inference_mode()
+    def say(self, features: Sequence[Tensor], size: tuple[int, int], pixels: Tensor, task: Task) -> Tensor:
+        """What each member says of single pixels, float32 [M, P, outputs]: logits, heat, or depth.
+
+        features, size: as for :meth:`label`. pixels: int64 [P], places in the flattened [N, H, W].
+        """
+        self._check(features)
+        ensemble = self.head(task).ensemble
+        picked = SelectedLayers(self.feature_layers, self.config).pick(features)
+        columns = gather(picked, size, pixels.to(features[0].device))
+        return ensemble.say(torch.addmm(ensemble.first_bias, columns, ensemble.first_weight))
 
     @cached_property
     def _working(self) -> tuple[Tensor, Tensor, tuple[FoldedEnsemble, ...]]:

@@ -1,0 +1,181 @@
+"""What a labeler is worth where it has not been taught: every labelled image labelled by one that never saw it."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop
+from core.datasets.label_set import LabelItem
+from core.errors import LabelerError, Problem
+from core.generators.stylegan2 import Generator, Noise
+from core.labeling.config import LabelerConfig
+from core.labeling.labeler import Labeler
+from core.labeling.pixels import MEMORY_BYTES
+from core.labeling.targets import targets_of
+from core.labeling.training import train_labeler
+
+LEAST_IMAGES = 3
+"""Two to learn from and one to look at."""
+JUDGED_PIXELS = 4096
+"""Pixels of each image whose confidence is held against the truth."""
+FOLD_STREAM = 4
+"""Tells these random numbers from others of the same seed."""
+FORMAT = "offhand-cross-validation/1"
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutLabel:
+    """The label of one image by a labeler that did not see it. Arrays of the label's size [H, W].
+
+    ``mask``: uint8, the ignore index everywhere where there are no masks. ``keypoints``: float32 [K, 3] of x, y, peak,
+    empty where there are none. ``depth``: float32, empty where there is none. ``uncertainty``: float16, of the task
+    that ranks images, whose image score is ``score``. ``confidence``, ``correct``: at most :data:`JUDGED_PIXELS` pixels
+    that are not ignored, the members' mean probability of the class it is largest for, and whether that is the truth.
+    """
+
+    mask: NDArray[np.uint8]
+    keypoints: NDArray[np.float32]
+    depth: NDArray[np.float32]
+    uncertainty: NDArray[np.float16]
+    score: NDArray[np.float64]
+    confidence: NDArray[np.float32]
+    correct: NDArray[np.bool_]
+
+
+def cross_validate(
+    generator: Generator,
+    w_plus: Tensor,
+    items: Sequence[LabelItem],
+    class_count: int,
+    config: LabelerConfig,
+    folds: int = 5,
+    *,
+    noise: Noise = "const",
+    device: torch.device | str = "cpu",
+    seed: int = 0,
+    progress: Progress = ignore_progress,
+    should_stop: ShouldStop = never_stop,
+    checkpoint: Callable[[bytes], None] | None = None,
+    resume_from: bytes | None = None,
+    memory_bytes: int = MEMORY_BYTES,
+    folder: Path | None = None,
+) -> list[HeldOutLabel]:
+    """Train ``folds`` labelers, each on all images but its part of them, and label that part; in order of ``items``.
+
+    w_plus: float [N, num_ws, w_dim]. items: N labelled images of one size. class_count: 0 where they have no masks.
+    Each is trained as ``config`` says, with no more images held out for its own use than leave two to learn from.
+    ``folds``: as many as there are images at most. ``progress`` counts images. ``checkpoint`` is called after each fold
+    but the last; ``resume_from`` takes those bytes and trains the others. Equal arguments give equal labels.
+
+    Raises :class:`LabelerError` for fewer than three images or labels that teach nothing, :class:`core.errors.Stopped`.
+    """
+    if len(items) < LEAST_IMAGES or folds < 2:
+        problem = Problem(
+            f"{folds} folds of {len(items)} images; there have to be 2 of {LEAST_IMAGES} or more", "folds"
+        )
+        raise LabelerError("these images cannot be judged by one another", [problem])
+    order = np.random.default_rng([seed, FOLD_STREAM]).permutation(len(items))
+    parts = [np.sort(part) for part in np.array_split(order, min(folds, len(items)))]
+    fingerprint = _fingerprint(w_plus, items, class_count, config, [part.tolist() for part in parts], noise, seed)
+    done = {} if resume_from is None else _unpack(resume_from, fingerprint)
+    for number, part in enumerate(parts):
+        if set(part.tolist()) <= set(done):
+            continue
+        rest = np.setdiff1d(order, part)
+        before = len(done)
+
+        def tell(step: int, total: int, before: int = before, images: int = len(part)) -> None:
+            progress(before + images * step // (total + 1), len(items))
+
+        labeler = train_labeler(
+            generator,
+            w_plus[rest],
+            targets_of([items[index] for index in rest], class_count, config),
+            _with_held_out(config, len(rest)),
+            noise=noise,
+            device=device,
+            seed=seed,
+            progress=tell,
+            should_stop=should_stop,
+            memory_bytes=memory_bytes,
+            folder=folder,
+        )
+        random = np.random.default_rng([seed, FOLD_STREAM, number])
+        for index in part.tolist():
+            done[index] = _label(generator, labeler, w_plus[index].to(device), items[index], noise, random)
+        progress(len(done), len(items))
+        if checkpoint is not None and len(done) < len(items):
+            checkpoint(_pack(done, fingerprint))
+    return [done[index] for index in range(len(items))]
+
+
+def _with_held_out(config: LabelerConfig, images: int) -> LabelerConfig:
+    held_out = max(0, min(config.held_out, images - 2))
+    return replace(config, held_out=held_out, patience=config.patience if held_out else None)
+
+
+@torch.inference_mode()
+def _label(
+    generator: Generator, labeler: Labeler, code: Tensor, item: LabelItem, noise: Noise, random: np.random.Generator
+) -> HeldOutLabel:
+    features = generator.synthesize(code[None].float(), noise, with_features=True).features
+    labels = labeler.label(features, item.size)
+    usable = np.flatnonzero(item.mask.ravel() != labeler.config.ignore_index)
+    if len(usable) > JUDGED_PIXELS:
+        usable = np.sort(random.choice(usable, JUDGED_PIXELS, replace=False))
+    confidence, correct = np.zeros(0, np.float32), np.zeros(0, bool)
+    if labeler.class_count and len(usable):
+        said = labeler.say(features, item.size, torch.from_numpy(usable), "segmentation")
+        top = said.softmax(-1).mean(0).max(-1)
+        confidence, correct = top.values.cpu().numpy(), top.indices.cpu().numpy() == item.mask.ravel()[usable]
+    empty = np.zeros(0, np.float32)
+    return HeldOutLabel(
+        mask=labels.mask[0].cpu().numpy(),
+        keypoints=empty if labels.keypoints is None else labels.keypoints[0].cpu().numpy(),
+        depth=empty if labels.depth is None else labels.depth[0].cpu().numpy(),
+        uncertainty=labels.divergence[0].half().cpu().numpy(),
+        score=labels.scores[:1].cpu().numpy(),
+        confidence=confidence,
+        correct=correct,
+    )
+
+
+def _fingerprint(w_plus: Tensor, items: Sequence[LabelItem], *settings: Any) -> str:
+    plain = [one.to_json() if isinstance(one, LabelerConfig) else one for one in settings]
+    digest = hashlib.sha256(json.dumps(plain).encode())
+    digest.update(w_plus.cpu().contiguous().numpy().data)
+    for item in items:
+        for array in (item.mask, item.keypoints, item.depth):
+            digest.update(b"-" if array is None else np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _pack(done: dict[int, HeldOutLabel], fingerprint: str) -> bytes:
+    tensors = {
+        f"{index}.{name}": torch.from_numpy(np.ascontiguousarray(array))
+        for index, label in done.items()
+        for name, array in vars(label).items()
+    }
+    return safetensors.torch.save(tensors, {"format": FORMAT, "fingerprint": fingerprint})
+
+
+def _unpack(content: bytes, fingerprint: str) -> dict[int, HeldOutLabel]:
+    """The inverse of :func:`_pack`; empty for another cross-validation's: nothing is lost but time."""
+    length = int.from_bytes(content[:8], "little")
+    metadata = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
+    if metadata.get("fingerprint") != fingerprint:
+        return {}
+    images: dict[int, dict[str, Any]] = {}
+    for key, tensor in safetensors.torch.load(content).items():
+        index, name = key.split(".", 1)
+        images.setdefault(int(index), {})[name] = tensor.numpy()
+    return {index: HeldOutLabel(**arrays) for index, arrays in images.items()}
