@@ -26,6 +26,66 @@ class _Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class AlignSpec(_Spec):
+    """Registration of labelled images that do not show their subject where the generator draws it."""
+
+    by: Literal["boxes", "keypoints"] | None = Field(
+        None,
+        description="`boxes`: each image is cut to its box in `boxes.json`, and `fit` is about the box. `keypoints`: "
+        "it is turned, scaled and shifted to where its keypoints lie at `align.keypoints`. Images without what is "
+        "needed fail the job, which names them. Null: images are taken as they are.",
+    )
+    margin: float = Field(
+        0.0, ge=0.0, le=4.0, description="What stays around a box on each side, in widths and heights of the box."
+    )
+    freedom: Literal["similarity", "affine"] = Field(
+        "similarity", description="`affine`: keypoints may also shear an image and scale its axes apart."
+    )
+    keypoints: dict[Annotated[str, StringConstraints(min_length=1, max_length=80)], tuple[Share, Share]] = Field(
+        default_factory=dict,
+        max_length=256,
+        validate_default=True,
+        description="Where keypoints lie in the generator's images, by name: [x, y] as shares of width and height from "
+        "the top left corner. Each image must show at least two of them, three for `affine`.",
+    )
+
+    @field_validator("margin")
+    @classmethod
+    def _of_boxes(cls, margin: float, info: ValidationInfo) -> float:
+        if margin and info.data.get("by", "boxes") != "boxes":
+            raise PydanticCustomError("margin_without_boxes", "only boxes have a margin")
+        return margin
+
+    @field_validator("keypoints")
+    @classmethod
+    def _enough(cls, keypoints: dict[str, tuple[float, float]], info: ValidationInfo) -> dict[str, tuple[float, float]]:
+        least = 3 if info.data.get("freedom") == "affine" else 2
+        if info.data.get("by") == "keypoints" and len(keypoints) < least:
+            raise PydanticCustomError("few_keypoints", "name at least {least} keypoints", {"least": least})
+        if info.data.get("by", "keypoints") != "keypoints" and keypoints:
+            raise PydanticCustomError("keypoints_without_use", 'say by: "keypoints"')
+        return keypoints
+
+
+class LabelledImagesSpec(_Spec):
+    """How labelled images come into the generator's frame."""
+
+    fit: Literal["crop", "pad", "stretch"] = Field(
+        "crop", description="How images of another shape are brought to the generator's resolution."
+    )
+    align: AlignSpec = AlignSpec()
+
+    @field_validator("align")
+    @classmethod
+    def _one_way_only(cls, align: AlignSpec, info: ValidationInfo) -> AlignSpec:
+        if align.by == "keypoints" and info.data.get("fit", "crop") != "crop":
+            raise PydanticCustomError("fit_and_keypoints", "keypoints leave nothing to fit: leave fit out")
+        return align
+
+
 class InversionSpec(_Spec):
     """How labelled images are turned into latents."""
 
@@ -81,7 +141,7 @@ class ClassDemandSpec(_Spec):
     )
 
 
-class GenerateSpec(_Spec):
+class GenerateSpec(LabelledImagesSpec):
     """One call from labelled images to a labelled dataset."""
 
     model_config = ConfigDict(serialize_by_alias=True)
@@ -116,9 +176,6 @@ class GenerateSpec(_Spec):
         description="Images drawn at most, for `composition` and `max_uncertainty`; null: ten times `count`.",
     )
     images_per_shard: int = Field(1000, ge=1, le=100_000, description="Images in one file of the dataset.")
-    fit: Literal["crop", "pad", "stretch"] = Field(
-        "crop", description="How images of another shape are brought to the generator's resolution."
-    )
     inversion: InversionSpec = InversionSpec()
     labeler: LabelerSpec = LabelerSpec()
     priority: int = Field(
@@ -149,7 +206,7 @@ class ExportSpec(_Spec):
     format: ExportFormat
 
 
-class TrainEncoderSpec(_Spec):
+class TrainEncoderSpec(LabelledImagesSpec):
     """An encoder for a generator: where inversions begin."""
 
     kind: Literal["train_encoder"] = "train_encoder"
@@ -167,9 +224,6 @@ class TrainEncoderSpec(_Spec):
     image_size: int = Field(128, ge=16, le=256, description="Pixels of the longer side that it looks at, at most.")
     steps: int | None = Field(None, ge=1, le=1_000_000, description="Training steps; null: the default.")
     mirror: bool = Field(True, description="Labelled images are mirrored left to right at random.")
-    fit: Literal["crop", "pad", "stretch"] = Field(
-        "crop", description="How images of another shape are brought to the generator's resolution."
-    )
 
 
 class EvaluateSpec(_Spec):

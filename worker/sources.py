@@ -15,7 +15,6 @@ from torch import Tensor
 from core.datasets.classes import ClassMap
 from core.datasets.label_set import LabelSet
 from core.datasets.label_set_files import load_label_set
-from core.datasets.resizing import resize_to
 from core.errors import GeneratorError, Problem
 from core.generators.files import DESCRIPTION, WEIGHTS, GeneratorInfo, load_generator
 from core.generators.stylegan2 import Generator
@@ -27,6 +26,7 @@ from store.generators import Generator as GeneratorRow
 from store.generators import get_generator
 from store.made import Made
 from worker.context import StepContext
+from worker.framing import framed
 
 #: Name of an inversion's codes among its files.
 LATENTS = "latents.safetensors"
@@ -117,9 +117,8 @@ def load_labels(context: StepContext, label_set_id: str) -> LabelSet:
 
 
 def fitted_labels(context: StepContext, label_set_id: str, source: Source) -> LabelSet:
-    """The label set at the generator's resolution, brought there by the `fit` that the caller chose."""
-    height, width = source.size
-    return resize_to(load_labels(context, label_set_id), height, width, context.spec["fit"])
+    """The label set in the generator's frame, brought there as the caller chose."""
+    return framed(load_labels(context, label_set_id), source.size, context.spec)
 
 
 def class_map(label_set: Made) -> ClassMap:

@@ -35,9 +35,12 @@ class Warp:
 
     @property
     def back(self) -> NDArray[np.float64]:
-        """float64 [2, 3]: a point of the frame → the image."""
+        """float64 [2, 3]: a point of the frame → the image. Rounded, so that the last bits of a solver, which differ
+        from machine to machine, decide no pixel.
+        """
         inverse = np.linalg.inv(self.matrix[:, :2])
-        return np.concatenate([inverse, -inverse @ self.matrix[:, 2:]], axis=1)
+        back: NDArray[np.float64] = np.concatenate([inverse, -inverse @ self.matrix[:, 2:]], axis=1).round(9)
+        return back
 
     @property
     def scale(self) -> float:

@@ -7,6 +7,7 @@ import json
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -46,6 +47,28 @@ def write_labels(archive: Path, generator: Generator, count: int = 6, seed: int 
         for index in range(count):
             zipped.writestr(f"images/{index:02}.png", _png(pixels[index].permute(1, 2, 0).numpy()))
             zipped.writestr(f"masks/{index:02}.png", _png(masks[index].numpy()))
+
+
+def write_photographs(archive: Path, labels: Path, *, boxes: bool = True, keypoints: bool = False) -> None:
+    """The labelled images of the archive `labels`, each somewhere else in a larger picture, and where they are: boxes,
+    or the keypoints `top_left` and `bottom_right`.
+    """
+    rows: dict[str, list[float]] = {}
+    with zipfile.ZipFile(labels) as whole, zipfile.ZipFile(archive, "w") as zipped:
+        zipped.writestr("classes.json", whole.read("classes.json"))
+        names = sorted(Path(name).stem for name in whole.namelist() if name.startswith("images/"))
+        for number, name in enumerate(names):
+            rows[name] = [3 + number, 9 - number, SIZE[1], SIZE[0]]
+            for folder, mode in (("images", "RGB"), ("masks", "L")):
+                picture = Image.new(mode, (40, 30))
+                picture.paste(Image.open(io.BytesIO(whole.read(f"{folder}/{name}.png"))), (3 + number, 9 - number))
+                zipped.writestr(f"{folder}/{name}.png", _png(np.asarray(picture)))
+        corners = {name: [[x, y, 2], [x + width, y + height, 2]] for name, (x, y, width, height) in rows.items()}
+        if boxes:
+            zipped.writestr("boxes.json", json.dumps({"boxes": rows}))
+        if keypoints:
+            points = {"keypoints": ["top_left", "bottom_right"], "images": corners}
+            zipped.writestr("keypoints.json", json.dumps(points))
 
 
 def _png(array: object) -> bytes:

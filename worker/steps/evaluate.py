@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from core.datasets.label_set import LabelSet
-from core.datasets.resizing import resize_to
 from core.errors import EvaluationError, LabelerError, OffhandError, Problem
 from core.evaluation.arms import EvaluationConfig, EvaluationData
 from core.evaluation.downstream.config import PRESETS, DownstreamConfig
@@ -34,6 +33,7 @@ from store.jobs.views import Job, job_view
 from store.specs import EvaluateSpec
 from worker.context import StepContext
 from worker.digests import json_values
+from worker.framing import framed
 from worker.sources import load_labels, load_source, prepare_torch
 
 #: Samples drawn again from their latents.
@@ -94,7 +94,7 @@ def _data(context: StepContext, made_by: Job, generated: ShardImages) -> Evaluat
     if labelled.classes.to_json() != held_out.classes.to_json():
         problems.append(Problem("its classes are not those of the dataset's labels", "labels"))
     height, width = generated.take(np.array([0]))[0].shape[1:3]
-    first, second = (resize_to(one, height, width, made_by.spec["fit"]) for one in (labelled, held_out))
+    first, second = (framed(one, (height, width), made_by.spec) for one in (labelled, held_out))
     seen = {_digest(item.image) for item in first.items}
     known = [item.name for item in second.items if _digest(item.image) in seen]
     if known:

@@ -30,6 +30,7 @@ from worker.wishes import DatasetWish
 
 #: What of the request shapes the samples; names of uploads and the caller's tags do not.
 _SETTINGS = (
+    "align",
     "composition",
     "count",
     "drop_fraction",

@@ -48,10 +48,12 @@ def invert(context: StepContext) -> StepResult:
     asked = InversionSpec.model_validate(context.spec["inversion"])
     config = _config(asked, source)
     source, encoder, perceptual = chosen_inverters(context, source, asked.encoder)
+    warps = [item.warp.to_json() if item.warp else None for item in labels.items]
     digest = digest_of(
         {
             "made": "inversion 2",
             "labels": labels.digest,
+            **({"warps": warps} if any(warps) else {}),  # they stand in the report
             "perceptual": perceptual.name,
             "settings": config.to_json(),
             **source.inversion_digest,
@@ -83,7 +85,7 @@ def invert(context: StepContext) -> StepResult:
         )
         inverted |= dict(zip(todo, refined, strict=True))
     in_order = [inverted[index] for index in range(len(labels.items))]
-    return _store(context, source, labels, in_order, digest, digests, before)
+    return _store(context, source, labels, warps, in_order, digest, digests, before)
 
 
 class _Checkpoints:
@@ -118,6 +120,7 @@ def _store(
     context: StepContext,
     source: Source,
     labels: LabelSet,
+    warps: list[dict[str, float | None] | None],
     inverted: list[InvertedImage],
     digest: str,
     digests: list[str],
@@ -125,12 +128,18 @@ def _store(
 ) -> StepResult:
     inversion_id = new_id(PREFIXES["inversion"])
     rows = [
-        {"name": item.name, **image.report.to_json(), "reused_from": before[i].inversion_id if i in before else None}
+        {
+            "name": item.name,
+            **image.report.to_json(),
+            "alignment": warps[i],
+            "reused_from": before[i].inversion_id if i in before else None,
+        }
         for i, (item, image) in enumerate(zip(labels.items, inverted, strict=True))
     ]
     info = {
         **summarize([image.report for image in inverted]),
         "fit": context.spec["fit"],
+        "align": context.spec.get("align"),
         "height": source.size[0],
         "width": source.size[1],
         "reused_images": len(before),

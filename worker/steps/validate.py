@@ -16,31 +16,34 @@ from store.jobs.events import NewEvent
 from store.made import LABEL_PREVIEW, PREFIXES, NewMade, find_made, get_label_set
 from store.uploads import CONTENT, get_upload
 from worker.context import StepContext
-from worker.sources import other_labels
+from worker.framing import check_frame
+from worker.sources import load_labels, other_labels
 from worker.wishes import demands_of
 
 
 def validate(context: StepContext) -> StepResult:
-    """Read the job's upload; every problem in it fails the job at once, and so does a wish for classes that it lacks.
-    A named label set is taken as it is, and no labels are none.
+    """Read the job's upload; every problem in it fails the job at once, and so does a wish for classes that it lacks or
+    for an alignment without what that needs. A named label set is taken as it is, and no labels are none.
     """
     labels = context.spec["labels"]
     if labels is None:
         return StepResult()
     if labels.startswith(PREFIXES["label_set"] + "_"):
         known = get_label_set(context.db, labels, tenant=context.tenant)
+        check_frame(context, lambda: load_labels(context, known.id))
         return _used(known.id, known.info["images"])
     label_set = read_label_set(
-        _fetch(context, labels), context.folder, progress=context.progress, should_stop=context.should_stop
+        fetch_upload(context, labels), context.folder, progress=context.progress, should_stop=context.should_stop
     )
     demands_of(context.spec, label_set.classes)
+    check_frame(context, lambda: label_set)
     equal = find_made(context.db, "label_set", label_set.digest, tenant=context.tenant)
     if equal is not None:
         return _used(equal.id, len(label_set.items))
     return _store(context, label_set)
 
 
-def _fetch(context: StepContext, upload_id: str) -> Path:
+def fetch_upload(context: StepContext, upload_id: str) -> Path:
     """The archive, under the name that its sender gave it: error messages point to it."""
     filename = get_upload(context.db, upload_id, tenant=context.tenant).filename
     folder = context.folder / "upload"
