@@ -153,7 +153,7 @@ def _number(field: bytes) -> int:
     if field[:1] == b"\x80":
         return int.from_bytes(field[1:], "big")
     digits = field.strip(b" \0")
-    if any(digit not in b"01234567" for digit in digits):
+    if digits.strip(b"01234567"):
         return -1
     return int(digits or b"0", 8)
 
