@@ -70,20 +70,17 @@ class AlignSpec(_Spec):
         return keypoints
 
 
-class LabelledImagesSpec(_Spec):
-    """How labelled images come into the generator's frame."""
+Fit = Annotated[
+    Literal["crop", "pad", "stretch"],
+    Field(description="How images of another shape are brought to the generator's resolution."),
+]
 
-    fit: Literal["crop", "pad", "stretch"] = Field(
-        "crop", description="How images of another shape are brought to the generator's resolution."
-    )
-    align: AlignSpec = AlignSpec()
 
-    @field_validator("align")
-    @classmethod
-    def _one_way_only(cls, align: AlignSpec, info: ValidationInfo) -> AlignSpec:
-        if align.by == "keypoints" and info.data.get("fit", "crop") != "crop":
-            raise PydanticCustomError("fit_and_keypoints", "keypoints leave nothing to fit: leave fit out")
-        return align
+def one_way_only(align: AlignSpec, info: ValidationInfo) -> AlignSpec:
+    """Of a request with `fit` and, after it, `align`: keypoints decide all that a fit would."""
+    if align.by == "keypoints" and info.data.get("fit", "crop") != "crop":
+        raise PydanticCustomError("fit_and_keypoints", "keypoints leave nothing to fit: leave fit out")
+    return align
 
 
 class InversionSpec(_Spec):
@@ -141,7 +138,7 @@ class ClassDemandSpec(_Spec):
     )
 
 
-class GenerateSpec(LabelledImagesSpec):
+class GenerateSpec(_Spec):
     """One call from labelled images to a labelled dataset."""
 
     model_config = ConfigDict(serialize_by_alias=True)
@@ -176,6 +173,8 @@ class GenerateSpec(LabelledImagesSpec):
         description="Images drawn at most, for `composition` and `max_uncertainty`; null: ten times `count`.",
     )
     images_per_shard: int = Field(1000, ge=1, le=100_000, description="Images in one file of the dataset.")
+    fit: Fit = "crop"
+    align: AlignSpec = AlignSpec()
     inversion: InversionSpec = InversionSpec()
     labeler: LabelerSpec = LabelerSpec()
     priority: int = Field(
@@ -184,6 +183,8 @@ class GenerateSpec(LabelledImagesSpec):
     labels_map: dict[Tag, Annotated[str, StringConstraints(max_length=255)]] = Field(
         default_factory=dict, max_length=32, description="The caller's own names for the job, for filtering lists."
     )
+
+    _one_way_only = field_validator("align")(one_way_only)
 
     @field_validator("fresh")
     @classmethod
@@ -206,7 +207,7 @@ class ExportSpec(_Spec):
     format: ExportFormat
 
 
-class TrainEncoderSpec(LabelledImagesSpec):
+class TrainEncoderSpec(_Spec):
     """An encoder for a generator: where inversions begin."""
 
     kind: Literal["train_encoder"] = "train_encoder"
@@ -224,6 +225,10 @@ class TrainEncoderSpec(LabelledImagesSpec):
     image_size: int = Field(128, ge=16, le=256, description="Pixels of the longer side that it looks at, at most.")
     steps: int | None = Field(None, ge=1, le=1_000_000, description="Training steps; null: the default.")
     mirror: bool = Field(True, description="Labelled images are mirrored left to right at random.")
+    fit: Fit = "crop"
+    align: AlignSpec = AlignSpec()
+
+    _one_way_only = field_validator("align")(one_way_only)
 
 
 class EvaluateSpec(_Spec):
