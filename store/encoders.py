@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from sqlalchemy import Connection
 
 from store.db import Database
 from store.errors import InvalidRequest, Problem
-from store.idempotency import IdempotencyKey
 from store.jobs.kinds import TRAIN_ENCODER
-from store.jobs.submit import Submission, reference_problems, submit_job
+from store.jobs.submit import Asked, Submission, reference_problems, submit_job
 from store.specs import TrainEncoderSpec
 
 
-def submit_train_encoder(
-    db: Database,
-    spec: TrainEncoderSpec,
-    *,
-    tenant: str,
-    request_id: str = "",
-    idempotency_key: IdempotencyKey | None = None,
-) -> Submission:
+def submit_train_encoder(db: Database, spec: TrainEncoderSpec, **asked: Unpack[Asked]) -> Submission:
     """Accept a `train_encoder` job.
 
     Raises InvalidRequest with every problem found, QuotaExceeded, IdempotencyMismatch, StoreUnavailable, StorageFull.
@@ -27,7 +21,7 @@ def submit_train_encoder(
 
     def check(connection: Connection) -> None:
         problems = reference_problems(
-            connection, db, tenant=tenant, labels=spec.labels, generator=spec.generator, count=None
+            connection, db, tenant=asked["tenant"], labels=spec.labels, generator=spec.generator, count=None
         )
         if spec.train_on == "samples" and spec.labels is not None:
             problems.append(
@@ -38,14 +32,4 @@ def submit_train_encoder(
         if problems:
             raise InvalidRequest("the encoder cannot be trained like this", problems)
 
-    return submit_job(
-        db,
-        TRAIN_ENCODER,
-        tenant=tenant,
-        spec=spec.model_dump(mode="json"),
-        seed=0,
-        total=0,
-        request_id=request_id,
-        idempotency_key=idempotency_key,
-        check=check,
-    )
+    return submit_job(db, TRAIN_ENCODER, spec=spec.model_dump(mode="json"), seed=0, total=0, check=check, **asked)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 from sqlalchemy import Connection, select
 
@@ -12,9 +12,8 @@ from store.clock import to_datetime
 from store.db import Database
 from store.errors import InvalidRequest, NotFound, NotReady, Problem
 from store.files import File, get_file
-from store.idempotency import IdempotencyKey
 from store.jobs.kinds import EVALUATE
-from store.jobs.submit import Submission, submit_job
+from store.jobs.submit import Asked, Submission, submit_job
 from store.paging import Page, page
 from store.specs import EvaluateSpec
 from store.tables import datasets, files, jobs, label_sets, uploads
@@ -41,26 +40,17 @@ def evaluation_file(evaluation_id: str, name: str) -> str:
     return f"{FOLDER}{evaluation_id}/{name}"
 
 
-def submit_evaluation(
-    db: Database,
-    spec: EvaluateSpec,
-    *,
-    tenant: str,
-    request_id: str = "",
-    idempotency_key: IdempotencyKey | None = None,
-) -> Submission:
+def submit_evaluation(db: Database, spec: EvaluateSpec, **asked: Unpack[Asked]) -> Submission:
     """Accept an `evaluate` job. Raises InvalidRequest with every problem found, QuotaExceeded, IdempotencyMismatch."""
     return submit_job(
         db,
         EVALUATE,
-        tenant=tenant,
         spec=spec.model_dump(mode="json"),
         seed=spec.seed,
         total=0,
-        request_id=request_id,
-        idempotency_key=idempotency_key,
-        check=lambda connection: _check(connection, spec, tenant),
+        check=lambda connection: _check(connection, spec, asked["tenant"]),
         prepare=lambda _connection, job_id: {"dataset": spec.dataset, "evaluation": job_id},
+        **asked,
     )
 
 

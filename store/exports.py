@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Unpack
 
 from sqlalchemy import Connection, Select, select
 
@@ -13,10 +13,9 @@ from store.datasets import get_dataset
 from store.db import Database
 from store.errors import Gone, NotFound, NotReady
 from store.files import File, get_file, list_files
-from store.idempotency import IdempotencyKey
 from store.jobs.kinds import EXPORT
 from store.jobs.states import ACTIVE_JOB_STATES
-from store.jobs.submit import Submission, submit_job
+from store.jobs.submit import Asked, Submission, submit_job
 from store.jobs.views import job_view
 from store.specs import ExportSpec
 from store.tables import datasets, jobs
@@ -45,19 +44,13 @@ def export_name(format: str) -> str:
     return f"{FOLDER}{format}.zip"
 
 
-def submit_export(
-    db: Database,
-    spec: ExportSpec,
-    *,
-    tenant: str,
-    request_id: str = "",
-    idempotency_key: IdempotencyKey | None = None,
-) -> Submission:
+def submit_export(db: Database, spec: ExportSpec, **asked: Unpack[Asked]) -> Submission:
     """Accept an `export` job, or find the one that makes or has made the same.
 
     Raises NotFound, NotReady while the dataset is not ready, Gone, QuotaExceeded, IdempotencyMismatch,
     StoreUnavailable, StorageFull.
     """
+    tenant = asked["tenant"]
     count = get_dataset(db, spec.dataset, tenant=tenant).count
 
     def check(connection: Connection) -> None:
@@ -70,14 +63,12 @@ def submit_export(
         return submit_job(
             db,
             EXPORT,
-            tenant=tenant,
             spec=spec.model_dump(mode="json"),
             seed=0,
             total=count,
-            request_id=request_id,
-            idempotency_key=idempotency_key,
             check=check,
             prepare=lambda _connection, _job_id: {"dataset": spec.dataset},
+            **asked,
         )
     except _AlreadyAsked as known:
         return Submission(job_view(db, known.job_id, tenant=tenant), False, None)

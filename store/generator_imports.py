@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from sqlalchemy import Connection, select
 
 from store.catalogue import catalogue
@@ -9,43 +11,29 @@ from store.db import Database
 from store.egress import check_url
 from store.errors import EgressRefused, InvalidRequest, NotFound, Problem
 from store.generators import find_generator
-from store.idempotency import IdempotencyKey
 from store.jobs.kinds import IMPORT_GENERATOR
 from store.jobs.states import ACTIVE_JOB_STATES
-from store.jobs.submit import Submission, submit_job
+from store.jobs.submit import Asked, Submission, submit_job
 from store.specs import ImportGeneratorSpec
-from store.tables import jobs, uploads
+from store.tables import jobs
+from store.uploads import upload_missing
 
 
-def submit_import(
-    db: Database,
-    spec: ImportGeneratorSpec,
-    *,
-    tenant: str,
-    request_id: str = "",
-    idempotency_key: IdempotencyKey | None = None,
-) -> Submission:
+def submit_import(db: Database, spec: ImportGeneratorSpec, **asked: Unpack[Asked]) -> Submission:
     """Accept an `import_generator` job.
 
     Raises InvalidRequest with every problem found, QuotaExceeded, IdempotencyMismatch, StoreUnavailable, StorageFull.
     """
 
+    tenant = asked["tenant"]
+
     def check(connection: Connection) -> None:
-        problems = _name_problems(connection, spec.name, tenant) + _source_problems(connection, db, spec.source, tenant)
+        problems = _name_problems(connection, spec.name, tenant)
+        problems += _source_problems(connection, db, spec.source, tenant)
         if problems:
             raise InvalidRequest("the checkpoint cannot be imported like this", problems)
 
-    return submit_job(
-        db,
-        IMPORT_GENERATOR,
-        tenant=tenant,
-        spec=spec.model_dump(mode="json"),
-        seed=0,
-        total=0,
-        request_id=request_id,
-        idempotency_key=idempotency_key,
-        check=check,
-    )
+    return submit_job(db, IMPORT_GENERATOR, spec=spec.model_dump(mode="json"), seed=0, total=0, check=check, **asked)
 
 
 def is_url(source: str) -> bool:
@@ -82,11 +70,8 @@ def _source_problems(connection: Connection, db: Database, source: str, tenant: 
             return [Problem(error.detail, "/source")]
         return []
     if is_upload(source):
-        upload = select(uploads.c.state).where(uploads.c.id == source, uploads.c.tenant == tenant)
-        state = connection.execute(upload).scalar()
-        if state is None:
-            return [Problem(f"no upload {source!r}", "/source")]
-        return [] if state == "complete" else [Problem(f"the upload {source!r} is not complete", "/source")]
+        why_not = upload_missing(connection, source, tenant=tenant)
+        return [Problem(why_not, "/source")] if why_not else []
     if source not in catalogue():
         return [Problem(f"no checkpoint {source!r} in the catalogue; known: {', '.join(catalogue())}", "/source")]
     return []

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from store import idempotency
@@ -141,6 +141,17 @@ def object_key(upload_id: str) -> str:
 
 def _content(upload_id: str, stored: ObjectInfo) -> File:
     return File(upload_id, CONTENT, stored.key, stored.bytes, stored.sha256, "application/octet-stream")
+
+
+def upload_missing(connection: Connection, upload_id: str, *, tenant: str, other: str = "") -> str:
+    """Why an upload cannot be used, inside the caller's transaction; empty where it can. `other`: what else the id
+    might have been.
+    """
+    query = select(table.c.state).where(table.c.id == upload_id, table.c.tenant == tenant)
+    state = connection.execute(query).scalar()
+    if state is None:
+        return f"no upload {f'or {other} ' if other else ''}{upload_id!r}"
+    return "" if state == "complete" else f"the upload {upload_id!r} is not complete"
 
 
 def get_upload(db: Database, upload_id: str, *, tenant: str) -> Upload:

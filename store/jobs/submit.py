@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NotRequired, TypedDict, Unpack
 
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
@@ -26,11 +26,20 @@ from store.jobs.kinds import GENERATE, JobKind
 from store.jobs.shards import ShardPlan, add_shards
 from store.jobs.views import Job, job_view
 from store.specs import CANDIDATES_PER_IMAGE, MAX_SEED, GenerateSpec
-from store.tables import encoders, jobs, label_sets, steps, uploads
+from store.tables import encoders, jobs, label_sets, steps
 from store.tenants import active_jobs, limits_of
+from store.uploads import upload_missing
 
 #: Given the transaction and the new job's id, makes what belongs to the job and returns the job's first `result`.
 Prepare = Callable[[Connection, str], Mapping[str, str]]
+
+
+class Asked(TypedDict):
+    """Who asks for a job, and with what headers: the same for every kind."""
+
+    tenant: str
+    request_id: NotRequired[str]
+    idempotency_key: NotRequired[IdempotencyKey | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +51,13 @@ class Submission:
     answer: dict[str, Any] | None
 
 
-def submit_generate(
-    db: Database,
-    spec: GenerateSpec,
-    *,
-    tenant: str,
-    request_id: str = "",
-    idempotency_key: IdempotencyKey | None = None,
-) -> Submission:
+def submit_generate(db: Database, spec: GenerateSpec, **asked: Unpack[Asked]) -> Submission:
     """Accept a `generate` job: `spec.labels` a complete upload or a label set, `spec.generator` a ready generator.
 
     Raises InvalidRequest with every problem found, QuotaExceeded, IdempotencyMismatch, StoreUnavailable, StorageFull.
     """
+
+    tenant = asked["tenant"]
 
     def prepare(connection: Connection, job_id: str) -> Mapping[str, str]:
         return {"dataset": add_dataset(connection, tenant=tenant, job_id=job_id, count=spec.count)}
@@ -61,16 +65,14 @@ def submit_generate(
     return submit_job(
         db,
         GENERATE,
-        tenant=tenant,
         spec=spec.model_dump(mode="json"),
         seed=spec.seed,
         total=candidates(spec.count, spec.drop_fraction),
         labels=spec.labels_map,
         priority=spec.priority,
-        request_id=request_id,
-        idempotency_key=idempotency_key,
         check=lambda connection: check_generate(connection, db, spec, tenant=tenant),
         prepare=prepare,
+        **asked,
     )
 
 
@@ -91,8 +93,18 @@ def _composition_problems(connection: Connection, db: Database, spec: GenerateSp
     known = connection.execute(
         select(label_sets.c.info).where(label_sets.c.id == spec.labels, label_sets.c.tenant == tenant)
     ).scalar()
-    if known is not None:
-        names = [one["name"] for one in known["classes"]]
+    collapse = spec.labeler.collapse
+    if known is not None and collapse is not None:
+        there = [one["name"] for one in known["classes"]]
+        problems += [
+            Problem(f"no class {name!r}; there are {', '.join(there) or 'none'}", f"/labeler/collapse/classes/{at}/of")
+            for at, row in enumerate(collapse.classes)
+            for name in row.of
+            if name not in there
+        ]
+    # Which classes a preset leaves, the worker knows.
+    if known is not None and (collapse is None or collapse.classes):
+        names = [one.name for one in collapse.classes] if collapse else [one["name"] for one in known["classes"]]
         problems += [
             Problem(
                 f"no class {demand.class_name!r}; there are {', '.join(names) or 'none'}", f"/composition/{at}/class"
@@ -148,11 +160,8 @@ def _label_problems(connection: Connection, labels: str, tenant: str) -> list[Pr
     label_set = select(label_sets.c.id).where(label_sets.c.id == labels, label_sets.c.tenant == tenant)
     if connection.execute(label_set).one_or_none() is not None:
         return []
-    upload = select(uploads.c.state).where(uploads.c.id == labels, uploads.c.tenant == tenant)
-    state = connection.execute(upload).scalar()
-    if state is None:
-        return [Problem(f"no upload or label set {labels!r}", "/labels")]
-    return [] if state == "complete" else [Problem(f"the upload {labels!r} is not complete", "/labels")]
+    why_not = upload_missing(connection, labels, tenant=tenant, other="label set")
+    return [Problem(why_not, "/labels")] if why_not else []
 
 
 def submit_job(
