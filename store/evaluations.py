@@ -101,14 +101,17 @@ def _check(connection: Connection, spec: EvaluateSpec, tenant: str) -> None:
         problems.append(Problem(f"no dataset {spec.dataset!r}", "/dataset"))
     elif row.state != "ready" or (expires_at is not None and expires_at <= datetime.now(UTC)):
         problems.append(Problem(f"the dataset {spec.dataset!r} is not there as a whole", "/dataset"))
-    known = select(label_sets.c.id).where(label_sets.c.id == spec.labels, label_sets.c.tenant == tenant)
-    sent = select(uploads.c.id).where(
-        uploads.c.id == spec.labels, uploads.c.tenant == tenant, uploads.c.state == "complete"
-    )
-    if connection.execute(known).one_or_none() is None and connection.execute(sent).one_or_none() is None:
-        problems.append(Problem(f"no finished upload or label set {spec.labels!r}", "/labels"))
+    for field, labels in (("labels", spec.labels), ("generated_labels", spec.generated_labels)):
+        if labels is not None and not _known_labels(connection, labels, tenant):
+            problems.append(Problem(f"no finished upload or label set {labels!r}", f"/{field}"))
     if problems:
         raise InvalidRequest("the dataset cannot be evaluated like this", problems)
+
+
+def _known_labels(connection: Connection, labels: str, tenant: str) -> bool:
+    made = select(label_sets.c.id).where(label_sets.c.id == labels, label_sets.c.tenant == tenant)
+    sent = select(uploads.c.id).where(uploads.c.id == labels, uploads.c.tenant == tenant, uploads.c.state == "complete")
+    return any(connection.execute(query).one_or_none() is not None for query in (made, sent))
 
 
 def _evaluation(connection: Connection, row: Any) -> Evaluation:

@@ -79,6 +79,7 @@ class WorkerSettings(BaseModel):
     device: str = "auto"
     threads: int = Field(0, ge=0)
     perceptual_weights: str = ""
+    evaluation_weights: str = ""
 
 
 class LimitSettings(BaseModel):

@@ -245,11 +245,21 @@ class EvaluateSpec(_Spec):
     )
     steps: int | None = Field(None, ge=1, le=1_000_000, description="Training steps of each net; null: the preset’s.")
     repeats: int = Field(3, ge=1, le=100, description="Paired repeats of every arm; fewer than three prove little.")
-    baselines: list[Literal["from_scratch", "head_only", "fine_tuned"]] = Field(
-        default=["from_scratch", "head_only", "fine_tuned"],
+    task: Literal["segmentation", "keypoints", "depth"] | None = Field(
+        None, description="Which of the dataset’s labels are judged; null: the first of those that it has."
+    )
+    baselines: list[Literal["from_scratch", "head_only", "fine_tuned", "frozen_features"]] = Field(
+        default=["from_scratch", "head_only", "fine_tuned", "frozen_features"],
         min_length=1,
-        max_length=3,
-        description="What the dataset has to beat, with the same labels.",
+        max_length=4,
+        description="What the dataset has to beat, with the same labels. `frozen_features` needs DINOv2’s weights on "
+        "the worker; where they are absent, the report says so.",
+    )
+    generated_labels: str | None = Field(
+        None,
+        max_length=64,
+        description="Some of the dataset’s own images, labelled by people and named by their index (`000000012`): an "
+        "upload or a label set. What a labeler learns from these is then one more thing to beat.",
     )
     seed: int = Field(0, ge=0, le=MAX_SEED)
 

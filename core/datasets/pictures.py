@@ -20,12 +20,15 @@ _DIFFERENCE_TOP = 96.0  # of 255: more than this reads as "wrong" anyhow
 
 @dataclass(frozen=True, eq=False)
 class SheetCell:
-    """One sample of a contact sheet. ``divergence``: float32 [H, W] in nats, or None where no map was kept."""
+    """One sample of a contact sheet. ``divergence``: float32 [H, W] in nats, or None where no map was kept. ``label``:
+    what the label looks like, uint8 [H, W, 3], where it is no mask.
+    """
 
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8]
     divergence: NDArray[np.float32] | None
     caption: str
+    label: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +74,8 @@ def contact_sheet(
     top = max(top, 0.01)
 
     def strip(cell: SheetCell) -> _Strip:
-        panels = [
-            drawing.fitted(cell.image, CELL_SIDE),
-            drawing.fitted(drawing.overlay(cell.image, cell.mask, table), CELL_SIDE),
-        ]
+        label = drawing.overlay(cell.image, cell.mask, table) if cell.label is None else cell.label
+        panels = [drawing.fitted(cell.image, CELL_SIDE), drawing.fitted(label, CELL_SIDE)]
         if cell.divergence is not None:
             panels.append(drawing.fitted(drawing.heat(cell.divergence, top), CELL_SIDE))
         return _Strip(tuple(panels), cell.caption)

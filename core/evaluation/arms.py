@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,24 +15,31 @@ from core.errors import EvaluationError, Problem
 from core.evaluation.downstream.baselines import BASELINES, Baseline, Pretrained, pretrain_on, train_baseline
 from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages, LabelledImages
-from core.evaluation.downstream.training import Trained, predict_masks, train_downstream
+from core.evaluation.downstream.training import Trained, train_downstream
 from core.evaluation.gates import ArmScores
-from core.evaluation.overlap import image_confusions, pooled_iou
+from core.evaluation.published import TRUNKS, PublishedWeights
+from core.evaluation.scoring import Scoring, Taught
 
 GENERATED, MIXED = "generated", "generated, then labelled"
 """Trained on the dataset alone; the same, then fine-tuned on the labelled images."""
+GENERATED_LABELS = "labels on generated images"
+"""DatasetGAN's way: the dataset's images with labels of a labeler that learnt from labelled generated images."""
+VALIDATED_SHARE = 0.25
+"""Part of the held-out images that chooses the step, where a recipe asks for validation; it then judges nothing."""
+CHECKPOINT_EVERY = 500
 
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """``repeats``: paired repeats of every arm. ``baselines``: which to train. ``trunk_weights``: published weights
-    that transfer starts from; without them a trunk is pretrained on the generated images, and the report says so.
+    """``repeats``: paired repeats of every arm. ``baselines``: which to train; without DINOv2's weights its features
+    are left out, and the report says so. ``weights``: published ones; where a trunk's are absent, transfer starts from
+    one pretrained on the generated images.
     """
 
     downstream: DownstreamConfig = field(default_factory=DownstreamConfig)
     repeats: int = 3
     baselines: tuple[Baseline, ...] = BASELINES
-    trunk_weights: Path | None = None
+    weights: PublishedWeights = field(default_factory=PublishedWeights)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -41,22 +48,35 @@ class EvaluationConfig:
             problems.append(Problem("at least one is needed", "repeats"))
         if not self.baselines or set(self.baselines) - set(BASELINES):
             problems.append(Problem(f"at least one of {', '.join(BASELINES)}", "baselines"))
+        elif not self.tried:
+            problems.append(Problem("frozen_features alone, and no weights of DINOv2 are at hand", "baselines"))
         if problems:
             raise EvaluationError("these are no settings to evaluate with", problems)
+
+    @property
+    def tried(self) -> tuple[Baseline, ...]:
+        """The baselines that there are weights for."""
+        return tuple(one for one in self.baselines if one != "frozen_features" or self.weights.find("dinov2"))
 
 
 @dataclass(frozen=True)
 class EvaluationData:
     """``generated`` with its ``uncertainty``, float64 [G]; the ``labelled`` images that it was made from; ``held_out``
-    ones that it was not. All of one size; masks hold class ids or the ignore index. ``labelled_names``: for words.
+    ones that it was not. All of one size, with labels of the task that ``scoring`` judges; ``classes`` are those of the
+    masks, if any. ``labelled_names``: for words. ``dropped``: samples that the filter took out, with their uncertainty,
+    for pictures. ``relabelled``: the generated images with labels that were learnt on generated images.
     """
 
+    scoring: Scoring
     classes: ClassMap
     generated: LabelledImages
     uncertainty: NDArray[np.float64]
     labelled: ArrayImages
     held_out: ArrayImages
     labelled_names: tuple[str, ...] = ()
+    dropped: ArrayImages | None = None
+    dropped_uncertainty: NDArray[np.float64] | None = None
+    relabelled: LabelledImages | None = None
 
     def __post_init__(self) -> None:
         problems = [
@@ -78,7 +98,9 @@ class EvaluationData:
 
 
 class Arms:
-    """Every arm of the comparison, each trained once for each repeat."""
+    """Every arm of the comparison, each trained once for each repeat. A checkpoint holds the scores of those that are
+    done, and the state of the net in training.
+    """
 
     def __init__(
         self,
@@ -92,32 +114,55 @@ class Arms:
     ) -> None:
         self.data, self.config, self.device, self.should_stop = data, config, device, should_stop
         self._checkpoint, self._progress = checkpoint, progress
-        self._done: dict[str, list[float | None]] = json.loads(resume_from) if resume_from else {}
+        head, _, self._training = (resume_from or b"").partition(b"\n")
+        state: dict[str, Any] = json.loads(head) if head else {"done": {}, "training": ""}
+        self._done: dict[str, dict[str, Any]] = state["done"]
+        self._interrupted: str = state["training"]
         self._pretrained: Pretrained | None = None
-        self.pretrained_name = ""
-        if config.trunk_weights is not None:
-            self._pretrained = Pretrained(config.trunk_weights.name, weights=config.trunk_weights)
-            self.pretrained_name = self._pretrained.name
-        elif set(config.baselines) - {"from_scratch"}:
-            self.pretrained_name = f"denoising of {len(data.generated)} generated images"
-        self._names: list[str] = [GENERATED, MIXED, *config.baselines]
+        trunk = config.weights.find(TRUNKS.get(config.downstream.network, ""))
+        if trunk is not None:
+            self._pretrained = Pretrained(trunk.name, weights=trunk)
+            self.pretrained_name = trunk.name
+        else:
+            self.pretrained_name = (
+                f"denoising of {len(data.generated)} generated images"
+                if {"head_only", "fine_tuned"} & set(config.tried)
+                else ""
+            )
+        relabelled = () if data.relabelled is None else (GENERATED_LABELS,)
+        self.baselines: tuple[str, ...] = (*config.tried, *relabelled)
+        self._names = (GENERATED, MIXED, *self.baselines)
+        self._total = (config.repeats * len(self._names) + 1) * config.downstream.steps
+        self.validated, self.test = self._split()
+
+    def _split(self) -> tuple[ArrayImages | None, ArrayImages]:
+        """Held-out images that choose the step, and those that judge."""
+        held_out = self.data.held_out
+        if not self.config.downstream.validate_every or len(held_out) < 4:
+            return None, held_out
+        order = np.random.default_rng(self.config.seed).permutation(len(held_out))
+        count = max(2, round(VALIDATED_SHARE * len(held_out)))
+        chosen, rest = np.sort(order[:count]), np.sort(order[count:])
+        return ArrayImages(*held_out.take(chosen)), ArrayImages(*held_out.take(rest))
 
     def run(self) -> list[ArmScores]:
         """Scores of all arms. Repeats are the outer loop: an early stop leaves whole pairs."""
-        total = self.config.repeats * len(self._names) + 1
         for repeat in range(self.config.repeats):
-            for name in self._names:
+            for number, name in enumerate(self._names):
                 key = f"{name} {repeat}"
                 if key not in self._done:
                     stop_if_asked(self.should_stop)
-                    iou = self._iou(self._train(name, self.config.seed + repeat))
-                    self._done[key] = [None if np.isnan(one) else float(one) for one in iou]
-                    if self._checkpoint is not None:
-                        self._checkpoint(json.dumps(self._done).encode())
-                self._progress(repeat * len(self._names) + self._names.index(name) + 1, total)
+                    trained = self._train(name, repeat, key, repeat * len(self._names) + number)
+                    self._done[key] = self._judged(trained)
+                    self._keep()
+        rows = {name: [self._done[f"{name} {repeat}"] for repeat in range(self.config.repeats)] for name in self._names}
         return [
-            ArmScores(name, np.array([self._done[f"{name} {repeat}"] for repeat in range(self.config.repeats)], float))
-            for name in self._names
+            ArmScores(
+                name,
+                np.array([one["scores"] for one in found], float),
+                {metric: [float(one["more"][metric]) for one in found] for metric in found[0]["more"]},
+            )
+            for name, found in rows.items()
         ]
 
     def proxy(self) -> Trained:
@@ -126,36 +171,71 @@ class Arms:
         real = ArrayImages(
             np.concatenate([labelled.images, held_out.images]), np.concatenate([labelled.targets, held_out.targets])
         )
-        trained = self._learn(real, self.config.downstream, self.config.seed)
-        total = self.config.repeats * len(self._names) + 1
-        self._progress(total, total)
-        return trained
+        return self._learn(real, self._total // self.config.downstream.steps - 1, seed=self.config.seed)
 
-    def _train(self, name: str, seed: int) -> Trained:
-        config, labelled = self.config.downstream, self.data.labelled
+    def _train(self, name: str, repeat: int, key: str, number: int) -> Trained:
+        config, seed = self.config.downstream, self.config.seed + repeat
+        going_on: dict[str, Any] = {
+            "checkpoint": lambda state: self._keep(key, state),
+            "checkpoint_every": CHECKPOINT_EVERY,
+            "resume_from": self._training if key == self._interrupted else None,
+        }
         if name == GENERATED:
-            return self._learn(self.data.generated, config, seed)
+            return self._learn(self.data.generated, number, seed=seed, **going_on)
         if name == MIXED:
-            return self._learn(self.data.generated, replace(config, fine_tune_steps=max(1, config.steps // 4)), seed)
-        if name != "from_scratch" and self._pretrained is None:
-            self._pretrained = pretrain_on(
-                self.data.generated, config, self.config.seed, self.device, should_stop=self.should_stop
-            )
+            mixed = replace(config, fine_tune_steps=max(1, config.steps // 4))
+            real = Taught(self.data.labelled, self.data.scoring)
+            return self._learn(self.data.generated, number, mixed, seed=seed, fine_tune_on=real, **going_on)
+        if name == GENERATED_LABELS:
+            assert self.data.relabelled is not None
+            return self._learn(self.data.relabelled, number, seed=seed, **going_on)
         baseline: Baseline = next(one for one in BASELINES if one == name)
         return train_baseline(
-            baseline, labelled, self.data.classes.count, config, seed=seed, pretrained=self._pretrained,
-            ignore_index=self.data.classes.ignore_index, device=self.device, should_stop=self.should_stop,
+            baseline, Taught(self.data.labelled, self.data.scoring), self.data.scoring.channels, config, seed=seed,
+            pretrained=self._start(baseline), **self._surroundings(number), **going_on,
         )  # fmt: skip
 
-    def _learn(self, images: LabelledImages, config: DownstreamConfig, seed: int) -> Trained:
+    def _start(self, baseline: Baseline) -> Pretrained | None:
+        if baseline == "from_scratch":
+            return None
+        if baseline == "frozen_features":
+            return Pretrained("DINOv2 ViT-S/14", weights=self.config.weights.find("dinov2"))
+        if self._pretrained is None:
+            self._pretrained = pretrain_on(
+                self.data.generated, self.config.downstream, self.config.seed, self.device, should_stop=self.should_stop
+            )
+        return self._pretrained
+
+    def _learn(
+        self, images: LabelledImages, number: int, config: DownstreamConfig | None = None, **settings: Any
+    ) -> Trained:
+        scoring = self.data.scoring
         return train_downstream(
-            images, self.data.classes.count, config, seed=seed, ignore_index=self.data.classes.ignore_index,
-            fine_tune_on=self.data.labelled if config.fine_tune_steps else None, device=self.device,
-            should_stop=self.should_stop,
+            Taught(images, scoring), scoring.channels, config or self.config.downstream,
+            **self._surroundings(number), **settings,
         )  # fmt: skip
 
-    def _iou(self, trained: Trained) -> NDArray[np.float64]:
-        test = self.data.held_out
-        predicted = predict_masks(trained, test.images)
-        classes = self.data.classes
-        return pooled_iou(image_confusions(test.targets, predicted, classes.count, classes.ignore_index))
+    def _surroundings(self, number: int) -> dict[str, Any]:
+        """What every training of this evaluation shares; the ``number``-th net tells how far all of them are."""
+        steps = self.config.downstream.steps
+        scoring = self.data.scoring
+        return {
+            "ignore_index": scoring.ignore_index,
+            "validation": Taught(self.validated, scoring) if self.validated is not None else None,
+            "device": self.device,
+            "should_stop": self.should_stop,
+            "progress": lambda done, total: self._progress(number * steps + steps * done // total, self._total),
+        }
+
+    def _judged(self, trained: Trained) -> dict[str, Any]:
+        scoring = self.data.scoring
+        said = scoring.said(trained, self.test.images)
+        scores = scoring.scores(self.test.targets, said)
+        return {
+            "scores": [None if np.isnan(one) else float(one) for one in scores],
+            "more": scoring.more(self.test.targets, said),
+        }
+
+    def _keep(self, key: str = "", training: bytes = b"") -> None:
+        if self._checkpoint is not None:
+            self._checkpoint(json.dumps({"done": self._done, "training": key}).encode() + b"\n" + training)

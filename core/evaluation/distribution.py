@@ -101,16 +101,18 @@ def distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.floa
 
 def class_frechet_distances(
     real: NDArray[np.floating],
-    real_classes: NDArray[np.integer],
+    real_shows: NDArray[np.bool_],
     generated: NDArray[np.floating],
-    generated_classes: NDArray[np.integer],
-) -> dict[int, float]:
-    """iFID: the Fréchet distance within each class; NaN where a class has fewer than two images on a side."""
-    result = {}
-    for one in np.unique(np.concatenate([real_classes, generated_classes])):
-        x, y = real[real_classes == one], generated[generated_classes == one]
-        result[int(one)] = frechet_distance(x, y) if min(len(x), len(y)) > 1 else float("nan")
-    return result
+    generated_shows: NDArray[np.bool_],
+) -> list[float]:
+    """iFID: the Fréchet distance within each class, NaN where fewer than two images of a side belong to it.
+
+    ``real_shows``, ``generated_shows``: bool [N, K] and [M, K], which images show (or, each one alone, are of) which
+    class.
+    """
+    sides = zip(real_shows.T, generated_shows.T, strict=True)
+    parts = [(real[one], generated[other]) for one, other in sides]
+    return [frechet_distance(x, y) if min(len(x), len(y)) > 1 else float("nan") for x, y in parts]
 
 
 def _radii(x: NDArray[np.float64], neighbours: int) -> NDArray[np.float64]:

@@ -11,32 +11,26 @@ the name of the file or package that is missing.
 """
 
 import importlib
-import importlib.util
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from core.errors import EvaluationError, Problem
+from core.evaluation.published import missing_package
+from core.evaluation.transformers import VisionTransformer
 from core.pixels import as_tensor
 from core.vision import import_torchvision
 
 NamedExtractor = Literal["inception", "clip", "dinov2"]
+NAMED_EXTRACTORS: tuple[NamedExtractor, ...] = get_args(NamedExtractor)
 _PACKAGE = {"inception": "torch_fidelity", "clip": "timm", "dinov2": "timm"}
-_TIMM = {
-    # Mean and deviation are those of the published models.
-    "clip": ("vit_base_patch32_clip_224", {"num_classes": 512}, (0.4815, 0.4578, 0.4082), (0.2686, 0.2613, 0.2758)),
-    "dinov2": (
-        "vit_small_patch14_dinov2", {"num_classes": 0, "img_size": 224}, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225),
-    ),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -60,17 +54,16 @@ class Extractor:
 def named_extractor(name: NamedExtractor, weights: Path, device: torch.device | str = "cpu") -> Extractor:
     """A published extractor with its weights from a file."""
     problems = []
-    if name not in get_args(NamedExtractor):
-        problems.append(Problem(f"{name!r} is none of {', '.join(get_args(NamedExtractor))}", "extractor"))
-    elif importlib.util.find_spec(_PACKAGE[name]) is None:
-        problems.append(Problem(f"needs the package {_PACKAGE[name].replace('_', '-')}; install it", "extractor"))
+    if name not in NAMED_EXTRACTORS:
+        problems.append(Problem(f"{name!r} is none of {', '.join(NAMED_EXTRACTORS)}", "extractor"))
+    else:
+        problems += missing_package(_PACKAGE[name], "extractor")
     if not weights.is_file():
         problems.append(Problem(f"no such file; put the weights of {name!r} there", str(weights)))
     if problems:
         raise EvaluationError("these features cannot be extracted", problems)
-    import_torchvision()
     try:
-        network = _inception(weights, device) if name == "inception" else _vision_transformer(name, weights, device)
+        network = _inception(weights, device) if name == "inception" else _transformer(name, weights, device)
     except (OSError, RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
         raise EvaluationError("these weights cannot be used", [Problem(str(error)[:500], str(weights))]) from error
     return Extractor(name, network, device)
@@ -88,6 +81,7 @@ def domain_extractor(
 
 
 def _inception(weights: Path, device: torch.device | str) -> Callable[[Tensor], Tensor]:
+    import_torchvision()
     module = importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
     network = module.FeatureExtractorInceptionV3(
         "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(weights)
@@ -100,16 +94,8 @@ def _inception(weights: Path, device: torch.device | str) -> Callable[[Tensor], 
     return features
 
 
-def _vision_transformer(name: str, weights: Path, device: torch.device | str) -> Callable[[Tensor], Tensor]:
-    timm: Any = importlib.import_module("timm")
-    model, settings, mean, deviation = _TIMM[name]
-    network = timm.create_model(model, pretrained=False, checkpoint_path=str(weights), **settings).eval().to(device)
-    shift = torch.tensor(mean, device=device)[:, None, None]
-    scale = torch.tensor(deviation, device=device)[:, None, None]
-
-    def features(images: Tensor) -> Tensor:
-        resized = F.interpolate(images.float(), (224, 224), mode="bicubic", align_corners=False).clamp(0, 255)
-        result: Tensor = network((resized / 255 - shift) / scale)
-        return result
-
-    return features
+def _transformer(
+    name: Literal["clip", "dinov2"], weights: Path, device: torch.device | str
+) -> Callable[[Tensor], Tensor]:
+    network = VisionTransformer(name, weights).eval().to(device)
+    return lambda images: network.whole(images.float() / 255)

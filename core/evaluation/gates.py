@@ -4,19 +4,18 @@ A dataset is for use when every gate is passed. ``unknown`` says that a gate cou
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.datasets.classes import ClassMap
 from core.evaluation.intervals import Interval, paired_interval
 from core.evaluation.memorisation import Memorisation
 
 State = Literal["passed", "failed", "unknown"]
-CLASS_TOLERANCE = 0.02
-"""IoU by which a class may be worse than with the strongest baseline."""
+PART_TOLERANCE = 0.02
+"""By how much a class, a keypoint or depth may be worse than with the strongest baseline."""
 
 
 @dataclass(frozen=True)
@@ -35,20 +34,23 @@ class Gate:
 
 @dataclass(frozen=True)
 class ArmScores:
-    """One way of training, over paired repeats. ``iou``: float64 [R, K] by class, NaN where a class does not occur."""
+    """One way of training, over paired repeats. ``parts``: float64 [R, K], the score of each class (keypoint, depth),
+    NaN where it does not occur. ``more``: further scores by name, one a repeat.
+    """
 
     name: str
-    iou: NDArray[np.float64]
+    parts: NDArray[np.float64]
+    more: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @property
-    def miou(self) -> list[float]:
-        """Mean over the classes that occur, by repeat."""
-        return [float(one) for one in np.nanmean(self.iou, axis=1)]
+    def means(self) -> list[float]:
+        """Mean over the parts that occur, by repeat."""
+        return [float(one) for one in np.nanmean(self.parts, axis=1)]
 
     @property
     def mean(self) -> float:
         """Mean over repeats."""
-        return float(np.mean(self.miou))
+        return float(np.mean(self.means))
 
 
 def strongest(baselines: Sequence[ArmScores]) -> ArmScores:
@@ -56,26 +58,30 @@ def strongest(baselines: Sequence[ArmScores]) -> ArmScores:
     return max(baselines, key=lambda arm: arm.mean)
 
 
-def useful(generated: ArmScores, baselines: Sequence[ArmScores]) -> Gate:
+def useful(generated: ArmScores, baselines: Sequence[ArmScores], metric: str = "mIoU") -> Gate:
     """A net trained on the dataset beats the strongest baseline with the same labels: lower 95 % bound above 0."""
     best = strongest(baselines)
-    gap = paired_interval(generated.miou, best.miou)
+    gap = paired_interval(generated.means, best.means)
     words = (
-        f"A net trained on this dataset scores {generated.mean:.3f} mIoU on held-out images; the strongest baseline "
-        f"with the same labels ({best.name}) scores {best.mean:.3f}. Difference {_points(gap)}."
+        f"A net trained on this dataset scores {generated.mean:.3f} {metric} on held-out images; the strongest "
+        f"baseline with the same labels ({best.name}) scores {best.mean:.3f}. Difference {_points(gap)}."
     )
     numbers = {"baseline": best.name, "difference": gap.to_json()}
     return Gate("useful", "passed" if gap.low > 0 else "failed", words, numbers)
 
 
-def every_class(generated: ArmScores, baselines: Sequence[ArmScores], classes: ClassMap) -> Gate:
-    """No class is worse than with the strongest baseline by more than 2 points."""
+def every_part(
+    generated: ArmScores, baselines: Sequence[ArmScores], parts: Mapping[int, str], metric: str = "IoU"
+) -> Gate:
+    """No class (keypoint, depth) is worse than with the strongest baseline by more than 2 points."""
     best = strongest(baselines)
-    change = {one: _change(generated.iou[:, one], best.iou[:, one]) for one in classes.ids}
-    worse = {one: gap for one, gap in change.items() if gap is not None and gap < -CLASS_TOLERANCE}
-    named = ", ".join(f"'{classes.name(one)}' {100 * gap:+.1f}" for one, gap in sorted(worse.items(), key=_second))
+    change = {one: _change(generated.parts[:, one], best.parts[:, one]) for one in parts}
+    worse = {one: gap for one, gap in change.items() if gap is not None and gap < -PART_TOLERANCE}
+    named = ", ".join(f"'{parts[one]}' {100 * gap:+.1f}" for one, gap in sorted(worse.items(), key=_second))
     words = (
-        f"Worse than the baseline by more than 2 points of IoU: {named}." if worse else "No class is worse by 2 points."
+        f"Worse than the baseline by more than 2 points of {metric}: {named}."
+        if worse
+        else "Nothing is worse by 2 points."
     )
     numbers = {"change": {str(one): gap for one, gap in change.items()}, "worse": sorted(worse)}
     return Gate("classes", "failed" if worse else "passed", words, numbers)
@@ -105,22 +111,22 @@ def no_copies(found: Memorisation, names: Sequence[str] = ()) -> Gate:
 
 @dataclass(frozen=True)
 class Regeneration:
-    """Samples drawn again from their stored latents: how many, and how many images and masks came out different."""
+    """Samples drawn again from their stored latents: how many, and how many images and labels came out different."""
 
     checked: int
     images_differ: int
-    masks_differ: int
+    labels_differ: int
     note: str = ""
 
 
 def regenerates(found: Regeneration | None, why_not: str = "") -> Gate:
-    """Images and masks come out exactly the same when drawn again from the stored latents."""
+    """Images and labels come out exactly the same when drawn again from the stored latents."""
     if found is None or not found.checked:
         why = why_not or "no stored latents"
         return Gate("regeneration", "unknown", f"Not tried: {why}.", {})
-    bad = found.images_differ or found.masks_differ
+    bad = found.images_differ or found.labels_differ
     words = (
-        f"Of {found.checked} samples drawn again, {found.images_differ} images and {found.masks_differ} masks differ."
+        f"Of {found.checked} samples drawn again, {found.images_differ} images and {found.labels_differ} labels differ."
         if bad
         else f"{found.checked} samples drawn again from their latents are the same to the last pixel."
     )

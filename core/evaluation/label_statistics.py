@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.datasets.classes import ClassMap
+from core.sampling.composition import Prevalence
 
 
 @dataclass(frozen=True)
@@ -37,18 +38,29 @@ class LabelStatistics:
 
 def label_statistics(masks: Iterable[NDArray[np.uint8]], class_count: int, least_pixels: int = 1) -> LabelStatistics:
     """Count masks, uint8 [H, W] each; a class is shown from ``least_pixels`` on. Ids beyond the classes are ignored."""
-    rows = [np.bincount(mask.ravel(), minlength=256)[:class_count] for mask in masks]
-    counts = np.stack(rows) if rows else np.zeros((0, class_count), np.int64)
+    counts = _counts(masks, class_count)
     shown = counts >= max(1, least_pixels)
     totals = np.maximum(counts.sum(1, keepdims=True), 1)
     images_with = shown.sum(0)
     area = np.where(images_with > 0, (counts / totals * shown).sum(0) / np.maximum(images_with, 1), np.nan)
-    return LabelStatistics(len(rows), images_with, counts.sum(0), shown.T.astype(np.int64) @ shown, area)
+    return LabelStatistics(len(counts), images_with, counts.sum(0), shown.T.astype(np.int64) @ shown, area)
+
+
+def label_shown(masks: Iterable[NDArray[np.uint8]], class_count: int, least_pixels: int = 1) -> NDArray[np.bool_]:
+    """bool [N, K]: which masks show which class, on ``least_pixels`` or more."""
+    return _counts(masks, class_count) >= max(1, least_pixels)
+
+
+def _counts(masks: Iterable[NDArray[np.uint8]], class_count: int) -> NDArray[np.int64]:
+    rows = [np.bincount(mask.ravel(), minlength=256)[:class_count] for mask in masks]
+    return np.stack(rows) if rows else np.zeros((0, class_count), np.int64)
 
 
 @dataclass(frozen=True)
 class ClassComparison:
-    """One class in both sets: shares of images and of pixels."""
+    """One class in both sets: shares of images and of pixels. ``generated_range``: 95 % interval (Wilson) of the share
+    of generated images, since what is rare may be absent by chance.
+    """
 
     class_id: int
     name: str
@@ -56,10 +68,11 @@ class ClassComparison:
     generated_images: float
     real_pixels: float
     generated_pixels: float
+    generated_range: tuple[float, float]
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
-        return dict(vars(self))
+        return {**vars(self), "generated_range": list(self.generated_range)}
 
 
 def compare_classes(real: LabelStatistics, generated: LabelStatistics, classes: ClassMap) -> list[ClassComparison]:
@@ -68,6 +81,7 @@ def compare_classes(real: LabelStatistics, generated: LabelStatistics, classes: 
         ClassComparison(
             one, classes.name(one), float(real.prevalence[one]), float(generated.prevalence[one]),
             float(real.pixel_share[one]), float(generated.pixel_share[one]),
+            Prevalence(classes.name(one), 0, generated.images, int(generated.shown[one])).interval,
         )
         for one in classes.ids
     ]  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 
 from core.datasets.pictures import SheetCell, contact_sheet
 from core.evaluation.arms import EvaluationData
+from core.evaluation.downstream.images import LabelledImages
 from core.evaluation.quality import Evaluation
 
 _STYLE = """
@@ -23,7 +24,7 @@ th,td{border-color:#3a3a40}.passed{color:#5fd07a}.failed{color:#ff7b7b}.unknown{
 """
 _TITLES = {
     "useful": "Better than the same labels alone",
-    "classes": "No class left behind",
+    "classes": "Nothing left behind",
     "uncertainty": "Uncertainty finds bad labels",
     "copies": "No copies of labelled images",
     "regeneration": "Drawn again exactly",
@@ -44,10 +45,10 @@ def report_html(evaluation: Evaluation, data: EvaluationData, title: str) -> str
         words = "".join(f"<li>{html.escape(one)}</li>" for one in document["warnings"])
         parts += ["<h2>What to know</h2>", f"<ul>{words}</ul>"]
     parts += [
-        "<h2>What a net learns from it</h2>", _arms(document["arms"], document["settings"]),
+        "<h2>What a net learns from it</h2>", _arms(document["arms"], document["settings"], document["metric"]),
         "<h2>Does uncertainty find the bad labels?</h2>", _labels(document["labels"]),
-        "<h2>Classes, real against generated</h2>", _classes(document["classes"]),
-        "<h2>Images, real against generated</h2>", _distribution(document["distribution"]),
+        "<h2>Labels, real against generated</h2>", _statistics(document),
+        "<h2>Images, real against generated</h2>", *map(_distribution, document["distributions"]),
         "<h2>Samples</h2>", _pictures(evaluation, data),
     ]  # fmt: skip
     body = "\n".join(parts)
@@ -77,17 +78,28 @@ def _gates(gates: Sequence[dict[str, Any]]) -> str:
     return _table(("gate", "", "what was found"), rows)
 
 
-def _arms(arms: Sequence[dict[str, Any]], settings: dict[str, Any]) -> str:
-    names = list(arms[0]["iou"])
+def _arms(arms: Sequence[dict[str, Any]], settings: dict[str, Any], metric: str) -> str:
+    parts, more = list(arms[0]["parts"]), list(arms[0]["more"])
     rows = [
-        (html.escape(arm["name"]), f"<b>{arm['miou']:.3f}</b>", *(_number(arm["iou"][name]) for name in names))
+        (
+            html.escape(arm["name"]),
+            f"<b>{arm['mean']:.3f}</b>{_range(arm['interval'])}",
+            *(_number(arm["more"][name]) for name in more),
+            *(_number(arm["parts"][name]) for name in parts),
+        )
         for arm in arms
     ]
     note = (
-        f"mIoU on held-out images, {settings['repeats']} paired repeats, {settings['downstream']['network']}, "
+        f"{metric} on held-out images, {settings['repeats']} paired repeats, {settings['downstream']['network']}, "
         f"{settings['downstream']['steps']} steps an arm. Transfer starts from: {settings['pretrained'] or 'nothing'}."
     )
-    return _table(("trained on", "mIoU", *names), rows) + f"<p><small>{html.escape(note)}</small></p>" + _bars(arms)
+    return _table(("trained on", metric, *more, *parts), rows) + _note(note) + _bars(arms)
+
+
+def _range(interval: dict[str, Any]) -> str:
+    if interval["low"] is None:
+        return ""
+    return f" <small>{interval['low']:.3f} to {interval['high']:.3f}</small>"
 
 
 def _bars(arms: Sequence[dict[str, Any]]) -> str:
@@ -149,28 +161,50 @@ def _plot(x: Sequence[float], lines: Sequence[tuple[str, Sequence[float], str]],
     return f'<svg viewBox="0 0 700 260" width="700" role="img">{labels}{drawn}</svg>'
 
 
+def _statistics(document: dict[str, Any]) -> str:
+    if "classes" in document:
+        return _classes(document["classes"]) + _together(document["together"])
+    if "points" in document:
+        what, found = "share of images that show the keypoint", document["points"]
+    else:
+        what, found = "depth", document["depth"]
+    rows = [(html.escape(one["name"]), _number(one["real"]), _number(one["generated"])) for one in found]
+    return _table((what, "real", "generated"), rows)
+
+
 def _classes(rows: Sequence[dict[str, Any]]) -> str:
     shapes = (
         ("instances", "IN"), ("mask_image", "MI"), ("box_image", "BI"), ("mask_box", "MB"), ("length", "PL"),
         ("complexity", "SC"), ("diversity", "SD"),
     )  # fmt: skip
-    head = ("class", "images", "pixels", *(short for _, short in shapes))
+    head = ("class", "images", "95 % of the generated", "pixels", *(short for _, short in shapes))
     lines = []
     for row in rows:
         pair = row["geometry"]["real"], row["geometry"]["generated"]
+        low, high = row["generated_range"]
         lines.append(
             (
                 html.escape(row["name"]),
                 f"{row['real_images']:.1%} → {row['generated_images']:.1%}",
+                f"{low:.1%} to {high:.1%}",
                 f"{row['real_pixels']:.2%} → {row['generated_pixels']:.2%}",
                 *(f"{_number(pair[0][name])} → {_number(pair[1][name])}" for name, _ in shapes),
             )
         )
     note = (
-        "Real → generated. Images that show the class, its share of pixels; instances an image, mask and box over "
-        "image, mask over box, outline's length and corners, and how much outlines differ."
+        "Real → generated. Images that show the class (and the range that their share in all that is drawn may have), "
+        "its share of pixels; instances an image, mask and box over image, mask over box, outline's length and "
+        "corners, and how much outlines differ."
     )
-    return _table(head, lines) + f"<p><small>{note}</small></p>"
+    return _table(head, lines) + _note(note)
+
+
+def _together(rows: Sequence[dict[str, Any]]) -> str:
+    lines = [
+        (html.escape(" and ".join(row["classes"])), f"{row['real']:.1%}", f"{row['generated']:.1%}") for row in rows
+    ]
+    note = "Images that show both of two classes: the pairs that differ most."
+    return _table(("together", "real", "generated"), lines) + _note(note)
 
 
 def _distribution(found: dict[str, Any]) -> str:
@@ -179,28 +213,43 @@ def _distribution(found: dict[str, Any]) -> str:
         "precision": "precision", "recall": "recall", "density": "density", "coverage": "coverage",
     }  # fmt: skip
     rows = [(words, _number(found.get(name), 4)) for name, words in names.items() if name in found]
-    note = f"Features: {found['extractor']}; {found['real']} real and {found['generated']} generated images."
-    return _table(("", ""), rows) + f"<p><small>{html.escape(note)}</small></p>"
+    return _table(("", ""), rows) + _note(
+        f"Features: {found['extractor']}; {found['real']} real and {found['generated']} generated images."
+    )
+
+
+def _note(words: str) -> str:
+    return f"<p><small>{html.escape(words)}</small></p>"
 
 
 def _pictures(evaluation: Evaluation, data: EvaluationData) -> str:
-    sections = [(one.heading, _cells(data, one.places, one.captions)) for one in evaluation.shown]
+    sections = []
+    for one in evaluation.shown:
+        source = data.dropped if one.dropped and data.dropped is not None else data.generated
+        sections.append((one.heading, _cells(data, source, one.places, one.captions)))
     copies = evaluation.copies.copies[:8]
     if copies:
         cells: list[SheetCell] = []
-        for one in copies:
-            name = data.labelled_names[one] if one < len(data.labelled_names) else str(one)
-            mask = np.asarray(data.labelled.targets[one], np.uint8)
-            cells.append(SheetCell(data.labelled.images[one], mask, None, f"labelled: {name}"))
-            cells += _cells(data, (int(evaluation.copies.nearest[one]),), ("nearest in the dataset",))
+        for place in copies:
+            name = data.labelled_names[place] if place < len(data.labelled_names) else str(place)
+            cells += _cells(data, data.labelled, (place,), (f"labelled: {name}",))
+            nearest = int(evaluation.copies.nearest[place])
+            cells += _cells(data, data.generated, (nearest,), ("nearest in the dataset",))
         sections.insert(0, ("Labelled images that the dataset repeats", cells))
     sheet = contact_sheet(sections, data.classes, "Samples", "image | label over image")
     return f'<img alt="samples" src="data:image/png;base64,{base64.b64encode(sheet).decode()}">'
 
 
-def _cells(data: EvaluationData, places: Sequence[int], captions: Sequence[str]) -> list[SheetCell]:
-    images, masks = data.generated.take(np.array(places, np.int64))
-    return [SheetCell(images[i], np.asarray(masks[i], np.uint8), None, caption) for i, caption in enumerate(captions)]
+def _cells(
+    data: EvaluationData, source: LabelledImages, places: Sequence[int], captions: Sequence[str]
+) -> list[SheetCell]:
+    images, labels = source.take(np.array(places, np.int64))
+    cells = []
+    for image, label, caption in zip(images, labels, captions, strict=True):
+        picture = data.scoring.picture(image, label)
+        mask = np.asarray(label, np.uint8) if picture is None else np.zeros((0, 0), np.uint8)
+        cells.append(SheetCell(image, mask, None, caption, picture))
+    return cells
 
 
 def _number(value: float | None, digits: int = 3) -> str:

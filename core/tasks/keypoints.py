@@ -21,6 +21,27 @@ def with_visibility(points: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([points[:, :2], seen, points[:, 2:]], axis=1)
 
 
+def heatmaps(points: NDArray[np.float32], size: tuple[int, int], std: float, peak: float = 10.0) -> NDArray[np.float32]:
+    """One map a point, an unnormalised Gaussian around it (HandsOff appendix B.6); flat where it is not labelled.
+
+    points: float [N, K, 3]. size: (height, width). std: pixels. Returns float32 [N, K, H, W], 0..``peak``.
+    """
+    across, down = (
+        np.exp(-np.square(points[..., axis, None] - (np.arange(side) + 0.5)) / (2 * std**2))
+        for axis, side in ((0, size[1]), (1, size[0]))
+    )
+    there = np.where(points[..., 2] > UNLABELLED, peak, 0.0)
+    return np.asarray(there[..., None, None] * down[..., :, None] * across[..., None, :], np.float32)
+
+
+def peaks(heat: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Where each map is highest: float [N, K, H, W] → float32 [N, K, 3] of x, y (pixel centres) and the height."""
+    flat = heat.reshape(*heat.shape[:2], -1)
+    at = flat.argmax(-1)
+    height = np.take_along_axis(flat, at[..., None], -1)[..., 0]
+    return np.stack([at % heat.shape[3] + 0.5, at // heat.shape[3] + 0.5, height], -1).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class KeypointHits:
     """Counts behind PCK; those of several sets of images add up.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Iterator
@@ -10,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from core.datasets.shards import ShardWriter
+from core.evaluation.downstream.images import Shard, ShardImages
 from store.db import Database, open_database
 from store.errors import InvalidRequest, NotReady
 from store.evaluations import REPORT_HTML, REPORT_JSON, get_evaluation, get_report, list_evaluations, submit_evaluation
+from store.files import File, list_files
 from store.jobs.events import events
 from store.jobs.views import Job
 from store.objects import ObjectStore, open_objects
@@ -29,6 +33,8 @@ class Service:
         generator = tiny.write_generator(home / "generators")
         tiny.write_labels(home / "both.zip", generator, count=14)
         halves(home / "both.zip", home / "labels.zip", home / "held_out.zip", first=6)
+        with zipfile.ZipFile(home / "labels.zip") as archive:
+            self.classes = archive.read("classes.json")
         self.settings = Settings(
             home=home,
             generators_folder=str(home / "generators"),
@@ -51,6 +57,15 @@ class Service:
     def evaluate(self, **settings: Any) -> Job:
         spec = {"dataset": self.dataset, "labels": self.held_out, "steps": 2, "repeats": 1, **settings}
         return submit_evaluation(self.db, EvaluateSpec(**spec), tenant=TENANT).job
+
+    @property
+    def shards(self) -> list[File]:
+        return list_files(self.db, self.dataset, tenant=TENANT, prefix="shards/")
+
+    def replace(self, key: str, content: bytes) -> None:
+        """Objects never change; somebody with access to the disk may think otherwise."""
+        self.objects.delete(key)
+        self.objects.put(key, content)
 
     def report(self, job: Job, name: str) -> bytes:
         return b"".join(self.objects.read(get_report(self.db, job.id, name, tenant=TENANT).key))
@@ -86,7 +101,12 @@ def test_a_dataset_is_judged_and_drawn_again_exactly(service: Service) -> None:
     assert gates["useful"]["state"] == "failed", "one repeat of two steps proves nothing"
     assert document["verdict"] == "do not use"
     assert [arm["name"] for arm in document["arms"]][2:] == ["from_scratch", "head_only", "fine_tuned"]
-    assert document["images"] == {"generated": 20, "looked_at": 20, "labelled": 6, "held_out": 8}
+    counts = {"generated": 20, "looked_at": 20, "labelled": 6, "held_out": 8, "validation": 0, "test": 8}
+    assert document["images"] == counts
+    assert (
+        "Frozen self-supervised features were not tried: the weights of DINOv2 (dinov2.pth) are absent."
+        in (document["warnings"])
+    )
     assert (document["dataset"], document["evaluation"]) == (service.dataset, job.id)
     page = service.report(job, REPORT_HTML).decode()
     assert page.startswith("<!doctype html>")
@@ -106,6 +126,57 @@ def test_images_that_made_the_dataset_cannot_judge_it(service: Service) -> None:
     assert error is not None
     assert error.code == "bad_evaluation"
     assert "6 images also made the dataset" in error.problems[0].detail
+
+
+def test_labels_on_generated_images_are_one_more_thing_to_beat(service: Service, tmp_path: Path) -> None:
+    generated = ShardImages(
+        [Shard(file.name, lambda key=file.key: service.objects.open(key)) for file in service.shards]
+    )
+    by_hand = tmp_path / "by_hand.zip"
+    with zipfile.ZipFile(by_hand, "w") as archive:
+        archive.writestr("classes.json", service.classes)
+        for place in range(0, 16, 2):
+            sample = generated.sample(place)
+            archive.writestr(f"images/{sample.index:09d}.png", sample.file("image.png"))
+            archive.writestr(f"masks/{sample.index:09d}.png", sample.file("mask.png"))
+    labels = upload(service.db, service.objects, by_hand)
+    job = service.evaluate(generated_labels=labels, baselines=["from_scratch"])
+    service.work()
+    document = json.loads(service.report(job, REPORT_JSON))
+    names = [arm["name"] for arm in document["arms"]]
+    assert names == ["generated", "generated, then labelled", "from_scratch", "labels on generated images"]
+    assert all(0 < arm["mean"] < 1 for arm in document["arms"])
+    refused = service.evaluate(generated_labels=service.held_out, baselines=["from_scratch"])
+    service.work()
+    error = view(service.db, refused).error
+    assert error is not None
+    assert "is no image of the dataset: the name is its index there" in [one.detail for one in error.problems]
+
+
+def test_shards_that_were_tampered_with_are_not_regenerated(service: Service, tmp_path: Path) -> None:
+    """Labels that were shuffled after the labeler had made them are found out by drawing them again."""
+    files = service.shards
+    samples = [ShardImages([Shard(file.name, lambda key=file.key: service.objects.open(key))]) for file in files]
+    masks = [one.sample(place).file("mask.png") for one in samples for place in range(len(one))]
+    kept = {file.key: b"".join(service.objects.read(file.key)) for file in files}
+    try:
+        for file, one in zip(files, samples, strict=True):
+            shuffled = io.BytesIO()
+            writer = ShardWriter(shuffled)
+            for place in range(len(one)):
+                sample = one.sample(place)
+                writer.write(sample.index, {**sample.files, "mask.png": masks.pop()})
+            writer.finish()
+            service.replace(file.key, shuffled.getvalue())
+        job = service.evaluate(baselines=["from_scratch"])
+        service.work()
+        gates = {gate["name"]: gate for gate in json.loads(service.report(job, REPORT_JSON))["gates"]}
+        assert gates["regeneration"]["state"] == "failed"
+        assert gates["regeneration"]["numbers"]["images_differ"] == 0
+        assert gates["regeneration"]["numbers"]["labels_differ"] > 0
+    finally:
+        for key, content in kept.items():
+            service.replace(key, content)
 
 
 def test_what_does_not_exist_is_named_at_once(service: Service) -> None:

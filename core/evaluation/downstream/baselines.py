@@ -3,16 +3,16 @@
 ``from_scratch``    a fresh net on the labelled images, with augmentation
 ``head_only``       a pretrained trunk kept frozen, the rest learnt (transfer learning)
 ``fine_tuned``      the same start, all of it learnt
-``generated_labels`` labels on generated images instead of on real ones (DatasetGAN's way): ``from_scratch`` with them,
-                    or a labeler trained on them; it needs somebody who labels generated images, so callers bring those
+``frozen_features`` one linear layer on frozen features that were learnt without labels (DINOv2)
 
 The pretrained trunk is either published weights in a local file or, where there are none, one pretrained here without
 labels on the generated images: to take noise and blanks away from them. Which one it was stands beside every score.
+DatasetGAN's way, labels on generated images, needs somebody who labels those: see :mod:`core.evaluation.arms`.
 """
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from core.evaluation.downstream.images import LabelledImages, Targets
 from core.evaluation.downstream.networks import DownstreamNet
 from core.evaluation.downstream.training import Trained, train_downstream
 
-Baseline = Literal["from_scratch", "head_only", "fine_tuned"]
+Baseline = Literal["from_scratch", "head_only", "fine_tuned", "frozen_features"]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 _STREAM = 41
 
@@ -85,25 +85,21 @@ def train_baseline(
     *,
     seed: int,
     pretrained: Pretrained | None = None,
-    ignore_index: int = 255,
-    device: torch.device | str = "cpu",
-    progress: Progress = ignore_progress,
-    should_stop: ShouldStop = never_stop,
+    **settings: Any,
 ) -> Trained:
-    """Train one arm. ``head_only`` and ``fine_tuned`` need ``pretrained``."""
+    """Train one arm. All but ``from_scratch`` need ``pretrained``; ``frozen_features`` those of DINOv2. ``settings``
+    are those of :func:`core.evaluation.downstream.training.train_downstream`.
+    """
     transfer = name != "from_scratch"
     assert pretrained is not None or not transfer
     start = pretrained if transfer else None
     return train_downstream(
         images,
         class_count,
-        config,
+        replace(config, network="dinov2_linear") if name == "frozen_features" else config,
         seed=seed,
-        ignore_index=ignore_index,
         trunk_weights=start.weights if start else None,
         start=start.network if start else None,
-        freeze_trunk=name == "head_only",
-        device=device,
-        progress=progress,
-        should_stop=should_stop,
+        freeze_trunk=name in ("head_only", "frozen_features"),
+        **settings,
     )

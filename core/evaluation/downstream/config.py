@@ -6,7 +6,9 @@ from typing import Any, Literal, get_args
 
 from core.errors import EvaluationError, Problem
 
-NetworkName = Literal["unet_small", "unet_resnet18", "deeplabv3_mobilenet", "deeplabv3_resnet50", "deeplabv3_resnet101"]
+NetworkName = Literal[
+    "unet_small", "unet_resnet18", "deeplabv3_mobilenet", "deeplabv3_resnet50", "deeplabv3_resnet101", "dinov2_linear"
+]
 Augmentation = Literal["none", "basic", "portraits"]
 
 

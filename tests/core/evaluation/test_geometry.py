@@ -46,7 +46,7 @@ def test_diagonal_neighbours_are_two_instances():
 
 
 def test_outlines_like_opencv():
-    cv2 = pytest.importorskip("cv2")
+    cv2 = pytest.importorskip("cv2", exc_type=ImportError)
     random = np.random.default_rng(0)
     blob = cv2.GaussianBlur(random.random((40, 40)), (0, 0), 4)
     mask = (blob > np.median(blob)).astype(np.uint8)

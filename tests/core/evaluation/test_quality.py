@@ -14,6 +14,7 @@ from core.evaluation.downstream.images import ArrayImages
 from core.evaluation.gates import ArmScores, Regeneration, useful
 from core.evaluation.quality import evaluate
 from core.evaluation.report import report_html
+from core.evaluation.scoring import MaskScoring
 
 CLASSES = ClassMap({0: "background", 1: "disc", 2: "hat"})
 CONFIG = EvaluationConfig(
@@ -21,7 +22,7 @@ CONFIG = EvaluationConfig(
     repeats=4,
     baselines=("from_scratch",),
 )
-SAME = Regeneration(checked=4, images_differ=0, masks_differ=0)
+SAME = Regeneration(checked=4, images_differ=0, labels_differ=0)
 
 
 def scenes(count: int, seed: int):
@@ -51,8 +52,9 @@ def dataset(count: int = 120, seed: int = 5):
 
 def run(images, masks, uncertainty, regeneration=SAME, repeats=CONFIG.repeats, **settings):
     data = EvaluationData(
-        CLASSES, ArrayImages(images, masks), uncertainty, ArrayImages(*scenes(8, 1)), ArrayImages(*scenes(24, 2)),
-        tuple("abcdefgh"),
+        MaskScoring(CLASSES), CLASSES, ArrayImages(images, masks), uncertainty, ArrayImages(*scenes(8, 1)),
+        ArrayImages(*scenes(24, 2)), tuple("abcdefgh"), dropped=ArrayImages(*scenes(3, 6)),
+        dropped_uncertainty=np.array([0.9, 0.8, 0.7]),
     )  # fmt: skip
     return data, evaluate(data, replace(CONFIG, repeats=repeats), regeneration=regeneration, **settings)
 
@@ -135,7 +137,7 @@ def test_an_interrupted_evaluation_trains_nothing_twice(sound):
     _, evaluation = run(*dataset(), repeats=1, checkpoint=trained.append, resume_from=kept[-1])
     assert len(kept) + len(trained) == 3
     first = [arm["repeats"][0] for arm in sound[1].document["arms"]]
-    assert [arm["miou"] for arm in evaluation.document["arms"]] == pytest.approx(first)
+    assert [arm["mean"] for arm in evaluation.document["arms"]] == pytest.approx(first)
 
 
 def test_one_repeat_proves_nothing():
@@ -147,8 +149,8 @@ def test_sizes_that_do_not_fit_are_refused():
     images, masks, uncertainty = dataset(10)
     with pytest.raises(EvaluationError) as caught:
         EvaluationData(
-            CLASSES, ArrayImages(images, masks), uncertainty, ArrayImages(images[:2, :8], masks[:2, :8]),
-            ArrayImages(images[:2], masks[:2]),
+            MaskScoring(CLASSES), CLASSES, ArrayImages(images, masks), uncertainty,
+            ArrayImages(images[:2, :8], masks[:2, :8]), ArrayImages(images[:2], masks[:2]),
         )  # fmt: skip
     assert [one.pointer for one in caught.value.problems] == ["labelled"]
     with pytest.raises(EvaluationError, match="no settings"):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.tasks.keypoints import keypoint_hits
+from core.tasks.keypoints import heatmaps, keypoint_hits, peaks
 
 
 def test_by_hand():
@@ -30,3 +30,14 @@ def test_counts_add_up_and_images_without_extent_count_for_nothing():
 def test_shapes_must_belong_together():
     with pytest.raises(ValueError, match="shape"):
         keypoint_hits(np.zeros((1, 2, 3), np.float32), np.zeros((1, 3, 2), np.float32))
+
+
+def test_heat_by_hand_and_back():
+    points = np.array([[[2.5, 1.5, 2], [0.5, 3.5, 1], [1.5, 1.5, 0]]], np.float32)
+    heat = heatmaps(points, (4, 5), std=1.0, peak=10.0)
+    assert heat.shape == (1, 3, 4, 5)
+    assert heat[0, 0, 1, 2] == 10
+    assert heat[0, 0, 1, 3] == pytest.approx(10 * np.exp(-0.5))
+    assert heat[0, 0, 3, 4] == pytest.approx(10 * np.exp(-4))
+    assert not heat[0, 2].any()  # not labelled
+    assert peaks(heat)[0, :2].tolist() == [[2.5, 1.5, 10], [0.5, 3.5, 10]]

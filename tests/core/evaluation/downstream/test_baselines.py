@@ -3,11 +3,15 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
-from core.evaluation.downstream.baselines import BASELINES, DenoisingImages, pretrain_on, train_baseline
+from core.evaluation.downstream.baselines import DenoisingImages, Pretrained, pretrain_on, train_baseline
 from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages
+from core.evaluation.downstream.training import predict
+from core.evaluation.transformers import VisionTransformer
+from core.vision import import_torchvision
 
 QUICK = DownstreamConfig(steps=5, batch=4, width=4)
 
@@ -34,10 +38,31 @@ def test_transfer_starts_from_the_pretrained_trunk_and_head_only_leaves_it_there
     start = pretrained.network.trunk.state_dict()
     nets = {
         name: train_baseline(name, images(), 2, replace(QUICK, steps=2), seed=1, pretrained=pretrained)
-        for name in BASELINES
+        for name in ("from_scratch", "head_only", "fine_tuned")
     }
     key = "0.0.weight"
     distance = {name: float((net.network.trunk.state_dict()[key] - start[key]).norm()) for name, net in nets.items()}
     assert distance["head_only"] == 0
     assert 0 < distance["fine_tuned"] < distance["from_scratch"]
     assert all(torch.isfinite(net.network.head.weight).all() for net in nets.values())
+
+
+def test_frozen_features_are_learnt_upon_and_left_as_they_were(tmp_path):
+    import_torchvision()
+    pytest.importorskip("timm", exc_type=ImportError)
+    weights = tmp_path / "dinov2.pth"
+    torch.manual_seed(0)
+    published = VisionTransformer("dinov2", None)
+    torch.save(published.network.state_dict(), weights)
+    trained = train_baseline(
+        "frozen_features", images(2), 3, replace(QUICK, steps=1, batch=2), seed=0,
+        pretrained=Pretrained("DINOv2", weights=weights),
+    )  # fmt: skip
+    assert predict(trained, images(1).images).shape == (1, 3, 16, 16)
+    state, after = published.network.state_dict(), trained.network.trunk.network.state_dict()
+    assert all(
+        torch.equal(state[name], after[name]) for name in ("blocks.0.attn.qkv.weight", "patch_embed.proj.weight")
+    )
+    # A patch is 14 pixels: what is enlarged to 224 × 448 has 16 × 32 of them.
+    with torch.no_grad():
+        assert published.patches(torch.rand(1, 3, 16, 32)).shape == (1, 384, 16, 32)

@@ -1,5 +1,7 @@
 """Images from memory and from shards are the same images."""
 
+import io
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from core.datasets.palette import colours
 from core.datasets.samples import encode_sample
 from core.datasets.shards import ShardWriter
 from core.errors import ShardError
-from core.evaluation.downstream.images import ArrayImages, ShardImages
+from core.evaluation.downstream.images import ArrayImages, Relabelled, Shard, ShardImages
 
 CLASSES = ClassMap({0: "background", 1: "thing"})
 
@@ -32,7 +34,7 @@ def test_shards_give_what_arrays_give(tmp_path):
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (7, 8, 9, 3), np.uint8)
     masks = random.integers(0, 2, (7, 8, 9)).astype(np.uint8)
-    stored = ShardImages(write_shards(tmp_path, images, masks))
+    stored = ShardImages([Shard.local(path) for path in write_shards(tmp_path, images, masks)])
     plain = ArrayImages(images, masks)
     assert len(stored) == len(plain) == 7
     pick = np.array([6, 0, 3, 3])
@@ -45,10 +47,53 @@ def test_a_damaged_shard_is_named(tmp_path):
     path = tmp_path / "shard.tar"
     path.write_bytes(b"nonsense" * 200)
     with pytest.raises(ShardError) as caught:
-        ShardImages([path])
+        ShardImages([Shard.local(path)])
     assert "shard.tar" in str(caught.value)
 
 
 def test_images_without_targets_are_refused():
     with pytest.raises(ValueError, match="2 images and 1 targets"):
         ArrayImages(np.zeros((2, 4, 4, 3), np.uint8), np.zeros((1, 4, 4), np.uint8))
+
+
+def test_other_labels_for_the_same_images():
+    random = np.random.default_rng(0)
+    images, masks = random.integers(0, 256, (5, 4, 4, 3), np.uint8), random.integers(0, 2, (5, 4, 4)).astype(np.uint8)
+    found, labels = Relabelled(ArrayImages(images, masks), 1 - masks).take(np.array([3, 1]))
+    assert np.array_equal(found, images[[3, 1]])
+    assert np.array_equal(labels, 1 - masks[[3, 1]])
+
+
+def test_points_and_depth_of_shards(tmp_path):
+    points = np.array([[1, 2, 2, 0.9], [3, 4, 0, 0.1]], np.float32)
+    depth = np.arange(16, dtype=np.float32).reshape(4, 4)
+    path = tmp_path / "shard.tar"
+    image, mask, latent = np.zeros((4, 4, 3), np.uint8), np.full((4, 4), 255, np.uint8), np.zeros((2, 4), np.float32)
+    with path.open("wb") as target:
+        writer = ShardWriter(target)
+        for index, known in ((0, depth), (1, None)):
+            record = {"index": index, "uncertainty": 0.5, "keypoints": points.tolist()}
+            writer.write(index, encode_sample(image, mask, latent, record, colours(CLASSES), None, known))
+        writer.finish()
+    shards = [Shard.local(path)]
+    assert np.array_equal(ShardImages(shards, "keypoints").take(np.array([1]))[1], points[None, :, :3])
+    assert np.array_equal(ShardImages(shards, "depth").take(np.array([0]))[1], depth[None])
+    with pytest.raises(ShardError, match="has no depth"):
+        ShardImages(shards, "depth").take(np.array([1]))
+
+
+def test_streamed_shards_are_read_in_ranges_and_closed(tmp_path):
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (4, 8, 8, 3), np.uint8)
+    masks = random.integers(0, 2, (4, 8, 8)).astype(np.uint8)
+    (path,) = write_shards(tmp_path, images, masks, per_shard=4)
+    opened = []
+
+    def stream():
+        opened.append(io.BytesIO(path.read_bytes()))
+        return opened[-1]
+
+    streamed = ShardImages([Shard("far away", stream)])
+    assert np.array_equal(streamed.take(np.array([2, 0]))[0], images[[2, 0]])
+    assert len(opened) == 3  # the index, then each sample once
+    assert all(one.closed for one in opened)

@@ -1,5 +1,6 @@
 """A net learns, repeats itself, goes on where it stopped, and is chosen on validation."""
 
+import importlib
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,8 @@ from core.evaluation.downstream.config import PRESETS, DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages
 from core.evaluation.downstream.networks import build_network
 from core.evaluation.downstream.training import predict, predict_masks, train_downstream
+from core.evaluation.published import TRUNKS
+from core.vision import import_torchvision
 
 QUICK = DownstreamConfig(steps=60, batch=16, width=8)
 
@@ -113,8 +116,17 @@ def test_settings_tell_all_that_is_wrong_at_once():
     assert [problem.pointer for problem in caught.value.problems] == ["network", "steps", "learning_rate"]
 
 
-@pytest.mark.parametrize("name", ["deeplabv3_mobilenet", "unet_resnet18"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "deeplabv3_mobilenet",
+        "unet_resnet18",
+        pytest.param("deeplabv3_resnet50", marks=pytest.mark.slow),
+        pytest.param("deeplabv3_resnet101", marks=pytest.mark.slow),
+    ],
+)
 def test_published_nets_train_and_keep_the_size(name):
+    import_torchvision()  # segmentation_models_pytorch asks for it by name
     if name == "unet_resnet18":
         pytest.importorskip("segmentation_models_pytorch", exc_type=ImportError)
     config = replace(QUICK, network=name, steps=1, batch=2)
@@ -132,6 +144,19 @@ def test_trunk_weights_come_from_a_file(tmp_path):
     with pytest.raises(EvaluationError) as caught:
         build_network(QUICK, 5, path)
     assert "trunk.pt" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_large", "resnet50"])
+def test_published_classifiers_fit_the_trunks(name, tmp_path):
+    """torchvision's own files hold whole classifiers; the trunks are parts of these."""
+    import_torchvision()
+    models = importlib.import_module("torchvision.models")
+    state = getattr(models, name)(weights=None).state_dict()
+    torch.save(state, tmp_path / "trunk.pth")
+    network = next(net for net, trunk in TRUNKS.items() if trunk == name)
+    found = build_network(replace(QUICK, network=network), 2, tmp_path / "trunk.pth").trunk.state_dict()
+    first = {"mobilenet_v3_large": ("0.0.weight", "features.0.0.weight"), "resnet50": ("conv1.weight",) * 2}[name]
+    assert torch.equal(found[first[0]], state[first[1]])
 
 
 def test_the_papers_settings_are_there_by_name():

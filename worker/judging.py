@@ -1,0 +1,113 @@
+"""What an evaluation looks at: the dataset's samples, the labels that made it, and those that judge it."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.datasets.classes import ClassMap
+from core.datasets.label_set import LabelItem, LabelSet
+from core.errors import EvaluationError, Problem
+from core.evaluation.arms import EvaluationData
+from core.evaluation.downstream.images import ArrayImages, Shard, ShardImages, Targets
+from core.evaluation.scoring import DepthScoring, MaskScoring, PointScoring, Scoring
+from core.tasks.task import Task
+from store.files import list_files
+from store.jobs.views import Job
+from store.specs import EvaluateSpec
+from worker.context import StepContext
+from worker.framing import framed
+from worker.sources import load_labels
+
+
+def shards_of(context: StepContext, dataset: str) -> list[Shard]:
+    """The dataset's shards: copied to this machine, or read where they are when they would take half of its room."""
+    folder = context.folder / "dataset"
+    folder.mkdir()
+    listed = list_files(context.db, dataset, tenant=context.tenant, prefix="shards/")
+    if 2 * sum(file.bytes for file in listed) > shutil.disk_usage(folder).free:
+        return [Shard(file.name, lambda key=file.key: context.objects.open(key)) for file in listed]  # type: ignore[misc]
+    return [Shard.local(context.fetch(dataset, file.name, into=folder)) for file in listed]
+
+
+def judged_labels(context: StepContext, made_by: Job, spec: EvaluateSpec) -> tuple[LabelSet, LabelSet, Task]:
+    """The labels that made the dataset, those that judge it, and the task. Raises EvaluationError naming every reason
+    why these cannot judge those.
+    """
+    labelled = load_labels(context, made_by.result["label_set"])
+    held_out = load_labels(context, context.claim.result["label_set"])
+    task = spec.task or labelled.tasks[0]
+    problems = [
+        Problem(f"{whose} have {' and '.join(labels.tasks)}", "task")
+        for whose, labels in (("the dataset's labels", labelled), ("the labels that judge", held_out))
+        if task not in labels.tasks
+    ]
+    if not problems and _meaning(labelled, task) != _meaning(held_out, task):
+        what = {"segmentation": "classes", "keypoints": "keypoints", "depth": "unit of depth"}[task]
+        problems.append(Problem(f"its {what} are not those of the dataset's labels", "labels"))
+    if problems:
+        raise EvaluationError("this dataset cannot be judged by these labels", problems)
+    return labelled, held_out, task
+
+
+def evaluation_data(
+    generated: ShardImages, labelled: LabelSet, held_out: LabelSet, task: Task, made_by: Job
+) -> EvaluationData:
+    """All of one size, brought there as the images were that made the dataset. Raises EvaluationError where an image
+    that shall judge has made the dataset.
+    """
+    height, width = generated.take(np.array([0]))[0].shape[1:3]
+    first, second = (framed(one, (height, width), made_by.spec) for one in (labelled, held_out))
+    seen = {_digest(item.image) for item in first.items}
+    known = [item.name for item in second.items if _digest(item.image) in seen]
+    if known:
+        named = ", ".join(known[:5])
+        problem = Problem(f"{len(known)} images also made the dataset ({named}): they cannot judge it", "labels")
+        raise EvaluationError("this dataset cannot be judged by these labels", [problem])
+    uncertainty = np.array([_uncertainty(generated, one, task) for one in range(len(generated))])
+    names = tuple(item.name for item in first.items)
+    classes = first.classes if task == "segmentation" else ClassMap({})
+    scoring = _scoring(first, task, (height, width))
+    return EvaluationData(scoring, classes, generated, uncertainty, _arrays(first, task), _arrays(second, task), names)
+
+
+def label_of(item: LabelItem, task: Task) -> Targets:
+    """The item's label for the task."""
+    label = {"segmentation": item.mask, "keypoints": item.keypoints, "depth": item.depth}[task]
+    assert label is not None, "a label set of this task"
+    return label
+
+
+def _scoring(labels: LabelSet, task: Task, size: tuple[int, int]) -> Scoring:
+    if task == "segmentation":
+        return MaskScoring(labels.classes)
+    if task == "keypoints":
+        assert labels.keypoints is not None
+        return PointScoring(labels.keypoints.names, size)
+    return DepthScoring(np.stack([label_of(item, task) for item in labels.items]))
+
+
+def _meaning(labels: LabelSet, task: Task) -> object:
+    if task == "segmentation":
+        return labels.classes.to_json()
+    if task == "keypoints":
+        return labels.keypoints
+    return labels.depth.unit if labels.depth else None
+
+
+def _uncertainty(generated: ShardImages, place: int, task: Task) -> float:
+    record = generated.sample(place).record()
+    return float(record.get("uncertainty_by_task", {}).get(task, record["uncertainty"]))
+
+
+def _arrays(labels: LabelSet, task: Task) -> ArrayImages:
+    return ArrayImages(
+        np.stack([item.image for item in labels.items]), np.stack([label_of(item, task) for item in labels.items])
+    )
+
+
+def _digest(image: NDArray[np.uint8]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(image).data).hexdigest()
