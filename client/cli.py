@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from client.groups import generators, keys, webhooks
+from client.groups import encoders, generators, keys, webhooks
 from client.options import Json, Url, connect
 from client.output import ending
 
@@ -215,6 +215,7 @@ def doctor(url: Url = None, as_json: Json = False) -> None:
         examine(url, output)
 
 
+app.add_typer(encoders.encoders, name="encoders")
 app.add_typer(generators.generators, name="generators")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(webhooks.webhooks, name="webhooks")

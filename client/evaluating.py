@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from client.errors import ClientError
-from client.generating import dataset_id_of, follow
+from client.generating import dataset_id_of, follow, uploaded
 from client.output import Output
-from client.progress import ByteProgress
 
 if TYPE_CHECKING:
     from client.sdk import Offhand
@@ -18,7 +17,7 @@ def evaluate_dataset(
     """Upload held-out labels, have the dataset evaluated, wait, print the verdict and keep the page."""
     dataset = dataset_id_of(offhand, wanted)
     offhand.dataset(dataset)  # a wrong id is told before anything is uploaded
-    labels = _uploaded(offhand, against, output)
+    labels = uploaded(offhand, against, output)
     job = offhand.evaluate(dataset, labels, **settings)
     output.note(f"evaluation {job['id']}")
     follow(offhand, job, f"offhand report {job['id']}" + (f" --out {out}" if out else ""), output)
@@ -38,17 +37,6 @@ def show_report(offhand: "Offhand", wanted: str, out: Path | None, output: Outpu
             raise ClientError(f"cannot write {out}: {error}") from error
         lines.append(f"  page     {out}")
     output.result(report, "\n".join(lines))
-
-
-def _uploaded(offhand: "Offhand", labels: str, output: Output) -> str:
-    from client.sdk import is_id
-
-    if is_id(labels):
-        return labels
-    if not Path(labels).exists():
-        raise ClientError(f"{labels}: no such file or folder")
-    with ByteProgress(output, f"uploading {Path(labels).name}") as on_bytes:
-        return str(offhand.upload(labels, on_bytes)["id"])
 
 
 def _evaluation_of(offhand: "Offhand", wanted: str) -> str:

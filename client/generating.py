@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,7 @@ def generate_dataset(
 ) -> None:
     """Upload, start, follow, download, verify; print where to look."""
     wish = {"kind": "generate", "generator": generator, "count": count, **settings}
-    source = upload_with_progress(offhand, labels, wish, output)
+    source = uploaded(offhand, labels, output, check=lambda: offhand.refuse_before_upload(wish))
     if dry_run:
         estimate = offhand.generate(source, generator, count, validate_only=True, **settings)
         output.result(estimate, json.dumps(estimate, indent=2))
@@ -65,8 +66,8 @@ def generate_dataset(
     output.result({"job": job, "dataset": dataset, "folder": str(out)}, summary(dataset, job, out))
 
 
-def upload_with_progress(offhand: "Offhand", labels: str, wish: dict[str, Any], output: Output) -> str:
-    """The id of the labels, uploaded where they are a path and nothing else is wrong with what is wished."""
+def uploaded(offhand: "Offhand", labels: str, output: Output, check: Callable[[], None] = lambda: None) -> str:
+    """The id of the labels, uploaded with progress where they are a path; ``check`` raises what forbids that."""
     from client.sdk import is_id
 
     if is_id(labels):
@@ -74,10 +75,9 @@ def upload_with_progress(offhand: "Offhand", labels: str, wish: dict[str, Any], 
     path = Path(labels)
     if not path.exists():
         raise ClientError(f"{labels}: no such file or folder")
-    offhand.refuse_before_upload(wish)
+    check()
     with ByteProgress(output, f"uploading {path.name}") as on_bytes:
-        upload: dict[str, Any] = offhand.upload(path, on_bytes)
-    return str(upload["id"])
+        return str(offhand.upload(path, on_bytes)["id"])
 
 
 def follow(offhand: "Offhand", job: dict[str, Any], fetching: str, output: Output) -> dict[str, Any]:

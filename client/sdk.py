@@ -78,6 +78,30 @@ class Offhand(Connection):
         """Forget an imported generator. What was made with it stays."""
         self.request("DELETE", f"/v1/generators/{name_or_id}")
 
+    # -- encoders ------------------------------------------------------------------------------------------------------
+
+    def train_encoder(self, generator: str, labels: str | Path | None = None, **settings: Any) -> Document:
+        """Start the job that trains an encoder. ``labels``: an id, or a path that is uploaded first, for what learns
+        from labelled images (``train_on``: ``labels`` or ``both``).
+        """
+        if labels is not None and not is_id(labels):
+            labels = self.upload(labels)["id"]
+        body = {"generator": generator, "labels": labels} | settings
+        body = {name: value for name, value in body.items() if value is not None}
+        document: Document = self.request("POST", "/v1/encoders", json=body).json()
+        return document
+
+    def encoders(self) -> Iterator[Document]:
+        """Newest first, each with its report."""
+        return self.pages("/v1/encoders")
+
+    def encoder(self, encoder_id: str) -> Document:
+        return self.get(f"/v1/encoders/{encoder_id}")
+
+    def encoder_picture(self, encoder: Document) -> bytes:
+        """PNG: images, each beside the attempts at it."""
+        return self.request("GET", encoder["pictures"][0]["url"], follow_redirects=True).content
+
     # -- the job -------------------------------------------------------------------------------------------------------
 
     def upload(self, labels: str | Path, progress: OnBytes | None = None) -> Document:
