@@ -78,6 +78,7 @@ class WorkerSettings(BaseModel):
     batch: int = Field(8, ge=1)
     device: str = "auto"
     threads: int = Field(0, ge=0)
+    features_mib: int = Field(2048, ge=0)
     perceptual_weights: str = ""
     evaluation_weights: str = ""
 

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
+
+from store.labeler_spec import LabelerSpec
+from store.spec import Spec
 
 #: Seeds stay below 2^53, so that a JSON reader with doubles does not lose digits.
 MAX_SEED = 2**53 - 1
@@ -22,14 +25,10 @@ ALIAS = r"^[a-z0-9][a-z0-9.-]{0,62}$"
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class AlignSpec(_Spec):
+class AlignSpec(Spec):
     """Registration of labelled images that do not show their subject where the generator draws it."""
 
     by: Literal["boxes", "keypoints"] | None = Field(
@@ -83,7 +82,7 @@ def one_way_only(align: AlignSpec, info: ValidationInfo) -> AlignSpec:
     return align
 
 
-class InversionSpec(_Spec):
+class InversionSpec(Spec):
     """How labelled images are turned into latents."""
 
     steps: int | None = Field(None, ge=0, le=10_000, description="Refinement steps per image; null: the default.")
@@ -118,15 +117,7 @@ class InversionSpec(_Spec):
     )
 
 
-class LabelerSpec(_Spec):
-    """How the label generator is trained."""
-
-    preset: Literal["fast", "paper"] = Field("fast", description="Named set of defaults.")
-    members: int | None = Field(None, ge=1, le=64, description="Ensemble members; null: the preset's.")
-    held_out: float = Field(0.1, ge=0.0, le=0.5, description="Part of the labelled images kept aside for a score.")
-
-
-class ClassDemandSpec(_Spec):
+class ClassDemandSpec(Spec):
     """At least so many images of the dataset show a class."""
 
     model_config = ConfigDict(serialize_by_alias=True)
@@ -138,7 +129,7 @@ class ClassDemandSpec(_Spec):
     )
 
 
-class GenerateSpec(_Spec):
+class GenerateSpec(Spec):
     """One call from labelled images to a labelled dataset."""
 
     model_config = ConfigDict(serialize_by_alias=True)
@@ -157,6 +148,10 @@ class GenerateSpec(_Spec):
     offset: int = Field(0, ge=0, le=MAX_SEED, description="First sample of the seed's stream.")
     truncation_psi: float = Field(0.7, ge=0.0, le=1.0)
     drop_fraction: float = Field(0.1, ge=0.0, le=0.9, description="Most uncertain part that is dropped.")
+    drop_per_class: bool = Field(
+        False,
+        description="No class loses a larger part than the whole does, so that rare and therefore uncertain ones stay.",
+    )
     composition: list[ClassDemandSpec] = Field(
         default_factory=list,
         max_length=64,
@@ -199,7 +194,7 @@ ExportFormat = Literal["coco", "yolo", "voc", "masks", "hf", "cvat"]
 DeliveryFormat = Literal["webdataset", ExportFormat]
 
 
-class ExportSpec(_Spec):
+class ExportSpec(Spec):
     """A finished dataset in another format."""
 
     kind: Literal["export"] = "export"
@@ -207,7 +202,7 @@ class ExportSpec(_Spec):
     format: ExportFormat
 
 
-class TrainEncoderSpec(_Spec):
+class TrainEncoderSpec(Spec):
     """An encoder for a generator: where inversions begin."""
 
     kind: Literal["train_encoder"] = "train_encoder"
@@ -231,7 +226,7 @@ class TrainEncoderSpec(_Spec):
     _one_way_only = field_validator("align")(one_way_only)
 
 
-class EvaluateSpec(_Spec):
+class EvaluateSpec(Spec):
     """What a dataset is worth, measured against held-out labels."""
 
     kind: Literal["evaluate"] = "evaluate"
@@ -264,7 +259,7 @@ class EvaluateSpec(_Spec):
     seed: int = Field(0, ge=0, le=MAX_SEED)
 
 
-class CheckpointAnswers(_Spec):
+class CheckpointAnswers(Spec):
     """What the caller says where a checkpoint is silent; whatever the file says itself must agree."""
 
     network: str | None = Field(
@@ -274,7 +269,7 @@ class CheckpointAnswers(_Spec):
     conv_clamp: float | None = Field(None, ge=0, description="0 says that nothing is clamped.")
 
 
-class ImportGeneratorSpec(_Spec):
+class ImportGeneratorSpec(Spec):
     """A checkpoint made elsewhere, to become a generator."""
 
     kind: Literal["import_generator"] = "import_generator"

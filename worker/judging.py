@@ -18,6 +18,7 @@ from core.tasks.task import Task
 from store.files import list_files
 from store.jobs.views import Job
 from store.specs import EvaluateSpec
+from worker.classes import delivered
 from worker.context import StepContext
 from worker.framing import framed
 from worker.sources import load_labels
@@ -37,8 +38,10 @@ def judged_labels(context: StepContext, made_by: Job, spec: EvaluateSpec) -> tup
     """The labels that made the dataset, those that judge it, and the task. Raises EvaluationError naming every reason
     why these cannot judge those.
     """
-    labelled = load_labels(context, made_by.result["label_set"])
-    held_out = load_labels(context, context.claim.result["label_set"])
+    labelled, held_out = (
+        delivered(load_labels(context, labels), made_by.spec)
+        for labels in (made_by.result["label_set"], context.claim.result["label_set"])
+    )
     task = spec.task or labelled.tasks[0]
     problems = [
         Problem(f"{whose} have {' and '.join(labels.tasks)}", "task")

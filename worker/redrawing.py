@@ -19,7 +19,6 @@ from core.errors import EvaluationError, LabelerError, Problem
 from core.evaluation.downstream.images import ArrayImages, Relabelled, ShardImages, Targets
 from core.evaluation.gates import Regeneration
 from core.generators.stylegan2 import Generator
-from core.labeling.files import load_labeler
 from core.labeling.labeler import Labeler, Labels
 from core.labeling.targets import targets_of
 from core.labeling.training import train_labeler
@@ -29,6 +28,7 @@ from core.tasks.keypoints import with_visibility
 from core.tasks.task import Task
 from store.jobs.views import Job
 from worker.context import StepContext
+from worker.labelers import stored_labeler
 from worker.sources import load_source
 
 #: Samples drawn again from their latents, and samples shown that were dropped.
@@ -52,13 +52,7 @@ def load_makers(context: StepContext, made_by: Job) -> Makers:
     labeler_id = made_by.result.get("labeler")
     if labeler_id is None:
         raise LabelerError("the dataset's job names no labeler")
-
-    def load() -> Labeler:
-        folder = context.folder / labeler_id
-        context.fetch_all(labeler_id, folder)
-        return load_labeler(folder, source.device).labeler
-
-    labeler = context.models.get(f"labeler {labeler_id} {source.device}", load)
+    labeler = stored_labeler(context, labeler_id, source.device)
     return Makers(source.network, labeler, source.device, context.settings.worker.batch)
 
 

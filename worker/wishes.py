@@ -11,7 +11,7 @@ from core.datasets.classes import ClassMap
 from core.errors import Problem, SamplingError
 from core.sampling.candidates import Candidates
 from core.sampling.composition import PILOT, Demand, Prevalence, candidates_wanted, prevalence
-from core.sampling.filtering import candidates_needed
+from core.sampling.filtering import candidates_needed, class_quotas
 from core.sampling.selection import Selection, select
 from store.specs import CANDIDATES_PER_IMAGE, ClassDemandSpec, GenerateSpec
 
@@ -25,6 +25,8 @@ class DatasetWish:
     most: int
     demands: tuple[Demand, ...]
     max_uncertainty: float
+    per_class: bool
+    """No class loses a larger part than the whole does."""
 
     @classmethod
     def of(cls, spec: Mapping[str, Any], classes: ClassMap) -> Self:
@@ -33,7 +35,14 @@ class DatasetWish:
         limit = asked.max_uncertainty
         usual = candidates_needed(asked.count, asked.drop_fraction)
         most = asked.max_candidates or CANDIDATES_PER_IMAGE * asked.count
-        return cls(asked.count, usual, max(usual, most), demands_of(spec, classes), inf if limit is None else limit)
+        return cls(
+            asked.count,
+            usual,
+            max(usual, most),
+            demands_of(spec, classes),
+            inf if limit is None else limit,
+            asked.drop_per_class,
+        )
 
     @property
     def first_look(self) -> int:
@@ -50,7 +59,8 @@ class DatasetWish:
 
     def select(self, candidates: Candidates) -> Selection:
         """Which of them are delivered. Raises SamplingError when they cannot meet what is asked for."""
-        return select(candidates, self.count, self.demands, self.max_uncertainty)
+        quotas = class_quotas(candidates, self.count, self.max_uncertainty) if self.per_class else ()
+        return select(candidates, self.count, self.demands, self.max_uncertainty, quotas)
 
 
 def demands_of(spec: Mapping[str, Any], classes: ClassMap) -> tuple[Demand, ...]:

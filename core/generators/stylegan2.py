@@ -194,7 +194,7 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         self.num_ws = config.num_ws
-        self.feature_layers = _feature_layers(config)
+        self.feature_layers = feature_layers(config)
         self.mapping = Mapping(config)
         self.constant = nn.Parameter(torch.randn(config.channels[0], *config.const_size))
         self.blocks = nn.ModuleList(Block(index, config) for index in range(config.blocks))
@@ -264,7 +264,8 @@ class Generator(nn.Module):
             raise GeneratorError(f"{name} does not fit this generator", [Problem(problem, name)])
 
 
-def _feature_layers(config: StyleGAN2Config) -> tuple[FeatureLayer, ...]:
+def feature_layers(config: StyleGAN2Config) -> tuple[FeatureLayer, ...]:
+    """What a generator of this configuration lets be seen: the learned constant, then every convolution's output."""
     layers = [FeatureLayer("constant", config.channels[0], *config.const_size)]
     for block, channels in config.channels.items():
         convs = ("conv0", "conv1") if block else ("conv1",)

@@ -16,7 +16,7 @@ from core.generators.stylegan2 import FeatureLayer, Noise
 from core.labeling.config import LabelerConfig
 from core.labeling.ensemble import FoldedEnsemble, ensemble_from, ensemble_tensors
 from core.labeling.hypercolumn import SelectedLayers
-from core.labeling.labeler import Head, Labeler
+from core.labeling.labeler import Head, Labeler, VotedCollapse
 from core.tasks.task import TASKS
 
 DESCRIPTION = "labeler.json"
@@ -68,6 +68,7 @@ def save_labeler(folder: Path, labeler: Labeler, info: LabelerInfo) -> LabelerIn
         "config": labeler.config.to_json(),
         "feature_layers": [list(layer) for layer in labeler.feature_layers],
         "noise": labeler.noise,
+        "collapse": labeler.collapse and labeler.collapse._asdict(),
         "tasks": [
             {"task": head.task, "outputs": head.ensemble.outputs, "report": head.report} for head in labeler.heads
         ],
@@ -89,7 +90,7 @@ def load_labeler(folder: Path, device: torch.device | str = "cpu") -> LoadedLabe
     try:
         info = LabelerInfo(**description["info"])
         layers = tuple(FeatureLayer(str(n), int(c), int(h), int(w)) for n, c, h, w in description["feature_layers"])
-        noise = description["noise"]
+        noise, collapse = description["noise"], _collapse(description.get("collapse"))
         tasks = [(task["task"], int(task["outputs"]), dict(task["report"])) for task in description["tasks"]]
         if noise not in get_args(Noise) or not tasks or not {task for task, _, _ in tasks} <= set(TASKS):
             raise ValueError(f"noise {noise!r} or tasks")
@@ -106,7 +107,18 @@ def load_labeler(folder: Path, device: torch.device | str = "cpu") -> LoadedLabe
     for task, outputs, report in tasks:
         mine = {n.removeprefix(f"{task}."): tensor for n, tensor in tensors.items() if n.startswith(f"{task}.")}
         heads.append(Head(task, _ensemble(mine, config, channels, outputs), report))
-    return LoadedLabeler(Labeler(tuple(heads), layers, config, noise).to(device), info)
+        if task == "segmentation" and collapse is not None and len(collapse.targets) != outputs:
+            raise LabelerError(f"{folder.name} is damaged", [Problem(f"not {outputs} ids of collapse", DESCRIPTION)])
+    return LoadedLabeler(Labeler(tuple(heads), layers, config, noise, collapse).to(device), info)
+
+
+def _collapse(values: dict[str, Any] | None) -> VotedCollapse | None:
+    if values is None:
+        return None
+    targets, count = tuple(values["targets"]), values["class_count"]
+    if not all(isinstance(one, int) and 0 <= one <= 255 for one in (*targets, count)):
+        raise ValueError("collapse holds what is no class id")
+    return VotedCollapse(targets, count)
 
 
 def _ensemble(tensors: dict[str, Tensor], config: LabelerConfig, channels: int, outputs: int) -> FoldedEnsemble:

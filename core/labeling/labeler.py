@@ -32,6 +32,15 @@ class Head:
     report: dict[str, Any] = field(default_factory=dict)
 
 
+class VotedCollapse(NamedTuple):
+    """Fewer classes after the vote: for each class that members vote on, the id that stands in the mask instead. There
+    are ``class_count`` of these; a larger id is none of them, as the ignore index.
+    """
+
+    targets: tuple[int, ...]
+    class_count: int
+
+
 class Labels(NamedTuple):
     """Labels of N images.
 
@@ -70,6 +79,8 @@ class Labeler:
     config: LabelerConfig
     noise: Noise
     """How the generator was synthesised while training; labels are meant for images made the same way."""
+    collapse: VotedCollapse | None = None
+    """None where the classes that members vote on are those of the masks."""
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -77,9 +88,14 @@ class Labeler:
         return tuple(head.task for head in self.heads)
 
     @property
-    def class_count(self) -> int:
-        """Number of classes, the largest class id plus one; 0 when segmentation is no task."""
+    def voted_classes(self) -> int:
+        """Classes that members vote on, the largest class id plus one; 0 when segmentation is no task."""
         return next((head.ensemble.outputs for head in self.heads if head.task == "segmentation"), 0)
+
+    @property
+    def class_count(self) -> int:
+        """Classes of the masks, the largest class id plus one; 0 when segmentation is no task."""
+        return self.collapse.class_count if self.collapse and self.voted_classes else self.voted_classes
 
     @property
     def report(self) -> dict[str, Any]:
@@ -169,7 +185,8 @@ class _Canvas:
     """Labels of a batch while they are painted, tile by tile."""
 
     def __init__(self, labeler: Labeler, count: int, size: tuple[int, int], device: torch.device) -> None:
-        self.config, self.class_count, self.device = labeler.config, labeler.class_count, device
+        self.config, self.voted_classes, self.device = labeler.config, labeler.voted_classes, device
+        self.collapse = labeler.collapse
         self.points = {head.task: head.ensemble.outputs for head in labeler.heads}.get("keypoints", 0)
         self.mask = torch.full((count, *size), self.config.ignore_index, dtype=torch.uint8, device=device)
         self.depth = torch.empty(count, *size, device=device) if "depth" in labeler.tasks else None
@@ -199,10 +216,13 @@ class _Canvas:
 
     def labels(self) -> Labels:
         """What was painted, with the scores."""
-        mask = self.mask if self.class_count else None
+        voted = self.mask if self.voted_classes else None
         scores = {
-            task: image_scores(maps, self.config.score, mask, self.class_count)
+            task: image_scores(maps, self.config.score, voted, self.voted_classes)
             for task, maps in self.uncertainty.items()
         }
+        mask = self.mask
+        if voted is not None and self.collapse is not None:
+            mask = torch.tensor(self.collapse.targets, dtype=torch.uint8, device=self.device)[mask.long()]
         keypoints = torch.stack(self.keypoints) if self.points else None
-        return Labels(self.mask, keypoints, self.depth, self.uncertainty, scores)
+        return Labels(mask, keypoints, self.depth, self.uncertainty, scores)

@@ -25,6 +25,7 @@ from store.jobs.events import NewEvent
 from store.jobs.views import Job, job_view
 from store.made import PREFIXES
 from store.specs import EvaluateSpec
+from worker.classes import delivered
 from worker.context import StepContext
 from worker.digests import json_values
 from worker.judging import evaluation_data, judged_labels, shards_of
@@ -96,14 +97,14 @@ def _with_redrawn(
     if dropped is not None:
         data = replace(data, dropped=dropped[0], dropped_uncertainty=dropped[1])
     if spec.generated_labels is not None:
-        data = replace(data, relabelled=_relabelled(context, spec.generated_labels, makers, generated, data))
+        data = replace(data, relabelled=_relabelled(context, spec.generated_labels, made_by, makers, generated, data))
     return data, regenerate(makers, generated), ""
 
 
 def _relabelled(
-    context: StepContext, labels_id: str, makers: Makers, generated: ShardImages, data: EvaluationData
+    context: StepContext, labels_id: str, made_by: Job, makers: Makers, generated: ShardImages, data: EvaluationData
 ) -> Relabelled:
-    labels = _generated_labels(context, labels_id)
+    labels = delivered(_generated_labels(context, labels_id), made_by.spec)
     height, width = data.labelled.images.shape[1:3]
     return relabel(
         makers, generated, resize_to(labels, height, width, "stretch"), len(data.labelled), data.scoring.task,

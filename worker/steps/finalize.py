@@ -22,6 +22,7 @@ from store.jobs.results import shard_results
 from store.jobs.shards import ShardPlan
 from store.made import Made, get_inversion, get_label_set, get_labeler
 from store.specs import GenerateSpec
+from worker.classes import delivered, delivered_classes
 from worker.context import StepContext
 from worker.packing import SCORES, Packing
 from worker.planning import first_shard
@@ -34,6 +35,7 @@ _SETTINGS = (
     "composition",
     "count",
     "drop_fraction",
+    "drop_per_class",
     "fit",
     "images_per_shard",
     "inversion",
@@ -50,7 +52,7 @@ def finalize(context: StepContext) -> StepResult:
     last, the manifest.
     """
     label_set, inversion, labeler = _made(context)
-    classes = class_map(label_set)
+    classes = delivered_classes(class_map(label_set), context.spec)
     wish = DatasetWish.of(context.spec, classes)
     candidates = _gather(context, classes.count)
     seen = wish.look(candidates)
@@ -116,7 +118,7 @@ def _facts(
     context: StepContext, packing: Packing, candidates: int, label_set: Made, inversion: Made, labeler: Made
 ) -> DatasetFacts:
     source = load_source(context)
-    labels = fitted_labels(context, label_set.id, source)
+    labels = delivered(fitted_labels(context, label_set.id, source), context.spec)
     return DatasetFacts(
         name=context.claim.result["dataset"],
         classes=labels.classes,

@@ -10,7 +10,6 @@ from typing import Any
 from core.datasets.palette import colours
 from core.datasets.samples import encode_sample
 from core.datasets.shards import ShardEntry, ShardWriter
-from core.labeling.files import load_labeler
 from core.labeling.labeler import Labeler
 from core.sampling.candidates import CandidateTable
 from core.sampling.config import SamplingConfig
@@ -18,7 +17,9 @@ from core.sampling.stream import Sample, draw
 from core.tasks.keypoints import with_visibility
 from store.jobs.commits import StepResult
 from store.made import get_label_set
+from worker.classes import delivered_classes
 from worker.context import StepContext
+from worker.labelers import stored_labeler
 from worker.packing import CANDIDATES, SCORES
 from worker.planning import further_shards
 from worker.sources import Source, class_map, load_source
@@ -29,7 +30,7 @@ def sample(context: StepContext) -> StepResult:
     job's first shard plans the others.
     """
     source = load_source(context)
-    labeler = _labeler(context, source)
+    labeler = stored_labeler(context, context.claim.result["labeler"], source.device)
     part = context.claim.input
     target = context.folder / "candidates.tar"
     began = time.monotonic()
@@ -53,7 +54,8 @@ def _write(context: StepContext, source: Source, labeler: Labeler, target: Path)
         truncation_psi=spec["truncation_psi"],
         with_divergence=True,
     )
-    classes = class_map(get_label_set(context.db, context.claim.result["label_set"], tenant=context.tenant))
+    labels = get_label_set(context.db, context.claim.result["label_set"], tenant=context.tenant)
+    classes = delivered_classes(class_map(labels), spec)
     table = colours(classes)
     scores = io.BytesIO()
     samples = draw(
@@ -93,14 +95,3 @@ def _record(one: Sample, context: StepContext, source: Source) -> dict[str, Any]
     if one.keypoints is not None:
         record["keypoints"] = with_visibility(one.keypoints).tolist()
     return record
-
-
-def _labeler(context: StepContext, source: Source) -> Labeler:
-    labeler_id = context.claim.result["labeler"]
-
-    def load() -> Labeler:
-        folder = context.folder / labeler_id
-        context.fetch_all(labeler_id, folder)
-        return load_labeler(folder, source.device).labeler
-
-    return context.models.get(f"labeler {labeler_id} {source.device}", load)

@@ -8,7 +8,6 @@ from typing import Any
 from core.datasets.classes import ClassMap
 from core.datasets.label_set import LabelSet
 from core.errors import InversionError, Problem
-from core.labeling.config import LabelerConfig
 from core.labeling.files import LabelerInfo, save_labeler
 from core.labeling.labeler import Labeler
 from core.labeling.targets import targets_of
@@ -19,8 +18,10 @@ from store.jobs.events import NewEvent
 from store.jobs.shards import ShardPlan
 from store.made import PREFIXES, Made, NewMade, find_made, get_inversion
 from store.specs import InversionSpec
+from worker.classes import delivered_classes, taught
 from worker.context import StepContext
 from worker.digests import digest_of, json_values
+from worker.labelers import LEAST_IMAGES, finished_labeler, labeler_config
 from worker.planning import first_shard
 from worker.sources import REPORT, Source, fitted_labels, load_latents, load_source
 from worker.wishes import DatasetWish
@@ -29,8 +30,6 @@ from worker.wishes import DatasetWish
 _SEED = 0
 #: Training steps between two checkpoints.
 CHECKPOINT_EVERY = 500
-#: Fewer images teach nothing.
-_LEAST_IMAGES = 2
 #: Without a gate of the caller's own, all images are used where a smaller share would be left.
 _LEAST_SHARE = 0.5
 
@@ -39,13 +38,21 @@ def train_labeler(context: StepContext) -> StepResult:
     """Train the labeler, or use an equal one that is there already, and plan the shards of the sampling step."""
     source = load_source(context)
     inversion = get_inversion(context.db, context.claim.result["inversion"], tenant=context.tenant)
-    labels = fitted_labels(context, context.claim.result["label_set"], source)
+    framed = fitted_labels(context, context.claim.result["label_set"], source)
+    labels, classes = taught(framed, context.spec), delivered_classes(framed.classes, context.spec)
     used, dropped, remark = _chosen(inversion, InversionSpec.model_validate(context.spec["inversion"]))
-    config = _config(context, labels, len(used))
+    config = labeler_config(context.spec, labels.classes, len(used))
+    asked = context.spec["labeler"]
     digest = digest_of(
-        {"made": "labeler 2", "inversion": inversion.digest, "images": used, "settings": config.to_json()}
+        {
+            "made": "labeler 3",
+            "inversion": inversion.digest,
+            "images": used,
+            "settings": config.to_json(),
+            "finished": {name: asked.get(name) for name in ("keep_members", "collapse")},
+        }
     )
-    plan = _plan(context, labels.classes)
+    plan = _plan(context, classes)
     equal = find_made(context.db, "labeler", digest, tenant=context.tenant)
     if equal is not None:
         event = NewEvent("labeler.reused", {"labeler": equal.id})
@@ -63,12 +70,15 @@ def train_labeler(context: StepContext) -> StepResult:
         checkpoint=context.save_checkpoint,
         checkpoint_every=CHECKPOINT_EVERY,
         resume_from=context.load_checkpoint(),
+        memory_bytes=context.settings.worker.features_mib << 20,
+        folder=context.folder,
     )
+    labeler = finished_labeler(labeler, context.spec, labels.classes)
     left_out = {
         "dropped": [{"name": name, "why": why} for name, why in dropped.items()],
         "dropping": remark,
     }
-    return _store(context, source, labels, inversion, labeler, digest, left_out, plan)
+    return _store(context, source, framed, classes, inversion, labeler, digest, left_out, plan)
 
 
 def _chosen(inversion: Made, asked: InversionSpec) -> tuple[list[int], dict[str, str], str]:
@@ -84,29 +94,16 @@ def _chosen(inversion: Made, asked: InversionSpec) -> tuple[list[int], dict[str,
         return everything, {}, ""
     good = [index for index in everything if not rows[index]["flagged"]]
     if asked.max_lpips is not None:
-        if len(good) < _LEAST_IMAGES:
+        if len(good) < LEAST_IMAGES:
             raise InversionError(
                 f"only {len(good)} of {len(rows)} labelled images are reconstructed well enough for max_lpips "
-                f"{asked.max_lpips:g}, and {_LEAST_IMAGES} are needed: raise it, or set drop_flagged to false",
+                f"{asked.max_lpips:g}, and {LEAST_IMAGES} are needed: raise it, or set drop_flagged to false",
                 [Problem(why, name) for name, why in poor.items()],
             )
         return good, poor, ""
-    if len(good) < max(_LEAST_IMAGES, _LEAST_SHARE * len(rows)):
+    if len(good) < max(LEAST_IMAGES, _LEAST_SHARE * len(rows)):
         return everything, {}, f"{len(poor)} of {len(rows)} images are flagged; all are used, or too few would stay"
     return good, poor, ""
-
-
-def _config(context: StepContext, labels: LabelSet, images: int) -> LabelerConfig:
-    asked = context.spec["labeler"]
-    held_out = min(round(asked["held_out"] * images), images - _LEAST_IMAGES)
-    values: dict[str, Any] = {
-        "preset": asked["preset"],
-        "ignore_index": labels.classes.ignore_index,
-        "held_out": max(0, held_out),
-    }
-    if asked["members"] is not None:
-        values["members"] = asked["members"]
-    return LabelerConfig.from_json(values)
 
 
 def _plan(context: StepContext, classes: ClassMap) -> tuple[ShardPlan, ...]:
@@ -120,6 +117,7 @@ def _store(
     context: StepContext,
     source: Source,
     labels: LabelSet,
+    classes: ClassMap,
     inversion: Made,
     labeler: Labeler,
     digest: str,
@@ -131,7 +129,7 @@ def _store(
     report = json_values(labeler.report)
     held_out = report["held_out"] or {}
     about = LabelerInfo(
-        labels.classes.to_json(),
+        classes.to_json(),
         source.info.digest,
         labels.digest,
         scores=held_out,

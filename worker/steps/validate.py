@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from core.datasets.classes import ClassMap
 from core.datasets.label_set import LabelSet
 from core.datasets.label_set_files import save_label_set
 from core.datasets.previews import label_preview
@@ -15,32 +16,43 @@ from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
 from store.made import LABEL_PREVIEW, PREFIXES, NewMade, find_made, get_label_set
 from store.uploads import CONTENT, get_upload
+from worker.classes import delivered_classes
 from worker.context import StepContext
 from worker.framing import check_frame
-from worker.sources import load_labels, other_labels
+from worker.labelers import check_labeler
+from worker.sources import class_map, load_labels, other_labels
 from worker.wishes import demands_of
 
 
 def validate(context: StepContext) -> StepResult:
-    """Read the job's upload; every problem in it fails the job at once, and so does a wish for classes that it lacks or
-    for an alignment without what that needs. A named label set is taken as it is, and no labels are none.
+    """Read the job's upload; every problem in it fails the job at once, and so does a wish for classes that it lacks,
+    for feature layers that the generator lacks, or for an alignment without what that needs. A named label set is taken
+    as it is, and no labels are none.
     """
     labels = context.spec["labels"]
     if labels is None:
         return StepResult()
     if labels.startswith(PREFIXES["label_set"] + "_"):
         known = get_label_set(context.db, labels, tenant=context.tenant)
+        _check_wishes(context, class_map(known))
         check_frame(context, lambda: load_labels(context, known.id))
         return _used(known.id, known.info["images"])
     label_set = read_label_set(
         fetch_upload(context, labels), context.folder, progress=context.progress, should_stop=context.should_stop
     )
-    demands_of(context.spec, label_set.classes)
+    _check_wishes(context, label_set.classes)
     check_frame(context, lambda: label_set)
     equal = find_made(context.db, "label_set", label_set.digest, tenant=context.tenant)
     if equal is not None:
         return _used(equal.id, len(label_set.items))
     return _store(context, label_set)
+
+
+def _check_wishes(context: StepContext, classes: ClassMap) -> None:
+    """Raise for a labeler that the generator cannot serve, and for classes that the labels do not have."""
+    if "labeler" in context.spec:
+        check_labeler(context)
+    demands_of(context.spec, delivered_classes(classes, context.spec))
 
 
 def fetch_upload(context: StepContext, upload_id: str) -> Path:

@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from core.errors import LabelerError
 from core.generators.files import GeneratorInfo, save_generator
 from core.labeling.config import LabelerConfig
 from core.labeling.files import LabelerInfo, load_labeler, save_labeler
+from core.labeling.labeler import VotedCollapse
 from core.labeling.training import train_ensemble
 
 CONFIG = LabelerConfig(members=2, hidden=(8, 4), pixel_batch=64, max_steps=5, layers=("constant", "blocks.1.conv1"))
@@ -42,6 +44,22 @@ def test_linear_members_are_kept_too(network, codes, masks, tmp_path):
     features = network.synthesize(codes, with_features=True).features
     assert torch.equal(loaded.label(features, (16, 12)).divergence, labeler.label(features, (16, 12)).divergence)
     assert loaded.heads[0].ensemble.weights == ()
+
+
+def test_votes_are_collapsed_and_uncertainty_is_not(stored, network, codes, tmp_path):
+    _, labeler, _ = stored
+    few = replace(labeler, collapse=VotedCollapse((1, 0, 255, 1), 2))
+    save_labeler(tmp_path / "few", few, INFO)
+    loaded = load_labeler(tmp_path / "few").labeler
+    assert (loaded.voted_classes, loaded.class_count) == (4, 2)
+    features = network.synthesize(codes, "none", with_features=True).features
+    all_classes, collapsed = (one.label(features, (16, 12)) for one in (labeler, loaded))
+    assert torch.equal(collapsed.mask, torch.tensor([1, 0, 255, 1], dtype=torch.uint8)[all_classes.mask.long()])
+    assert torch.equal(collapsed.divergence, all_classes.divergence)
+    assert torch.equal(collapsed.scores, all_classes.scores)
+    save_labeler(tmp_path / "short", replace(few, collapse=VotedCollapse((1, 0), 2)), INFO)
+    with pytest.raises(LabelerError, match="damaged"):
+        load_labeler(tmp_path / "short")
 
 
 def test_missing_and_damaged_files_are_told(stored, tmp_path):
