@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import save
 
+from core.generators.config import StyleGAN2Config
 from core.inversion.perceptual import DomainPerceptual, PerceptualTrunk, save_perceptual
 from store import catalogue
 from store.catalogue import CatalogueEntry
@@ -95,16 +96,27 @@ def test_an_upload_becomes_a_generator(service: Service, checkpoint: bytes) -> N
     assert json.loads(content(service.db, service.objects, made.id, "report.json")) == report
 
 
-def test_jobs_draw_from_an_imported_generator(service: Service, tmp_path: Path) -> None:
-    network = tiny.write_generator(tmp_path / "tiny")
+#: StyleGAN-Human's layout: twice as high as wide, from a constant of 4 x 2.
+PEOPLE = replace(writers.SMALL, resolution=(16, 8), const_size=(4, 2))
+
+
+@pytest.mark.parametrize("config", [writers.SMALL, PEOPLE], ids=["square", "people"])
+def test_jobs_draw_from_an_imported_generator(service: Service, tmp_path: Path, config: StyleGAN2Config) -> None:
+    network = writers.trained(config)
     tiny.write_labels(tmp_path / "labels.zip", network)
-    state = writers.nvidia_state(network)
-    job = service.imported(service.upload(writers.nvidia_pickle(state, clamp=None, lr_multiplier=0.1)), name="tiny")
+    job = service.imported(service.upload(writers.nvidia_pickle(writers.nvidia_state(network))), name="tiny")
     assert job.state == "succeeded", job.error
+    made = get_generator(service.db, "tiny", tenant=TENANT)
+    assert (made.height, made.width) == config.resolution
     attach_perceptual(service, job.result["generator"], tmp_path)
     job = generate(service.db, upload(service.db, service.objects, tmp_path / "labels.zip"), count=6)
     InlineWorker(service.db, service.objects).run()
-    assert view(service.db, job).state == "succeeded", view(service.db, job).error
+    ended = view(service.db, job)
+    assert ended.state == "succeeded", ended.error
+    manifest = json.loads(content(service.db, service.objects, ended.result["dataset"], "manifest.json"))
+    assert manifest["count"] == 6
+    sheet = Image.open(io.BytesIO(content(service.db, service.objects, made.id, PREVIEW)))
+    assert sheet.format == "PNG"
 
 
 def attach_perceptual(service: Service, generator_id: str, folder: Path) -> None:

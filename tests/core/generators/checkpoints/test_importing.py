@@ -116,6 +116,21 @@ def test_nvidia_of_every_shape(changes: dict[str, Any], tmp_path: Path) -> None:
     assert_same(import_checkpoint(written(tmp_path, content)), network)
 
 
+def test_stylegan_human(tmp_path: Path) -> None:
+    """Its published size, in thin layers: a constant of 4 x 2, blocks named by their heights, and a flag in each."""
+    config = replace(SMALL, resolution=(1024, 512), const_size=(4, 2), channels=dict.fromkeys(range(9), 2))
+    network = trained(config)
+    content = writers.nvidia_pickle(writers.nvidia_state(network), attributes={"square": False}, protocol=4)
+    imported = import_checkpoint(written(tmp_path, content))
+    assert_same(imported, network)
+    assert imported.report.resolution == (1024, 512)
+    assert imported.network.num_ws == 18
+    w_plus = imported.network.w_avg.expand(1, 18, -1)
+    drawn = imported.network.synthesize(w_plus).image
+    assert drawn.shape == (1, 3, 1024, 512)
+    assert torch.equal(drawn, network.synthesize(w_plus).image)
+
+
 def test_nvidia_without_noise(tmp_path: Path) -> None:
     content = writers.nvidia_pickle(writers.nvidia_state(trained()), noise=False)
     network, report, _ = import_checkpoint(written(tmp_path, content))
