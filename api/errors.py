@@ -53,6 +53,7 @@ HTTP: dict[str, Meaning] = {
     "quota_exceeded": Meaning(429, "The limit is reached"),
     "not_ready": Meaning(409, "Not finished yet"),
     "in_use": Meaning(409, "A job works with it"),
+    "built_in": Meaning(409, "It comes with the service"),
     "gone": Meaning(410, "It has expired"),
     "digest_mismatch": Meaning(422, "The content is not what was declared"),
     "too_large": Meaning(413, "The body is over its limit"),
@@ -90,11 +91,6 @@ class ApiError(Exception):
     ) -> None:
         self.code, self.detail, self.errors, self.headers = code, detail, list(errors), dict(headers or {})
         super().__init__(code, detail)
-
-
-def invalid(detail: str, pointer: str) -> ApiError:
-    """One field is wrong in a way the schema cannot say."""
-    return ApiError("invalid_request", detail, [ProblemItem(detail=detail, pointer=pointer)])
 
 
 def answer(

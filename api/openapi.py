@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.routing import compile_path
 
+from api.links import add_links
 from api.problems import MEDIA_TYPE, ProblemDocument
 from api.schemas.uploads import UploadRequest
 
@@ -59,4 +60,5 @@ def document(app: FastAPI) -> dict[str, Any]:
                     "description": "The request is understood and wrong; `errors` names every problem.",
                     "content": {MEDIA_TYPE: {"schema": PROBLEM_REF}},
                 }
+    add_links(described["paths"])
     return described

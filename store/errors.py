@@ -7,6 +7,7 @@ StoreError
 ├── QuotaExceeded         quota_exceeded          the tenant's limit is reached; retryable
 ├── NotReady              not_ready               the resource exists but is not finished
 ├── InUse                 in_use                  a job still works with it
+├── BuiltIn               built_in                it comes with the service and stays
 ├── Gone                  gone                    the data has expired
 ├── DigestMismatch        digest_mismatch         bytes received are not the bytes declared
 ├── TooLarge              too_large               more bytes than allowed
@@ -84,6 +85,12 @@ class InUse(StoreError):
     """Something cannot be deleted while a job works with it."""
 
     code = "in_use"
+
+
+class BuiltIn(StoreError):
+    """Something comes with the service and cannot be deleted."""
+
+    code = "built_in"
 
 
 class Gone(StoreError):

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from store.clock import database_now, to_datetime
 from store.db import Database
-from store.errors import InUse, InvalidRequest, NotFound
+from store.errors import BuiltIn, InUse, NotFound
 from store.files import remove_files
 from store.ids import new_id
 from store.jobs.states import ACTIVE_JOB_STATES
@@ -69,12 +69,12 @@ def add_generator(connection: Connection, tenant: str, new: NewGenerator) -> Non
 def delete_generator(db: Database, objects: ObjectStore, name_or_id: str, *, tenant: str) -> None:
     """Forget a generator of the tenant's own, with its files. What was made with it stays.
 
-    Raises NotFound, InvalidRequest for a built-in one, InUse while a job works with it.
+    Raises NotFound, BuiltIn, InUse while a job works with it.
     """
     with db.write() as connection:
         generator = find_generator(connection, name_or_id, tenant=tenant)
         if generator.builtin:
-            raise InvalidRequest(f"{generator.name} comes with the service and cannot be deleted")
+            raise BuiltIn(f"{generator.name} comes with the service and cannot be deleted")
         working = select(jobs.c.id).where(
             jobs.c.tenant == tenant,
             jobs.c.state.in_(ACTIVE_JOB_STATES),

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from api.backend import Db
-from api.paging import PageSize, PageToken, coerced, position_of, token_for
+from api.paging import NumberToken, PageSize, coerced, position_of, token_for
 from api.problems import documented
 from api.schemas.base import ListOf
 from api.schemas.events import Event
@@ -41,7 +41,7 @@ async def list_job_events(
     db: Db,
     tenant: Tenant,
     page_size: PageSize = 50,
-    page_token: PageToken = None,
+    page_token: NumberToken = None,
     last_event_id: Annotated[str | None, Header(description="For a stream: the last number that was received.")] = None,
 ) -> Response:
     """What happened to a job, oldest first. Numbers have no gaps."""

@@ -10,7 +10,6 @@ from starlette.responses import JSONResponse, Response
 
 from api.accepted import RETRY_AFTER, accepted, job_accepted
 from api.backend import Db
-from api.errors import invalid
 from api.idempotency import IdempotencyHeader, key_of
 from api.job_requests import JobRoute
 from api.paging import Moment, PageSize, PageToken
@@ -98,7 +97,9 @@ def list_jobs(
     page_token: PageToken = None,
     state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
     kind: Annotated[JobKind | None, Query(description="Only jobs of this kind.")] = None,
-    label: Annotated[str | None, Query(description="Only jobs with this label: `name=value`.", max_length=320)] = None,
+    label: Annotated[
+        str | None, Query(pattern=r"^[^=]+=", max_length=320, description="Only jobs with this label: `name=value`.")
+    ] = None,
     created_after: Annotated[
         Moment | None, Query(description="Only jobs made after this moment, with its time zone.")
     ] = None,
@@ -109,7 +110,7 @@ def list_jobs(
         tenant=tenant,
         state=state,
         kind=kind,
-        label=_label(label),
+        label=_label(label) if label else None,
         created_after=created_after,
         page_size=page_size,
         page_token=page_token,
@@ -193,10 +194,6 @@ def _estimate(db: Database, tenant: str, spec: GenerateSpec) -> Estimate:
     )
 
 
-def _label(label: str | None) -> tuple[str, str] | None:
-    if label is None:
-        return None
-    name, equals, value = label.partition("=")
-    if not equals or not name:
-        raise invalid("label must be `name=value`.", "query:label")
+def _label(label: str) -> tuple[str, str]:
+    name, _, value = label.partition("=")
     return name, value

@@ -9,7 +9,7 @@ from api.archives import UPLOADED
 from api.backend import Db, Objects
 from api.bodies import media_type_of, stream_into
 from api.errors import ApiError
-from api.paging import PageSize, PageToken, coerced, position_of, token_for
+from api.paging import NumberToken, PageSize, coerced, position_of, token_for
 from api.problems import documented
 from api.routes.uploads import complete_with
 from api.schemas.base import ListOf
@@ -59,7 +59,7 @@ async def put_upload_part(
 
 @router.get("/{upload_id}/parts", responses=documented(404, 422))
 def list_upload_parts(
-    upload_id: str, db: Db, tenant: Tenant, page_size: PageSize = 50, page_token: PageToken = None
+    upload_id: str, db: Db, tenant: Tenant, page_size: PageSize = 50, page_token: NumberToken = None
 ) -> ListOf[UploadPart]:
     """The parts that are there, by number: what a sender that broke off need not send again."""
     position, size = position_of(page_token), coerced(page_size)

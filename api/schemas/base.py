@@ -14,9 +14,10 @@ class Document(BaseModel):
 
 
 class Request(BaseModel):
-    """A request body: unknown fields are refused, for a misspelt field is a wrong result."""
+    """A request body: unknown fields are refused, for a misspelt field is a wrong result; so are `"20"` and 0 for false,
+    which the document does not promise either."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class ListOf(BaseModel, Generic[T]):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from api.routes.events import _look
 from store.db import Database
 from store.jobs.events import record
 from tests.api.test_errors import problem
@@ -79,12 +80,21 @@ def test_a_long_log_is_told_whole(
 def test_silence_is_filled_with_heartbeats(
     http: TestClient, start: Start, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.routes.events.HEARTBEAT_SECONDS", 0.1)
-    monkeypatch.setattr("api.routes.events.POLL_SECONDS", 0.05)
+    looks = itertools.count()
+    silent = threading.Event()
+
+    def look(*arguments: Any) -> Any:
+        if next(looks) == 3:
+            silent.set()
+        return _look(*arguments)
+
+    monkeypatch.setattr("api.routes.events._look", look)
+    monkeypatch.setattr("api.routes.events.HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr("api.routes.events.POLL_SECONDS", 0.02)
     job = start()
 
     def end_later() -> None:
-        time.sleep(0.5)
+        silent.wait(60)
         with db.write() as connection:
             end_job(connection, job["id"], "failed")
 

@@ -112,7 +112,7 @@ def test_deleting(http: TestClient, imported: str, upload: str) -> None:
     assert http.delete("/v1/generators/foreign").status_code == 204
     problem(http.get(f"/v1/generators/{imported}"), 404, "not_found")
     problem(http.delete("/v1/generators/foreign"), 404, "not_found")
-    problem(http.delete("/v1/generators/tiny"), 422, "invalid_request")
+    problem(http.delete("/v1/generators/tiny"), 409, "built_in")
 
 
 def test_the_catalogue(http: TestClient) -> None:

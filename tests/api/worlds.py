@@ -17,6 +17,7 @@ from store.made import NewMade, add_made
 from store.objects import ObjectStore
 
 TENANT = "local"
+CLASSES = [{"id": 0, "name": "background"}, {"id": 1, "name": "head"}]
 PICTURE = b"\x89PNG\r\n\x1a\n" + b"a picture" * 10
 
 
@@ -89,7 +90,7 @@ def end_job(connection: Any, job_id: str, state: str, **columns: Any) -> None:
 def add_labeler(db: Database, objects: ObjectStore, generator_id: str) -> str:
     """A labeler with its inversion and one picture; the labeler's id."""
     with db.write() as connection:
-        add_made(connection, TENANT, NewMade("label_set", "ls_1", "d1", {"images": 2}))
+        add_made(connection, TENANT, NewMade("label_set", "ls_1", "d1", {"images": 2, "classes": CLASSES}))
         parents = {"label_set_id": "ls_1", "generator_id": generator_id}
         add_made(connection, TENANT, NewMade("inversion", "inv_1", "d2", {"mean_psnr": 21.5}, parents))
         add_made(
