@@ -139,7 +139,7 @@ def _parameter(parameter: dict[str, Any], document: dict[str, Any]) -> str:
 
 
 def _body(schema: dict[str, Any], document: dict[str, Any], prefix: str = "") -> list[str]:
-    """A row for each field of a JSON body, nested objects, those in lists and the variants of a union included."""
+    """A row for each field of a JSON body; nested objects, optional ones, those in lists and variants of unions too."""
     schema = _resolved(schema, document)
     rows = []
     for variant in (*schema.get("oneOf", ()), *schema.get("anyOf", ())):
@@ -152,8 +152,11 @@ def _body(schema: dict[str, Any], document: dict[str, Any], prefix: str = "") ->
         required = name in schema.get("required", ())
         default = "required" if required else _default(field)
         items = _resolved(inner.get("items", {}), document)
-        kind = "list of objects" if items.get("properties") else _type(field, document)
+        optional = [one for one in inner.get("anyOf", ()) if _resolved(one, document).get("properties")]
+        kind = "list of objects" if items.get("properties") else "object or null" if optional else _type(field, document)
         rows.append(_row(prefix + name, "body", kind, default, field.get("description", "")))
+        for part in optional:
+            rows += _body(part, document, f"{prefix}{name}.")
         if items.get("properties"):
             rows += _body(items, document, f"{prefix}{name}[].")
     return rows
