@@ -153,7 +153,9 @@ def _body(schema: dict[str, Any], document: dict[str, Any], prefix: str = "") ->
         default = "required" if required else _default(field)
         items = _resolved(inner.get("items", {}), document)
         optional = [one for one in inner.get("anyOf", ()) if _resolved(one, document).get("properties")]
-        kind = "list of objects" if items.get("properties") else "object or null" if optional else _type(field, document)
+        kind = (
+            "list of objects" if items.get("properties") else "object or null" if optional else _type(field, document)
+        )
         rows.append(_row(prefix + name, "body", kind, default, field.get("description", "")))
         for part in optional:
             rows += _body(part, document, f"{prefix}{name}.")
