@@ -69,3 +69,20 @@ def test_simplifying_keeps_corners_and_drops_what_lies_between():
 
 def test_chamfer_by_hand():
     assert chamfer(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0], [0.0, 1.0]])) == pytest.approx((1 + 3) / 2)
+
+
+@pytest.mark.parametrize("library", ["pycocotools", "faster_coco_eval.core"])
+def test_areas_and_boxes_like_the_coco_tools(library):
+    coco = pytest.importorskip(f"{library}.mask", exc_type=ImportError)
+    random = np.random.default_rng(3)
+    mask = np.zeros((20, 30), np.uint8)
+    mask[4:15, 6:20] = 1
+    mask[4:7, 6:9] = mask[12:15, 15:20] = 0
+    mask[random.integers(7, 12, 9), random.integers(9, 15, 9)] = 0  # holes
+    mask = max(instances(mask > 0), key=np.sum).astype(np.uint8)
+    encoded = coco.encode(np.asfortranarray(mask))
+    area, (_, _, width, height) = float(coco.area(encoded)), coco.toBbox(encoded)
+    found = mask_geometry([mask], 1)
+    assert found.mask_image == pytest.approx(area / 600)
+    assert found.box_image == pytest.approx(width * height / 600)
+    assert found.mask_box == pytest.approx(area / (width * height))

@@ -38,9 +38,9 @@ def test_like_torchmetrics():
     assert pooled_f1(confusions) == pytest.approx(float(f1), abs=1e-6)
 
 
-def test_one_class_like_pycocotools():
-    from pycocotools import mask as coco
-
+@pytest.mark.parametrize("library", ["pycocotools", "faster_coco_eval.core"])
+def test_one_class_like_the_coco_tools(library):
+    coco = pytest.importorskip(f"{library}.mask", exc_type=ImportError)
     random = np.random.default_rng(1)
     truth, guess = (random.random((2, 12, 9)) < 0.5).astype(np.uint8)
     encoded = [coco.encode(np.asfortranarray(one)) for one in (truth, guess)]

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+import torch
 
 from core.tasks.depth import depth_sums
+from core.vision import import_torchvision
 
 
 def test_by_hand():
@@ -30,3 +32,25 @@ def test_sums_add_up_and_nothing_valid_is_nan():
     assert np.isnan([empty.mnmse, empty.rmse, empty.rmse_log]).all()
     with pytest.raises(ValueError, match="shape"):
         depth_sums(truth, predicted[:5])
+
+
+def test_like_torchmetrics():
+    import_torchvision()
+    from torchmetrics.regression import MeanSquaredError
+
+    random = np.random.default_rng(0)
+    truth = random.uniform(1, 50, (3, 12, 8)).astype(np.float32)
+    guess = (truth * random.uniform(0.5, 2.5, truth.shape)).astype(np.float32)
+    truth[random.random(truth.shape) < 0.2] = 0
+    found = depth_sums(truth, guess)
+    window = truth[:, 3:9, 2:6]
+    known = window > 0
+    near, far = guess[:, 3:9, 2:6][known].clip(1e-3, 80), window[known]
+    rmse = MeanSquaredError(squared=False)
+    assert found.rmse == pytest.approx(float(rmse(torch.from_numpy(near), torch.from_numpy(far))), rel=1e-5)
+    logs = (torch.from_numpy(np.log(one)) for one in (near, far))
+    assert found.rmse_log == pytest.approx(float(MeanSquaredError(squared=False)(*logs)), rel=1e-5)
+    whole = truth > 0
+    error = MeanSquaredError()(torch.from_numpy(guess[whole]), torch.from_numpy(truth[whole]))
+    power = MeanSquaredError()(torch.zeros(int(whole.sum())), torch.from_numpy(truth[whole]))
+    assert found.mnmse == pytest.approx(float(error / power), rel=1e-5)
