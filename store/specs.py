@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, Strict, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from store.labeler_spec import LabelerSpec
@@ -26,6 +26,8 @@ Tag = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+#: JSON has lists alone.
+Point = Annotated[tuple[Share, Share], Strict(False)]
 
 
 class AlignSpec(Spec):
@@ -43,7 +45,7 @@ class AlignSpec(Spec):
     freedom: Literal["similarity", "affine"] = Field(
         "similarity", description="`affine`: keypoints may also shear an image and scale its axes apart."
     )
-    keypoints: dict[Annotated[str, StringConstraints(min_length=1, max_length=80)], tuple[Share, Share]] = Field(
+    keypoints: dict[Annotated[str, StringConstraints(min_length=1, max_length=80)], Point] = Field(
         default_factory=dict,
         max_length=256,
         validate_default=True,
