@@ -36,11 +36,13 @@ def service(settings: Settings, db: Database, objects: ObjectStore, generators: 
 
     thread = threading.Thread(target=announce)
     thread.start()
-    with ApiProcess(settings.home, generators, OFFHAND_LIMITS__QUEUED_JOBS="1000000") as process:
-        fill(process.url, db, objects)
-        yield process
-    ended.set()
-    thread.join()
+    try:
+        with ApiProcess(settings.home, generators, OFFHAND_LIMITS__QUEUED_JOBS="1000000") as process:
+            fill(process.url, db, objects)
+            yield process
+    finally:
+        ended.set()
+        thread.join()
 
 
 def fill(url: str, db: Database, objects: ObjectStore) -> None:
