@@ -53,6 +53,17 @@ def render(parameters: Parameters, size: int = 64) -> Rendering:
     return Rendering(images, masks, depth, normals)
 
 
+def projected(parameters: Parameters, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where points of the street lie in the picture, without rendering.
+
+    points: [N, K, 3], the street's frame. Returns [N, K, 3]: u to the right and v up, -1 to 1 within the picture, and
+    depth in metres; what lies nearer than a metre or behind the camera is taken to be a metre away.
+    """
+    seen = np.einsum("nij,nkj->nki", _axes(parameters), points - _origin(parameters)[:, None])
+    depth = np.maximum(seen[..., 2:], 1.0)
+    return np.concatenate([seen[..., :2] / (depth * parameters["half_view"][:, None, None]), depth], axis=2)
+
+
 def _axes(p: Parameters) -> NDArray[np.float64]:
     """The camera's right, up and ahead as rows: [N, 3, 3]."""
     yaw, pitch, roll = (np.deg2rad(p[name]) for name in ("yaw", "pitch", "roll"))

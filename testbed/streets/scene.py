@@ -28,6 +28,8 @@ PLAIN, FACADE, LEAVES, BODY, GLASS, FACE, LIGHTS = range(7)
 LEAVES amplitude of the waves. BODY 1 where a band of windows runs round it, 1 where its front faces the camera. FACE 1
 for a plate."""
 
+HOUSE_DEPTH = 5.0
+"""Half of what a house measures across the street."""
 _FACING = (0, 3)
 """Places of the vehicles that come toward the camera."""
 
@@ -112,6 +114,19 @@ def person_places(p: Parameters) -> NDArray[np.float64]:
     return np.stack([np.column_stack([x, crossing]), z, p["person_height"]], axis=2)
 
 
+def house_places(p: Parameters) -> NDArray[np.float64]:
+    """Where the houses of both sides stand: x and z of the middle, height: float64 [N, SIDES, HOUSES, 3]."""
+    step = p["house_length"] + np.maximum(0.0, p["house_gap"])
+    z = (p["house_start"] + p["house_length"] / 2)[..., None] + step[..., None] * np.arange(HOUSES)
+    x = [
+        np.stack(
+            [_kerb(p, side, p["pavement_width"] + p["setback"][:, side] + HOUSE_DEPTH, one) for one in z[:, side].T], 1
+        )
+        for side in range(SIDES)
+    ]
+    return np.stack([np.stack(x, axis=1), z, p["house_height"].reshape(z.shape)], axis=3)
+
+
 def tree_places(p: Parameters) -> NDArray[np.float64]:
     """Where the trees of both sides stand: x, z: float64 [N, SIDES, TREES, 2]."""
     z = p["tree_start"][..., None] + p["tree_spacing"][..., None] * np.arange(TREES)
@@ -124,21 +139,17 @@ def tree_places(p: Parameters) -> NDArray[np.float64]:
 
 def _add_houses(add: Add, p: Parameters, side: int) -> None:
     """A row of houses along the pavement, flat or with a ridge along the street."""
-    length, z = p["house_length"][:, side], p["house_start"][:, side].copy()
-    depth = 5.0
-    always = np.ones(len(z), bool)
-    for i in range(HOUSES):
-        height, middle = p["house_height"][:, side * HOUSES + i], z + length / 2
-        x = _kerb(p, side, p["pavement_width"] + p["setback"][:, side] + depth, middle)
-        turn, colour = road_turn(p, middle), p["house_colour"][:, side, i]
-        add(PRISM, (x, height / 2, middle), (depth, height / 2, length / 2), BUILDING, colour, always,
-            surface=FACADE, turn=turn, rule=(p["window_tone"][:, side], p["window_share"][:, side]))  # fmt: skip
+    always = np.ones(len(p["yaw"]), bool)
+    length, window = p["house_length"][:, side], (p["window_tone"][:, side], p["window_share"][:, side])
+    for i, (x, z, height) in enumerate(np.moveaxis(house_places(p)[:, side], (1, 2), (0, 1))):
+        turn, colour = road_turn(p, z), p["house_colour"][:, side, i]
+        add(PRISM, (x, height / 2, z), (HOUSE_DEPTH, height / 2, length / 2), BUILDING, colour, always,
+            surface=FACADE, turn=turn, rule=window)  # fmt: skip
         rise = 1.4 + 1.2 * np.abs(p["roof"][:, side])
         roof = colour * (0.35 + 0.5 * p["roof_tone"][:, side, None])
         # A quarter turn, so that the prism narrows across the street.
-        add(PRISM, (x, height + rise, middle), (length / 2 + 0.3, rise, depth + 0.5), BUILDING, roof,
+        add(PRISM, (x, height + rise, z), (length / 2 + 0.3, rise, HOUSE_DEPTH + 0.5), BUILDING, roof,
             p["roof"][:, side] > 0, turn=turn + np.pi / 2, top=0.0)  # fmt: skip
-        z += length + np.maximum(0.0, p["house_gap"][:, side])
 
 
 def _add_trees(add: Add, p: Parameters, side: int) -> None:

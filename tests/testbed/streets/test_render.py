@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from testbed.streets import CLASS_NAMES, LATENT_COUNT, StreetSettings, draw_latents, render, street_parameters
+from testbed.streets.render import projected
+from testbed.streets.scene import person_places
 
 ROAD, SKY, VEHICLE = (CLASS_NAMES.index(name) for name in ("road", "sky", "vehicle"))
 
@@ -155,3 +157,14 @@ def test_a_negative_shows_the_same_street_with_every_colour_reversed():
 def test_latents_of_another_size_are_refused():
     with pytest.raises(ValueError, match=str(LATENT_COUNT)):
         street_parameters(np.zeros((1, 3), np.float32))
+
+
+def test_a_point_is_projected_to_where_it_is_seen():
+    p = level_street(yaw=5.0, pitch=-4.0, roll=3.0, person_across=0.3, person_place=0.1)
+    p["person"][0, 2] = 1
+    x, z, height = person_places(p)[0, 2]
+    u, v, depth = projected(p, np.array([[[x, 0.64 * height, z]]]))[0, 0]
+    seen = render(p)
+    row, column = int((1 - v) * 32), int((1 + u) * 32)
+    assert seen.masks[0, row, column] == CLASS_NAMES.index("person")
+    assert seen.depth[0, row, column] == pytest.approx(depth - 0.22, abs=0.1)
