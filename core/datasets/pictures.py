@@ -46,6 +46,20 @@ class InversionRow:
     flagged: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class ComparedLabel:
+    """A labelled image and what a labeler says of it. All arrays share [H, W].
+
+    ``truth``, ``said``: masks, or uint8 [H, W, 3] pictures of other labels. ``uncertainty``: float [H, W].
+    """
+
+    image: NDArray[np.uint8]
+    truth: NDArray[np.uint8]
+    said: NDArray[np.uint8]
+    uncertainty: NDArray[np.floating]
+    caption: str
+
+
 @dataclass(frozen=True)
 class _Strip:
     """Pictures side by side over one line of text."""
@@ -100,6 +114,36 @@ def inversion_picture(row: InversionRow, classes: ClassMap) -> bytes:
     """PNG of one labelled image: target | reconstruction | difference | label over target, with its scores."""
     subtitle = "What the generator can make of this labelled image."
     return _inversions([row], classes, row.name, subtitle, PICTURE_SIDE, 4 * PICTURE_SIDE + 3 * _GAP)
+
+
+def comparison_sheet(
+    rows: Sequence[ComparedLabel],
+    classes: ClassMap,
+    title: str,
+    subtitle: str = "",
+    charts: Sequence[Image.Image] = (),
+) -> bytes:
+    """PNG: ``charts``, then for every row image | true label | what was said | uncertainty (bright is unsure)."""
+    table = colours(classes)
+
+    def strip(row: ComparedLabel) -> _Strip:
+        truth, said = (
+            drawing.overlay(row.image, label, table) if label.ndim == 2 else label for label in (row.truth, row.said)
+        )
+        unsure = drawing.heat(row.uncertainty, float(np.percentile(row.uncertainty, 99.5)))
+        panels = (row.image, truth, said, unsure)
+        return _Strip(tuple(drawing.fitted(panel, ROW_SIDE) for panel in panels), row.caption)
+
+    masks = [label for row in rows for label in (row.truth, row.said) if label.ndim == 2]
+    blocks = [_header(title, subtitle, SHEET_WIDTH), *charts]
+    if rows:
+        heading = "worst first: image  |  true label  |  what was said  |  uncertainty"
+        blocks += [
+            _section(heading, SHEET_WIDTH),
+            *([drawing.legend(_shown(classes, masks), SHEET_WIDTH)] if masks else []),
+            _grid([strip(row) for row in rows], SHEET_WIDTH),
+        ]
+    return drawing.png(_stacked(blocks))
 
 
 def _inversions(

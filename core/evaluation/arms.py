@@ -18,7 +18,7 @@ from core.evaluation.downstream.images import ArrayImages, LabelledImages
 from core.evaluation.downstream.training import Trained, train_downstream
 from core.evaluation.gates import ArmScores
 from core.evaluation.published import TRUNKS, PublishedWeights
-from core.evaluation.scoring import Scoring, Taught
+from core.evaluation.scoring import Scoring, Taught, mirrored_pairs
 
 GENERATED, MIXED = "generated", "generated, then labelled"
 """Trained on the dataset alone; the same, then fine-tuned on the labelled images."""
@@ -31,9 +31,10 @@ CHECKPOINT_EVERY = 500
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """``repeats``: paired repeats of every arm. ``baselines``: which to train; without DINOv2's weights its features
-    are left out, and the report says so. ``weights``: published ones; where a trunk's are absent, transfer starts from
-    one pretrained on the generated images.
+    """``downstream``: where it names no mirrored pairs, they are found by the names of the parts. ``repeats``: paired
+    repeats of every arm. ``baselines``: which to train; without DINOv2's weights its features are left out, and the
+    report says so. ``weights``: published ones; where a trunk's are absent, transfer starts from one pretrained on the
+    generated images.
     """
 
     downstream: DownstreamConfig = field(default_factory=DownstreamConfig)
@@ -118,6 +119,8 @@ class Arms:
         state: dict[str, Any] = json.loads(head) if head else {"done": {}, "training": ""}
         self._done: dict[str, dict[str, Any]] = state["done"]
         self._interrupted: str = state["training"]
+        mirrored = config.downstream.mirrored or mirrored_pairs(data.scoring.parts)
+        self._recipe = replace(config.downstream, mirrored=mirrored)
         self._pretrained: Pretrained | None = None
         trunk = config.weights.find(TRUNKS.get(config.downstream.network, ""))
         if trunk is not None:
@@ -174,7 +177,7 @@ class Arms:
         return self._learn(real, self._total // self.config.downstream.steps - 1, seed=self.config.seed)
 
     def _train(self, name: str, repeat: int, key: str, number: int) -> Trained:
-        config, seed = self.config.downstream, self.config.seed + repeat
+        config, seed = self._recipe, self.config.seed + repeat
         going_on: dict[str, Any] = {
             "checkpoint": lambda state: self._keep(key, state),
             "checkpoint_every": CHECKPOINT_EVERY,
@@ -202,7 +205,7 @@ class Arms:
             return Pretrained("DINOv2 ViT-S/14", weights=self.config.weights.find("dinov2"))
         if self._pretrained is None:
             self._pretrained = pretrain_on(
-                self.data.generated, self.config.downstream, self.config.seed, self.device, should_stop=self.should_stop
+                self.data.generated, self._recipe, self.config.seed, self.device, should_stop=self.should_stop
             )
         return self._pretrained
 
@@ -211,7 +214,7 @@ class Arms:
     ) -> Trained:
         scoring = self.data.scoring
         return train_downstream(
-            Taught(images, scoring), scoring.channels, config or self.config.downstream,
+            Taught(images, scoring), scoring.channels, config or self._recipe,
             **self._surroundings(number), **settings,
         )  # fmt: skip
 

@@ -1,6 +1,5 @@
 """The quality report as one HTML page that needs nothing else: verdict, gates, tables, curves, pictures."""
 
-import base64
 import html
 from collections.abc import Sequence
 from typing import Any
@@ -8,20 +7,11 @@ from typing import Any
 import numpy as np
 
 from core.datasets.pictures import SheetCell, contact_sheet
+from core.evaluation import page
 from core.evaluation.arms import EvaluationData
 from core.evaluation.downstream.images import LabelledImages
 from core.evaluation.quality import Evaluation
 
-_STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;color:#202024;max-width:76rem;margin:2rem auto;padding:0 1rem}
-h1{margin-bottom:.2rem}table{border-collapse:collapse;margin:.5rem 0 1.5rem}
-th,td{padding:.25rem .8rem;border-bottom:1px solid #ddd;text-align:right}
-th:first-child,td:first-child,.text{text-align:left}img{max-width:100%}
-.passed{color:#1a7f37}.failed{color:#c81e1e}.unknown{color:#8a6100}
-.verdict{padding:.8rem 1rem;border-left:.5rem solid;background:#f6f6f8;font-size:1.15rem}small{color:#6e6e76}
-@media (prefers-color-scheme:dark){body{background:#18181b;color:#e8e8ea}.verdict{background:#26262b}
-th,td{border-color:#3a3a40}.passed{color:#5fd07a}.failed{color:#ff7b7b}.unknown{color:#e0b050}}
-"""
 _TITLES = {
     "useful": "Better than the same labels alone",
     "classes": "Nothing left behind",
@@ -36,7 +26,6 @@ def report_html(evaluation: Evaluation, data: EvaluationData, title: str) -> str
     """The page. Pictures of samples and copies are read from ``data`` and stand inside."""
     document = evaluation.document
     parts = [
-        f"<h1>{html.escape(title)}</h1>",
         f'<p class="verdict {_STATES[document["verdict"]]}"><b>{document["verdict"].capitalize()}.</b> '
         f"{html.escape(document['sentence'])}</p>",
         "<h2>Gates</h2>", _gates(document["gates"]),
@@ -51,19 +40,7 @@ def report_html(evaluation: Evaluation, data: EvaluationData, title: str) -> str
         "<h2>Images, real against generated</h2>", *map(_distribution, document["distributions"]),
         "<h2>Samples</h2>", _pictures(evaluation, data),
     ]  # fmt: skip
-    body = "\n".join(parts)
-    name = html.escape(title)
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{name}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n'
-        f"<body>\n{body}\n</body></html>\n"
-    )
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    top = "".join(f"<th>{html.escape(one)}</th>" for one in head)
-    lines = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><tr>{top}</tr>{lines}</table>"
+    return page.html_page(title, parts)
 
 
 def _gates(gates: Sequence[dict[str, Any]]) -> str:
@@ -75,7 +52,7 @@ def _gates(gates: Sequence[dict[str, Any]]) -> str:
         )
         for gate in gates
     ]
-    return _table(("gate", "", "what was found"), rows)
+    return page.table(("gate", "", "what was found"), rows)
 
 
 def _arms(arms: Sequence[dict[str, Any]], settings: dict[str, Any], metric: str) -> str:
@@ -84,8 +61,8 @@ def _arms(arms: Sequence[dict[str, Any]], settings: dict[str, Any], metric: str)
         (
             html.escape(arm["name"]),
             f"<b>{arm['mean']:.3f}</b>{_range(arm['interval'])}",
-            *(_number(arm["more"][name]) for name in more),
-            *(_number(arm["parts"][name]) for name in parts),
+            *(page.number(arm["more"][name]) for name in more),
+            *(page.number(arm["parts"][name]) for name in parts),
         )
         for arm in arms
     ]
@@ -93,7 +70,7 @@ def _arms(arms: Sequence[dict[str, Any]], settings: dict[str, Any], metric: str)
         f"{metric} on held-out images, {settings['repeats']} paired repeats, {settings['downstream']['network']}, "
         f"{settings['downstream']['steps']} steps an arm. Transfer starts from: {settings['pretrained'] or 'nothing'}."
     )
-    return _table(("trained on", metric, *more, *parts), rows) + _note(note) + _bars(arms)
+    return page.table(("trained on", metric, *more, *parts), rows) + page.note(note) + _bars(arms)
 
 
 def _range(interval: dict[str, Any]) -> str:
@@ -131,34 +108,9 @@ def _labels(labels: dict[str, Any]) -> str:
         ("worst first (ideal)", curve["ideal"], "#888"), ("most uncertain first", curve["by_uncertainty"], "#0087c3"),
         ("any order", flat, "#c81e1e"),
     )  # fmt: skip
-    return f"<p>{html.escape(words)}</p>" + _plot(
+    return f"<p>{html.escape(words)}</p>" + page.plot(
         curve["fractions"], lines, "part dropped", "agreement of what is kept"
     )
-
-
-def _plot(x: Sequence[float], lines: Sequence[tuple[str, Sequence[float], str]], below: str, beside: str) -> str:
-    values = [one for _, line, _ in lines for one in line]
-    low, high = min(values), max(values)
-    spread = max(high - low, 1e-6)
-
-    def at(px: float, py: float) -> str:
-        return f"{60 + 440 * (px - x[0]) / max(x[-1] - x[0], 1e-9):.1f},{230 - 200 * (py - low) / spread:.1f}"
-
-    drawn = "".join(
-        f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{" ".join(map(at, x, line))}"/>'
-        f'<text x="515" y="{40 + 22 * number}" font-size="13" fill="{colour}">{html.escape(name)}</text>'
-        for number, (name, line, colour) in enumerate(lines)
-    )
-    labels = (
-        f'<text x="55" y="34" text-anchor="end" font-size="12" fill="currentColor">{high:.3f}</text>'
-        f'<text x="55" y="232" text-anchor="end" font-size="12" fill="currentColor">{low:.3f}</text>'
-        f'<text x="60" y="252" font-size="12" fill="currentColor">{x[0]:g}</text>'
-        f'<text x="500" y="252" text-anchor="end" font-size="12" fill="currentColor">'
-        f"{x[-1]:g}   {html.escape(below)}</text>"
-        f'<text x="60" y="16" font-size="12" fill="currentColor">{html.escape(beside)}</text>'
-        '<path d="M60 30V230H500" fill="none" stroke="#999"/>'
-    )
-    return f'<svg viewBox="0 0 700 260" width="700" role="img">{labels}{drawn}</svg>'
 
 
 def _statistics(document: dict[str, Any]) -> str:
@@ -168,8 +120,8 @@ def _statistics(document: dict[str, Any]) -> str:
         what, found = "share of images that show the keypoint", document["points"]
     else:
         what, found = "depth", document["depth"]
-    rows = [(html.escape(one["name"]), _number(one["real"]), _number(one["generated"])) for one in found]
-    return _table((what, "real", "generated"), rows)
+    rows = [(html.escape(one["name"]), page.number(one["real"]), page.number(one["generated"])) for one in found]
+    return page.table((what, "real", "generated"), rows)
 
 
 def _classes(rows: Sequence[dict[str, Any]]) -> str:
@@ -188,7 +140,7 @@ def _classes(rows: Sequence[dict[str, Any]]) -> str:
                 f"{row['real_images']:.1%} → {row['generated_images']:.1%}",
                 f"{low:.1%} to {high:.1%}",
                 f"{row['real_pixels']:.2%} → {row['generated_pixels']:.2%}",
-                *(f"{_number(pair[0][name])} → {_number(pair[1][name])}" for name, _ in shapes),
+                *(f"{page.number(pair[0][name])} → {page.number(pair[1][name])}" for name, _ in shapes),
             )
         )
     note = (
@@ -196,7 +148,7 @@ def _classes(rows: Sequence[dict[str, Any]]) -> str:
         "its share of pixels; instances an image, mask and box over image, mask over box, outline's length and "
         "corners, and how much outlines differ."
     )
-    return _table(head, lines) + _note(note)
+    return page.table(head, lines) + page.note(note)
 
 
 def _together(rows: Sequence[dict[str, Any]]) -> str:
@@ -204,7 +156,7 @@ def _together(rows: Sequence[dict[str, Any]]) -> str:
         (html.escape(" and ".join(row["classes"])), f"{row['real']:.1%}", f"{row['generated']:.1%}") for row in rows
     ]
     note = "Images that show both of two classes: the pairs that differ most."
-    return _table(("together", "real", "generated"), lines) + _note(note)
+    return page.table(("together", "real", "generated"), lines) + page.note(note)
 
 
 def _distribution(found: dict[str, Any]) -> str:
@@ -212,14 +164,10 @@ def _distribution(found: dict[str, Any]) -> str:
         "fid": "Fréchet distance", "fid_real_against_real": "the same, real against real", "kid": "kernel distance",
         "precision": "precision", "recall": "recall", "density": "density", "coverage": "coverage",
     }  # fmt: skip
-    rows = [(words, _number(found.get(name), 4)) for name, words in names.items() if name in found]
-    return _table(("", ""), rows) + _note(
+    rows = [(words, page.number(found.get(name), 4)) for name, words in names.items() if name in found]
+    return page.table(("", ""), rows) + page.note(
         f"Features: {found['extractor']}; {found['real']} real and {found['generated']} generated images."
     )
-
-
-def _note(words: str) -> str:
-    return f"<p><small>{html.escape(words)}</small></p>"
 
 
 def _pictures(evaluation: Evaluation, data: EvaluationData) -> str:
@@ -237,7 +185,7 @@ def _pictures(evaluation: Evaluation, data: EvaluationData) -> str:
             cells += _cells(data, data.generated, (nearest,), ("nearest in the dataset",))
         sections.insert(0, ("Labelled images that the dataset repeats", cells))
     sheet = contact_sheet(sections, data.classes, "Samples", "image | label over image")
-    return f'<img alt="samples" src="data:image/png;base64,{base64.b64encode(sheet).decode()}">'
+    return page.picture(sheet, "samples")
 
 
 def _cells(
@@ -250,7 +198,3 @@ def _cells(
         mask = np.asarray(label, np.uint8) if picture is None else np.zeros((0, 0), np.uint8)
         cells.append(SheetCell(image, mask, None, caption, picture))
     return cells
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
