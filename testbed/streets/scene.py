@@ -28,6 +28,8 @@ PLAIN, FACADE, LEAVES, BODY, GLASS, FACE, LIGHTS = range(7)
 LEAVES amplitude of the waves. BODY 1 where a band of windows runs round it, 1 where its front faces the camera. FACE 1
 for a plate."""
 
+SIGNS = np.array([-1.0, 1.0])
+"""Of x, left and right."""
 HOUSE_DEPTH = 5.0
 """Half of what a house measures across the street."""
 _FACING = (0, 3)
@@ -77,19 +79,24 @@ def build_solids(p: Parameters) -> NDArray[np.float64]:
     return np.stack(rows, axis=1)
 
 
-def road_x(p: Parameters, z: Number) -> NDArray[np.float64]:
-    """x of the road's middle at a distance."""
-    return p["curve"] * np.square(z)
+def road_x(p: Parameters, z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """x of the road's middle at distances z: [N, ...]."""
+    return _of_street(p["curve"], z) * np.square(z)
 
 
-def road_turn(p: Parameters, z: Number) -> NDArray[np.float64]:
-    """Direction of the road at a distance, as the angle that turns a solid's z along it."""
-    return np.arctan(2 * p["curve"] * z)
+def road_turn(p: Parameters, z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Direction of the road at distances z: [N, ...], as the angle that turns a solid's z along it."""
+    return np.arctan(2 * _of_street(p["curve"], z) * z)
 
 
-def _kerb(p: Parameters, side: int, beyond: Number, z: Number) -> NDArray[np.float64]:
-    """x of the place so far outside the road's edge."""
-    return road_x(p, z) + (2 * side - 1) * (p["half_road"] + beyond)
+def _kerb(p: Parameters, side: Number, beyond: Number, z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """x of places so far outside the road's edge, left (side -1) or right (1), at distances z: [N, ...]."""
+    return road_x(p, z) + side * (_of_street(p["half_road"], z) + beyond)
+
+
+def _of_street(numbers: NDArray[np.float64], like: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[N] → [N, 1, ...] with as many axes as the other has."""
+    return numbers.reshape(-1, *(1,) * (like.ndim - 1))
 
 
 def vehicle_places(p: Parameters) -> NDArray[np.float64]:
@@ -97,44 +104,36 @@ def vehicle_places(p: Parameters) -> NDArray[np.float64]:
     along, half = p["vehicle_place"], p["half_road"]
     z = np.stack([3 + 12 * along[:, 0], 3 + 12 * along[:, 1], 6 + 14 * along[:, 2], 7 + 18 * along[:, 3]], axis=1)
     across = np.stack([1.05 - half, half - 1.05, 0.42 * half, -0.42 * half], axis=1)  # right-hand traffic
-    turn = np.deg2rad(p["vehicle_turn"]) + np.arctan(2 * p["curve"][:, None] * z)
+    turn = np.deg2rad(p["vehicle_turn"]) + road_turn(p, z)
     kind = p["vehicle_kind"].astype(int)
     size = np.array([[0.9, 1.45, 2.1], [1.0, 2.1, 2.5], [1.2, 3.0, 4.6]])[kind]  # [N, VEHICLES, 3]
-    x = p["curve"][:, None] * z**2 + across
-    return np.concatenate([np.stack([x, z + size[..., 2], turn], axis=2), size], axis=2)
+    return np.concatenate([np.stack([road_x(p, z) + across, z + size[..., 2], turn], axis=2), size], axis=2)
 
 
 def person_places(p: Parameters) -> NDArray[np.float64]:
     """Where people stand: x, z, height: float64 [N, PEOPLE, 3]."""
     along, sway = p["person_place"], p["person_across"]
     z = np.stack([3.5 + 8 * along[:, 0], 3.5 + 8 * along[:, 1], 5 + 9 * along[:, 2]], axis=1)
-    middle = 0.5 * p["pavement_width"]
-    x = np.stack([_kerb(p, side, middle * (1 + 0.7 * sway[:, side]), z[:, side]) for side in range(SIDES)], axis=1)
-    crossing = road_x(p, z[:, 2]) + sway[:, 2] * p["half_road"]
-    return np.stack([np.column_stack([x, crossing]), z, p["person_height"]], axis=2)
+    middle = 0.5 * p["pavement_width"][:, None]
+    pavement = _kerb(p, SIGNS, middle * (1 + 0.7 * sway[:, :SIDES]), z[:, :SIDES])
+    crossing = road_x(p, z[:, SIDES:]) + sway[:, SIDES:] * p["half_road"][:, None]
+    return np.stack([np.concatenate([pavement, crossing], axis=1), z, p["person_height"]], axis=2)
 
 
 def house_places(p: Parameters) -> NDArray[np.float64]:
     """Where the houses of both sides stand: x and z of the middle, height: float64 [N, SIDES, HOUSES, 3]."""
     step = p["house_length"] + np.maximum(0.0, p["house_gap"])
     z = (p["house_start"] + p["house_length"] / 2)[..., None] + step[..., None] * np.arange(HOUSES)
-    x = [
-        np.stack(
-            [_kerb(p, side, p["pavement_width"] + p["setback"][:, side] + HOUSE_DEPTH, one) for one in z[:, side].T], 1
-        )
-        for side in range(SIDES)
-    ]
-    return np.stack([np.stack(x, axis=1), z, p["house_height"].reshape(z.shape)], axis=3)
+    beyond = p["pavement_width"][:, None] + p["setback"] + HOUSE_DEPTH
+    x = _kerb(p, SIGNS[:, None], beyond[..., None], z)
+    return np.stack([x, z, p["house_height"].reshape(z.shape)], axis=3)
 
 
 def tree_places(p: Parameters) -> NDArray[np.float64]:
     """Where the trees of both sides stand: x, z: float64 [N, SIDES, TREES, 2]."""
     z = p["tree_start"][..., None] + p["tree_spacing"][..., None] * np.arange(TREES)
-    x = [
-        np.stack([_kerb(p, side, p["pavement_width"] - 0.2, z[:, side, i]) for i in range(TREES)], axis=1)
-        for side in range(SIDES)
-    ]
-    return np.stack([np.stack(x, axis=1), z], axis=3)
+    x = _kerb(p, SIGNS[:, None], p["pavement_width"][:, None, None] - 0.2, z)
+    return np.stack([x, z], axis=3)
 
 
 def _add_houses(add: Add, p: Parameters, side: int) -> None:
@@ -173,15 +172,15 @@ def _add_trees(add: Add, p: Parameters, side: int) -> None:
 def _add_furniture(add: Add, p: Parameters, side: int) -> None:
     """A street lamp that reaches over the road, and a sign on its pole."""
     grey = p["pole_tone"][:, None] * np.array([0.95, 1.0, 1.02])
-    lit, inward = p["lamp"][:, side] > 0, 1.0 - 2 * side
+    lit, inward = p["lamp"][:, side] > 0, -SIGNS[side]
     z, height = p["lamp_place"][:, side], p["lamp_height"][:, side]
-    x = _kerb(p, side, 0.35, z)
+    x = _kerb(p, SIGNS[side], 0.35, z)
     add(FRUSTUM, (x, height / 2, z), (0.13, height / 2, 0.13), POLE, grey, lit, top=0.7)
     add(PRISM, (x + inward * 0.75, height, z), (0.75, 0.08, 0.10), POLE, grey, lit)
     add(ELLIPSOID, (x + inward * 1.45, height - 0.06, z), (0.42, 0.16, 0.24), POLE, grey, lit)
     stands, kind = p["sign"][:, side] > 0, p["sign_kind"][:, side]
     z, height, size = p["sign_place"][:, side], p["sign_height"][:, side], p["sign_size"][:, side]
-    x, colour = _kerb(p, side, 0.6, z), p["sign_colour"][:, side]
+    x, colour = _kerb(p, SIGNS[side], 0.6, z), p["sign_colour"][:, side]
     add(FRUSTUM, (x, height / 2, z), (0.10, height / 2, 0.10), POLE, grey, stands)
     facing = z - 0.13
     add(ELLIPSOID, (x, height, facing), (size, size, 0.07), SIGN, colour, stands & (kind == 0), surface=FACE)
