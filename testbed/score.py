@@ -109,17 +109,22 @@ def inverted_heads(images: NDArray[np.uint8], steps: int) -> list[InvertedImage]
 
 
 def trained_net(
-    name: str, images: NDArray[np.uint8], masks: NDArray[np.uint8], recipe: DownstreamConfig, seed: int
+    name: str,
+    images: NDArray[np.uint8],
+    masks: NDArray[np.uint8],
+    recipe: DownstreamConfig,
+    seed: int,
+    classes: int = CLASSES,
 ) -> Trained:
     """The net of an arm, trained once for the same images, recipe and seed and kept in out/score."""
     content = hashlib.sha256(images.tobytes() + masks.tobytes() + repr((recipe, seed)).encode())
     path = OUT / f"{name}-{content.hexdigest()[:16]}.pt"
     if path.exists():
-        net = build_network(recipe, CLASSES)
+        net = build_network(recipe, classes)
         net.load_state_dict(torch.load(path, weights_only=True))
-        return Trained(net.eval(), CLASSES, chosen_step=recipe.steps)
+        return Trained(net.eval(), classes, chosen_step=recipe.steps)
     _say(f"training the net of arm {name} on {len(images)} images")
-    trained = train_downstream(ArrayImages(images, masks), CLASSES, recipe, seed=seed)
+    trained = train_downstream(ArrayImages(images, masks), classes, recipe, seed=seed)
     OUT.mkdir(parents=True, exist_ok=True)
     torch.save(trained.network.state_dict(), path)
     return trained
