@@ -1,7 +1,9 @@
 """`offhand doctor`: what keeps Offhand from working here, each finding with what to do about it."""
 
+import json
 import os
 import shutil
+import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -29,7 +31,7 @@ class Finding:
 
 def examine(url: str | None, output: Output) -> None:
     """Print every finding; exit 1 when one of them stops Offhand from working."""
-    findings = [python(), *parts(), space(), *service(url)]
+    findings = [python(), *parts(), *deployment(), *service(url)]
     marks = {True: "ok  ", False: "FAIL", None: "--  "}
     text = "\n".join(f"{marks[f.ok]} {f.name:<12} {f.detail}" for f in findings)
     output.result([asdict(f) for f in findings], text)
@@ -54,6 +56,18 @@ def parts() -> list[Finding]:
         if find_spec(name) is None:
             findings.append(Finding(name, None, "not installed; this is the client alone"))
     return findings
+
+
+def deployment() -> list[Finding]:
+    """What a worker started here would find: database, objects, broker, device, disk. The client alone has space."""
+    if any(find_spec(name) is None for name in (*NEEDED, "worker")):
+        return [space()]
+    asked = subprocess.run([sys.executable, "-m", "worker.doctor"], capture_output=True, text=True, check=False)
+    try:
+        return [Finding(**finding) for finding in json.loads(asked.stdout)]
+    except ValueError:
+        said = asked.stderr.strip().splitlines()[-1:] or [f"exit status {asked.returncode}"]
+        return [Finding("worker", False, f"cannot be examined: {said[0]}")]
 
 
 def space() -> Finding:

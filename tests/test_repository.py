@@ -116,7 +116,7 @@ def test_compose_describes_the_whole_service(
     repository: Path, compose: dict[str, dict[str, dict[str, object]]]
 ) -> None:
     services = compose["services"]
-    assert set(services) >= {"api", "worker", "postgres", "redis", "s3"}
+    assert set(services) >= {"api", "worker", "relay", "postgres", "redis", "s3"}
     for name, service in services.items():
         assert "image" in service or "build" in service, name
         build = service.get("build")
@@ -147,7 +147,7 @@ def test_compose_sets_only_settings_that_exist(compose: dict[str, dict[str, dict
 
 def test_compose_is_hardened(repository: Path, compose: dict[str, dict[str, dict[str, Any]]]) -> None:
     ours = {name: service for name, service in compose["services"].items() if "build" in service}
-    assert {"api", "worker", "packer", "deliverer"} <= set(ours)
+    assert {"api", "worker", "packer", "relay", "deliverer"} <= set(ours)
     for name, service in compose["services"].items():
         assert "no-new-privileges:true" in service["security_opt"], name
         assert "healthcheck" in service or name == "api", f"{name}: the API's image has its own"

@@ -1,23 +1,23 @@
-"""`python -m worker`: a worker that listens to the broker. `--embedded`: one without a broker, polling the database."""
+"""`python -m worker`: a worker that listens to the broker, for which `python -m worker.relay` rings.
+
+`--embedded`: one without a broker, which polls the database and looks after everything itself.
+"""
 
 from __future__ import annotations
 
 import argparse
-import logging
 import signal
 import sys
 from contextlib import closing
-from functools import partial
-
-import structlog
 
 from store.db import Database, open_database
 from store.errors import StoreError
 from store.jobs.kinds import QUEUES
-from store.objects import ObjectStore, open_objects
+from store.objects import open_objects
 from store.settings import Settings
+from worker.logs import configure_logging
 from worker.supervisor import Supervisor
-from worker.upkeep import Upkeep
+from worker.upkeep import deployment_upkeep, worker_upkeep
 
 
 def main() -> int:
@@ -32,7 +32,7 @@ def main() -> int:
     settings = Settings()
     if chosen.device:
         settings.worker.device = chosen.device
-    _configure_logging(settings.log_level)
+    configure_logging(settings.log_level)
     try:
         db, objects = open_database(settings), open_objects(settings)
     except StoreError as error:
@@ -42,19 +42,19 @@ def main() -> int:
     if chosen.embedded:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.stop())
-        with Upkeep(db, objects, supervisor.owner, supervisor.ring):
+        with worker_upkeep(db, supervisor.owner), deployment_upkeep(db, objects, supervisor.ring):
             supervisor.run()
         return 0
-    return _listen(settings, supervisor, db, objects)
+    return _listen(settings, supervisor, db)
 
 
-def _listen(settings: Settings, supervisor: Supervisor, db: Database, objects: ObjectStore) -> int:
+def _listen(settings: Settings, supervisor: Supervisor, db: Database) -> int:
     # Imported here: the embedded mode needs no broker's library.
-    from worker.app import attach, create_app, listen, ring
+    from worker.app import attach, create_app, listen
 
     app = create_app(settings)
     attach(app, supervisor)
-    with closing(supervisor), Upkeep(db, objects, supervisor.owner, partial(ring, app)):
+    with closing(supervisor), worker_upkeep(db, supervisor.owner):
         listen(app, settings, supervisor.queues)
     return 0
 
@@ -65,20 +65,6 @@ def _queues(names: str) -> tuple[str, ...]:
     if unknown := set(chosen) - set(QUEUES):
         raise argparse.ArgumentTypeError(f"no queue {', '.join(sorted(unknown))}; there are {', '.join(QUEUES)}")
     return chosen
-
-
-def _configure_logging(level: str) -> None:
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 if __name__ == "__main__":

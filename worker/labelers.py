@@ -21,6 +21,8 @@ from worker.context import StepContext
 
 #: Fewer images teach nothing.
 LEAST_IMAGES = 2
+#: What of a request a labeler's training images and classes depend on; kept with it, so that they can be had again.
+ASKED = ("fit", "align", "labeler")
 #: Fields of the request that are the library's own, where they are not null.
 _SAME = {
     "preset", "members", "hidden", "layers", "max_channels", "max_steps", "class_balance", "balance_by", "precision",

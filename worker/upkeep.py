@@ -1,11 +1,17 @@
-"""The loops beside the work: reaper, relay, reconciler, sweeper. Any number of processes may run them."""
+"""The loops beside the work: a worker says that it is there; relay, reconciler, reaper and sweeper look after all.
+
+Any number of processes may run either. A deployment runs the second kind in a program of its own (`worker.relay`), so
+that a thousand workers do not all watch the outbox; the embedded mode runs both beside its one worker.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -17,6 +23,7 @@ from store.jobs.reaper import expire_jobs, reap
 from store.objects import ObjectStore
 from store.sweep import sweep
 from store.workers import worker_alive, worker_gone
+from worker.health import leave_sign
 
 log = structlog.get_logger()
 
@@ -26,30 +33,21 @@ _ALIVE_SECONDS = 10.0
 _RELAY_SECONDS = 0.5
 
 
-def _mortal(ring: Callable[[str, str], None]) -> Callable[[str, str], None]:
-    """`ring`, and the point at which a relay may die with the hint published and not yet forgotten."""
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Something to do every `pace` seconds; `name` is the event under which it is logged."""
 
-    def ring_and_perhaps_die(shard_id: str, queue: str) -> None:
-        ring(shard_id, queue)
-        crash_point("relay.after_ring")
-
-    return ring_and_perhaps_die
+    name: str
+    pace: float
+    do: Callable[[], object]
 
 
 class Upkeep:
     """One thread, each chore at its own pace. A chore that fails is logged and tried again at its next turn."""
 
-    def __init__(self, db: Database, objects: ObjectStore, owner: str, ring: Callable[[str, str], None]) -> None:
-        worker = db.settings.worker
-        self._db, self._owner = db, owner
-        self._chores: list[tuple[str, float, Callable[[], object]]] = [
-            ("worker.announce", _ALIVE_SECONDS, lambda: worker_alive(db, owner)),
-            ("outbox.publish", _RELAY_SECONDS, lambda: publish_hints(db, _mortal(ring))),
-            ("leases.reap", worker.reap_seconds, lambda: reap(db)),
-            ("jobs.expire", worker.sweep_seconds, lambda: expire_jobs(db)),
-            ("shards.ring_again", worker.reap_seconds, lambda: ring_again(db, after_seconds=worker.ring_again_seconds)),
-            ("objects.sweep", worker.sweep_seconds, lambda: sweep(db, objects)),
-        ]
+    def __init__(self, chores: Sequence[Chore], farewell: Callable[[], object] = lambda: None) -> None:
+        self._chores = chores
+        self._farewell = farewell
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
 
@@ -61,21 +59,59 @@ class Upkeep:
         self._stopping.set()
         self._thread.join(timeout=5.0)
         with contextlib.suppress(StoreError):
-            worker_gone(self._db, self._owner)
+            self._farewell()
 
     def _run(self) -> None:
-        due = {name: 0.0 for name, _, _ in self._chores}
-        while not self._stopping.wait(min(pace for _, pace, _ in self._chores) / 2):
-            for name, pace, chore in self._chores:
-                if time.monotonic() < due[name]:
-                    continue
-                due[name] = time.monotonic() + pace
-                try:
-                    count = chore()
-                    if count:
-                        log.debug(name, count=count)
-                except StoreError as error:
-                    log.warning(f"{name}_failed", code=error.code, detail=error.detail)
-                except Exception as error:
-                    # A broker that is away, most of all: the hint stays in the outbox.
-                    log.warning(f"{name}_failed", code="unforeseen", detail=f"{type(error).__name__}: {error}")
+        due = dict.fromkeys(self._chores, 0.0)
+        while not self._stopping.wait(min(chore.pace for chore in self._chores) / 2):
+            for chore in self._chores:
+                if time.monotonic() >= due[chore]:
+                    due[chore] = time.monotonic() + chore.pace
+                    _do(chore)
+
+
+def worker_upkeep(db: Database, owner: str) -> Upkeep:
+    """What every worker says of itself."""
+    announce = Chore("worker.announce", _ALIVE_SECONDS, lambda: worker_alive(db, owner))
+    return Upkeep([announce], partial(worker_gone, db, owner))
+
+
+def deployment_upkeep(db: Database, objects: ObjectStore, ring: Callable[[str, str], None]) -> Upkeep:
+    """What somebody has to do for all. `ring(shard_id, queue)` hands a hint on; it may raise what a broker raises."""
+    worker = db.settings.worker
+    return Upkeep(
+        [
+            Chore("outbox.publish", _RELAY_SECONDS, lambda: publish_hints(db, _mortal(ring))),
+            Chore("leases.reap", worker.reap_seconds, lambda: reap(db)),
+            Chore("jobs.expire", worker.sweep_seconds, lambda: expire_jobs(db)),
+            Chore(
+                "shards.ring_again",
+                worker.reap_seconds,
+                lambda: ring_again(db, after_seconds=worker.ring_again_seconds),
+            ),
+            Chore("objects.sweep", worker.sweep_seconds, lambda: sweep(db, objects)),
+        ]
+    )
+
+
+def _do(chore: Chore) -> None:
+    try:
+        count = chore.do()
+        leave_sign()
+        if count:
+            log.debug(chore.name, count=count)
+    except StoreError as error:
+        log.warning(f"{chore.name}_failed", code=error.code, detail=error.detail)
+    except Exception as error:
+        # A broker that is away, most of all: the hint stays in the outbox.
+        log.warning(f"{chore.name}_failed", code="unforeseen", detail=f"{type(error).__name__}: {error}")
+
+
+def _mortal(ring: Callable[[str, str], None]) -> Callable[[str, str], None]:
+    """`ring`, and the point at which a relay may die with the hint published and not yet forgotten."""
+
+    def ring_and_perhaps_die(shard_id: str, queue: str) -> None:
+        ring(shard_id, queue)
+        crash_point("relay.after_ring")
+
+    return ring_and_perhaps_die

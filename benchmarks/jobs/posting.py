@@ -6,8 +6,6 @@ import io
 import json
 import os
 import socket
-import subprocess
-import sys
 import time
 import zipfile
 from contextlib import ExitStack
@@ -18,8 +16,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks.jobs.service import wait_until
-from tests.servers import free_port
+from benchmarks.jobs.service import running_api, running_program, wait_until
 
 _GENERATOR = {
     "config": {"resolution": [64, 64], "w_dim": 256},
@@ -33,7 +30,9 @@ def measure(posts: int) -> dict[str, Any]:
         home = Path(stack.enter_context(TemporaryDirectory(prefix="offhand-jobs-")))
         # The kernel takes the connections; nobody ever reads from them.
         hole = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        url = _start(stack, home, hole.getsockname()[1])
+        environment = _environment(home, hole.getsockname()[1])
+        _, url = stack.enter_context(running_api(environment))
+        stack.enter_context(running_program(environment, "worker", "--device", "cpu"))
         http = stack.enter_context(httpx.Client(base_url=url, timeout=60))
         wait_until(lambda: http.get("/readyz").status_code == 200, "the worker")
         upload = http.post("/v1/uploads", content=_archive(), headers={"Content-Type": "application/zip"})
@@ -54,39 +53,19 @@ def measure(posts: int) -> dict[str, Any]:
     }
 
 
-def _start(stack: ExitStack, home: Path, hole: int) -> str:
-    """API and worker over a fresh data folder, listening; the API's URL."""
-    generators, port = home / "generators", free_port()
+def _environment(home: Path, hole: int) -> dict[str, str]:
+    """A fresh data folder, a generator to name, and the silent broker."""
+    generators = home / "generators"
     (generators / "standin").mkdir(parents=True)
     (generators / "standin" / "generator.json").write_text(json.dumps(_GENERATOR))
-    environment = os.environ | {
+    return os.environ | {
         "OFFHAND_HOME": str(home / "data"),
         "OFFHAND_GENERATORS_FOLDER": str(generators),
-        "OFFHAND_API__PORT": str(port),
         "OFFHAND_BROKER__URL": f"redis://127.0.0.1:{hole}/0",
         "OFFHAND_LIMITS__QUEUED_JOBS": "1000000",
         "OFFHAND_LIMITS__REQUESTS_PER_MINUTE": "1000000",
         "OFFHAND_LOG_LEVEL": "error",
     }
-    url = f"http://127.0.0.1:{port}"
-    _run(stack, environment, "api")
-    wait_until(lambda: _answers(url), "the API")
-    _run(stack, environment, "worker", "--device", "cpu")
-    return url
-
-
-def _run(stack: ExitStack, environment: dict[str, str], *words: str) -> None:
-    # What the worker says of its broker is the point of the exercise, not news.
-    process = subprocess.Popen([sys.executable, "-m", *words], env=environment, stderr=subprocess.DEVNULL)
-    stack.callback(process.wait)
-    stack.callback(process.kill)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/healthz", timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def _archive() -> bytes:

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 from sqlalchemy import func, select
 
 from benchmarks.jobs.worker import VARIABLE
@@ -22,7 +23,7 @@ from store.jobs.submit import submit_job
 from store.jobs.views import Job, Step, job_view
 from store.settings import DatabaseSettings, Settings, WorkerSettings
 from store.tables import workers
-from tests.servers import PostgresServer
+from tests.servers import PostgresServer, free_port
 
 DATABASES = ("sqlite", "postgresql")
 TENANT = "local"
@@ -79,6 +80,34 @@ def running_workers(db: Database, count: int) -> Iterator[list[subprocess.Popen[
             process.wait()
 
 
+@contextmanager
+def running_program(environment: dict[str, str], *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`python -m` of the words. What it says on its way (of a broker that is silent, say) is no news here."""
+    process = subprocess.Popen([sys.executable, "-m", *words], env=environment, cwd=ROOT, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def running_api(environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """The real API over what the environment's settings name, once it listens; the process and its URL."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with running_program({**environment, "OFFHAND_API__PORT": str(port)}, "api") as process:
+        wait_until(lambda: _answers(url), "the API")
+        yield process, url
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
 def _heard(db: Database) -> int:
     with db.read() as connection:
         return int(connection.execute(select(func.count()).select_from(workers)).scalar_one())
@@ -105,10 +134,10 @@ def seconds_of(step: Step) -> float:
     return (step.finished_at - step.started_at).total_seconds()
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 300.0) -> None:
-    """Return once the condition holds. Raises TimeoutError that names `what`."""
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 300.0, pause: float = 0.02) -> None:
+    """Return once the condition holds, looked at every `pause` seconds. Raises TimeoutError that names `what`."""
     until = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > until:
             raise TimeoutError(f"{what}: not within {seconds:.0f} s")
-        time.sleep(0.02)
+        time.sleep(pause)

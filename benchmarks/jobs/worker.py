@@ -1,10 +1,11 @@
-"""`python -m benchmarks.jobs.worker`: an embedded worker, as of `offhand up`, with the stand-in's steps."""
+"""`python -m benchmarks.jobs.worker [STEPS]`: an embedded worker, as of `offhand up`, with the steps of a module."""
 
 from __future__ import annotations
 
 import logging
 import os
 import signal
+import sys
 
 import structlog
 
@@ -12,20 +13,21 @@ from store.db import open_database
 from store.objects import open_objects
 from store.settings import Settings
 from worker.supervisor import Supervisor
-from worker.upkeep import Upkeep
+from worker.upkeep import deployment_upkeep, worker_upkeep
 
-#: The settings as JSON.
+#: The settings as JSON; without it those of the environment.
 VARIABLE = "OFFHAND_BENCHMARK_SETTINGS"
 
 
 def main() -> None:
     """Run until SIGTERM."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    settings = Settings.model_validate_json(os.environ[VARIABLE])
+    settings = Settings.model_validate_json(os.environ[VARIABLE]) if VARIABLE in os.environ else Settings()
+    (steps,) = sys.argv[1:] or ["benchmarks.jobs.steps"]
     db, objects = open_database(settings), open_objects(settings)
-    supervisor = Supervisor(settings, db, objects, steps="benchmarks.jobs.steps")
+    supervisor = Supervisor(settings, db, objects, steps=steps)
     signal.signal(signal.SIGTERM, lambda *_: supervisor.stop())
-    with Upkeep(db, objects, supervisor.owner, supervisor.ring):
+    with worker_upkeep(db, supervisor.owner), deployment_upkeep(db, objects, supervisor.ring):
         supervisor.run()
 
 

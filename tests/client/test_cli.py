@@ -181,6 +181,7 @@ def test_generators(run: Run) -> None:
 def test_doctor_looks_at_everything(run: Run) -> None:
     findings = {f["name"]: f for f in json.loads(run("doctor", "--json").stdout)}
     assert findings["python"]["ok"] is True
+    assert findings.keys() >= {"database", "objects", "broker", "device", "disk"}, "what a worker here would find"
     assert "no worker" in findings["service"]["detail"]
     away = run("doctor", url=f"http://127.0.0.1:{free_port()}")
     assert "offhand up" in away.stdout

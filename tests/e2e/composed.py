@@ -39,9 +39,10 @@ class Composed:
         return self._run(name, list(words))
 
     def is_healthy(self, name: str) -> bool:
-        """What the image's health check says."""
+        """What the health check of the service, or else of its image, says."""
+        chosen = self._service(name).get("healthcheck")
         try:
-            self._run(name, self._words(name, "HEALTHCHECK"))
+            self._run(name, chosen["test"][1:] if chosen else self._words(name, "HEALTHCHECK"))
         except subprocess.CalledProcessError:
             return False
         return True

@@ -19,7 +19,7 @@ from tests.e2e.processes import PACE
 from tests.servers import PostgresServer, RedisServer, free_port, wait_until
 
 #: Those that a machine without a GPU starts (`--profile cpu --scale worker=0`).
-OURS = ("api", "packer", "worker-cpu", "deliverer")
+OURS = ("api", "relay", "packer", "worker-cpu", "deliverer")
 SECONDS = 120.0
 
 
@@ -103,6 +103,8 @@ def test_the_composed_service_does_a_job_and_says_so(
         job = offhand.generate(material.labels, tiny.NAME, 6, **SETTINGS)
         ended = offhand.wait(job["id"], timeout=SECONDS)
         assert (ended["state"], ended["counts"]["done"]) == ("succeeded", 6)
+        assert composed.is_healthy("relay")
+        assert composed.is_healthy("packer")
         offhand.download(ended["result"]["dataset"], tmp_path / "dataset")
     manifest = json.loads((tmp_path / "dataset" / "manifest.json").read_text())
     assert (manifest["count"], manifest["complete"]) == (6, True)

@@ -1,4 +1,4 @@
-"""A deployment of each test's own: PostgreSQL, Redis and an S3-compatible server, each behind a proxy."""
+"""A deployment of each test's own: PostgreSQL, a broker and an S3-compatible server, each behind a proxy."""
 
 from __future__ import annotations
 
@@ -12,26 +12,53 @@ from pathlib import Path
 import pytest
 
 from store.db import Database, open_database
+from store.jobs.views import Job
 from store.objects import ObjectStore, open_objects
 from store.settings import BrokerSettings, Settings
+from store.sweep import sweep
 from tests.faults.proxy import Proxy
-from tests.servers import PostgresServer, RedisServer, S3Server
+from tests.servers import PostgresServer, RabbitServer, RedisServer, S3Server
 from tests.worker.conftest import quick_settings
-from tests.worker.servicekit import start_worker
+from tests.worker.servicekit import assert_survived, start_relay, start_worker, view, wait_until
+
+#: For `@pytest.mark.parametrize("doorbell", BROKERS, indirect=True)`. RabbitMQ takes seconds to start.
+BROKERS = ["redis_server", pytest.param("rabbit_server", marks=pytest.mark.slow)]
 
 
 @dataclass
 class Deployment:
-    """`settings` are those of the workers, which reach everything through proxies; `db` and `objects` are direct."""
+    """`settings` are those of relay and workers, which reach everything through proxies; `db` and `objects` are direct.
+    The relay runs from the beginning.
+    """
 
     settings: Settings
     db: Database
     objects: ObjectStore
-    redis: RedisServer
+    doorbell: RedisServer | RabbitServer
     database: Proxy
     broker: Proxy
     storage: Proxy
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    relays: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def relay(self, *, crash: str = "") -> subprocess.Popen[bytes]:
+        """One more relay."""
+        self.relays.append(start_relay(self.settings, crash=crash))
+        return self.relays[-1]
+
+    def ends_well(self, job: Job, count: int) -> None:
+        """Wait for the job's end, sweep, and ask the oracle."""
+        wait_until(lambda: view(self.db, job).terminal)
+        # Twice a lease, after which nothing that no row names is waited for.
+        self.db.settings.worker.lease_seconds = -10.0
+        sweep(self.db, self.objects)
+        assert_survived(self.db, self.objects, job, count)
+
+    def kill(self) -> None:
+        """End every process."""
+        for process in (*self.workers, *self.relays):
+            process.kill()
+            process.wait()
 
     def worker(self, *, crash: str = "", clock: float = 0.0) -> subprocess.Popen[bytes]:
         """One more worker."""
@@ -46,16 +73,23 @@ def children_find_the_tests(repository: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
+def doorbell(request: pytest.FixtureRequest) -> RedisServer | RabbitServer:
+    """The broker: Redis, unless a test is parametrized over `BROKERS`."""
+    server: RedisServer | RabbitServer = request.getfixturevalue(getattr(request, "param", "redis_server"))
+    return server
+
+
+@pytest.fixture
 def deployment(
     postgres_server: PostgresServer,
     postgres_url: str,
-    redis_server: RedisServer,
+    doorbell: RedisServer | RabbitServer,
     s3_server: S3Server,
     tmp_path: Path,
 ) -> Iterator[Deployment]:
     with ExitStack() as stack:
         database, broker, storage = (
-            stack.enter_context(Proxy(server.port)) for server in (postgres_server, redis_server, s3_server)
+            stack.enter_context(Proxy(server.port)) for server in (postgres_server, doorbell, s3_server)
         )
         direct = quick_settings(tmp_path, postgres_url)
         direct.objects = s3_server.settings(f"faults-{uuid.uuid4().hex}")
@@ -64,12 +98,12 @@ def deployment(
         direct.worker.lease_seconds = 60.0
         workers.database.url = postgres_url.replace(f":{postgres_server.port}/", f":{database.port}/")
         workers.database.busy_timeout_seconds = 3.0
-        workers.broker = BrokerSettings(url=f"redis://127.0.0.1:{broker.port}/0", connect_timeout_seconds=1.0)
+        through = doorbell.url.replace(f":{doorbell.port}/", f":{broker.port}/")
+        workers.broker = BrokerSettings(url=through, connect_timeout_seconds=1.0)
         workers.objects.endpoint_url = f"http://127.0.0.1:{storage.port}"
         db = open_database(direct)
         stack.callback(db.close)
-        made = Deployment(workers, db, open_objects(direct), redis_server, database, broker, storage)
+        made = Deployment(workers, db, open_objects(direct), doorbell, database, broker, storage)
+        stack.callback(made.kill)
+        made.relay()
         yield made
-        for process in made.workers:
-            process.kill()
-            process.wait()

@@ -1,6 +1,7 @@
-"""Faults of what a deployment leans on: broker, database, object store, clock, and the API's own death.
+"""Faults of what a deployment leans on: database, object store, clock, and the API's own death.
 
-Deaths of workers, zombies and clean stops are in tests/worker/test_crashes.py; all of them end with the same oracle.
+Those of brokers are in test_doorbells.py; deaths of workers, zombies and clean stops in tests/worker/test_crashes.py.
+All of them end with the same oracle.
 """
 
 from __future__ import annotations
@@ -24,42 +25,19 @@ from store.jobs.commits import StepResult, commit
 from store.jobs.shards import ShardPlan
 from store.objects import open_objects
 from store.settings import Settings
-from store.sweep import sweep
 from store.tables import jobs
 from tests.data_folder import archive, fresh_database, generators, settings
 from tests.faults.conftest import Deployment
 from tests.faults.proxy import Proxy, once
 from tests.servers import PostgresServer, S3Server, free_port
 from tests.worker.conftest import quick_settings
-from tests.worker.servicekit import assert_survived, submit, view, wait_until
+from tests.worker.servicekit import submit, view, wait_until
 
 __all__ = ["archive", "fresh_database", "generators", "settings"]
 
 pytestmark = pytest.mark.timeout(240)
 
 LARGE = b"0123456789abcdef" * (6 * 1024**2 // 16)
-
-
-def _ends_well(deployment: Deployment, job: object, count: int) -> None:
-    wait_until(lambda: view(deployment.db, job).terminal)
-    # Twice a lease, after which nothing that no row names is waited for.
-    deployment.db.settings.worker.lease_seconds = -10.0
-    sweep(deployment.db, deployment.objects)
-    assert_survived(deployment.db, deployment.objects, job, count)
-
-
-@pytest.mark.slow
-def test_the_broker_is_restarted_twenty_times_and_swallows_everything(deployment: Deployment) -> None:
-    deployment.worker()
-    job = submit(deployment.db, count=8, seconds=0.2)
-    for _ in range(20):
-        deployment.redis.kill()
-        deployment.redis.start()
-    deployment.broker.blackhole = True
-    time.sleep(1.0)
-    deployment.broker.blackhole = False
-    deployment.broker.cut()
-    _ends_well(deployment, job, 8)
 
 
 def test_the_database_restarts_under_the_workers(deployment: Deployment, postgres_server: PostgresServer) -> None:
@@ -71,7 +49,7 @@ def test_the_database_restarts_under_the_workers(deployment: Deployment, postgre
         time.sleep(0.5)
     deployment.database.cut()
     wait_until(lambda: _reachable(deployment.db))
-    _ends_well(deployment, job, 6)
+    deployment.ends_well(job, 6)
 
 
 def _reachable(db: Database) -> bool:
@@ -131,14 +109,14 @@ def test_workers_go_on_though_storage_is_slow_and_breaks(deployment: Deployment)
     for _ in range(5):
         time.sleep(0.4)
         deployment.storage.cut()
-    _ends_well(deployment, job, 4)
+    deployment.ends_well(job, 4)
 
 
 def test_wrong_wall_clocks_change_nothing(deployment: Deployment) -> None:
     deployment.worker(clock=3600.0)
     deployment.worker(clock=-3600.0)
     job = submit(deployment.db, count=6, seconds=0.2)
-    _ends_well(deployment, job, 6)
+    deployment.ends_well(job, 6)
     assert view(deployment.db, job).attempts == 1
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -45,19 +46,20 @@ class Schedule:
 
     def strike(self) -> None:
         name = self.random.choice(
-            ["kill", "freeze", "crash", "redis", "postgres", "cut", "blackhole", "slow_storage", "terminate"]
+            ["kill", "freeze", "crash", "relay", "broker", "postgres", "cut", "blackhole", "slow_storage", "terminate"]
         )
         self.struck.append(name)
         getattr(self, f"_{name}")()
 
     def replace_dead(self) -> None:
-        """Two workers are there at any time."""
-        alive = [process for process in self._deployment.workers if process.poll() is None]
-        for _ in range(2 - len(alive)):
+        """Two workers and a relay are there at any time."""
+        for _ in range(2 - len(_alive(self._deployment.workers))):
             self._deployment.worker()
+        if not _alive(self._deployment.relays):
+            self._deployment.relay()
 
     def _some_worker(self) -> int:
-        return self.random.choice([one.pid for one in self._deployment.workers if one.poll() is None])
+        return self.random.choice(_alive(self._deployment.workers)).pid
 
     def _kill(self) -> None:
         os.kill(self._some_worker(), signal.SIGKILL)
@@ -75,9 +77,15 @@ class Schedule:
         self._deployment.worker(crash=self.random.choice(POINTS))
         time.sleep(2.0)
 
-    def _redis(self) -> None:
-        self._deployment.redis.kill()
-        self._deployment.redis.start()
+    def _relay(self) -> None:
+        """It is killed, and the next one dies with a hint rung and not forgotten, or lives."""
+        for relay in _alive(self._deployment.relays):
+            relay.kill()
+        self._deployment.relay(crash=self.random.choice(["", "relay.after_ring"]))
+
+    def _broker(self) -> None:
+        self._deployment.doorbell.kill()
+        self._deployment.doorbell.start()
 
     def _postgres(self) -> None:
         self._server.restart()
@@ -94,6 +102,10 @@ class Schedule:
 
     def _slow_storage(self) -> None:
         self._deployment.storage.delay = self.random.choice([0.0, 0.02, 0.1])
+
+
+def _alive(processes: list[subprocess.Popen[bytes]]) -> list[subprocess.Popen[bytes]]:
+    return [process for process in processes if process.poll() is None]
 
 
 @pytest.fixture(scope="module")
@@ -128,9 +140,7 @@ def test_a_random_schedule_loses_nothing(
         time.sleep(schedule.random.uniform(0.2, 1.5))
         if len(schedule.struck) < faults:
             schedule.strike()
-    for process in deployment.workers:
-        process.kill()
-        process.wait()
+    deployment.kill()
     tally["faults"] += len(schedule.struck)
     tally["shards"] += count
     commits = _commits_of_shards(deployment, job)

@@ -1,4 +1,4 @@
-"""`python -m tests.worker.serve`: a worker as `python -m worker` is one, but with test steps and given settings."""
+"""`python -m tests.worker.serve`: a worker or relay as the real ones, but with test steps and given settings."""
 
 from __future__ import annotations
 
@@ -6,33 +6,36 @@ import os
 import signal
 import sys
 import time
-from functools import partial
 
 from store.db import open_database
 from store.jobs.kinds import QUEUES
 from store.objects import open_objects
 from store.settings import Settings
 from tests.worker.servicekit import STEPS
-from worker.app import attach, create_app, listen, ring
+from worker.app import attach, create_app, listen
+from worker.relay import relay
 from worker.supervisor import Supervisor
-from worker.upkeep import Upkeep
+from worker.upkeep import deployment_upkeep, worker_upkeep
 
 
 def main() -> None:
     """Run until SIGTERM."""
     _misset_clock(float(os.environ.get("OFFHAND_TEST_CLOCK", "0")))
     settings = Settings.model_validate_json(os.environ["OFFHAND_TEST_SETTINGS"])
+    if "--relay" in sys.argv:
+        relay(settings)
+        return
     db, objects = open_database(settings), open_objects(settings)
     queues = tuple(filter(None, os.environ.get("OFFHAND_TEST_QUEUES", "").split(","))) or QUEUES
     supervisor = Supervisor(settings, db, objects, queues=queues, steps=STEPS)
     if "--broker" not in sys.argv:
         signal.signal(signal.SIGTERM, lambda *_: supervisor.stop())
-        with Upkeep(db, objects, supervisor.owner, supervisor.ring):
+        with worker_upkeep(db, supervisor.owner), deployment_upkeep(db, objects, supervisor.ring):
             supervisor.run()
         return
     app = create_app(settings)
     attach(app, supervisor)
-    with Upkeep(db, objects, supervisor.owner, partial(ring, app)):
+    with worker_upkeep(db, supervisor.owner):
         listen(app, settings, supervisor.queues)
     supervisor.close()
 

@@ -60,9 +60,18 @@ def start_worker(
     """A worker process over the same database that serves test steps. `crash`: a crash point for it and its child;
     `clock`: seconds by which its wall clock is wrong.
     """
-    environment = {**os.environ, "OFFHAND_TEST_SETTINGS": settings.model_dump_json(), VARIABLE: crash}
-    environment |= {"OFFHAND_TEST_QUEUES": queues, "OFFHAND_TEST_CLOCK": str(clock)}
-    command = [sys.executable, "-m", "tests.worker.serve", *(["--broker"] if broker else [])]
+    more = {"OFFHAND_TEST_QUEUES": queues, "OFFHAND_TEST_CLOCK": str(clock)}
+    return _start(settings, crash, ["--broker"] if broker else [], more)
+
+
+def start_relay(settings: Settings, *, crash: str = "") -> subprocess.Popen[bytes]:
+    """The relay that workers behind a broker need. `crash`: a crash point for it."""
+    return _start(settings, crash, ["--relay"], {})
+
+
+def _start(settings: Settings, crash: str, flags: list[str], more: dict[str, str]) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "OFFHAND_TEST_SETTINGS": settings.model_dump_json(), VARIABLE: crash, **more}
+    command = [sys.executable, "-m", "tests.worker.serve", *flags]
     return subprocess.Popen(command, env=environment, cwd=Path(__file__).parents[2])
 
 

@@ -14,7 +14,7 @@ from store.db import open_database
 from store.settings import BrokerSettings
 from tests.servers import RabbitServer, RedisServer
 from tests.worker.conftest import quick_settings
-from tests.worker.servicekit import start_worker, submit, view, wait_until
+from tests.worker.servicekit import start_relay, start_worker, submit, view, wait_until
 from worker.child_process import environment_of_child, settings_of_child
 
 
@@ -46,7 +46,7 @@ def test_packing_does_not_wait_behind_sampling(
     patient.worker.lease_seconds = 60.0
     db = open_database(patient)
     endless, short = submit(db, count=1, seconds=600), submit(db, count=2)
-    workers.append(start_worker(settings, broker=True, queues="train,cpu"))
+    workers += [start_relay(settings), start_worker(settings, broker=True, queues="train,cpu")]
     # The sampler of the short job is another one than the sampler that is kept busy.
     workers.append(start_worker(settings, broker=True, queues="sample"))
     wait_until(lambda: view(db, endless).steps[1].state == "running")

@@ -21,7 +21,7 @@ from store.specs import InversionSpec
 from worker.classes import delivered_classes, taught
 from worker.context import StepContext
 from worker.digests import digest_of, json_values
-from worker.labelers import LEAST_IMAGES, finished_labeler, labeler_config
+from worker.labelers import ASKED, LEAST_IMAGES, finished_labeler, labeler_config
 from worker.planning import first_shard
 from worker.sources import REPORT, Source, fitted_labels, load_latents, load_source
 from worker.wishes import DatasetWish
@@ -138,7 +138,8 @@ def _store(
     )
     save_labeler(folder, labeler, about)
     tasks = {head.task: json_values(head.report) for head in labeler.heads}
-    info = {"settings": labeler.config.to_json(), **left_out, **report, "tasks": tasks}
+    asked = {name: context.spec.get(name) for name in ASKED}
+    info = {"settings": labeler.config.to_json(), "asked": asked, **left_out, **report, "tasks": tasks}
     files = [context.put(labeler_id, path.name, path, "application/octet-stream") for path in sorted(folder.iterdir())]
     files.append(context.put(labeler_id, REPORT, json.dumps(info, indent=1).encode(), "application/json"))
     parents = {
