@@ -4,44 +4,50 @@ import argparse
 import sys
 from pathlib import Path
 
+from core.generators.files import shipped_generators
 from testbed.claims.claims import CLAIMS
-from testbed.claims.document import write_document
-from testbed.claims.heads import SIZES
-from testbed.claims.running import run_claim
+from testbed.claims.document import results_folder, write_document
+from testbed.claims.running import run_claims
+from testbed.claims.trial import SIZES
+from testbed.claims.worlds import WORLDS
 
-FOLDERS = {"full": Path("docs/claims"), "tiny": Path("out/claims")}
+RESULTS, SCRATCH = Path("docs/claims"), Path("out/claims")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The exit status: 0 done, 2 wrong command line."""
     parser = argparse.ArgumentParser(prog="python -m testbed.claims", description="Measure the papers' claims.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="claims to measure; none: all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="claims to measure; none: all of the world")
+    parser.add_argument("--world", choices=sorted(WORLDS), help="default: every one whose generator is shipped")
     parser.add_argument("--list", action="store_true", help="name them and what they ask")
     parser.add_argument("--document", action="store_true", help="write docs/claims.md and measure nothing")
     parser.add_argument("--repeats", type=int, help="paired repeats; default: as planned for each claim")
     parser.add_argument("--size", choices=sorted(SIZES), default="full")
     given = parser.parse_args(arguments)
-    unknown = sorted(set(given.names) - set(CLAIMS))
+    shipped = [one for one in WORLDS.values() if one.generator in shipped_generators()]
+    worlds = [WORLDS[given.world]] if given.world else shipped
+    here = {name for name, claim in CLAIMS.items() if any(world.name in claim.worlds for world in worlds)}
+    unknown = sorted(set(given.names) - here)
     if unknown:
-        parser.error(f"no claim {', '.join(unknown)}; known: {', '.join(CLAIMS)}")
+        parser.error(f"no claim {', '.join(unknown)}; known: {', '.join(name for name in CLAIMS if name in here)}")
     if given.repeats is not None and given.repeats < 1:
         parser.error("--repeats is at least 1")
+    if not given.document and not set(worlds) <= set(shipped):
+        parser.error(f"the generator {worlds[0].generator} is not shipped")
     if given.list:
         for name, claim in CLAIMS.items():
-            print(f"{name:18} {claim.repeats:3} repeats   {claim.question}")
+            print(f"{name:12} {claim.repeats:3} repeats   {claim.question} ({', '.join(claim.worlds)})")
         return 0
-    folder = FOLDERS[given.size]
-    if not given.document:
-        for name in given.names or CLAIMS:
-            claim = CLAIMS[name]
-            result = run_claim(claim, given.repeats or claim.repeats, given.size, folder)
+    for world in worlds if not given.document else ():
+        claims = [one for one in CLAIMS.values() if world.name in one.worlds and one.name in (given.names or CLAIMS)]
+        folder = results_folder(SCRATCH if given.size == "tiny" else RESULTS, world.name, given.size)
+        for name, result in run_claims(claims, given.repeats, given.size, world, folder).items():
             for one in result["contrasts"]:
                 what = f"{one['first']} against {one['second']} by {one['metric']}"
-                print(f"{name}: {what}: {one['difference']}, holds: {one['holds']}")
-    if given.size == "full":
-        missing = write_document(folder, Path("docs/claims.md"))
-        if missing:
-            print(f"not measured yet: {', '.join(missing)}", file=sys.stderr)
+                print(f"{world.name} {name}: {what}: {one['difference']}, holds: {one['holds']}")
+    missing = write_document(RESULTS, Path("docs/claims.md")) if given.size != "tiny" else []
+    if missing:
+        print(f"not measured yet: {', '.join(missing)}", file=sys.stderr)
     return 0
 
 

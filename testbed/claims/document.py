@@ -5,47 +5,70 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from testbed.claims.claims import CLAIMS
+from testbed.claims.claims import CLAIMS, Claim
+from testbed.claims.trial import SIZES
+from testbed.claims.worlds import WORLDS
 
 PREFACE = """\
 # The papers' claims, measured here
 
-Written by `python -m testbed.claims --document` from docs/claims/*.json; do not edit. Each row is measured by
-`python -m testbed.claims NAME` (all: `make claims`; an interrupted run goes on where it was): rendered heads with exact
-truth, paired repeats that share labelled heads, seeds and test heads, Student's t intervals of 95 %. Scores are points
-of mIoU on 500 held-out heads unless named otherwise. "Holds" means that the interval as a whole says so; "not shown"
-that it does not, which is no proof of the contrary.
+Written by `python -m testbed.claims --document` from docs/claims/; do not edit. Each row is measured by
+`python -m testbed.claims NAME` (all: `make claims`; an interrupted run goes on where it was): rendered scenes with
+exact truth, paired repeats that share labelled scenes, seeds and test scenes, Student's t intervals of 95 %. Scores are
+points of mIoU on held-out scenes unless named otherwise; 16 labels unless named otherwise. "Holds" means that the
+interval as a whole says so; "not shown" that it does not, which is no proof of the contrary. Sizes and repeats are
+those that were actually run: less than planned stands in bold.
 """
 
 
 def write_document(folder: Path, target: Path) -> list[str]:
-    """Write ``target``; the names of claims that were not measured yet."""
+    """Write ``target`` from the results below ``folder``; the names of claims that were not measured yet. What was
+    measured at full size goes before what was measured at another.
+    """
     parts, missing = [PREFACE], []
     for name, claim in CLAIMS.items():
-        path = folder / f"{name}.json"
-        result = json.loads(path.read_text()) if path.exists() else {}
-        if "contrasts" not in result:
-            missing.append(name)
-            how = f"Not measured yet: `python -m testbed.claims {name}`."
-            parts.append(f"## {claim.question}\n\nThe papers: {claim.papers}. {how}\n")
-            continue
-        parts.append(_section(name, result, folder))
-    target.write_text("\n".join(parts))
+        parts.append(f"## {claim.question}\n\nThe papers: {claim.papers}.\n")
+        for world in claim.worlds:
+            found = _result(folder, world, name)
+            if found is None:
+                missing.append(f"{name} ({world})")
+                how = f"python -m testbed.claims {name}" + ("" if world == "heads" else f" --world {world}")
+                parts.append(f"**{world}**: not measured yet; `{how}`.\n")
+            else:
+                parts.append(_section(claim, *found, folder))
+    target.write_text("\n".join(parts).rstrip() + "\n")
     return missing
 
 
-def _section(name: str, result: dict[str, Any], folder: Path) -> str:
+def results_folder(folder: Path, world: str, size: str) -> Path:
+    """Where results of a world and size stand."""
+    return folder / f"{world}-{size}"
+
+
+def _result(folder: Path, world: str, name: str) -> tuple[Path, dict[str, Any]] | None:
+    for size in ("full", "short"):
+        path = results_folder(folder, world, size) / f"{name}.json"
+        result = json.loads(path.read_text()) if path.exists() else {}
+        if "contrasts" in result:
+            return path, result
+    return None
+
+
+def _section(claim: Claim, path: Path, result: dict[str, Any], folder: Path) -> str:
     repeats = max(len(done) for done in result["runs"].values())
+    planned = f"{repeats} of {claim.repeats} planned repeats"
+    size = SIZES[result["size"]].words
+    as_planned = repeats >= claim.repeats and result["size"] == "full"
+    metrics = _metrics(result)
     lines = [
-        f"## {result['question']}\n",
-        f"The papers: {result['papers']}. `python -m testbed.claims {name}`, {repeats} repeats of "
-        f"{result['planned_repeats']} planned, generator `{result['generator'][:12]}`.\n",
-        f"![{name}]({folder.name}/{name}.png)\n",
-        "| arm | " + " | ".join(_metrics(result)) + " |",
-        "|---" * (1 + len(_metrics(result))) + "|",
+        f"**{result['world']}**: {planned if as_planned else f'**{planned}**'}, {size}, generator "
+        f"`{WORLDS[result['world']].generator}` `{result['generator'][:12]}`.\n",
+        f"![{claim.name}, {result['world']}]({path.with_suffix('.png').relative_to(folder.parent)})\n",
+        "| arm | " + " | ".join(metrics) + " |",
+        "|---" * (1 + len(metrics)) + "|",
     ]
     for arm, found in result["arms"].items():
-        cells = [_interval(found.get(metric)) for metric in _metrics(result)]
+        cells = [_interval(found.get(metric)) for metric in metrics]
         lines.append(f"| {arm} | " + " | ".join(cells) + " |")
     lines += ["", "| first | second | by | difference | wanted | |", "|---|---|---|---|---|---|"]
     for one in result["contrasts"]:
@@ -53,6 +76,9 @@ def _section(name: str, result: dict[str, Any], folder: Path) -> str:
         verdict = {True: "holds", False: "**not shown**", None: "too few repeats"}[one["holds"]]
         row = (one["first"], one["second"], one["metric"], _interval(one["difference"], signed=True), wanted, verdict)
         lines.append("| " + " | ".join(row) + " |")
+    reason = path.with_suffix(".md")
+    if reason.exists():
+        lines += ["", reason.read_text().strip()]
     return "\n".join([*lines, ""])
 
 

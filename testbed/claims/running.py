@@ -1,56 +1,79 @@
-"""Paired repeats of a claim's arms, each kept as soon as it is there; then differences with intervals, and a plot."""
+"""Paired repeats of claims' arms, each kept as soon as it is there; then differences with intervals, and a plot.
+
+Claims of one run share their trials, so that what several of them need is made once.
+"""
 
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from core.evaluation.intervals import mean_interval, paired_interval
+from core.generators.files import load_generator, shipped_generators
 from testbed.claims.claims import Claim, Contrast
-from testbed.claims.heads import SIZES, Heads, Scores
+from testbed.claims.trial import SIZES, Scores, Trial
+from testbed.claims.worlds import World
 
 Runs = dict[str, dict[str, Scores]]
 
 
-def run_claim(claim: Claim, repeats: int, size: str, folder: Path) -> dict[str, Any]:
-    """Train what is missing of ``repeats`` repeats; the results, also written to ``folder``."""
+def run_claims(
+    claims: Sequence[Claim], repeats: int | None, size: str, world: World, folder: Path
+) -> dict[str, dict[str, Any]]:
+    """Train what is missing of ``repeats`` repeats (None: as each claim plans); results by name, written to ``folder``
+    after every arm.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    generator = load_generator(shipped_generators()[world.generator]).info.digest
+    wanted = {claim.name: repeats or claim.repeats for claim in claims}
+    results: dict[str, dict[str, Any]] = {}
+    kept = {claim.name: _kept(claim, size, world, generator, folder) for claim in claims}
+    for repeat in range(max(wanted.values())):
+        trial = Trial(world, repeat, SIZES[size])
+        for claim in claims:
+            if repeat >= wanted[claim.name]:
+                continue
+            document = kept[claim.name]
+            for arm, run in claim.arms.items():
+                done = document["runs"].setdefault(arm, {})
+                if str(repeat) not in done:
+                    started = time.monotonic()
+                    done[str(repeat)] = run(trial)
+                    seconds = time.monotonic() - started
+                    _say(f"{world.name} {claim.name}: {arm}, repeat {repeat + 1} in {seconds:.0f} s")
+                    _write(folder / f"{claim.name}.json", document)
+            results[claim.name] = document | summary(claim, document["runs"])
+            _write(folder / f"{claim.name}.json", results[claim.name])
+            plot(results[claim.name], folder / f"{claim.name}.png")
+    return results
+
+
+def _kept(claim: Claim, size: str, world: World, generator: str, folder: Path) -> dict[str, Any]:
+    """What an earlier run has left of this claim, or a beginning."""
     path = folder / f"{claim.name}.json"
-    identity = {"claim": claim.name, "size": size, "generator": _generator_digest()}
-    runs: Runs = {}
+    identity = {"claim": claim.name, "world": world.name, "size": size, "generator": generator}
     if path.exists():
-        kept = json.loads(path.read_text())
-        if {name: kept.get(name) for name in identity} == identity:
-            runs = kept["runs"]
-        else:
-            _say(f"{path} was made with another generator or size; starting anew")
-    for repeat in range(repeats):
-        heads = Heads(repeat, SIZES[size])
-        for arm, run in claim.arms.items():
-            done = runs.setdefault(arm, {})
-            if str(repeat) not in done:
-                started = time.monotonic()
-                done[str(repeat)] = run(heads)
-                _say(f"{claim.name}: {arm}, repeat {repeat + 1} of {repeats} in {time.monotonic() - started:.0f} s")
-                _write(path, {**identity, "runs": runs})
-    result = {**identity, "question": claim.question, "papers": claim.papers, "planned_repeats": claim.repeats}
-    result |= {"runs": runs, "arms": _arms(runs), "contrasts": [_contrast(one, runs) for one in claim.contrasts]}
-    _write(path, result)
-    plot(result, folder / f"{claim.name}.png")
-    return result
+        found: dict[str, Any] = json.loads(path.read_text())
+        if {name: found.get(name) for name in identity} == identity:
+            return identity | {"runs": found["runs"]}
+        _say(f"{path} was made with another generator; starting anew")
+    return identity | {"runs": {}}
 
 
-def _arms(runs: Runs) -> dict[str, dict[str, Any]]:
-    return {
+def summary(claim: Claim, runs: Runs) -> dict[str, Any]:
+    """Means by arm, and what each contrast shows; JSON values."""
+    arms = {
         arm: {
-            metric: mean_interval([one[metric] for one in done.values()]).to_json()
+            metric: mean_interval([one[metric] for one in done.values() if metric in one]).to_json()
             for metric in next(iter(done.values()))
         }
         for arm, done in runs.items()
     }
+    return {"arms": arms, "contrasts": [_contrast(one, runs) for one in claim.contrasts]}
 
 
 def _contrast(contrast: Contrast, runs: Runs) -> dict[str, Any]:
@@ -89,15 +112,9 @@ def plot(result: dict[str, Any], path: Path) -> None:
     axes.plot(range(len(arms)), means, "_", color="C3", markersize=26, markeredgewidth=2.5)
     axes.set_xticks(range(len(arms)), arms, rotation=20, ha="right")
     axes.set_ylabel(metric)
-    axes.set_title(f"{result['question']} ({len(keys)} repeats)", fontsize=9)
+    axes.set_title(f"{result['claim']}, {result['world']} ({len(keys)} repeats)", fontsize=9)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
-
-
-def _generator_digest() -> str:
-    from core.generators.files import load_generator, shipped_generators
-
-    return load_generator(shipped_generators()["heads64"]).info.digest
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:

@@ -5,17 +5,18 @@ import json
 import numpy as np
 import pytest
 
+from core.generators.files import shipped_generators
 from testbed.claims.claims import CLAIMS, Claim, Contrast
-from testbed.claims.document import write_document
-from testbed.claims.heads import SIZES, Heads, decoded, maps_of, points_of
-from testbed.claims.running import run_claim
-from testbed.examples import labelled_heads
+from testbed.claims.document import results_folder, write_document
+from testbed.claims.running import run_claims
+from testbed.claims.trial import SIZES, Trial, picked
+from testbed.claims.worlds import HEADS, STREETS, WORLDS
 
 
 def fake(better: float, calls: list[int]):
-    def arm(heads: Heads):
-        calls.append(heads.repeat)
-        return {"miou": 50 + better + heads.repeat}
+    def arm(trial: Trial):
+        calls.append(trial.repeat)
+        return {"miou": 50 + better + trial.repeat}
 
     return arm
 
@@ -26,41 +27,88 @@ def test_an_interrupted_claim_goes_on_where_it_was(tmp_path):
         "transfer", "Better?", "+32", {"a": fake(10, calls), "b": fake(0, [])},
         (Contrast("a", "b", bound=5), Contrast("b", "a"), Contrast("a", "b", wants="within", bound=1)), 3,
     )  # fmt: skip
-    first = run_claim(claim, 1, "tiny", tmp_path)
+    folder = results_folder(tmp_path / "claims", "heads", "short")
+    first = run_claims([claim], 1, "short", HEADS, folder)["transfer"]
     assert [one["holds"] for one in first["contrasts"]] == [None, None, None], "one repeat shows nothing"
-    result = run_claim(claim, 3, "tiny", tmp_path)
+    result = run_claims([claim], None, "short", HEADS, folder)["transfer"]
     assert calls == [0, 1, 2]
     assert [one["holds"] for one in result["contrasts"]] == [True, False, False]
     assert result["contrasts"][0]["difference"] == pytest.approx({"mean": 10, "low": 10, "high": 10, "repeats": 3})
-    assert json.loads((tmp_path / "transfer.json").read_text()) == result
-    assert (tmp_path / "transfer.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((folder / "transfer.json").read_text()) == result
+    assert (folder / "transfer.png").read_bytes().startswith(b"\x89PNG")
 
-    missing = write_document(tmp_path, tmp_path / "claims.md")
-    assert missing == [name for name in CLAIMS if name != "transfer"]
+    (folder / "transfer.md").write_text("The generator draws no hats.\n")
+    missing = write_document(tmp_path / "claims", tmp_path / "claims.md")
+    planned = [f"{name} ({world})" for name, one in CLAIMS.items() for world in one.worlds]
+    assert missing == [one for one in planned if one != "transfer (heads)"]
     text = (tmp_path / "claims.md").read_text()
     assert "| a | b | miou | +10.00 (+10.00 to +10.00) | above 5 | holds |" in text
     assert "**not shown**" in text
-    assert "3 repeats of 3 planned" in text
+    assert f"**heads**: **3 of 15 planned repeats**, {SIZES['short'].words}" in text
+    assert "![transfer, heads](claims/heads-short/transfer.png)" in text
+    assert "The generator draws no hats." in text
+
+
+def test_results_of_another_generator_are_not_gone_on_with(tmp_path):
+    calls: list[int] = []
+    claim = Claim("transfer", "Better?", "+32", {"a": fake(1, calls), "b": fake(0, [])}, (Contrast("a", "b"),), 1)
+    run_claims([claim], 1, "tiny", HEADS, tmp_path)
+    path = tmp_path / "transfer.json"
+    path.write_text(path.read_text().replace('"generator": "', '"generator": "other'))
+    run_claims([claim], 1, "tiny", HEADS, tmp_path)
+    assert calls == [0, 0]
+
+
+def test_claims_of_one_run_share_their_trials(tmp_path):
+    trials: list[Trial] = []
+
+    def arm(trial: Trial):
+        trials.append(trial)
+        return {"miou": 1.0}
+
+    claims = [Claim(name, "?", "", {"a": arm}, (Contrast("a", "a"),), 2) for name in ("one", "other")]
+    run_claims(claims, None, "tiny", HEADS, tmp_path)
+    assert [trial.repeat for trial in trials] == [0, 0, 1, 1]
+    assert trials[0] is trials[1]
 
 
 def test_every_contrast_names_arms_of_its_claim():
     for claim in CLAIMS.values():
         assert {arm for one in claim.contrasts for arm in (one.first, one.second)} <= set(claim.arms)
+        assert set(claim.worlds) <= set(WORLDS)
 
 
-def test_heat_is_decoded_to_where_it_came_from():
-    heads = labelled_heads(3, 4)
-    maps = maps_of(points_of(heads), heads.depth)
-    inside = ((heads.keypoints > 1) & (heads.keypoints < 63)).all(2)
-    found = decoded(maps[:, :-1])
-    assert np.abs(found - heads.keypoints)[inside].max() <= 0.5
-    assert np.isnan(maps[:, -1][heads.depth == 0]).all()
+@pytest.mark.parametrize("world", list(WORLDS.values()), ids=list(WORLDS))
+def test_worlds_know_what_latents_mean_and_hold_their_classes(world):
+    scenes = world.labelled(3, 40, 0)
+    assert scenes.images.shape[1:] == (64, 64, 3)
+    assert scenes.masks.max() < len(world.classes)
+    assert (scenes.masks == world.classes.index(world.rare)).any()
+    assert (scenes.depth > 0).any()
+    assert np.array_equal(picked(scenes, np.array([7, 2])).masks, world.labelled(3, 40, 0).masks[[7, 2]])
+    if world.points is not None:
+        assert world.points(scenes).shape == (40, len(world.keypoints), 3)
 
 
 @pytest.mark.slow
+def test_what_several_arms_need_is_made_once():
+    trial = Trial(HEADS, 0, SIZES["tiny"])
+    assert trial.codes() is trial.codes()
+    few = trial.usual_candidates(3)
+    more = trial.usual_candidates(5)
+    assert [one.index for one in more] == [0, 1, 2, 3, 4]
+    assert all(a is b for a, b in zip(few, more, strict=False))
+    again = trial.candidates(trial.usual_labeler, 5)
+    assert all(np.array_equal(a.mask, b.mask) for a, b in zip(more, again, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", [HEADS, STREETS], ids=["heads", "streets"])
 @pytest.mark.parametrize("name", sorted(CLAIMS))
-def test_every_arm_runs(name):
-    heads = Heads(0, SIZES["tiny"])
-    metrics = {arm: set(run(heads)) for arm, run in CLAIMS[name].arms.items()}
+def test_every_arm_runs(name, world):
+    if world.name not in CLAIMS[name].worlds or world.generator not in shipped_generators():
+        pytest.skip("not of this world, or its generator is not shipped")
+    trial = Trial(world, 0, SIZES["tiny"])
+    metrics = {arm: set(run(trial)) for arm, run in CLAIMS[name].arms.items()}
     for one in CLAIMS[name].contrasts:
-        assert one.metric in metrics[one.first] & metrics[one.second] or one.metric.startswith("iou ")
+        assert one.metric in metrics[one.first] & metrics[one.second]

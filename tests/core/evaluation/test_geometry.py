@@ -45,13 +45,36 @@ def test_diagonal_neighbours_are_two_instances():
     assert len(instances(mask > 0)) == 2
 
 
+def test_instances_of_any_region_are_what_a_flood_reaches():
+    random = np.random.default_rng(1)
+    for share in (0.3, 0.5, 0.65):
+        region = random.random((17, 23)) < share
+        parts = instances(region)
+        assert np.array_equal(np.sum(parts, axis=0), region.astype(int))
+        firsts = [int(part.argmax()) for part in parts]
+        assert firsts == sorted(firsts)
+        for part in parts:
+            flood = np.zeros_like(region)
+            flood.flat[part.argmax()] = True
+            while True:
+                padded = np.pad(flood, 1)
+                near = padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
+                grown = flood | (near & region)
+                if np.array_equal(grown, flood):
+                    break
+                flood = grown
+            assert np.array_equal(flood, part)
+
+
 def test_outlines_like_opencv():
     cv2 = pytest.importorskip("cv2", exc_type=ImportError)
     random = np.random.default_rng(0)
     blob = cv2.GaussianBlur(random.random((40, 40)), (0, 0), 4)
     mask = (blob > np.median(blob)).astype(np.uint8)
     parts = instances(mask > 0)
-    assert len(parts) == cv2.connectedComponents(mask, connectivity=4)[0] - 1
+    count, labels = cv2.connectedComponents(mask, connectivity=4)
+    assert len(parts) == count - 1
+    assert all(len(np.unique(labels[part])) == 1 and part.sum() == (labels == labels[part][0]).sum() for part in parts)
     largest = max(parts, key=np.sum)
     filled = np.zeros((40, 40), np.uint8)
     contour, _ = cv2.findContours(largest.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
