@@ -35,10 +35,10 @@ def file_response(
     )
 
 
-def binary(media_type: str, description: str) -> dict[int | str, dict[str, Any]]:
+def binary(media_types: tuple[str, ...], description: str) -> dict[int | str, dict[str, Any]]:
     """The `responses=` of a download: whole, part, unchanged, elsewhere."""
-    schema = {"type": "object"} if media_type == "application/json" else {"type": "string", "format": "binary"}
-    content = {media_type: {"schema": schema}}
+    file = {"type": "string", "format": "binary"}
+    content = {kind: {"schema": {"type": "object"} if kind == "application/json" else file} for kind in media_types}
     headers = {
         "ETag": {"schema": {"type": "string"}, "description": "The SHA-256 in quotes."},
         "X-Content-SHA256": {"schema": {"type": "string"}},
@@ -52,10 +52,11 @@ def binary(media_type: str, description: str) -> dict[int | str, dict[str, Any]]
 
 
 def download(
-    router: APIRouter, path: str, media_type: str, description: str
+    router: APIRouter, path: str, media_type: str | tuple[str, ...], description: str
 ) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
     """Register a route that answers GET and HEAD with bytes; the document lists it once."""
-    responses = binary(media_type, description) | documented(404, 409, 410, 416, 422)
+    media_types = (media_type,) if isinstance(media_type, str) else media_type
+    responses = binary(media_types, description) | documented(404, 409, 410, 416, 422)
 
     def register(route: Callable[..., Response]) -> Callable[..., Response]:
         router.head(path, include_in_schema=False, response_class=Response)(route)

@@ -1,31 +1,34 @@
-"""Datasets: manifest, shards, one tar of everything, card and contact sheet."""
+"""Datasets: manifest, shards, one file of everything, card and contact sheet."""
 
-import json
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from api import delivery
+from api.archive_streams import member_of
 from api.backend import Db, Objects
 from api.content import download, file_response
+from api.errors import ApiError
 from api.paging import PageSize, PageToken
-from api.problems import documented
+from api.problems import ProblemItem, documented
 from api.ranges import content_response
 from api.schemas.base import ListOf
 from api.schemas.resources import Dataset, DatasetChange, dataset_document
-from api.tar_stream import Member, TarStream, member_of
 from api.tenancy import Tenant
 from store import datasets as stored
 from store.db import Database
 from store.errors import Gone, NotReady
-from store.exports import FOLDER, get_export
-from store.files import File, get_file, list_files
+from store.exports import get_export
+from store.files import get_file
 from store.objects import ObjectStore
 from store.specs import DeliveryFormat
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+
+EXPORTS, CONTAINER = "leave it out, or say zip: exports are zips", "query:container"
 
 
 @router.get("", responses=documented(422))
@@ -67,7 +70,7 @@ def get_manifest(dataset_id: str, request: Request, db: Db, objects: Objects, te
         return file_response(
             request, objects, get_file(db, dataset_id, stored.MANIFEST, tenant=tenant), attachment=False
         )
-    return whole(request, partial_manifest(db, dataset_id, tenant), "application/json")
+    return whole(request, delivery.partial_manifest(db, dataset_id, tenant), "application/json")
 
 
 @download(router, "/{dataset_id}/shards/{name}", "application/x-tar", "The shard.")
@@ -86,7 +89,14 @@ def get_dataset_file(
     return named_file(request, db, objects, tenant, dataset_id, name)
 
 
-@download(router, "/{dataset_id}/archive", "application/x-tar", "The archive.")
+@download(router, "/{dataset_id}/SHA256SUMS", "text/plain", "One line a file, as `sha256sum --check` reads them.")
+def get_checksums(dataset_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Response:
+    """The digest of every file of the archive, by its name there."""
+    packed = delivery.packed(db, objects, readable(db, dataset_id, tenant), tenant)
+    return whole(request, packed.checksums, "text/plain")
+
+
+@download(router, "/{dataset_id}/archive", ("application/x-tar", "application/zip"), "The archive.")
 def get_archive(
     dataset_id: str,
     request: Request,
@@ -97,29 +107,28 @@ def get_archive(
         DeliveryFormat,
         Query(description="`webdataset` is always there; others are once their export is made."),
     ] = "webdataset",
+    container: Annotated[
+        Literal["tar", "zip"] | None,
+        Query(description="What to pack the native format in. Null: tar, and zip for other formats, which are zips."),
+    ] = None,
 ) -> Response:
-    """Everything in one file: the native format as a tar that is made while it is sent (shards, manifest, card,
+    """Everything in one file: the native format as a tar or zip that is made while it is sent (shards, manifest, card,
     contact sheet, SHA256SUMS), other formats as the zip that their export made."""
     dataset = readable(db, dataset_id, tenant)
     if format != "webdataset":
+        if container == "tar":
+            raise ApiError("invalid_request", "Exports are zips.", [ProblemItem(detail=EXPORTS, pointer=CONTAINER)])
         exported = get_export(db, dataset_id, format, tenant=tenant)
         return file_response(request, objects, exported, filename=f"{dataset_id}-{format}.zip")
-    files = contents(db, dataset, tenant)
-    sums = {file.name: file.sha256 for file in files}
-    members = [Member(f"{dataset_id}/{file.name}", file.bytes, reader(objects, file)) for file in files]
-    if dataset.state != "ready":
-        manifest = partial_manifest(db, dataset_id, tenant)
-        sums[stored.MANIFEST] = sha256(manifest).hexdigest()
-        members.append(member_of(f"{dataset_id}/{stored.MANIFEST}", manifest))
-    listing = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())).encode()
-    tar = TarStream([member_of(f"{dataset_id}/SHA256SUMS", listing), *members])
+    packed = delivery.packed(db, objects, dataset, tenant)
+    archive = packed.as_zip() if container == "zip" else packed.as_tar()
     return content_response(
         request,
-        tar.read,
-        size=tar.size,
-        etag=f'"{sha256(dataset_id.encode() + listing).hexdigest()}"',
-        media_type="application/x-tar",
-        filename=f"{dataset_id}.tar",
+        archive.read,
+        size=archive.size,
+        etag=f'"{sha256(f"{dataset_id} {container}".encode() + packed.checksums).hexdigest()}"',
+        media_type="application/zip" if container == "zip" else "application/x-tar",
+        filename=f"{dataset_id}.{container or 'tar'}",
     )
 
 
@@ -154,22 +163,6 @@ def named_file(
     if dataset.state != "ready":
         raise NotReady(f"{dataset_id} ended early and has no {name}")
     return file_response(request, objects, get_file(db, dataset_id, name, tenant=tenant), attachment=False)
-
-
-def contents(db: Database, dataset: stored.Dataset, tenant: str) -> list[File]:
-    """Its files, the small ones that explain it first; without what it is as other formats."""
-    if dataset.state != "ready":
-        return list_files(db, dataset.job_id, tenant=tenant, prefix="shards/")
-    files = [file for file in list_files(db, dataset.id, tenant=tenant) if not file.name.startswith(FOLDER)]
-    return sorted(files, key=lambda file: (file.name.startswith("shards/"), file.name))
-
-
-def reader(objects: ObjectStore, file: File) -> Any:
-    return lambda start, stop: objects.read(file.key, start=start, stop=stop)
-
-
-def partial_manifest(db: Database, dataset_id: str, tenant: str) -> bytes:
-    return json.dumps(stored.partial_manifest(db, dataset_id, tenant=tenant), indent=2).encode()
 
 
 def whole(request: Request, content: bytes, media_type: str) -> Response:

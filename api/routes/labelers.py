@@ -1,18 +1,26 @@
 """Labelers: trained label generators, with what is known about their quality."""
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Request
 from starlette.responses import Response
 
+from api.accepted import accepted, job_accepted
 from api.backend import Db, Objects
-from api.content import download
+from api.content import download, file_response
+from api.idempotency import IdempotencyHeader, key_of
 from api.paging import PageSize, PageToken
 from api.pictures import picture_response, pictures_of
 from api.problems import documented
 from api.schemas.base import ListOf
-from api.schemas.resources import Labeler, labeler_document
+from api.schemas.resources import Labeler, LabelerReportRequest, labeler_document
 from api.tenancy import Tenant
 from store import made
 from store.db import Database
+from store.labeler_spec import AssessLabelerSpec
+from store.labelers import REPORT_HTML, REPORT_JSON, REPORT_PNG, has_report, submit_assessment
+from store.labelers import get_labeler_report as stored_report
+from store.objects import ObjectStore
 
 router = APIRouter(prefix="/v1/labelers", tags=["labelers"])
 
@@ -41,7 +49,56 @@ def get_labeler_picture(
     return picture_response(request, db, objects, tenant, labeler.parents["inversion_id"], name)
 
 
+JOB = accepted("The job that judges it.")
+
+
+@router.post(
+    "/{labeler_id}/reports",
+    status_code=202,
+    response_model=None,
+    responses=JOB | documented(400, 404, 409, 413, 415, 422, 429, 507),
+)
+def create_labeler_report(
+    labeler_id: str,
+    asked: Annotated[LabelerReportRequest, Body(examples=[{"folds": 5}])],
+    request: Request,
+    db: Db,
+    tenant: Tenant,
+    idempotency_key: IdempotencyHeader = None,
+) -> Response:
+    """Have a labeler judged by cross-validation: as many labelers are trained as there are `folds`, each on all images
+    but its part, and label those. Then fetch `GET /v1/labelers/{id}/report`."""
+    spec = AssessLabelerSpec(labeler=labeler_id, folds=asked.folds)
+    key = key_of(idempotency_key, request, spec)
+    submitted = submit_assessment(db, spec, tenant=tenant, request_id=request.state.request_id, idempotency_key=key)
+    return job_accepted(db, tenant, submitted, key)
+
+
+@download(router, "/{labeler_id}/report", "text/html", "The report.")
+def get_labeler_report(labeler_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Response:
+    """Scores, rejection curve, reliability and the worst labels as one page that needs nothing else."""
+    return _report(request, db, objects, tenant, labeler_id, REPORT_HTML)
+
+
+@download(router, "/{labeler_id}/report.json", "application/json", "The report.")
+def get_labeler_report_json(labeler_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Response:
+    """The same numbers for programs."""
+    return _report(request, db, objects, tenant, labeler_id, REPORT_JSON)
+
+
+@download(router, "/{labeler_id}/report.png", "image/png", "The report.")
+def get_labeler_report_png(labeler_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Response:
+    """The same as a picture."""
+    return _report(request, db, objects, tenant, labeler_id, REPORT_PNG)
+
+
+def _report(request: Request, db: Database, objects: ObjectStore, tenant: str, labeler_id: str, name: str) -> Response:
+    file = stored_report(db, labeler_id, name, tenant=tenant)
+    return file_response(request, objects, file, attachment=False)
+
+
 def labeler_with_reports(db: Database, tenant: str, labeler: made.Made) -> Labeler:
     inversion_id = labeler.parents["inversion_id"]
     pictures = pictures_of(db, tenant, inversion_id, f"/v1/labelers/{labeler.id}")
-    return labeler_document(labeler, made.get_inversion(db, inversion_id, tenant=tenant), pictures)
+    inversion = made.get_inversion(db, inversion_id, tenant=tenant)
+    return labeler_document(labeler, inversion, pictures, has_report(db, labeler.id, tenant=tenant))

@@ -14,8 +14,7 @@ class Document(BaseModel):
 
 
 class Request(BaseModel):
-    """A request body: unknown fields are refused, for a misspelt field is a wrong result; so are `"20"` and 0 for false,
-    which the document does not promise either."""
+    """A request body: unknown fields are refused, for a misspelt field is a wrong result; and `"20"` for 20."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

@@ -10,6 +10,7 @@ from store.datasets import Dataset as StoredDataset
 from store.files import File as StoredFile
 from store.generators import IMPORTED
 from store.generators import Generator as StoredGenerator
+from store.labeler_spec import MOST_FOLDS
 from store.made import Made
 
 
@@ -63,7 +64,14 @@ class Labeler(Document):
     report: Info = Field(description="Held-out score, class by class, and how it was trained.")
     inversion_report: Info | None = Field(description="How well the labelled images were found, image by image.")
     pictures: list[File] = Field(description="Each labelled image beside its reconstruction.")
+    quality: str | None = Field(
+        description="Its quality report, a page (`.json`, `.png`); null: none was asked for."
+    )
     created_at: datetime
+
+
+class LabelerReportRequest(Request):
+    folds: int = Field(5, ge=2, le=MOST_FOLDS, description="Parts into which its labelled images are cut.")
 
 
 class DatasetUrls(Document):
@@ -125,7 +133,7 @@ def file_document(file: StoredFile, url: str) -> File:
     return File(name=file.name, bytes=file.bytes, sha256=file.sha256, media_type=file.media_type, url=url)
 
 
-def labeler_document(made: Made, inversion: Made | None, pictures: list[File]) -> Labeler:
+def labeler_document(made: Made, inversion: Made | None, pictures: list[File], judged: bool) -> Labeler:
     return Labeler(
         id=made.id,
         digest=made.digest,
@@ -135,6 +143,7 @@ def labeler_document(made: Made, inversion: Made | None, pictures: list[File]) -
         report=made.info,
         inversion_report=inversion.info if inversion else None,
         pictures=pictures,
+        quality=f"/v1/labelers/{made.id}/report" if judged else None,
         created_at=made.created_at,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -18,10 +19,10 @@ from store.datasets import end_dataset_early
 from store.db import Database
 from store.objects import ObjectStore
 from tests.api.test_errors import problem
-from tests.api.worlds import PICTURE, add_labeler, end_job, finish_dataset, keep, shard_bytes
+from tests.api.worlds import CLASSES, PICTURE, add_labeler, end_job, finish_dataset, keep, shard_bytes
 
 Start = Callable[..., dict[str, Any]]
-DOWNLOADS = ("manifest", "shards/000000.tar", "archive", "contact-sheet", "card")
+DOWNLOADS = ("manifest", "shards/000000.tar", "archive", "SHA256SUMS", "contact-sheet", "card")
 
 
 @pytest.fixture
@@ -147,6 +148,25 @@ def test_an_archive_can_be_resumed_anywhere(http: TestClient, ready: str) -> Non
         assert answer.content == whole[start:]
 
 
+def test_the_archive_as_a_zip(http: TestClient, ready: str) -> None:
+    answer = http.get(f"{ready}/archive?container=zip")
+    assert answer.headers["content-type"] == "application/zip"
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    dataset = ready.rpartition("/")[2]
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        files = {name.removeprefix(f"{dataset}/"): archive.read(name) for name in archive.namelist()}
+    tarred = http.get(f"{ready}/archive?container=tar")
+    assert tarred.headers["etag"] != answer.headers["etag"]
+    with tarfile.open(fileobj=io.BytesIO(tarred.content)) as tar:
+        assert files == {m.name.removeprefix(f"{dataset}/"): tar.extractfile(m).read() for m in tar}  # type: ignore[union-attr]
+    assert files["SHA256SUMS"] == http.get(f"{ready}/SHA256SUMS").content
+    half = len(answer.content) // 2
+    resumed = {"Range": f"bytes={half}-", "If-Range": answer.headers["etag"]}
+    assert http.get(f"{ready}/archive?container=zip", headers=resumed).content == answer.content[half:]
+    document = problem(http.get(f"{ready}/archive?format=coco&container=tar"), 422, "invalid_request")
+    assert document["errors"][0]["pointer"] == "query:container"
+
+
 def test_an_unknown_format_is_refused(http: TestClient, ready: str) -> None:
     document = problem(http.get(f"{ready}/archive?format=zip"), 422, "invalid_request")
     assert document["errors"][0]["pointer"] == "query:format"
@@ -208,7 +228,7 @@ def test_a_labeler_shows_what_it_learnt_from(http: TestClient, db: Database, obj
     assert sha256(PICTURE).hexdigest() == picture["sha256"]
     problem(http.get(f"/v1/labelers/{labeler_id}/pictures/report.json"), 404, "not_found")
     label_set = http.get(f"/v1/label-sets/{labeler['label_set']}").json()
-    assert label_set["info"] == {"images": 2}
+    assert label_set["info"] == {"images": 2, "classes": CLASSES}
     problem(http.get(label_set["preview"]), 404, "not_found")
     keep(db, objects, label_set["id"], "preview.png", PICTURE, "image/png")
     assert http.get(label_set["preview"]).content == PICTURE
