@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from client.groups import encoders, generators, keys, webhooks
+from client.groups import encoders, generators, keys, labelers, webhooks
 from client.options import Json, Url, connect
 from client.output import ending
 
@@ -216,6 +216,7 @@ def doctor(url: Url = None, as_json: Json = False) -> None:
 
 
 app.add_typer(encoders.encoders, name="encoders")
+app.add_typer(labelers.labelers, name="labelers")
 app.add_typer(generators.generators, name="generators")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(webhooks.webhooks, name="webhooks")

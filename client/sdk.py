@@ -195,6 +195,34 @@ class Offhand(Connection):
         page = self.request("GET", f"/v1/evaluations/{evaluation_id}/report", follow_redirects=True)
         return page.content
 
+    # -- labelers ------------------------------------------------------------------------------------------------------
+
+    def labelers(self) -> Iterator[Document]:
+        """Newest first."""
+        return self.pages("/v1/labelers")
+
+    def labeler(self, labeler_id: str) -> Document:
+        return self.get(f"/v1/labelers/{labeler_id}")
+
+    def assess_labeler(self, labeler_id: str, folds: int | None = None) -> Document:
+        """Have a labeler judged by cross-validation; the job."""
+        body = {} if folds is None else {"folds": folds}
+        document: Document = self.request("POST", f"/v1/labelers/{labeler_id}/reports", json=body).json()
+        return document
+
+    def labeler_report(self, labeler_id: str) -> Document:
+        """Scores, rejection curve and reliability of the newest report."""
+        path = f"/v1/labelers/{labeler_id}/report.json"
+        document: Document = self.request("GET", path, follow_redirects=True).json()
+        return document
+
+    def labeler_report_file(self, labeler_id: str, kind: str) -> bytes:
+        """The same as a `html` page or a `png`."""
+        path = f"/v1/labelers/{labeler_id}/report" + ("" if kind == "html" else f".{kind}")
+        return self.request("GET", path, follow_redirects=True).content
+
+    # -- exports -------------------------------------------------------------------------------------------------------
+
     def export(self, dataset_id: str, format: str) -> Document:
         """Have the dataset written as `coco`, `yolo`, `voc`, `masks`, `hf` or `cvat`; the job that does or did it."""
         document: Document = self.request("POST", f"/v1/datasets/{dataset_id}/exports", json={"format": format}).json()

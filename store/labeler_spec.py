@@ -9,6 +9,8 @@ from pydantic_core import PydanticCustomError
 
 from store.spec import Spec
 
+#: Parts into which labelled images are cut to judge a labeler, at most.
+MOST_FOLDS = 50
 #: The papers' class collapses; the library has the tables (a test holds both together).
 CollapsePreset = Literal["celebamask_hq_8", "car_parts_10", "deepfashion_mm_10", "deepfashion_mm_8", "cityscapes_8"]
 ClassName = Annotated[str, StringConstraints(min_length=1, max_length=80)]
@@ -108,3 +110,13 @@ class LabelerSpec(Spec):
         if keep is not None and members is not None and keep > members:
             raise PydanticCustomError("too_few_members", "only {members} are trained", {"members": members})
         return keep
+
+
+class AssessLabelerSpec(Spec):
+    """What a labeler is worth, by cross-validation on the images that it was trained on."""
+
+    kind: Literal["assess_labeler"] = "assess_labeler"
+    labeler: str = Field(description="A labeler (`lab_…`).", max_length=64)
+    folds: int = Field(
+        5, ge=2, le=MOST_FOLDS, description="Labelers that are trained, each on all images but its part of them."
+    )

@@ -59,6 +59,9 @@ TRAIN_ENCODER = JobKind("train_encoder", (StepPlan("validate", "cpu"), StepPlan(
 #: What a dataset is worth: held-out labels are read like any others, then nets are trained and compared.
 EVALUATE = JobKind("evaluate", (StepPlan("validate", "cpu"), StepPlan("evaluate", "train")))
 
+#: What a labeler is worth: labelers of parts of its images label the rest.
+ASSESS_LABELER = JobKind("assess_labeler", (StepPlan("assess_labeler", "train"),))
+
 KINDS: Mapping[str, JobKind] = {
-    kind.name: kind for kind in (GENERATE, EXPORT, IMPORT_GENERATOR, TRAIN_ENCODER, EVALUATE)
+    kind.name: kind for kind in (GENERATE, EXPORT, IMPORT_GENERATOR, TRAIN_ENCODER, EVALUATE, ASSESS_LABELER)
 }

@@ -12,7 +12,7 @@ from tests.api.worlds import PICTURE, add_labeler, end_job, keep
 
 
 def test_a_report_is_asked_for_and_fetched(http: TestClient, db: Database, objects: ObjectStore) -> None:
-    labeler = add_labeler(db, objects)
+    labeler = add_labeler(db, objects, "gen_1")
     path = f"/v1/labelers/{labeler}"
     assert http.get(path).json()["quality"] is None
     problem(http.get(f"{path}/report"), 409, "not_ready")
@@ -39,6 +39,6 @@ def test_a_report_is_asked_for_and_fetched(http: TestClient, db: Database, objec
 def test_what_cannot_be_is_refused(http: TestClient, db: Database, objects: ObjectStore) -> None:
     problem(http.post("/v1/labelers/lab_none/reports", json={}), 404, "not_found")
     problem(http.get("/v1/labelers/lab_none/report"), 404, "not_found")
-    refused = http.post(f"/v1/labelers/{add_labeler(db, objects)}/reports", json={"folds": 1, "parts": 2})
+    refused = http.post(f"/v1/labelers/{add_labeler(db, objects, 'gen_1')}/reports", json={"folds": 1, "parts": 2})
     found = problem(refused, 422, "invalid_request")
     assert {one["pointer"] for one in found["errors"]} == {"#/folds", "#/parts"}

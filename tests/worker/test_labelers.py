@@ -15,10 +15,11 @@ from core.datasets.shards import StoredSample, read_shard
 from core.labeling.files import load_labeler
 from core.tasks.presets import COLLAPSES
 from store.datasets import MANIFEST
-from store.errors import InvalidRequest
+from store.errors import InvalidRequest, NotReady
 from store.files import list_files
 from store.jobs.views import Job
-from store.labeler_spec import CollapsePreset
+from store.labeler_spec import AssessLabelerSpec, CollapsePreset
+from store.labelers import REPORT_HTML, REPORT_JSON, REPORT_PNG, get_labeler_report, submit_assessment
 from store.made import get_labeler
 from tests.worker.inline import TENANT, Service, content, generate, shard_digests, view
 
@@ -144,6 +145,29 @@ def test_quotas_keep_what_every_class_has(service: Service) -> None:
     ended = view(service.db, job)
     assert ended.state == "succeeded", ended.error
     assert (ended.counts.done, ended.counts.rejected) == (10, 10)
+
+
+def test_a_labeler_is_judged_by_cross_validation(service: Service) -> None:
+    labeler = _done(service).result["labeler"]
+    with pytest.raises(NotReady, match="POST /v1/labelers"):
+        get_labeler_report(service.db, labeler, REPORT_HTML, tenant=TENANT)
+    made = []
+    for folds, dies in ((3, set()), (6, set()), (3, {"assess_labeler"})):
+        job = submit_assessment(service.db, AssessLabelerSpec(labeler=labeler, folds=folds), tenant=TENANT).job
+        service.work(die_after=dies)
+        assert view(service.db, job).state == "succeeded", view(service.db, job).error
+        file = get_labeler_report(service.db, labeler, REPORT_JSON, tenant=TENANT)
+        made.append(json.loads(b"".join(service.objects.read(file.key))))
+        assert made[-1]["report"] == job.id
+    assert (made[0]["images"], made[0]["folds"], made[1]["folds"]) == (6, 3, 6)
+    classes = made[0]["segmentation"]["classes"]
+    assert [row["name"] for row in classes] == ["dark", "bright"]
+    assert made[0]["segmentation"]["mean_iou"] == pytest.approx(sum(row["iou"] for row in classes) / 2)
+    assert sum(made[0]["reliability"]["share"]) == pytest.approx(1)
+    assert {**made[2], "report": ""} == {**made[0], "report": ""}, "an attempt that died does not show"
+    page, picture = (get_labeler_report(service.db, labeler, name, tenant=TENANT) for name in (REPORT_HTML, REPORT_PNG))
+    assert b"".join(service.objects.read(page.key)).startswith(b"<!doctype html>")
+    assert b"".join(service.objects.read(picture.key)).startswith(b"\x89PNG")
 
 
 def test_every_preset_can_be_asked_for() -> None:

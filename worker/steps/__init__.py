@@ -1,5 +1,6 @@
 """The steps of every kind of job, one file each: fetch, call the library, hand over what was made."""
 
+from worker.steps.assess_labeler import assess_labeler
 from worker.steps.evaluate import evaluate
 from worker.steps.export import export
 from worker.steps.finalize import finalize
@@ -20,4 +21,5 @@ STEPS = {
     "evaluate": evaluate,
     "export": export,
     "import_generator": import_generator,
+    "assess_labeler": assess_labeler,
 }
