@@ -1,1 +1,1 @@
-"""A small world with exact ground truth, and what is measured in it."""
+"""Two small worlds with exact ground truth, heads (`world`) and streets (`streets`), and what is measured in them."""
