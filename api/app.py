@@ -34,12 +34,14 @@ from api.routes import (
     uploads,
     webhooks,
 )
+from store import tracing
 from store.settings import Settings
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The ASGI application over ``settings`` (default: from the environment). Opens nothing by itself."""
     settings = settings or Settings()
+    tracing.switch_on(settings, "api")
     backend = Backend(settings)
 
     @asynccontextmanager

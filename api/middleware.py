@@ -1,4 +1,4 @@
-"""What every request and answer gets: a request id, security headers, a log line. Plain ASGI: streams pass."""
+"""What every request and answer gets: a request id, security headers, a log line, a span. Plain ASGI: streams pass."""
 
 import re
 import time
@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import fault
+from store import tracing
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +39,17 @@ class RequestContext:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        with tracing.span(
+            scope["method"],
+            kind="server",
+            parent=Headers(scope=scope).get("traceparent", ""),
+            attributes={"http.request.method": scope["method"], "url.path": scope["path"]},
+        ) as made:
+            await self._answer(scope, receive, send)
+            if made is not None and "route" in scope:
+                made.update_name(f"{scope['method']} {scope['route'].path}")
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         offered = Headers(scope=scope).get("x-request-id", "")
         request_id = offered if ACCEPTABLE_ID.fullmatch(offered) else uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
@@ -47,6 +59,7 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                tracing.note("http.response.status_code", status)
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
                 for name, value in SECURITY_HEADERS.items():

@@ -101,6 +101,12 @@ class EgressSettings(BaseModel):
     trusted_hosts: list[str] = []
 
 
+class TracingSettings(BaseModel):
+    """Where spans go (OpenTelemetry, OTLP over HTTP); empty: none are made."""
+
+    endpoint: str = ""
+
+
 class Settings(BaseSettings):
     """All deployment settings. `home` is the data folder; database and objects live in it unless told otherwise."""
 
@@ -116,6 +122,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
     egress: EgressSettings = EgressSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @property
     def database_url(self) -> str:

@@ -10,6 +10,7 @@ import signal
 import sys
 from contextlib import closing
 
+from store import tracing
 from store.db import Database, open_database
 from store.errors import StoreError
 from store.jobs.kinds import QUEUES
@@ -33,6 +34,7 @@ def main() -> int:
     if chosen.device:
         settings.worker.device = chosen.device
     configure_logging(settings.log_level)
+    tracing.switch_on(settings, "worker")
     try:
         db, objects = open_database(settings), open_objects(settings)
     except StoreError as error:

@@ -7,13 +7,14 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
 import structlog
 
+from store import tracing
 from store.crash import crash_point
 from store.db import Database
 from store.errors import StoreError, StoreUnavailable
@@ -114,9 +115,7 @@ class Supervisor:
         if taken is None:
             return False
         crash_point("supervisor.after_claim")
-        with structlog.contextvars.bound_contextvars(
-            job=taken.job_id, step=taken.step, shard=taken.shard_id, attempt=taken.attempt, request_id=taken.request_id
-        ):
+        with _told(taken):
             log.info("shard.claimed")
             self._work(taken)
         return True
@@ -180,6 +179,7 @@ class Supervisor:
                     return
             if self._due(run) and self._beat(run) == "lost":
                 log.warning("lease.lost")
+                tracing.note("offhand.ended", "lost")
                 self.close()
                 self._discard(run.claim)
                 return
@@ -239,7 +239,9 @@ class Supervisor:
             self._failed(taken, failure_of(error))
             return
         crash_point("supervisor.after_commit")
-        log.info("shard.committed" if outcome.done else "shard.refused", files=len(result.files))
+        ended = "committed" if outcome.done else "refused"
+        log.info(f"shard.{ended}", files=len(result.files))
+        tracing.note("offhand.ended", ended)
         for key in outcome.unused:
             self._quietly(partial(self._objects.delete, key))
 
@@ -251,11 +253,14 @@ class Supervisor:
 
     def _failed(self, taken: Claim, failure: Failure) -> None:
         log.warning("shard.failed", code=failure.code, detail=failure.detail)
+        tracing.note("offhand.ended", "failed")
+        tracing.note("error.type", failure.code)
         self._discard(taken)
         self._quietly(lambda: fail(self._db, taken, failure))
 
     def _given_back(self, taken: Claim) -> None:
         log.info("shard.given_back")
+        tracing.note("offhand.ended", "given back")
         self._discard(taken)
         self._quietly(lambda: give_back(self._db, taken))
 
@@ -281,3 +286,20 @@ class Supervisor:
                 self._insistently(action)
             except StoreError as error:
                 log.warning("store.failed", code=error.code, detail=error.detail)
+
+
+@contextlib.contextmanager
+def _told(taken: Claim) -> Iterator[None]:
+    """A span around the work on a shard, and log lines that name it."""
+    about: dict[str, str | int] = {
+        "job": taken.job_id,
+        "step": taken.step,
+        "shard": taken.shard_id,
+        "attempt": taken.attempt,
+    }
+    named = {f"offhand.{name}": value for name, value in about.items()}
+    with (
+        structlog.contextvars.bound_contextvars(**about, request_id=taken.request_id),
+        tracing.span(f"shard {taken.step}", kind="consumer", parent=taken.traceparent, attributes=named),
+    ):
+        yield

@@ -29,6 +29,7 @@ class Claim:
     """A shard that is ours until its lease ends. `attempt` grows with every claim of the shard and fences late writes.
 
     `input`: what the shard is about; `spec`, `seed`, `result`: the job's, `result` holding ids made by earlier steps.
+    `request_id`, `traceparent`: of the request that began the job, for logs and spans.
     """
 
     shard_id: str
@@ -43,6 +44,7 @@ class Claim:
     seed: int
     result: dict[str, str]
     request_id: str
+    traceparent: str = ""
 
 
 def claim(db: Database, owner: str, queues: Collection[str] = QUEUES) -> Claim | None:
@@ -96,6 +98,7 @@ def _claim_of(db: Database, job_id: str, owner: str, queues: Collection[str]) ->
             seed=job.seed,
             result=job.result,
             request_id=job.request_id,
+            traceparent=job.traceparent,
         )
 
 

@@ -30,6 +30,7 @@ jobs = Table(
     Column("seed", BigInteger, nullable=False),
     Column("labels", JSON_VALUES, nullable=False),
     Column("request_id", String(255), nullable=False, server_default=""),
+    Column("traceparent", String(64), nullable=False, server_default=""),
     Column("total", BigInteger, nullable=False),
     Column("rejected", BigInteger, nullable=False, server_default="0"),
     Column("priority", Integer, nullable=False, server_default="0"),

@@ -57,6 +57,8 @@ def test_every_part_gives_its_rows(tmp_path: Path) -> None:
     assert (child["victim"], supervisor["victim"]) == ("child", "supervisor")
     assert [(row["workers"], row["shards"]) for row in found["scaling"]] == [(1, 2), (2, 4)]
     assert all(row["efficiency"] <= 1.0 for row in found["scaling"]), "nothing sleeps faster than it was told to"
+    assert [(row["images"], row["shards"]) for row in found["volume"]] == [(20, 1), (200, 1)]
+    assert all(row[f"{name}_peak_mib"] > 0 for row in found["volume"] for name in ("api", "supervisor", "child"))
 
 
 def test_the_stand_in_gives_the_same_bytes_wherever_it_runs() -> None:

@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import select
 
+from store.clock import database_now
 from store.db import Database
 from store.errors import NotReady
 from store.jobs.cancel import cancel_job
@@ -28,7 +29,7 @@ from store.jobs.events import events
 from store.jobs.kinds import QUEUES
 from store.jobs.reaper import expire_jobs, reap
 from store.jobs.resume import resume_job
-from store.jobs.states import TABLES, TERMINAL_JOB_STATES
+from store.jobs.states import CLAIMABLE_JOB_STATES, TABLES, TERMINAL_JOB_STATES
 from store.jobs.views import job_view
 from store.tables import jobs, metadata, shards
 from tests.store.jobkit import KIND, TENANT, do, expire, plans, submit
@@ -64,7 +65,9 @@ class Machine(RuleBasedStateMachine):
 
     @rule(target=claims, owner=st.sampled_from(["a", "b"]), queues=st.sampled_from([QUEUES, ("sample",), ("cpu",)]))
     def claim_shard(self, owner: str, queues: tuple[str, ...]) -> object:
+        waiting = self._jobs_with_work(queues)
         taken = claim(self.db, owner, queues)
+        assert (None if taken is None else taken.job_id) == (waiting[0] if waiting else None)
         assert taken is None or QUEUE_OF[taken.step] in queues
         return multiple() if taken is None else taken
 
@@ -184,6 +187,17 @@ class Machine(RuleBasedStateMachine):
         assert not left, "every accepted job ends"
         self.jobs_are_consistent()
         assert set(self.commits.values()) <= {1}, "a shard was committed twice"
+
+    def _jobs_with_work(self, queues: tuple[str, ...]) -> list[str]:
+        """Ids of the jobs that have something to claim, those of higher priority and then older ones first."""
+        with self.db.read() as connection:
+            rows = connection.execute(
+                select(jobs.c.id, jobs.c.priority, jobs.c.created_at)
+                .join(shards, shards.c.job_id == jobs.c.id)
+                .where(jobs.c.state.in_(CLAIMABLE_JOB_STATES), shards.c.state == "pending", shards.c.queue.in_(queues))
+                .where(shards.c.not_before <= database_now())
+            ).all()
+        return [row.id for row in sorted(set(rows), key=lambda row: (-row.priority, row.created_at, row.id))]
 
     def _owns(self, taken: Claim) -> bool:
         with self.db.read() as connection:
