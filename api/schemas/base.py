@@ -4,6 +4,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from store.spec import Spec
+
 T = TypeVar("T")
 
 
@@ -13,10 +15,8 @@ class Document(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-class Request(BaseModel):
-    """A request body: unknown fields are refused, for a misspelt field is a wrong result; and `"20"` for 20."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
+class Request(Spec):
+    """A request body: unknown fields are refused, for a misspelt field is a wrong result."""
 
 
 class ListOf(BaseModel, Generic[T]):
