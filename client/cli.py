@@ -163,6 +163,10 @@ def evaluate(
     dataset: Annotated[str, typer.Argument(help="Id of a dataset or of the job that made it, or an alias.")],
     against: Annotated[str, typer.Option(help="Labelled images that had no part in it: archive, folder or id.")],
     out: Annotated[Path | None, typer.Option(help="HTML file for the report.")] = None,
+    generated_labels: Annotated[
+        str | None,
+        typer.Option(help="Images of the dataset itself, labelled by hand and named by index: archive, folder or id."),
+    ] = None,
     repeats: Annotated[int | None, typer.Option(min=1, help="Paired repeats; one or two prove little. [3]")] = None,
     preset: Annotated[str | None, typer.Option(help="small, handsoff or knowing_the_distance. [small]")] = None,
     setting: Annotated[list[str] | None, typer.Option("--set", help="Any other field, e.g. steps=300")] = None,
@@ -175,7 +179,7 @@ def evaluate(
         from client.generating import request_settings
 
         settings = request_settings(setting or [], {"repeats": repeats, "preset": preset})
-        evaluate_dataset(offhand, dataset, against, settings, out, output)
+        evaluate_dataset(offhand, dataset, against, generated_labels, settings, out, output)
 
 
 @app.command()

@@ -12,13 +12,22 @@ if TYPE_CHECKING:
 
 
 def evaluate_dataset(
-    offhand: "Offhand", wanted: str, against: str, settings: dict[str, Any], out: Path | None, output: Output
+    offhand: "Offhand",
+    wanted: str,
+    against: str,
+    generated_labels: str | None,
+    settings: dict[str, Any],
+    out: Path | None,
+    output: Output,
 ) -> None:
-    """Upload held-out labels, have the dataset evaluated, wait, print the verdict and keep the page."""
+    """Upload held-out labels (and labels of generated images), have the dataset evaluated, wait, print the verdict and
+    keep the page.
+    """
     dataset = dataset_id_of(offhand, wanted)
     offhand.dataset(dataset)  # a wrong id is told before anything is uploaded
     labels = uploaded(offhand, against, output)
-    job = offhand.evaluate(dataset, labels, **settings)
+    by_hand = uploaded(offhand, generated_labels, output) if generated_labels else None
+    job = offhand.evaluate(dataset, labels, by_hand, **settings)
     output.note(f"evaluation {job['id']}")
     follow(offhand, job, f"offhand report {job['id']}" + (f" --out {out}" if out else ""), output)
     show_report(offhand, job["id"], out, output)

@@ -171,11 +171,16 @@ class Offhand(Connection):
                 raise TimeoutError(f"job {job_id} is still {job['state']} after {timeout:g} s; it goes on")
         raise AssertionError("watch() ends with a terminal state")
 
-    def evaluate(self, dataset_id: str, labels: str | Path, **settings: Any) -> Document:
-        """Have the dataset judged by held-out labels, an id or a path; the job, whose id is the evaluation."""
-        if not is_id(labels):
-            labels = self.upload(labels)["id"]
-        body = {"dataset": dataset_id, "labels": str(labels)}
+    def evaluate(
+        self, dataset_id: str, labels: str | Path, generated_labels: str | Path | None = None, **settings: Any
+    ) -> Document:
+        """Have the dataset judged by held-out labels, an id or a path; the job, whose id is the evaluation.
+
+        ``generated_labels``: some of the dataset's own images, labelled by people, for one more comparison.
+        """
+        given = {"labels": labels} | ({"generated_labels": generated_labels} if generated_labels else {})
+        sent = {name: str(one if is_id(one) else self.upload(one)["id"]) for name, one in given.items()}
+        body = {"dataset": dataset_id, **sent}
         body |= {name: value for name, value in settings.items() if value is not None}
         document: Document = self.request("POST", "/v1/evaluations", json=body).json()
         return document

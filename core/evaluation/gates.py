@@ -5,12 +5,13 @@ A dataset is for use when every gate is passed. ``unknown`` says that a gate cou
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation.intervals import Interval, paired_interval
+from core.evaluation.intervals import Interval, paired_interval, repeats_needed, t_quantile
 from core.evaluation.memorisation import Memorisation
 
 State = Literal["passed", "failed", "unknown"]
@@ -64,7 +65,7 @@ def useful(generated: ArmScores, baselines: Sequence[ArmScores], metric: str = "
     gap = paired_interval(generated.means, best.means)
     words = (
         f"A net trained on this dataset scores {generated.mean:.3f} {metric} on held-out images; the strongest "
-        f"baseline with the same labels ({best.name}) scores {best.mean:.3f}. Difference {_points(gap)}."
+        f"baseline with the same labels ({best.name}) scores {best.mean:.3f}. Difference {_points(gap)}.{_plan(gap)}"
     )
     numbers = {"baseline": best.name, "difference": gap.to_json()}
     return Gate("useful", "passed" if gap.low > 0 else "failed", words, numbers)
@@ -153,6 +154,14 @@ def _points(gap: Interval) -> str:
     if not np.isfinite(gap.low):
         return f"{100 * gap.mean:+.1f} points (one repeat: no interval)"
     return f"{100 * gap.mean:+.1f} points (95 %: {100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
+
+
+def _plan(gap: Interval) -> str:
+    """How many repeats would show a gain that these do not, were it and its spread what they seem."""
+    if not (np.isfinite(gap.low) and gap.low <= 0 < gap.mean):
+        return ""
+    spread = (gap.high - gap.mean) * sqrt(gap.repeats) / t_quantile(0.975, gap.repeats - 1)
+    return f" If it is as it seems, {repeats_needed(gap.mean, spread)} repeats would show it four times in five."
 
 
 def _listed(names: Sequence[str]) -> str:

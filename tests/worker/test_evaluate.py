@@ -179,7 +179,17 @@ def test_shards_that_were_tampered_with_are_not_regenerated(service: Service, tm
             service.replace(key, content)
 
 
+def test_a_task_that_the_labels_lack_is_named(service: Service) -> None:
+    job = service.evaluate(task="depth")
+    service.work()
+    error = view(service.db, job).error
+    assert error is not None
+    assert [one.detail for one in error.problems] == [
+        "the dataset's labels have segmentation", "the labels that judge have segmentation",
+    ]  # fmt: skip
+
+
 def test_what_does_not_exist_is_named_at_once(service: Service) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        service.evaluate(dataset="ds_none", labels="upl_none")
-    assert [problem.pointer for problem in caught.value.problems] == ["/dataset", "/labels"]
+        service.evaluate(dataset="ds_none", labels="upl_none", generated_labels="ls_none")
+    assert [problem.pointer for problem in caught.value.problems] == ["/dataset", "/labels", "/generated_labels"]

@@ -63,6 +63,11 @@ def states(evaluation):
     return {gate["name"]: gate["state"] for gate in evaluation.document["gates"]}
 
 
+def failed(evaluation):
+    """Names of failed gates; with one repeat `useful` is always among them."""
+    return {name for name, state in states(evaluation).items() if state == "failed"}
+
+
 def gain(evaluation):
     """mIoU over the strongest baseline."""
     return evaluation.document["gates"][0]["numbers"]["difference"]["mean"]
@@ -113,6 +118,7 @@ def test_copied_training_images_are_found_and_shown():
     images, masks, uncertainty = dataset()
     images[40:43], masks[40:43] = (copied[:3] for copied in scenes(8, 1))
     data, evaluation = run(images, masks, uncertainty, repeats=1)
+    assert failed(evaluation) <= {"copies", "useful"}
     assert states(evaluation)["copies"] == "failed"
     assert evaluation.document["gates"][3]["numbers"]["copied"] == ["a", "b", "c"]
     assert "3 labelled images stand in the dataset almost unchanged: a, b, c." in report_html(evaluation, data, "x")
@@ -122,6 +128,7 @@ def test_a_class_that_was_dropped_is_named():
     images, masks, uncertainty = dataset()
     masks[masks == 2] = 0
     data, evaluation = run(images, masks, uncertainty, repeats=1)
+    assert failed(evaluation) <= {"classes", "useful"}
     assert states(evaluation)["classes"] == "failed"
     assert "'hat'" in evaluation.document["gates"][1]["words"]
     said = "The generator never draws class 'hat', which 100% of the real images show."
@@ -143,6 +150,19 @@ def test_an_interrupted_evaluation_trains_nothing_twice(sound):
 def test_one_repeat_proves_nothing():
     arm = ArmScores("generated", np.array([[0.9, 0.9]]))
     assert useful(arm, [ArmScores("from_scratch", np.array([[0.1, 0.1]]))]).state == "failed"
+
+
+def test_a_gain_that_is_not_shown_says_how_many_repeats_would_show_it():
+    def arm(name, *means):
+        return ArmScores(name, np.array(means)[:, None])
+
+    gate = useful(arm("generated", 0.50, 0.56, 0.53), [arm("from_scratch", 0.48, 0.50, 0.53)])
+    # Differences 2, 6 and 0 points: mean 2.67, standard deviation 3.06.
+    assert gate.state == "failed"
+    assert "If it is as it seems, 13 repeats would show it four times in five." in gate.words
+    sure = useful(arm("generated", 0.50, 0.51, 0.52), [arm("from_scratch", 0.40, 0.41, 0.42)])
+    assert sure.state == "passed"
+    assert "repeats would" not in sure.words
 
 
 def test_sizes_that_do_not_fit_are_refused():
