@@ -108,23 +108,37 @@ class StyledConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.register_buffer("noise", torch.randn(size))  # [h, w]
+        self._kept_power: tuple[Tensor, tuple[int, int], Tensor] | None = None
 
     def forward(self, x: Tensor, w: Tensor, noise: Noise | Tensor) -> Tensor:
         """x [N, I, h, w], w [N, w_dim] → [N, O, h, w], or twice that size when upsampling."""
         style = self.affine(w)  # [N, I]
-        power = self.weight.square().sum((2, 3))  # [O, I]
-        demodulation = (style.square() @ power.t() + EPSILON).rsqrt() * GAIN  # [N, O]
+        demodulation = (style.square() @ self._power().t() + EPSILON).rsqrt() * GAIN  # [N, O]
         x = x * style[:, :, None, None]
         if self.up:
             x = smooth_upsampled(F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2))
         else:
             x = F.conv2d(x, self.weight, padding=1)
+        demodulation = demodulation.to(x.dtype)  # under autocast that of the convolution, and so all that follows
         offset = (self.bias * GAIN)[:, None, None]  # [O, 1, 1]
         if isinstance(noise, Tensor) or (noise != "none" and not self._is_noiseless()):
             offset = offset + self._noise_map(x, noise) * (self.noise_strength * GAIN)  # [N or 1, O, h, w]
-        x = torch.addcmul(offset, x, demodulation[:, :, None, None])
+        x = torch.addcmul(offset.to(x.dtype), x, demodulation[:, :, None, None])
         x = F.leaky_relu(x, LEAK)
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
+
+    def _power(self) -> Tensor:
+        """Squared weights summed over the taps, [O, I]. Of frozen weights it is kept: a pass over all weights costs a
+        small batch as much as some of its convolutions.
+        """
+        weight = self.weight
+        if weight.requires_grad or weight.is_inference():
+            return weight.square().sum((2, 3))
+        known = (weight.data_ptr(), weight._version)
+        if self._kept_power is None or self._kept_power[0] is not weight or self._kept_power[1] != known:
+            with torch.inference_mode(False), torch.no_grad():
+                self._kept_power = weight, known, weight.square().sum((2, 3))
+        return self._kept_power[2]
 
     def _is_noiseless(self) -> bool:
         # A strength of zero still has a gradient; and on a GPU looking at it would stall the stream for little gain.

@@ -1,4 +1,5 @@
 import json
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -259,3 +260,43 @@ def test_inference_mode_leaves_nothing_behind_that_training_trips_over():
     with torch.inference_mode():
         network.synthesize(network.map(torch.randn(1, 4)))
     network.synthesize(network.map(torch.randn(1, 4))).image.sum().backward()
+
+
+def test_what_is_kept_of_frozen_weights_follows_them():
+    torch.manual_seed(0)
+    network = Generator(SMALL).eval().requires_grad_(False)
+    w_plus = torch.randn(2, network.num_ws, 7)
+
+    def drawn_anew():
+        fresh = Generator(network.config).requires_grad_(False)
+        fresh.load_state_dict(network.state_dict())
+        return fresh.double().synthesize(w_plus.double()).image.float()
+
+    torch.testing.assert_close(network.synthesize(w_plus).image, drawn_anew())
+    network.blocks[1].conv0.weight.mul_(3)
+    network.blocks[1].conv1.weight[0].add_(1)
+    torch.testing.assert_close(network.synthesize(w_plus).image, drawn_anew())
+    network.load_state_dict({name: tensor + 0.1 for name, tensor in network.state_dict().items()})
+    torch.testing.assert_close(network.synthesize(w_plus).image, drawn_anew())
+    network.load_state_dict({name: tensor * 0.9 for name, tensor in network.state_dict().items()}, assign=True)
+    torch.testing.assert_close(network.synthesize(w_plus).image, drawn_anew())
+    torch.testing.assert_close(deepcopy(network).double().synthesize(w_plus.double()).image.float(), drawn_anew())
+    with torch.inference_mode():
+        network.blocks[0].conv1.weight.mul_(2)
+        network.synthesize(w_plus)
+    codes = w_plus.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(network.synthesize(codes).image.sum(), codes)
+    assert gradient.isfinite().all()
+    torch.testing.assert_close(network.synthesize(w_plus).image, drawn_anew())
+
+
+def test_autocast_reaches_what_follows_a_convolution():
+    torch.manual_seed(0)
+    network = Generator(SMALL).eval().requires_grad_(False)
+    w_plus = torch.randn(2, network.num_ws, 7)
+    exact = network.synthesize(w_plus, with_features=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        halved = network.synthesize(w_plus, with_features=True)
+    assert all(feature.dtype == torch.bfloat16 for feature in halved.features[1:])
+    for ours, theirs in zip((halved.image, *halved.features), (exact.image, *exact.features), strict=True):
+        assert (ours.float() - theirs).square().mean() < 1e-3 * theirs.square().mean()
