@@ -15,8 +15,7 @@ from torch import Tensor
 from core.callbacks import ShouldStop, never_stop, stop_if_asked
 from core.errors import CheckpointError, Problem
 from core.generators.checkpoints import nvidia, rosinality, tensorflow
-from core.generators.checkpoints.limits import Limits
-from core.generators.checkpoints.machine import Budget, unsafe
+from core.generators.checkpoints.limits import Budget, Limits, unsafe
 from core.generators.checkpoints.safetensors_files import read_safetensors
 from core.generators.checkpoints.source import Answers, Found
 from core.generators.checkpoints.torch_files import read_pickle, read_zip

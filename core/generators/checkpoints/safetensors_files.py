@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from core.errors import CheckpointError, Problem
-from core.generators.checkpoints.limits import Limits
-from core.generators.checkpoints.machine import unsafe
+from core.generators.checkpoints.limits import Limits, unsafe
 from core.generators.checkpoints.nvidia import read_nvidia_state
 from core.generators.checkpoints.rosinality import found_in
 from core.generators.checkpoints.source import Answers, Found

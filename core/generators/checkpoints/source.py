@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from core.errors import CheckpointError, Problem
-from core.generators.checkpoints.limits import Limits
-from core.generators.checkpoints.machine import unsafe
+from core.generators.checkpoints.limits import Limits, unsafe
 from core.generators.checkpoints.values import StoredArray, StoredTensor
 from core.generators.config import StyleGAN2Config
 

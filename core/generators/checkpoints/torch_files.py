@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from core.errors import CheckpointError, Problem
-from core.generators.checkpoints.machine import Budget, Global, Machine, unsafe
+from core.generators.checkpoints.limits import Budget, unsafe
+from core.generators.checkpoints.machine import Global, Machine
 from core.generators.checkpoints.values import STORAGE_TYPES, Storage, table
 
 MAGIC = 0x1950A86A20F9469CFC6C

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.generators.checkpoints.machine import Global, unsafe
+from core.generators.checkpoints.limits import unsafe
+from core.generators.checkpoints.machine import Global
 
 STORAGE_TYPES: Mapping[str, torch.dtype] = {
     "FloatStorage": torch.float32,
