@@ -1,9 +1,10 @@
-"""Depth maps of a label set: ``depth/NAME.png`` or ``depth/NAME.npy``, and ``depth.json`` that says what they mean::
+"""Depth maps of a label set: ``depth/NAME.png``, ``.npy`` or ``.exr``, and ``depth.json`` that says what they mean::
 
     {"unit": "m", "scale": 0.001, "invalid": 0}
 
 A stored value times ``scale`` is the depth in ``unit``; ``invalid`` (or 0, or less than one step) marks pixels where
-nothing was measured. PNG maps are grey of 8 or 16 bits; NPY maps are two-dimensional arrays of numbers.
+nothing was measured. PNG maps are grey of 8 or 16 bits; NPY maps are two-dimensional arrays of numbers; of EXR pictures
+the channel Z counts, or the only one.
 """
 
 import io
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.datasets.documents import is_number, parse_json
+from core.datasets.exr import decode_exr
 from core.datasets.images import PictureError, PictureLimits, decode_grey
 from core.errors import LabelSetError, Problem
 
@@ -69,9 +71,7 @@ def decode_depth(
     Raises :class:`core.datasets.images.PictureError` for damaged files and for negative, NaN or infinite values that
     are not the invalid one.
     """
-    stored = (
-        _array(content, limits or PictureLimits()) if name.lower().endswith(".npy") else decode_grey(content, limits)
-    )
+    stored = _stored(name.lower(), content, limits or PictureLimits())
     values = stored.astype(np.float64)
     values[stored == unit.invalid] = 0
     wrong = ~np.isfinite(values) | (values < 0)
@@ -79,6 +79,12 @@ def decode_depth(
         count, marker = int(wrong.sum()), f"{unit.invalid:g} where nothing was measured"
         raise PictureError(f"{count:,} values are negative, NaN or infinite: write {marker}")
     return (values * unit.scale).astype(np.float32)
+
+
+def _stored(name: str, content: bytes, limits: PictureLimits) -> NDArray[Any]:
+    if name.endswith(".npy"):
+        return _array(content, limits)
+    return decode_exr(content, limits) if name.endswith(".exr") else decode_grey(content, limits)
 
 
 def _array(content: bytes, limits: PictureLimits) -> NDArray[Any]:

@@ -6,7 +6,8 @@ Our layout of the archive, which may stand in one top-level folder (others: :mod
     masks/NAME.png                  palette or grey PNG whose values are class ids
     classes.json                    their names
     keypoints.json                  named points of each image, see :mod:`core.datasets.keypoints`
-    depth/NAME.png|npy, depth.json  a depth for each pixel, see :mod:`core.datasets.depths`
+    depth/NAME.png|npy|exr          a depth for each pixel, see :mod:`core.datasets.depths`
+    depth.json                      what its numbers mean
     boxes.json                      where the subject is, for images that are to be aligned by it
 
 Any of masks, keypoints and depth may be left out; what is there must be there for every image. Boxes are no labels, and

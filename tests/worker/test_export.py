@@ -16,8 +16,8 @@ from worker.context import StepContext
 from worker.steps.export import export
 
 
-def test_a_dataset_without_classes_says_where_its_labels_are(db: Database, objects: ObjectStore, tmp_path: Any) -> None:
-    manifest = {"classes": [], "ignore_index": 255, "count": 0, "shards": []}
+def test_a_format_without_a_place_for_the_labels_is_refused(db: Database, objects: ObjectStore, tmp_path: Any) -> None:
+    manifest = {"classes": [], "ignore_index": 255, "keypoints": ["nose"], "depth": None, "count": 0, "shards": []}
     card = (
         "---\nlicense: other\ntags:\n- webdataset\nconfigs:\n- config_name: default\n---\n# x\n\n## Reading it\n\nx\n"
     )
@@ -26,7 +26,12 @@ def test_a_dataset_without_classes_says_where_its_labels_are(db: Database, objec
         with db.write() as connection:
             add_files(connection, "local", [File("ds_1", name, stored.key, stored.bytes, stored.sha256, "text/plain")])
     context = SimpleNamespace(
-        spec={"dataset": "ds_1", "format": "coco"}, db=db, objects=objects, tenant="local", folder=tmp_path
+        spec={"dataset": "ds_1", "format": "voc"},
+        db=db,
+        objects=objects,
+        tenant="local",
+        folder=tmp_path,
+        start=lambda name: objects.start(f"test/{name}"),
     )
-    with pytest.raises(LabelSetError, match="keypoints and depth are in its shards"):
+    with pytest.raises(LabelSetError, match="cannot be exported like this"):
         export(cast(StepContext, context))

@@ -8,13 +8,14 @@ from typing import Any, cast
 
 from core.callbacks import stop_if_asked
 from core.datasets.classes import ClassMap
+from core.datasets.depths import DepthUnit
 from core.datasets.exports import export as write_export
 from core.datasets.exports.card import export_card
 from core.datasets.exports.facts import ExportFacts
 from core.datasets.exports.package import Writable
+from core.datasets.keypoints import KeypointMap
 from core.datasets.samples import StoredSample
 from core.datasets.shards import read_shard
-from core.errors import LabelSetError, Problem
 from store.datasets import CARD, MANIFEST
 from store.exports import export_name
 from store.files import File, get_file
@@ -51,12 +52,17 @@ def _facts(
     context: StepContext, dataset: str, format: str, manifest: dict[str, Any], manifest_file: bytes
 ) -> ExportFacts:
     card = export_card(_document(context, dataset, CARD).decode(), format)
-    if not manifest["classes"]:
-        problem = Problem("has no classes, and these formats hold classes alone: keypoints and depth are in its shards")
-        raise LabelSetError(f"{dataset} cannot be exported", [problem])
-    classes = ClassMap.from_json({name: manifest[name] for name in ("classes", "ignore_index")}, MANIFEST)
-    documents = {CARD: card.encode(), "offhand/manifest.json": manifest_file}
-    return ExportFacts(dataset, classes, manifest["count"], manifest.get("licence", ""), documents)
+    named = {name: manifest[name] for name in ("classes", "ignore_index")}
+    points, depth = manifest.get("keypoints"), manifest.get("depth")
+    return ExportFacts(
+        dataset,
+        ClassMap.from_json(named, MANIFEST) if named["classes"] else ClassMap({}, named["ignore_index"]),
+        manifest["count"],
+        manifest.get("licence", ""),
+        {CARD: card.encode(), "offhand/manifest.json": manifest_file},
+        KeypointMap.from_json(points, MANIFEST) if points else None,
+        DepthUnit.from_json(depth, MANIFEST) if depth else None,
+    )
 
 
 def _samples(context: StepContext, dataset: str, shards: list[dict[str, Any]]) -> Iterator[StoredSample]:

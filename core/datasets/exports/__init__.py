@@ -1,11 +1,11 @@
 """A finished dataset in other people's formats: one zip each, made sample by sample.
 
 ============  ========================================================================================================
-``coco``      one JSON of run-length masks, one annotation for each class in each image
+``coco``      one JSON of run-length masks, one annotation for each class in each image; another of keypoints
 ``yolo``      a text file of polygons for each image, and ``data.yaml``
 ``voc``       palette masks in the folders of Pascal VOC, with ``labelmap.txt``
-``masks``     ``images/``, ``masks/`` and ``classes.json``: the layout that is also read as labelled images
-``hf``        parquet files with image features, as the ``datasets`` library reads them
+``masks``     the layout that is also read as labelled images: ``masks/``, ``keypoints.json``, ``depth/``
+``hf``        parquet files with image features, as the ``datasets`` library reads them; keypoints and depth beside
 ``cvat``      XML of run-length masks ("CVAT for images 1.1")
 ============  ========================================================================================================
 
@@ -27,6 +27,8 @@ from core.datasets.exports.package import Package, Writable
 from core.datasets.exports.voc import export_voc
 from core.datasets.exports.yolo import export_yolo
 from core.datasets.samples import StoredSample
+from core.errors import LabelSetError, Problem
+from core.tasks.task import Task
 
 ExportFormat = Literal["coco", "yolo", "voc", "masks", "hf", "cvat"]
 Exporter = Callable[[Iterable[StoredSample], ExportFacts, Package, Path], None]
@@ -40,6 +42,15 @@ EXPORTERS: Mapping[ExportFormat, Exporter] = {
     "cvat": export_cvat,
 }
 assert set(EXPORTERS) == set(get_args(ExportFormat))
+#: What each format has a place for.
+HOLDS: Mapping[ExportFormat, tuple[Task, ...]] = {
+    "coco": ("segmentation", "keypoints"),
+    "yolo": ("segmentation",),
+    "voc": ("segmentation",),
+    "masks": ("segmentation", "keypoints", "depth"),
+    "hf": ("segmentation", "keypoints", "depth"),
+    "cvat": ("segmentation",),
+}
 
 
 def export(
@@ -48,8 +59,13 @@ def export(
     """Write the zip of ``samples`` to ``target`` (``write`` alone is used), one sample in memory at a time.
 
     ``scratch``: an empty folder for what can only be written at the end. ``facts.documents`` come first in the zip,
-    ``SHA256SUMS`` over all other files comes last. Raises :class:`core.errors.ShardError` for a damaged sample.
+    ``SHA256SUMS`` over all other files comes last. Raises :class:`core.errors.ShardError` for a damaged sample and
+    :class:`core.errors.LabelSetError` where the format has no place for any label of the dataset; labels of tasks that
+    it has no place for are left out.
     """
+    if not set(facts.tasks) & set(HOLDS[format]):
+        told = f"{format} has no place for {' and '.join(facts.tasks) or 'no labels'}: choose masks or hf"
+        raise LabelSetError(f"{facts.name} cannot be exported like this", [Problem(told, "format")])
     package = Package(target, scratch)
     for name, content in facts.documents.items():
         package.add(name, content)

@@ -1,60 +1,106 @@
-"""``coco``: one annotation for each class in each image, its mask as compressed run lengths, which lose nothing.
+"""``coco``: masks as compressed run lengths, which lose nothing, and keypoints, each in a file of its own.
 
 Background is a class like any other; pixels with the ignore index are in no annotation. Regions of one class in one
-image are one annotation, as in COCO-Stuff: the labels do not tell instances apart.
+image are one annotation, as in COCO-Stuff: the labels do not tell instances apart. An image's keypoints are one
+annotation of the one category ``object``.
 """
 
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pycocotools.mask
+from numpy.typing import NDArray
 
 from core.datasets.exports.facts import ExportFacts, stem
 from core.datasets.exports.package import CHUNK, Package
 from core.datasets.samples import IMAGE, StoredSample
 
-ANNOTATIONS = "annotations/instances_train.json"
+ANNOTATIONS, KEYPOINT_ANNOTATIONS = "annotations/instances_train.json", "annotations/keypoints_train.json"
 
 
 def export_coco(samples: Iterable[StoredSample], facts: ExportFacts, package: Package, scratch: Path) -> None:
-    """``images/train/NAME.png`` and ``annotations/instances_train.json``; an image's id is its index plus one."""
-    images, annotations, whole = (scratch / f"coco-{name}" for name in ("images", "annotations", "whole"))
-    number = 0
-    with images.open("w") as image_rows, annotations.open("w") as annotation_rows:
+    """``images/train/NAME.png``, ``annotations/instances_train.json`` where there are classes and
+    ``annotations/keypoints_train.json`` where there are keypoints; an image's id is its index plus one.
+    """
+    with (
+        _Rows(scratch / "coco-images") as images,
+        _Rows(scratch / "coco-masks") as masks,
+        _Rows(scratch / "coco-keypoints") as points,
+    ):
         for sample in samples:
-            mask = sample.mask()
-            name = f"{stem(sample.index)}.png"
+            name, image_id = f"{stem(sample.index)}.png", sample.index + 1
             package.add(f"images/train/{name}", sample.file(IMAGE))
-            row = {"id": sample.index + 1, "file_name": name, "height": mask.shape[0], "width": mask.shape[1]}
-            image_rows.write((",\n" if number else "") + json.dumps(row))
+            mask = sample.mask()
+            images.add({"id": image_id, "file_name": name, "height": mask.shape[0], "width": mask.shape[1]})
             for class_id in facts.classes.ids:
                 if (where := mask == class_id).any():
-                    number += 1
-                    row = _annotation(number, sample.index + 1, class_id, where)
-                    annotation_rows.write((",\n" if number > 1 else "") + json.dumps(row))
-    with whole.open("w") as target:
-        head = {"info": {"description": facts.name, "version": "1"}, "licenses": [{"id": 1, "name": facts.licence}]}
-        categories = [
+                    masks.add(_annotation(masks.count + 1, image_id, class_id, where))
+            if (found := sample.keypoints()) is not None:
+                points.add(_keypoints(points.count + 1, image_id, found, mask.shape))
+        categories: list[dict[str, Any]] = [
             {"id": class_id, "name": facts.classes.name(class_id), "supercategory": ""}
             for class_id in facts.classes.ids
         ]
+        if categories:
+            _write(package, ANNOTATIONS, scratch, facts, categories, images, masks)
+        if facts.keypoints:
+            thing = {
+                "id": 1,
+                "name": "object",
+                "supercategory": "",
+                "keypoints": facts.keypoints.to_json(),
+                "skeleton": [],
+            }
+            _write(package, KEYPOINT_ANNOTATIONS, scratch, facts, [thing], images, points)
+
+
+class _Rows:
+    """Rows of a JSON list on their way to a file, none kept in memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w+")
+        self.count = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._file.close()
+
+    def add(self, row: dict[str, Any]) -> None:
+        self._file.write((",\n" if self.count else "") + json.dumps(row))
+        self.count += 1
+
+    def chunks(self) -> Iterable[str]:
+        self._file.seek(0)
+        return iter(lambda: self._file.read(CHUNK), "")
+
+
+def _write(
+    package: Package,
+    name: str,
+    scratch: Path,
+    facts: ExportFacts,
+    categories: list[dict[str, Any]],
+    images: _Rows,
+    annotations: _Rows,
+) -> None:
+    whole = scratch / "coco-whole"
+    head = {"info": {"description": facts.name, "version": "1"}, "licenses": [{"id": 1, "name": facts.licence}]}
+    with whole.open("w") as target:
         target.write(json.dumps({**head, "categories": categories}, ensure_ascii=True)[:-1])
-        for key, path in (("images", images), ("annotations", annotations)):
+        for key, rows in (("images", images), ("annotations", annotations)):
             target.write(f', "{key}": [\n')
-            with path.open() as rows:
-                while chunk := rows.read(CHUNK):
-                    target.write(chunk)
+            target.writelines(rows.chunks())
             target.write("]")
         target.write("}\n")
-    package.add_file(ANNOTATIONS, whole)
+    package.add_file(name, whole)
 
 
-def _annotation(
-    number: int, image_id: int, class_id: int, where: np.ndarray[Any, np.dtype[np.bool_]]
-) -> dict[str, Any]:
+def _annotation(number: int, image_id: int, class_id: int, where: NDArray[np.bool_]) -> dict[str, Any]:
     lengths = pycocotools.mask.encode(np.asfortranarray(where, np.uint8))
     return {
         "id": number,
@@ -64,4 +110,21 @@ def _annotation(
         "area": int(where.sum()),
         "bbox": [int(one) for one in pycocotools.mask.toBbox(lengths)],
         "segmentation": {"size": list(lengths["size"]), "counts": lengths["counts"].decode("ascii")},
+    }
+
+
+def _keypoints(number: int, image_id: int, found: NDArray[np.float32], size: tuple[int, ...]) -> dict[str, Any]:
+    """``found``: float32 [K, 4], of which x, y and visibility are COCO's. The box is the image: what a generator draws
+    fills it, and scores measure distances against the box.
+    """
+    height, width = size
+    return {
+        "id": number,
+        "image_id": image_id,
+        "category_id": 1,
+        "iscrowd": 0,
+        "area": height * width,
+        "bbox": [0, 0, width, height],
+        "num_keypoints": int((found[:, 2] > 0).sum()),
+        "keypoints": [value for x, y, v in found[:, :3].tolist() for value in (x, y, int(v))],
     }

@@ -11,58 +11,81 @@ import pyarrow.parquet as pq
 from core.datasets.exports.facts import ExportFacts, stem
 from core.datasets.exports.package import Package
 from core.datasets.samples import IMAGE, MASK, StoredSample
+from core.tasks.task import Task
 
 #: Rows are written out when their pictures take this much, and a file is closed when it has this much.
 GROUP_BYTES, FILE_BYTES = 32 << 20, 500 << 20
+_NUMBERS = pa.list_(pa.list_(pa.float32()))
 _PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
 def export_hf(samples: Iterable[StoredSample], facts: ExportFacts, package: Package, scratch: Path) -> None:
-    """``data/train-*.parquet`` with ``image``, ``mask``, ``index``, ``uncertainty``, and ``classes.json``.
+    """``data/train-*.parquet`` with ``index``, ``image``, ``uncertainty`` and a column or two for each task.
 
-    ``mask`` decodes to a palette picture whose values are class ids (``numpy.array(row["mask"])``).
+    ``mask`` decodes to a palette picture whose values are class ids (``numpy.array(row["mask"])``), which
+    ``classes.json`` names; ``keypoints`` are [K, 3]: x, y, visibility, named by ``keypoints.json``; ``depth`` is
+    [H, W] in the unit that ``depth.json`` says, 0 where there is none.
     """
-    package.add("classes.json", json.dumps(facts.classes.to_json(), indent=1, ensure_ascii=False).encode())
-    files = _Files(package, scratch)
+    documents = {
+        "classes.json": facts.classes.to_json() if facts.classes.names else None,
+        "keypoints.json": {"keypoints": facts.keypoints.to_json()} if facts.keypoints else None,
+        "depth.json": {"unit": facts.depth.unit} if facts.depth else None,
+    }
+    for name, document in documents.items():
+        if document:
+            package.add(name, json.dumps(document, indent=1, ensure_ascii=False).encode())
+    files = _Files(package, scratch, schema(facts.tasks))
     for sample in samples:
-        files.add(_row(sample))
+        files.add(_row(sample, facts.tasks))
     files.close()
 
 
-def schema() -> pa.Schema:
+def schema(tasks: tuple[Task, ...]) -> pa.Schema:
     """The columns, and the same again in the words of the ``datasets`` library."""
-    features = {
-        "index": {"dtype": "int64", "_type": "Value"},
-        "image": {"_type": "Image"},
-        "mask": {"_type": "Image"},
-        "uncertainty": {"dtype": "float64", "_type": "Value"},
+    numbers = {"_type": "List", "feature": {"_type": "List", "feature": {"dtype": "float32", "_type": "Value"}}}
+    columns: dict[str, tuple[Any, dict[str, Any]]] = {
+        "index": (pa.int64(), {"dtype": "int64", "_type": "Value"}),
+        "image": (_PICTURE, {"_type": "Image"}),
+        "uncertainty": (pa.float64(), {"dtype": "float64", "_type": "Value"}),
     }
-    columns = [("index", pa.int64()), ("image", _PICTURE), ("mask", _PICTURE), ("uncertainty", pa.float64())]
-    return pa.schema(columns, metadata={"huggingface": json.dumps({"info": {"features": features}})})
+    if "segmentation" in tasks:
+        columns["mask"] = (_PICTURE, {"_type": "Image"})
+    for task in ("keypoints", "depth"):
+        if task in tasks:
+            columns[task] = (_NUMBERS, numbers)
+    told = json.dumps({"info": {"features": {name: feature for name, (_, feature) in columns.items()}}})
+    return pa.schema([(name, kind) for name, (kind, _) in columns.items()], metadata={"huggingface": told})
 
 
-def _row(sample: StoredSample) -> dict[str, Any]:
+def _row(sample: StoredSample, tasks: tuple[Task, ...]) -> dict[str, Any]:
     name = f"{stem(sample.index)}.png"
-    return {
+    row: dict[str, Any] = {
         "index": sample.index,
         "image": {"bytes": sample.file(IMAGE), "path": name},
-        "mask": {"bytes": sample.file(MASK), "path": name},
         "uncertainty": float(sample.record()["uncertainty"]),
     }
+    if "segmentation" in tasks:
+        row["mask"] = {"bytes": sample.file(MASK), "path": name}
+    if "keypoints" in tasks and (points := sample.keypoints()) is not None:
+        row["keypoints"] = points[:, :3].tolist()
+    if "depth" in tasks and (depth := sample.depth()) is not None:
+        row["depth"] = list(depth)
+    return row
 
 
 class _Files:
     """Rows gathered to groups, groups to files, one file on disk at a time."""
 
-    def __init__(self, package: Package, scratch: Path) -> None:
-        self._package, self._path = package, scratch / "part.parquet"
+    def __init__(self, package: Package, scratch: Path, schema: pa.Schema) -> None:
+        self._package, self._path, self._schema = package, scratch / "part.parquet", schema
         self._writer: pq.ParquetWriter | None = None
         self._rows: list[dict[str, Any]] = []
         self._waiting = self._written = self._number = 0
 
     def add(self, row: dict[str, Any]) -> None:
         self._rows.append(row)
-        self._waiting += len(row["image"]["bytes"]) + len(row["mask"]["bytes"])
+        self._waiting += sum(len(row[name]["bytes"]) for name in ("image", "mask") if name in row)
+        self._waiting += sum(line.nbytes for line in row.get("depth", ()))
         if self._waiting >= GROUP_BYTES:
             self._write_group()
         if self._written >= FILE_BYTES:
@@ -77,8 +100,8 @@ class _Files:
     def _write_group(self) -> None:
         if self._writer is None:
             # PNG does not get smaller.
-            self._writer = pq.ParquetWriter(self._path, schema(), compression="none", use_dictionary=False)
-        self._writer.write_table(pa.Table.from_pylist(self._rows, schema()))
+            self._writer = pq.ParquetWriter(self._path, self._schema, compression="none", use_dictionary=False)
+        self._writer.write_table(pa.Table.from_pylist(self._rows, self._schema))
         self._written += self._waiting
         self._rows, self._waiting = [], 0
 

@@ -4,15 +4,40 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from core.datasets.depths import DEPTH_FILE, DEPTHS
 from core.datasets.exports.facts import ExportFacts, stem
 from core.datasets.exports.package import Package
-from core.datasets.samples import IMAGE, MASK, StoredSample
+from core.datasets.keypoints import KEYPOINTS
+from core.datasets.samples import DEPTH, IMAGE, MASK, StoredSample
 
 
-def export_masks(samples: Iterable[StoredSample], facts: ExportFacts, package: Package, scratch: Path) -> None:  # noqa: ARG001 - one signature for all formats
-    """``images/NAME.png``, ``masks/NAME.png`` (palette PNG, the value is the class id) and ``classes.json``."""
-    package.add("classes.json", json.dumps(facts.classes.to_json(), indent=1, ensure_ascii=False).encode())
-    for sample in samples:
-        name = stem(sample.index)
-        package.add(f"images/{name}.png", sample.file(IMAGE))
-        package.add(f"masks/{name}.png", sample.file(MASK))
+def export_masks(samples: Iterable[StoredSample], facts: ExportFacts, package: Package, scratch: Path) -> None:
+    """``images/NAME.png`` and, of each task that the dataset has: ``masks/NAME.png`` (palette PNG, the value is the
+    class id) with ``classes.json``; ``keypoints.json``; ``depth/NAME.npy`` (float32) with ``depth.json``.
+    """
+    points = scratch / "keypoints"
+    if facts.classes.names:
+        package.add("classes.json", _json(facts.classes.to_json()))
+    if facts.depth:
+        # The maps hold depth in its unit already, and 0 where there is none.
+        package.add(DEPTH_FILE, _json({"unit": facts.depth.unit, "scale": 1.0, "invalid": 0.0}))
+    with points.open("w") as rows:
+        rows.write(f'{{"keypoints": {json.dumps(facts.keypoints.to_json() if facts.keypoints else [])}, "images": {{')
+        separator = ""
+        for sample in samples:
+            name = stem(sample.index)
+            package.add(f"images/{name}.png", sample.file(IMAGE))
+            if facts.classes.names:
+                package.add(f"masks/{name}.png", sample.file(MASK))
+            if facts.depth:
+                package.add(f"{DEPTHS}/{name}.npy", sample.file(DEPTH))
+            if (found := sample.keypoints()) is not None:
+                rows.write(f"{separator}\n{json.dumps(name)}: {json.dumps(found[:, :3].tolist())}")
+                separator = ","
+        rows.write("}}\n")
+    if facts.keypoints:
+        package.add_file(KEYPOINTS, points)
+
+
+def _json(document: object) -> bytes:
+    return json.dumps(document, indent=1, ensure_ascii=False).encode()

@@ -2,6 +2,9 @@
 
 import io
 import json
+import struct
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 import pytest
@@ -29,6 +32,17 @@ def depth(number):
 def npy(array):
     stream = io.BytesIO()
     np.save(stream, array)
+    return stream.getvalue()
+
+
+def exr(channels, **header):
+    import OpenEXR
+
+    stream = io.BytesIO()
+    kind = {"type": OpenEXR.scanlineimage, "compression": OpenEXR.ZIP_COMPRESSION}
+    with NamedTemporaryFile(suffix=".exr") as file:
+        OpenEXR.File(kind | header, channels).write(file.name)
+        stream.write(Path(file.name).read_bytes())
     return stream.getvalue()
 
 
@@ -62,6 +76,45 @@ def test_all_tasks_of_one_set(tmp_path):
     )
     assert all(np.array_equal(a.depth, b.depth) for a, b in zip(loaded.items, labels.items, strict=True))
     assert all(np.array_equal(a.keypoints, b.keypoints) for a, b in zip(loaded.items, labels.items, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.uint32])
+@pytest.mark.parametrize("name", ["Z", "any"])
+def test_depth_as_openexr(tmp_path, dtype, name):
+    stored = depth(2).astype(dtype)
+    others = {"R": stored * 0, "G": stored * 0, "B": stored * 0} if name == "Z" else {}
+    files = all_tasks()
+    del files["depth/002.npy"]
+    labels = read(tmp_path, files | {"depth/002.exr": exr({name: stored} | others)})
+    assert not labels.items[2].depth[0].any()
+    np.testing.assert_allclose(labels.items[2].depth[1:], stored[1:].astype(np.float64) / 1000, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (lambda: exr({"Z": depth(2).astype(np.float32)})[:-200], "cannot be read as OpenEXR"),
+        (lambda: b"\x76\x2f\x31\x01" + bytes(50), "cannot be read as OpenEXR"),
+        (lambda: exr({name: np.zeros((12, 16), np.float32) for name in "RGB"}), "has the channels B, G, R"),
+        (lambda: exr({"Z": np.full((12, 16), np.nan, np.float32)}), "192 values are negative, NaN or infinite"),
+        (lambda: large_exr(), "is 20000 x 20000 pixels"),
+    ],
+    ids=["truncated", "no picture", "colours", "NaN", "pixel bomb"],
+)
+def test_openexr_that_is_refused(tmp_path, content, told):
+    files = all_tasks()
+    del files["depth/002.npy"]
+    with pytest.raises(LabelSetError) as caught:
+        read(tmp_path, files | {"depth/002.exr": content()})
+    (problem,) = caught.value.problems
+    assert problem.pointer == "depth/002.exr"
+    assert told in problem.detail
+
+
+def large_exr():
+    """A picture whose windows say that it is 20,000 pixels wide and high."""
+    small, large = struct.pack("<4i", 0, 0, 15, 11), struct.pack("<4i", 0, 0, 19_999, 19_999)
+    return exr({"Z": np.ones((12, 16), np.float32)}).replace(small, large)
 
 
 @pytest.mark.parametrize("task", ["keypoints", "depth"])

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from core.datasets.classes import ClassMap
+from core.datasets.depths import DepthUnit
 from core.datasets.exports import ExportFormat, export
 from core.datasets.exports.facts import ExportFacts
+from core.datasets.keypoints import KeypointMap
 from core.datasets.palette import colours
 from core.datasets.samples import StoredSample, encode_sample
 
@@ -27,6 +30,25 @@ def sample(index: int, height: int = 18, width: int = 24) -> StoredSample:
     image = rng.integers(0, 256, (height, width, 3), np.uint8)
     record = {"index": index, "uncertainty": 0.25 * index}
     return StoredSample(index, encode_sample(image, mask, np.zeros((2, 3), np.float32), record, colours(CLASSES)))
+
+
+POINTS = KeypointMap(("left eye", "nose", "tail"))
+#: What a dataset of every task says of itself, and one of keypoints and depth alone.
+EVERYTHING = ExportFacts("ds_2", CLASSES, 3, "CC0-1.0", {"README.md": b"# Heads\n"}, POINTS, DepthUnit("m", 0.001, 9))
+NO_CLASSES = replace(EVERYTHING, classes=ClassMap({}, 255))
+
+
+def sample_of_everything(index: int, height: int = 18, width: int = 24) -> StoredSample:
+    """The same sample with keypoints, one of them not found, and depth, some of it unknown."""
+    plain = sample(index, height, width)
+    rng = np.random.default_rng(index + 100)
+    points = [[1.5, 2.25, 2, 0.9], [float(index), 3.0, 2, 0.5], [0.0, 0.0, 0, 0.01]]
+    record = {"index": index, "uncertainty": 0.25 * index, "keypoints": points}
+    depth = rng.random((height, width), np.float32)
+    depth[0] = 0
+    latent = np.zeros((2, 3), np.float32)
+    files = encode_sample(plain.image(), plain.mask(), latent, record, colours(CLASSES), depth=depth)
+    return StoredSample(index, files)
 
 
 def samples() -> list[StoredSample]:
