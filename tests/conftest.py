@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from tests.servers import PostgresServer, RabbitServer, RedisServer, S3Server, ServerMissing
+from tests.swift_server import SwiftServer
 
 # Before any test module imports NumPy, PyTorch or numba: tests run in parallel processes, and threads inside each would
 # only fight over the cores. Children that tests start inherit it, so the order of float sums is theirs too.
@@ -99,6 +100,12 @@ def redis_url(redis_server: RedisServer) -> str:
 def s3_server() -> Iterator[S3Server]:
     """One S3-compatible server for the whole run; each test takes a bucket of its own."""
     yield from _started(S3Server)
+
+
+@pytest.fixture(scope="session")
+def swift_server() -> Iterator[SwiftServer]:
+    """One OpenStack Swift for the whole run; it takes seconds to start."""
+    yield from _started(SwiftServer)
 
 
 @pytest.fixture

@@ -5,20 +5,23 @@ from __future__ import annotations
 import textwrap
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from store.db import Database, open_database
-from store.errors import IllegalTransition, SchemaOutdated, StoreUnavailable
+from store.errors import IllegalTransition, SchemaOutdated, StorageFull, StoreUnavailable
 from store.jobs import states
+from store.jobs.commits import StepResult, commit
 from store.jobs.moves import move_job
+from store.jobs.views import job_view
 from store.settings import DatabaseSettings, Settings
 from store.tables import SCHEMA_REVISION, metadata
-from tests.store.jobkit import submit
+from tests.store.jobkit import TENANT, claimed, do, drain, plans, submit
 
 
 def test_the_migrations_make_the_tables(db: Database, repository: Path) -> None:
@@ -90,6 +93,33 @@ def test_sqlite_waits_for_its_turn(tmp_path: Path) -> None:
         thread.join()
     with database.read() as connection:
         assert connection.execute(text("SELECT value FROM counter")).scalar_one() == 320
+    database.close()
+
+
+def test_a_disk_that_is_full_at_a_commit_loses_nothing(empty_settings: Settings) -> None:
+    """On SQLite, whose file can be told how large it may grow."""
+    empty_settings.database = DatabaseSettings()
+    database = open_database(empty_settings)
+    job = submit(database)
+    taken = claimed(database)
+    limits = ["PRAGMA max_page_count = 1"]  # it stays as large as it is
+
+    @event.listens_for(database.engine, "connect")
+    def set_limits(connection: Any, _record: Any) -> None:
+        for pragma in limits:
+            connection.execute(pragma)
+
+    database.engine.dispose()
+    with pytest.raises(StorageFull, match="no space left for the database"):
+        commit(database, taken, StepResult(value={"large": "x" * 2_000_000}, fan_out=plans(2)))
+    limits.clear()
+    database.engine.dispose()
+    with database.read() as connection:
+        assert connection.execute(text("PRAGMA integrity_check")).scalar() == "ok"
+    assert [step.total for step in job_view(database, job.id, tenant=TENANT).steps] == [0, 0, 0], "nothing half done"
+    assert do(database, taken).done
+    drain(database)
+    assert job_view(database, job.id, tenant=TENANT).state == "succeeded"
     database.close()
 
 

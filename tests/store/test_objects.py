@@ -1,4 +1,4 @@
-"""What an object store promises, kept by the folder and by an S3-compatible server alike."""
+"""What an object store promises, kept by the folder, an S3-compatible server and OpenStack Swift's s3api alike."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from store.errors import DigestMismatch, NotFound, StoreUnavailable, TooLarge
 from store.objects import LocalObjects, ObjectStore, open_objects
 from store.settings import ObjectSettings, Settings
 from tests.servers import S3Server
+from tests.swift_server import SwiftServer
 
 CONTENT = bytes(range(256)) * 5000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -23,11 +24,13 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 LARGE = b"0123456789abcdef" * (11 * 1024**2 // 16)
 
 
-@pytest.fixture(params=["local", "s3", "s3 with prefix"])
+@pytest.fixture(params=["local", "s3", "s3 with prefix", pytest.param("swift", marks=pytest.mark.slow)])
 def objects(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     if request.param == "local":
         return LocalObjects(tmp_path / "objects")
-    server: S3Server = request.getfixturevalue("s3_server")
+    server: S3Server | SwiftServer = request.getfixturevalue(
+        "swift_server" if request.param == "swift" else "s3_server"
+    )
     chosen = server.settings(f"test-{uuid.uuid4().hex}")
     chosen.prefix = "below/here" if request.param == "s3 with prefix" else ""
     return open_objects(Settings(home=tmp_path, objects=chosen))
