@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from client.groups import encoders, generators, keys, labelers, webhooks
+from client.groups import encoders, generators, keys, labelers, samples, webhooks
 from client.options import Json, Url, connect
 from client.output import ending
 
@@ -64,6 +64,7 @@ def generate(
     truncation_psi: Annotated[float | None, typer.Option(help="0 to 1; lower is safer and less varied. [0.7]")] = None,
     drop_fraction: Annotated[float | None, typer.Option(help="Most uncertain part that is dropped. [0.1]")] = None,
     preset: Annotated[str | None, typer.Option(help="How the labeler is trained: fast or paper. [fast]")] = None,
+    samples: Annotated[str | None, typer.Option(help="The images are of these samples (smp_…).")] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any other field of the request: NAME=JSON, e.g. labeler.members=5"),
@@ -83,6 +84,7 @@ def generate(
                 "truncation_psi": truncation_psi,
                 "drop_fraction": drop_fraction,
                 "labeler.preset": preset,
+                "samples": samples,
             },
         )
         generate_dataset(offhand, labels, generator, count, settings, out, dry_run, output)
@@ -221,6 +223,7 @@ def doctor(url: Url = None, as_json: Json = False) -> None:
 
 app.add_typer(encoders.encoders, name="encoders")
 app.add_typer(labelers.labelers, name="labelers")
+app.add_typer(samples.samples, name="samples")
 app.add_typer(generators.generators, name="generators")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(webhooks.webhooks, name="webhooks")

@@ -200,6 +200,23 @@ class Offhand(Connection):
         page = self.request("GET", f"/v1/evaluations/{evaluation_id}/report", follow_redirects=True)
         return page.content
 
+    # -- samples to be labelled ----------------------------------------------------------------------------------------
+
+    def draw_samples(self, generator: str, count: int, **settings: Any) -> Document:
+        """Draw images for people to label; the job, whose ``result.samples`` names them."""
+        body = {"generator": generator, "count": count} | {k: v for k, v in settings.items() if v is not None}
+        document: Document = self.request("POST", "/v1/sample-sets", json=body).json()
+        return document
+
+    def sample_sets(self) -> Iterator[Document]:
+        """Newest first."""
+        return self.pages("/v1/sample-sets")
+
+    def sample_archive(self, sample_set_id: str) -> bytes:
+        """The images as a zip that becomes labelled images once masks are in it."""
+        path = f"/v1/sample-sets/{sample_set_id}/archive"
+        return self.request("GET", path, follow_redirects=True).content
+
     # -- labelers ------------------------------------------------------------------------------------------------------
 
     def labelers(self) -> Iterator[Document]:

@@ -20,6 +20,9 @@ MAX_COUNT = 100_000_000
 #: Candidates drawn for an image delivered, at most.
 CANDIDATES_PER_IMAGE = 10
 
+#: Samples to be labelled by hand at once.
+MOST_SAMPLES = 2000
+
 #: Names of datasets. Without `_`, so that none looks like an id.
 ALIAS = r"^[a-z0-9][a-z0-9.-]{0,62}$"
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=63)]
@@ -139,6 +142,12 @@ class GenerateSpec(Spec):
     kind: Literal["generate"] = "generate"
     labels: str = Field(description="A finished upload (`upl_…`) or a label set (`ls_…`).", max_length=64)
     generator: str = Field(description="Name or id of a generator.", max_length=64)
+    samples: str | None = Field(
+        None,
+        max_length=64,
+        description="The labelled images are of these samples (`smp_…`) and named as they are: their codes are known, "
+        "and nothing is inverted.",
+    )
     count: int = Field(ge=1, le=MAX_COUNT, description="Images delivered, after filtering.")
     seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Null: drawn at random and recorded.")
     fresh: bool = Field(
@@ -189,6 +198,18 @@ class GenerateSpec(Spec):
         if fresh and info.data.get("seed") is not None:
             raise PydanticCustomError("fresh_and_seed", "fresh and a seed exclude each other")
         return fresh
+
+
+class DrawSamplesSpec(Spec):
+    """Images of a generator for people to label, with their codes kept."""
+
+    kind: Literal["draw_samples"] = "draw_samples"
+    generator: str = Field(description="Name or id of a generator.", max_length=64)
+    count: int = Field(ge=1, le=MOST_SAMPLES, description="Images.")
+    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Null: drawn at random and recorded.")
+    offset: int = Field(0, ge=0, le=MAX_SEED, description="First sample of the seed's stream.")
+    truncation_psi: float = Field(0.7, ge=0.0, le=1.0)
+    class_index: int | None = Field(None, ge=0, le=1_000_000, description="Of a conditional generator; null: any.")
 
 
 ExportFormat = Literal["coco", "yolo", "voc", "masks", "hf", "cvat"]

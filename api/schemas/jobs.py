@@ -10,7 +10,9 @@ from api.schemas.base import Document, Info
 from store.jobs.views import Job as StoredJob
 
 JobState = Literal["queued", "running", "finalizing", "succeeded", "canceling", "canceled", "failed", "expired"]
-JobKind = Literal["evaluate", "generate", "export", "train_encoder", "import_generator", "assess_labeler"]
+JobKind = Literal[
+    "evaluate", "generate", "export", "train_encoder", "import_generator", "assess_labeler", "draw_samples"
+]
 
 
 class Step(Document):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop, stop_if_asked
 from core.errors import Problem, SamplingError
-from core.generators.stylegan2 import Generator
+from core.generators.stylegan2 import Generator, Noise
 from core.labeling.labeler import Labeler, Labels
 from core.pixels import to_bytes
 from core.sampling.config import SamplingConfig
@@ -47,6 +47,16 @@ class Sample:
     """[h, w] in the label set's unit, where depth is a task."""
     scores: dict[str, float] = field(default_factory=dict)
     """The image score of every task."""
+
+
+@dataclass(frozen=True)
+class UnlabelledSample:
+    """One image of the stream, as in :class:`Sample`."""
+
+    index: int
+    image: NDArray[np.uint8]
+    w_plus: NDArray[np.float32]
+    class_index: int | None
 
 
 def latent(seed: int, index: int, z_dim: int) -> Tensor:
@@ -94,15 +104,48 @@ def draw(
 
 
 @torch.inference_mode()
-def _batch(
-    generator: Generator, labeler: Labeler, config: SamplingConfig, indices: range, device: torch.device | str
-) -> list[Sample]:
+def draw_unlabelled(
+    generator: Generator,
+    noise: Noise,
+    config: SamplingConfig,
+    *,
+    device: torch.device | str = "cpu",
+    progress: Progress = ignore_progress,
+    should_stop: ShouldStop = never_stop,
+) -> Iterator[UnlabelledSample]:
+    """The images of the same stream without labels, for people to label (DatasetGAN section 3.2); otherwise as
+    :func:`draw`.
+    """
+    _check_generator(generator, config)
+    progress(0, config.stop - config.start)
+    for first in range(config.start // config.batch * config.batch, config.stop, config.batch):
+        stop_if_asked(should_stop)
+        indices = range(first, first + config.batch)
+        codes, classes = _codes(generator, config, indices, device)
+        images = to_bytes(generator.synthesize(codes, noise).image).permute(0, 2, 3, 1).cpu().numpy()
+        for row, index in enumerate(indices):
+            if config.start <= index < config.stop:
+                yield UnlabelledSample(index, images[row], codes[row].cpu().numpy(), classes[row])
+        progress(min(indices.stop, config.stop) - config.start, config.stop - config.start)
+
+
+def _codes(
+    generator: Generator, config: SamplingConfig, indices: range, device: torch.device | str
+) -> tuple[Tensor, list[int | None]]:
+    """w+ codes of a batch, [N, num_ws, w_dim], and the class of each."""
     z = torch.stack([latent(config.seed, index, generator.config.z_dim) for index in indices]).to(device)
     classes = [_class_of(generator, config, index) for index in indices]
     c = None
     if generator.config.c_dim:
         c = F.one_hot(torch.tensor(classes, device=device), generator.config.c_dim).float()
-    codes = generator.map(z, c, config.truncation_psi, config.truncation_cutoff).contiguous()
+    return generator.map(z, c, config.truncation_psi, config.truncation_cutoff).contiguous(), classes
+
+
+@torch.inference_mode()
+def _batch(
+    generator: Generator, labeler: Labeler, config: SamplingConfig, indices: range, device: torch.device | str
+) -> list[Sample]:
+    codes, classes = _codes(generator, config, indices, device)
     images, labels = draw_codes(generator, labeler, codes, config.size)
     pictures, masks, w_plus = images.cpu().numpy(), labels.mask.cpu().numpy(), codes.cpu().numpy()
     maps = labels.divergence.cpu().numpy() if config.with_divergence else None
@@ -134,11 +177,17 @@ def _class_of(generator: Generator, config: SamplingConfig, index: int) -> int |
     return int(np.random.default_rng([config.seed, CLASS_STREAM, index]).integers(generator.config.c_dim))
 
 
+def _check_generator(generator: Generator, config: SamplingConfig) -> None:
+    c_dim = generator.config.c_dim
+    if config.class_index is not None and config.class_index >= c_dim:
+        problem = Problem(f"the generator has {c_dim} classes", "class_index")
+        raise SamplingError("this stream cannot be drawn", [problem])
+
+
 def _check(generator: Generator, labeler: Labeler, config: SamplingConfig) -> None:
     problems = []
-    c_dim, resolution = generator.config.c_dim, generator.config.resolution
-    if config.class_index is not None and config.class_index >= c_dim:
-        problems.append(Problem(f"the generator has {c_dim} classes", "class_index"))
+    resolution = generator.config.resolution
+    _check_generator(generator, config)
     if config.size is not None and any(side > limit for side, limit in zip(config.size, resolution, strict=True)):
         problems.append(Problem(f"larger than the generator's {resolution}", "size"))
     if generator.feature_layers != labeler.feature_layers:

@@ -62,6 +62,10 @@ EVALUATE = JobKind("evaluate", (StepPlan("validate", "cpu"), StepPlan("evaluate"
 #: What a labeler is worth: labelers of parts of its images label the rest.
 ASSESS_LABELER = JobKind("assess_labeler", (StepPlan("assess_labeler", "train"),))
 
+#: Images for people to label.
+DRAW_SAMPLES = JobKind("draw_samples", (StepPlan("draw_samples", "sample", counts_images=True),))
+
 KINDS: Mapping[str, JobKind] = {
-    kind.name: kind for kind in (GENERATE, EXPORT, IMPORT_GENERATOR, TRAIN_ENCODER, EVALUATE, ASSESS_LABELER)
+    kind.name: kind
+    for kind in (GENERATE, EXPORT, IMPORT_GENERATOR, TRAIN_ENCODER, EVALUATE, ASSESS_LABELER, DRAW_SAMPLES)
 }

@@ -22,7 +22,7 @@ from store.idempotency import IdempotencyKey
 from store.ids import new_id
 from store.jobs.events import record
 from store.jobs.forecast import candidates
-from store.jobs.kinds import GENERATE, JobKind
+from store.jobs.kinds import DRAW_SAMPLES, GENERATE, JobKind
 from store.jobs.shards import ShardPlan, add_shards
 from store.jobs.views import Job, job_view
 from store.specs import CANDIDATES_PER_IMAGE, MAX_SEED, GenerateSpec
@@ -30,6 +30,9 @@ from store.tables import encoders, jobs, label_sets, steps
 from store.tenants import active_jobs, limits_of
 from store.tracing import traceparent
 from store.uploads import upload_missing
+
+#: Ids of sets of samples: the rest is that of the job that draws them.
+SAMPLES_PREFIX = "smp_"
 
 #: Given the transaction and the new job's id, makes what belongs to the job and returns the job's first `result`.
 Prepare = Callable[[Connection, str], Mapping[str, str]]
@@ -84,6 +87,7 @@ def check_generate(connection: Connection, db: Database, spec: GenerateSpec, *, 
     )
     problems += _encoder_problems(connection, spec.inversion.encoder, spec.generator, tenant)
     problems += _composition_problems(connection, db, spec, tenant)
+    problems += _samples_problems(connection, spec, tenant)
     if problems:
         raise InvalidRequest("the job cannot be started like this", problems)
 
@@ -120,6 +124,31 @@ def _composition_problems(connection: Connection, db: Database, spec: GenerateSp
             detail = f"from {least}, which count and drop_fraction need, to {most}"
             problems.append(Problem(detail, "/max_candidates"))
     return problems
+
+
+def samples_job(connection: Connection, sample_set_id: str, tenant: str) -> Any | None:
+    """The row of the job that draws these samples, or None."""
+    job_id = "job_" + sample_set_id.removeprefix(SAMPLES_PREFIX)
+    mine = select(jobs).where(jobs.c.id == job_id, jobs.c.tenant == tenant, jobs.c.kind == DRAW_SAMPLES.name)
+    return connection.execute(mine).one_or_none() if sample_set_id.startswith(SAMPLES_PREFIX) else None
+
+
+def _samples_problems(connection: Connection, spec: GenerateSpec, tenant: str) -> list[Problem]:
+    if spec.samples is None:
+        return []
+    pointer = "/samples"
+    row = samples_job(connection, spec.samples, tenant)
+    if row is None:
+        return [Problem(f"no samples {spec.samples!r}", pointer)]
+    if row.state != "succeeded":
+        return [Problem(f"{spec.samples!r} is {row.state}", pointer)]
+    try:
+        drawn, wanted = (
+            find_generator(connection, one, tenant=tenant).id for one in (row.spec["generator"], spec.generator)
+        )
+    except NotFound:
+        return []  # told already, or gone: then the worker finds other weights
+    return [] if drawn == wanted else [Problem(f"{spec.samples!r} were drawn by another generator", pointer)]
 
 
 def _encoder_problems(connection: Connection, encoder: str | None, generator: str, tenant: str) -> list[Problem]:

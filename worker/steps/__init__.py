@@ -1,6 +1,7 @@
 """The steps of every kind of job, one file each: fetch, call the library, hand over what was made."""
 
 from worker.steps.assess_labeler import assess_labeler
+from worker.steps.draw_samples import draw_samples
 from worker.steps.evaluate import evaluate
 from worker.steps.export import export
 from worker.steps.finalize import finalize
@@ -22,4 +23,5 @@ STEPS = {
     "export": export,
     "import_generator": import_generator,
     "assess_labeler": assess_labeler,
+    "draw_samples": draw_samples,
 }

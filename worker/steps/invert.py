@@ -31,6 +31,7 @@ from worker.context import StepContext
 from worker.digests import digest_of, json_values
 from worker.encoders import chosen_inverters
 from worker.inverted import Reused, image_digests, inverted_before
+from worker.samples import codes_of_samples
 from worker.sources import LATENTS, REPORT, Source, fitted_labels, load_source
 
 #: Nothing random reaches a result that other jobs use again.
@@ -42,12 +43,15 @@ SHEET = "inversion_sheet.png"
 
 
 def invert(context: StepContext) -> StepResult:
-    """Invert the labelled images, or use an equal inversion that is there already."""
+    """Invert the labelled images, or use an equal inversion that is there already; samples that people labelled bring
+    their codes along.
+    """
     source = load_source(context)
     labels = fitted_labels(context, context.claim.result["label_set"], source)
     asked = InversionSpec.model_validate(context.spec["inversion"])
     config = _config(asked, source)
     source, encoder, perceptual = chosen_inverters(context, source, asked.encoder)
+    samples = context.spec.get("samples")
     warps = [item.warp.to_json() if item.warp else None for item in labels.items]
     digest = digest_of(
         {
@@ -57,12 +61,16 @@ def invert(context: StepContext) -> StepResult:
             "perceptual": perceptual.name,
             "settings": config.to_json(),
             **source.inversion_digest,
+            **({"samples": samples} if samples else {}),
         }
     )
     equal = find_made(context.db, "inversion", digest, tenant=context.tenant)
     if equal is not None:
         event = NewEvent("inversion.reused", {"inversion": equal.id})
         return StepResult(job_result={"inversion": equal.id}, events=(event,))
+    if samples:
+        known = codes_of_samples(context, samples, labels, source, perceptual, config)
+        return _store(context, source, labels, warps, known, digest, [], {})
     digests = image_digests(labels, source, perceptual.name, config)
     before = inverted_before(context, source, config, digests)
     todo = [index for index in range(len(labels.items)) if index not in before]

@@ -1,0 +1,62 @@
+"""Samples for people to label: drawn by a job, fetched as a zip."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Request
+from starlette.responses import Response
+
+from api.accepted import accepted, job_accepted
+from api.backend import Db, Objects
+from api.content import download, file_response
+from api.idempotency import IdempotencyHeader, key_of
+from api.paging import PageSize, PageToken
+from api.problems import documented
+from api.schemas.base import ListOf
+from api.schemas.sample_sets import SampleSet, sample_set_document
+from api.tenancy import Tenant
+from store import sample_sets as stored
+from store.specs import DrawSamplesSpec
+
+router = APIRouter(prefix="/v1/sample-sets", tags=["sample sets"])
+
+EXAMPLE = {"generator": "heads64", "count": 30, "seed": 1}
+JOB = accepted("The job that draws them; its `result.samples` names the set.", "The set of samples")
+
+
+@router.post("", status_code=202, response_model=None, responses=JOB | documented(400, 413, 415, 422, 429, 507))
+def create_sample_set(
+    spec: Annotated[DrawSamplesSpec, Body(examples=[EXAMPLE])],
+    request: Request,
+    db: Db,
+    tenant: Tenant,
+    idempotency_key: IdempotencyHeader = None,
+) -> Response:
+    """Draw images for people to label. Their codes are kept: labels that come back under the images' names need no
+    inversion (`samples` of `POST /v1/jobs`)."""
+    key = key_of(idempotency_key, request, spec)
+    made = stored.submit_draw_samples(db, spec, tenant=tenant, request_id=request.state.request_id, idempotency_key=key)
+    location = f"/v1/sample-sets/{stored.sample_set_id(made.job.id)}"
+    return job_accepted(db, tenant, made, key, location=location)
+
+
+@router.get("", responses=documented(422))
+def list_sample_sets(
+    db: Db, tenant: Tenant, page_size: PageSize = 50, page_token: PageToken = None
+) -> ListOf[SampleSet]:
+    """Sets of samples, newest first."""
+    page = stored.list_sample_sets(db, tenant=tenant, page_size=page_size, page_token=page_token)
+    return ListOf(items=[sample_set_document(one) for one in page.items], next_page_token=page.next_page_token)
+
+
+@router.get("/{sample_set_id}", responses=documented(404, 422))
+def get_sample_set(sample_set_id: str, db: Db, tenant: Tenant) -> SampleSet:
+    """One set of samples."""
+    return sample_set_document(stored.get_sample_set(db, sample_set_id, tenant=tenant))
+
+
+@download(router, "/{sample_set_id}/archive", "application/zip", "The archive.")
+def get_sample_archive(sample_set_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Response:
+    """`images/`, named by their place in the stream, and how to label them. With `masks/` and `classes.json` beside, it
+    is what an upload of labelled images holds."""
+    file = stored.get_samples_file(db, sample_set_id, stored.ARCHIVE, tenant=tenant)
+    return file_response(request, objects, file, filename=f"{sample_set_id}.zip")

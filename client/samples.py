@@ -1,0 +1,51 @@
+"""`offhand samples`: images of a generator for people to label."""
+
+import io
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from client.errors import ClientError
+from client.generating import follow
+from client.listing import table
+from client.output import Output
+
+if TYPE_CHECKING:
+    from client.sdk import Offhand
+
+
+def list_samples(offhand: "Offhand", output: Output) -> None:
+    """Newest first."""
+    found = list(offhand.sample_sets())
+    rows = [
+        [one["id"], one["request"]["generator"], str(one["request"]["count"]), one["state"], one["created_at"][:19]]
+        for one in found
+    ]
+    columns = ["SAMPLES", "GENERATOR", "IMAGES", "STATE", "CREATED"]
+    output.result(found, table(columns, rows) if found else "no samples; draw some with: offhand samples draw")
+
+
+def draw_samples(
+    offhand: "Offhand", generator: str, count: int, settings: dict[str, Any], out: Path, output: Output
+) -> None:
+    """Draw, wait, and lay the images out in the new folder ``out``, ready for masks beside them."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ClientError(f"{out} is there already: name a new folder")
+    job = offhand.draw_samples(generator, count, **settings)
+    output.note(f"job {job['id']}")
+    samples = job["result"]["samples"]
+    follow(offhand, job, f"offhand samples fetch {samples} --out {out}", output)
+    fetch_samples(offhand, samples, out, output)
+
+
+def fetch_samples(offhand: "Offhand", samples: str, out: Path, output: Output) -> None:
+    """Lay the images out in the folder ``out``."""
+    content = offhand.sample_archive(samples)
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            archive.extractall(out)
+        images = len(list((out / "images").iterdir()))
+    except OSError as error:
+        raise ClientError(f"cannot write {out}: {error}") from error
+    words = f"{images} images of {samples} in {out}; {out / 'LABELING.txt'} says how to go on"
+    output.result({"samples": samples, "folder": str(out), "images": images}, words)
