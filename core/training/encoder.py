@@ -18,21 +18,15 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop
 from core.errors import InversionError, Problem, Stopped
 from core.generators.stylegan2 import Generator
 from core.inversion.encoder import Encoder, EncoderConfig, Heads, average_image, check_match
 from core.inversion.perceptual import Features, Perceptual
-from core.inversion.start import latent_spread, random_codes
-from core.pixels import to_float
+from core.inversion.start import latent_spread
 from core.training.config import EncoderTrainingConfig
-
-ImageSource = Callable[[int, int], Tensor]
-"""``source(step, count)`` → uint8 [count, 3, H, W]: real images for a step, the same whenever it is asked for that
-step.
-"""
+from core.training.encoder_targets import ImageSource, image_source, real_images, sample_codes
 
 Log = Callable[[Mapping[str, float]], None]
 
@@ -72,7 +66,7 @@ def train_encoder(
     """
     if encoder_config is None:
         encoder_config = default_encoder_config(generator, latent_spread(generator, seed))
-    source = _source(images, seed, config.mirror)
+    source = image_source(images, seed, config.mirror) if isinstance(images, Tensor) else images
     if source is None and not config.samples:
         raise InversionError("nothing to learn from", [Problem("no samples, and no images were given", "samples")])
     run = _Run(generator, perceptual, source, config, encoder_config, torch.device(device), seed)
@@ -108,31 +102,6 @@ def default_encoder_config(
     channels: tuple[int, ...] = (32, 64, 128, 192)
     channels = (24,) * (stages - 4) + channels if stages > 4 else channels[:stages]
     return EncoderConfig(size, generator.num_ws, generator.config.w_dim, latent_scale, channels, heads=heads)
-
-
-def _source(images: Tensor | ImageSource | None, seed: int, mirror: bool) -> ImageSource | None:
-    if not isinstance(images, Tensor):
-        return images
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or not len(images):
-        detail = f"{images.dtype} {list(images.shape)} where uint8 [N, 3, H, W] is needed"
-        raise InversionError("these images cannot be learnt from", [Problem(detail, "images")])
-    pool = images
-
-    def draw(step: int, count: int) -> Tensor:
-        random = _random(seed, step, "images")
-        chosen = pool[torch.randint(len(pool), (count,), generator=random)]
-        if not mirror:
-            return chosen
-        flip = torch.rand(count, generator=random) < 0.5
-        return torch.where(flip[:, None, None, None], chosen.flip(3), chosen)
-
-    return draw
-
-
-def _random(seed: int, step: int, purpose: str) -> torch.Generator:
-    """Random numbers of one step, so that a resumed run draws what an unbroken one would."""
-    mixed = (seed * 1_000_003 + step) * 7 + ("images", "codes", "truncation").index(purpose)
-    return torch.Generator().manual_seed(mixed % 2**63)
 
 
 @dataclass
@@ -215,11 +184,11 @@ class _Run:
             return
         own, real = spent[spent < samples], spent[spent >= samples]
         if len(own):
-            codes = self._sample_codes(len(own))
+            codes = sample_codes(self.generator, self.config.truncation_psi, self.seed, self.step, len(own))
             slots.truth[own] = codes[:, 0]
             slots.target[own] = self.generator.synthesize(codes, self.config.noise).image.clamp(-1, 1)
         if len(real) and self.source is not None:
-            slots.target[real] = self._real_images(len(real))
+            slots.target[real] = real_images(self.generator, self.source, self.step, len(real))
         seen = spent[spent >= first]
         if len(seen):
             for kept, tap in zip(slots.features, self.perceptual.features(slots.target[seen]), strict=True):
@@ -229,24 +198,6 @@ class _Run:
         # At the first step the slots begin with staggered lifetimes, so that later steps mix all depths.
         lifetime = self.config.iterations
         slots.left[spent] = 1 + spent % lifetime if self.step == 0 else lifetime
-
-    def _sample_codes(self, count: int) -> Tensor:
-        codes = random_codes(self.generator, count, _random(self.seed, self.step, "codes").initial_seed())
-        random = torch.rand(2, count, 1, generator=_random(self.seed, self.step, "truncation")).to(self.device)
-        psi = torch.where(
-            random[0] < 0.5, 1.0, self.config.truncation_psi + (1 - self.config.truncation_psi) * random[1]
-        )
-        return self.generator.w_avg.lerp(codes, psi)[:, None].expand(-1, self.generator.num_ws, -1)
-
-    def _real_images(self, count: int) -> Tensor:
-        assert self.source is not None
-        images = self.source(self.step, count)
-        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[:2] != (count, 3):
-            detail = f"{images.dtype} {list(images.shape)} where uint8 [{count}, 3, H, W] is needed"
-            raise InversionError("the source of images gave something else", [Problem(detail, "images")])
-        floats = to_float(images.to(self.device))
-        size = self.generator.config.resolution
-        return floats if floats.shape[2:] == size else F.adaptive_avg_pool2d(floats, size)
 
     def _losses(self) -> tuple[Tensor, dict[str, float], Tensor, Tensor]:
         """Loss of this step, its parts, the corrected codes, and what the slots with image losses now draw."""

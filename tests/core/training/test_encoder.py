@@ -16,7 +16,8 @@ from core.inversion.perceptual import DomainPerceptual, PerceptualTrunk
 from core.inversion.start import latent_spread
 from core.pixels import to_bytes, to_float
 from core.training.config import EncoderTrainingConfig
-from core.training.encoder import _Run, _source, default_encoder_config, train_encoder
+from core.training.encoder import _Run, default_encoder_config, train_encoder
+from core.training.encoder_targets import image_source
 
 QUICK = EncoderTrainingConfig(
     steps=12,
@@ -106,9 +107,7 @@ def test_real_images_alone_are_enough(
 
 
 def test_real_images_are_mirrored_half_of_the_time(images: Tensor) -> None:
-    plain, mirrored = (_source(images[:1], 0, mirror) for mirror in (False, True))
-    assert plain is not None
-    assert mirrored is not None
+    plain, mirrored = (image_source(images[:1], 0, mirror) for mirror in (False, True))
     assert torch.equal(plain(3, 40), images[:1].expand(40, -1, -1, -1))
     drawn = mirrored(3, 40)
     assert torch.equal(drawn, mirrored(3, 40))

@@ -1,0 +1,69 @@
+"""What an encoder learns from: the generator's own samples, whose codes are known, and real images.
+
+Both depend on seed and step alone, so that a resumed run sees what an unbroken one would.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from core.errors import InversionError, Problem
+from core.generators.stylegan2 import Generator
+from core.inversion.start import random_codes
+from core.pixels import to_float
+
+ImageSource = Callable[[int, int], Tensor]
+"""``source(step, count)`` → uint8 [count, 3, H, W]: real images for a step, the same whenever it is asked for that
+step.
+"""
+
+
+def image_source(images: Tensor, seed: int, mirror: bool) -> ImageSource:
+    """Draws from images uint8 [N, 3, H, W], with ``mirror`` each flipped left to right half of the time.
+
+    Raises :class:`InversionError` for images of another form.
+    """
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or not len(images):
+        detail = f"{images.dtype} {list(images.shape)} where uint8 [N, 3, H, W] is needed"
+        raise InversionError("these images cannot be learnt from", [Problem(detail, "images")])
+
+    def draw(step: int, count: int) -> Tensor:
+        random = _random(seed, step, "images")
+        chosen = images[torch.randint(len(images), (count,), generator=random)]
+        if not mirror:
+            return chosen
+        flip = torch.rand(count, generator=random) < 0.5
+        return torch.where(flip[:, None, None, None], chosen.flip(3), chosen)
+
+    return draw
+
+
+def real_images(generator: Generator, source: ImageSource, step: int, count: int) -> Tensor:
+    """Images of a step at the generator's size, float [count, 3, H, W] in [-1, 1] on its device.
+
+    Raises :class:`InversionError` where the source gives something else.
+    """
+    images = source(step, count)
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[:2] != (count, 3):
+        detail = f"{images.dtype} {list(images.shape)} where uint8 [{count}, 3, H, W] is needed"
+        raise InversionError("the source of images gave something else", [Problem(detail, "images")])
+    floats = to_float(images.to(generator.w_avg.device))
+    size = generator.config.resolution
+    return floats if floats.shape[2:] == size else F.adaptive_avg_pool2d(floats, size)
+
+
+def sample_codes(generator: Generator, truncation_psi: float, seed: int, step: int, count: int) -> Tensor:
+    """Codes of a step's samples, [count, num_ws, w_dim], each row of a code the same: half of them as they are drawn,
+    half truncated by a factor between ``truncation_psi`` and 1.
+    """
+    codes = random_codes(generator, count, _random(seed, step, "codes").initial_seed())
+    random = torch.rand(2, count, 1, generator=_random(seed, step, "truncation")).to(codes.device)
+    psi = torch.where(random[0] < 0.5, 1.0, truncation_psi + (1 - truncation_psi) * random[1])
+    return generator.w_avg.lerp(codes, psi)[:, None].expand(-1, generator.num_ws, -1)
+
+
+def _random(seed: int, step: int, purpose: str) -> torch.Generator:
+    mixed = (seed * 1_000_003 + step) * 7 + ("images", "codes", "truncation").index(purpose)
+    return torch.Generator().manual_seed(mixed % 2**63)
