@@ -24,6 +24,8 @@ from store.made import NewMade, add_made
 from store.tables import files as files_table
 from store.tables import jobs, shards, steps
 
+#: Seconds before a further attempt at most, however many there were.
+_LONGEST_PAUSE = 300.0
 #: States of shards that keep their step from being done; named, so that an index finds them.
 _UNDONE = ("pending", "running", "poisoned", "canceled")
 
@@ -130,7 +132,7 @@ def end_attempt(connection: Connection, db: Database, which: ColumnElement[bool]
             problems=failure.problems,
         )
     else:
-        pause = db.settings.worker.backoff_seconds * 2 ** (failures - 1)
+        pause = min(_LONGEST_PAUSE, db.settings.worker.backoff_seconds * 2.0 ** min(failures - 1, 32))
         later = {"owner": None, "not_before": database_now() + pause, "rung_at": None, "done": 0}
         move_held_shard(connection, row, "pending", **later, **counted)
         record(connection, job.id, "shard.failed", "warning", **data, detail=failure.detail, retry_after_seconds=pause)

@@ -74,7 +74,9 @@ class Schedule:
         os.kill(frozen, signal.SIGCONT)
 
     def _crash(self) -> None:
-        self._deployment.worker(crash=self.random.choice(POINTS))
+        """A worker that dies once at the point, or whose child does."""
+        died = self._deployment.settings.home / f"died-{len(self.struck)}"
+        self._deployment.worker(crash=f"{self.random.choice(POINTS)}:{died}")
         time.sleep(2.0)
 
     def _relay(self) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
+from sqlalchemy import select
+
+from store.clock import database_now
 from store.db import Database
 from store.files import File, get_file
 from store.jobs.claims import CHECKPOINT, Claim, claim, give_back, heartbeat, save_checkpoint
 from store.jobs.commits import Failure, StepResult, commit, fail
 from store.jobs.reaper import reap
+from store.tables import shards
 from tests.store.jobkit import TENANT, claimed, count_shards, do, drain, expire, fan_out, plans, submit, view
 
 
@@ -163,8 +167,12 @@ def test_a_permanent_failure_is_not_tried_again(db: Database) -> None:
 def test_a_failed_shard_waits_before_it_is_tried_again(db: Database) -> None:
     submit(db)
     db.settings.worker.backoff_seconds = 3600.0
-    fail(db, claimed(db), Failure("crash", "tail"))
+    taken = claimed(db)
+    fail(db, taken, Failure("crash", "tail"))
     assert claim(db, "worker") is None
+    with db.read() as connection:
+        wait = select(shards.c.not_before - database_now()).where(shards.c.id == taken.shard_id)
+        assert 0 < connection.execute(wait).scalar_one() <= 300, "and never for longer than five minutes"
 
 
 def test_tenants_take_turns(db: Database) -> None:
