@@ -22,8 +22,8 @@ _CLASSES = len(s.CLASS_NAMES)
 # Columns of the numbers of a street as a whole.
 (
     CURVE, HALF_ROAD, PAVEMENT, MARKS, MARK_PHASE, MARK_CONTRAST, ZEBRA, HILL, HILL_HEIGHT, HILL_PHASE, CLOUD,
-    CLOUD_PHASE, HAZE, DAYLIGHT, FILM,
-) = range(15)  # fmt: skip
+    CLOUD_PHASE, HAZE, DAYLIGHT,
+) = range(14)  # fmt: skip
 # Rows of its colours.
 ROAD_COLOUR, PAVEMENT_COLOUR, LAWN_COLOUR, ZENITH, HORIZON, HILL_COLOUR, SUN, AMBIENT = range(8)
 # Columns of a shadow: place, turn, half extents, strength.
@@ -372,8 +372,7 @@ def cast(solids, shades, numbers, colours, suns, origins, axes, half_views, imag
                     )  # fmt: skip
                     votes[classes[ray]] += 1
                     for k in range(3):
-                        shown = min(1.0, max(0.0, colour[k]))
-                        total[k] += 1 - shown if numbers[n, FILM] > 0 else shown
+                        total[k] += min(1.0, max(0.0, colour[k]))
                         turned[ray, k] = (
                             axes[n, k, 0] * normal[0] + axes[n, k, 1] * normal[1] + axes[n, k, 2] * normal[2]
                         )

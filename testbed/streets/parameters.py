@@ -2,8 +2,8 @@
 
 Every parameter is a smooth function of its own latents, through the normal distribution function Φ; kinds and presence
 are cut from one latent by thresholds. Colours are chosen so that colour alone tells little: the pavement may have the
-road's colour, walls the sky's, leaves any colour, clothes and cars the wall's behind them; both lights are coloured,
-haze takes the horizon's colour, and some pictures are negatives.
+road's colour, walls the sky's, leaves, clothes and cars any; both lights are coloured, and haze takes the horizon's
+colour.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ CROWN_KINDS = ("round", "tall", "fir")
 
 @dataclass(frozen=True)
 class StreetSettings:
-    """How often the parts stand in their places and the picture is a negative, as shares in [0, 1].
+    """How often the parts stand in their places, as shares in [0, 1].
 
     A place is one of `VEHICLES`, `PEOPLE`, `SIDES`; ``trees`` is the share of sides that have a row of them.
     """
@@ -37,7 +37,6 @@ class StreetSettings:
     sign: float = 0.6
     lamp: float = 0.6
     trees: float = 0.65
-    negative: float = 0.3
 
 
 # (name, places, low, high): uniform in [low, high] through Φ of one latent a place; 0 places: one for the street.
@@ -132,7 +131,6 @@ _CUTS: tuple[tuple[str, int], ...] = (
     ("crown", SIDES),
     ("marks", 0),
     ("hill", 0),
-    ("film", 0),
 )
 
 
@@ -172,7 +170,7 @@ def street_parameters(latents: NDArray[np.floating], settings: StreetSettings | 
 
     Returns:
         name → float64 [N] for what a street has once, [N, places] for what it has in several places; colours with a
-        last axis of 3, linear in [0, 1]. Presence (`vehicle`, `person`, `sign`, `lamp`, `trees`, `film`) is 0 or 1,
+        last axis of 3, linear in [0, 1]. Presence (`vehicle`, `person`, `sign`, `lamp`, `trees`) is 0 or 1,
         kinds are whole numbers, indices of the names above; `marks` 0 none, 1 dashes, 2 a line;
         `hill` 0 trees, 1 houses.
 
@@ -193,7 +191,6 @@ def street_parameters(latents: NDArray[np.floating], settings: StreetSettings | 
     cut = {name: share[:, _COLUMNS[f"{name}.cut"]] for name, _ in _CUTS}
     for name in ("vehicle", "person", "sign", "lamp", "trees"):
         p[name] = (cut[name] > 1 - getattr(settings, name)).astype(np.float64)
-    p["film"] = (cut["film"][:, 0] > 1 - settings.negative).astype(np.float64)
     p["vehicle_kind"] = _kind(cut["vehicle_kind"], (0.55, 0.25, 0.20))
     p["sign_kind"] = _kind(cut["sign_kind"], (0.4, 0.3, 0.3))
     p["crown"] = _kind(cut["crown"], (0.45, 0.3, 0.25))

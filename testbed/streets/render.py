@@ -92,7 +92,7 @@ def _numbers(p: Parameters) -> NDArray[np.float64]:
         "hill_phase", "cloud", "cloud_phase",
     )  # fmt: skip
     haze = 0.0015 + 0.03 * p["haze"] ** 3
-    return np.stack([*(p[name] for name in names), haze, p["daylight"], p["film"]], axis=1)
+    return np.stack([*(p[name] for name in names), haze, p["daylight"]], axis=1)
 
 
 def _colours(p: Parameters) -> NDArray[np.float64]:

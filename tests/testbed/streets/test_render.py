@@ -23,7 +23,7 @@ def streets(parameters):
 def level_street(**places: float):
     """A straight, empty street of average parameters, seen along it from its middle, with what `places` puts there."""
     p = street_parameters(np.zeros((1, LATENT_COUNT), np.float32))
-    for name in ("yaw", "pitch", "roll", "curve", "camera_x", "vehicle", "person", "sign", "lamp", "trees", "film"):
+    for name in ("yaw", "pitch", "roll", "curve", "camera_x", "vehicle", "person", "sign", "lamp", "trees"):
         p[name] = np.zeros_like(p[name])
     for name, value in places.items():
         p[name] = np.full_like(p[name], value)
@@ -144,14 +144,6 @@ def test_a_larger_picture_shows_the_same_street(parameters, streets):
     few = {name: value[:4] for name, value in parameters.items()}
     shrunk = render(few, 128).images.reshape(4, 64, 2, 64, 2, 3).mean((2, 4))
     assert np.abs(shrunk - streets.images[:4]).mean() < 4
-
-
-def test_a_negative_shows_the_same_street_with_every_colour_reversed():
-    latents = draw_latents(7, 0, 6)
-    plain, negative = (render(street_parameters(latents, StreetSettings(negative=share))) for share in (0.0, 1.0))
-    assert np.array_equal(plain.masks, negative.masks)
-    assert np.array_equal(plain.depth, negative.depth)
-    assert np.abs(plain.images.astype(int) + negative.images - 255).max() <= 1
 
 
 def test_latents_of_another_size_are_refused():
