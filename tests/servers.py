@@ -20,7 +20,8 @@ from typing import Self
 
 from store.settings import ObjectSettings
 
-START_SECONDS = 30.0
+#: A busy machine takes its time to load one.
+START_SECONDS = 120.0
 
 
 class ServerMissing(Exception):
