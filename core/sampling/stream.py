@@ -116,7 +116,9 @@ def draw_unlabelled(
     """The images of the same stream without labels, for people to label (DatasetGAN section 3.2); otherwise as
     :func:`draw`.
     """
-    _check_generator(generator, config)
+    problems = _class_problems(generator, config)
+    if problems:
+        raise SamplingError("this stream cannot be drawn", problems)
     progress(0, config.stop - config.start)
     for first in range(config.start // config.batch * config.batch, config.stop, config.batch):
         stop_if_asked(should_stop)
@@ -177,17 +179,16 @@ def _class_of(generator: Generator, config: SamplingConfig, index: int) -> int |
     return int(np.random.default_rng([config.seed, CLASS_STREAM, index]).integers(generator.config.c_dim))
 
 
-def _check_generator(generator: Generator, config: SamplingConfig) -> None:
+def _class_problems(generator: Generator, config: SamplingConfig) -> list[Problem]:
     c_dim = generator.config.c_dim
-    if config.class_index is not None and config.class_index >= c_dim:
-        problem = Problem(f"the generator has {c_dim} classes", "class_index")
-        raise SamplingError("this stream cannot be drawn", [problem])
+    if config.class_index is None or config.class_index < c_dim:
+        return []
+    return [Problem(f"the generator has {c_dim} classes", "class_index")]
 
 
 def _check(generator: Generator, labeler: Labeler, config: SamplingConfig) -> None:
-    problems = []
+    problems = _class_problems(generator, config)
     resolution = generator.config.resolution
-    _check_generator(generator, config)
     if config.size is not None and any(side > limit for side, limit in zip(config.size, resolution, strict=True)):
         problems.append(Problem(f"larger than the generator's {resolution}", "size"))
     if generator.feature_layers != labeler.feature_layers:

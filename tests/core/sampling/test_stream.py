@@ -10,7 +10,7 @@ from core.generators.stylegan2 import Generator
 from core.labeling.config import LabelerConfig
 from core.labeling.training import train_ensemble
 from core.sampling.config import SamplingConfig
-from core.sampling.stream import draw, draw_codes, latent
+from core.sampling.stream import draw, draw_codes, draw_unlabelled, latent
 
 
 def made(c_dim=0):
@@ -126,3 +126,16 @@ def test_what_does_not_fit_is_told(pair):
         collect(pair, 0, 1, size=(32, 16), class_index=1)
     assert {problem.pointer for problem in caught.value.problems} == {"size", "class_index"}
     assert collect(pair, 3, 3) == []
+
+
+def test_unlabelled_samples_are_those_of_the_labelled_stream(pair):
+    network, labeler = pair
+    config = SamplingConfig(seed=4, start=3, stop=9, batch=4)
+    plain = list(draw_unlabelled(network, "none", config))
+    labelled = list(draw(network, labeler, config))
+    assert [one.index for one in plain] == [3, 4, 5, 6, 7, 8]
+    for one, other in zip(plain, labelled, strict=True):
+        assert np.array_equal(one.image, other.image)
+        assert np.array_equal(one.w_plus, other.w_plus)
+    with pytest.raises(SamplingError, match="cannot be drawn"):
+        next(draw_unlabelled(network, "none", SamplingConfig(seed=4, start=0, stop=1, class_index=0)))
