@@ -211,7 +211,9 @@ def test_truncated_archive_and_another_digest(world: World) -> None:
     assert world.kept() == before
 
 
-@pytest.mark.parametrize("count", ["0", "-1", "1e18", "1000000000000000000", "NaN", "Infinity", "1e400", "1.5", '"20"', "true", "null"])
+@pytest.mark.parametrize(
+    "count", ["0", "-1", "1e18", "1000000000000000000", "NaN", "Infinity", "1e400", "1.5", '"20"', "true", "null"]
+)
 def test_counts_that_are_none(world: World, count: str) -> None:
     body = f'{{"labels": "{world.ids["upload_id"]}", "generator": "tiny", "count": {count}}}'
     answer = world.ask("acme-write", "POST", "/v1/jobs", content=body.encode(), headers=JSON)

@@ -45,6 +45,9 @@ def test_an_evaluation_is_asked_for_and_its_report_fetched(
     page = http.get(found["report"])
     assert page.headers["content-type"].startswith("text/html")
     assert page.text == "<!doctype html>"
+    # It holds its style itself, which the policy of our own pages would not let it use.
+    assert "style-src 'unsafe-inline'" in page.headers["content-security-policy"]
+    assert "sandbox" in page.headers["content-security-policy"]
     assert http.get("/v1/evaluations?dataset=ds_other").json()["items"] == []
 
 
