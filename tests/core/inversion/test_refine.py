@@ -256,6 +256,18 @@ def test_without_a_budget_the_free_memory_decides(
     assert batching.memory_budget("cpu") <= batching.CPU_BUDGET
 
 
+def test_most_of_the_free_memory_of_a_gpu_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[torch.device] = []
+
+    def memory(device: torch.device) -> tuple[int, int]:
+        asked.append(device)
+        return 1000 << 20, 4000 << 20
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", memory)
+    assert batching.memory_budget("cuda:1") == 800 << 20
+    assert asked == [torch.device("cuda:1")]
+
+
 def test_a_batch_that_does_not_fit_after_all_is_halved(
     generator: Generator, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
