@@ -11,18 +11,25 @@ from api.backend import Db
 from api.paging import PageToken
 from api.routes.encoders import encoder_with_pictures
 from api.routes.labelers import labeler_with_reports
+from api.schemas.evaluations import evaluation_document
+from api.schemas.exports import export_document
 from api.schemas.jobs import job_document
-from api.schemas.resources import dataset_document
+from api.schemas.resources import dataset_document, file_document
 from api.tenancy import Tenant
 from store import datasets, generators, made
 from store.db import Database
 from store.errors import NotFound
+from store.evaluations import get_evaluation
+from store.exports import list_exports
+from store.files import list_files
 from store.jobs import views
-from store.jobs.kinds import GENERATE
+from store.jobs.kinds import EXPORT, GENERATE
 
 FOLDER = Path(__file__).parents[1] / "pages"
 STATIC = FOLDER / "static"
 JOBS_ON_A_PAGE = 20
+#: Where a dataset's pictures of each class are, among its files.
+GALLERIES = "galleries/"
 
 router = APIRouter(include_in_schema=False)
 
@@ -62,7 +69,7 @@ def show_job(job_id: str, request: Request, db: Db, tenant: Tenant) -> Response:
     except NotFound as error:
         shown: dict[str, Any] = {"title": "Not found", "detail": error.detail, "active": False}
         return render(request, "problem.html", shown, status=404)
-    shown = {"job": job_document(job), "active": not job.terminal, **_made(db, tenant, job.result)}
+    shown = {"job": job_document(job), "active": not job.terminal, **_made(db, tenant, job)}
     return render(request, "job.html", shown)
 
 
@@ -73,11 +80,21 @@ def _sheet(job: views.Job) -> str | None:
     return f"/v1/datasets/{job.result['dataset']}/contact-sheet"
 
 
-def _made(db: Database, tenant: str, result: dict[str, str]) -> dict[str, Any]:
+def _made(db: Database, tenant: str, job: views.Job) -> dict[str, Any]:
     """What of the job's results is there to be shown."""
     shown: dict[str, Any] = {}
+    result = job.result
     if "dataset" in result:
-        shown["dataset"] = dataset_document(datasets.get_dataset(db, result["dataset"], tenant=tenant))
+        dataset = datasets.get_dataset(db, result["dataset"], tenant=tenant)
+        shown["dataset"] = dataset_document(dataset)
+        if job.kind == EXPORT.name:
+            exports = list_exports(db, dataset.id, tenant=tenant)
+            shown["export"] = next((export_document(dataset.id, e) for e in exports if e.job_id == job.id), None)
+        if job.kind == GENERATE.name and dataset.deleted_at is None:
+            found = list_files(db, dataset.id, tenant=tenant, prefix=GALLERIES)
+            shown["galleries"] = [file_document(f, f"/v1/datasets/{dataset.id}/files/{f.name}") for f in found]
+    if "evaluation" in result:
+        shown["evaluation"] = evaluation_document(get_evaluation(db, result["evaluation"], tenant=tenant))
     if "encoder" in result:
         shown["encoder"] = encoder_with_pictures(db, tenant, made.get_encoder(db, result["encoder"], tenant=tenant))
     if "labeler" in result:

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from store.db import Database
 from store.made import get_labeler
 from store.objects import ObjectStore
-from tests.api.worlds import TENANT, add_encoder, add_labeler, end_job, finish_dataset
+from tests.api.worlds import PICTURE, TENANT, add_encoder, add_labeler, end_job, finish_dataset, keep
 
 Start = Callable[..., dict[str, Any]]
 
@@ -61,10 +61,34 @@ def test_jobs_of_every_kind_have_a_page(
         end_job(connection, exported["id"], "succeeded")
         end_job(connection, trained["id"], "succeeded", result={"encoder": encoder})
     assert http.get("/").status_code == 200
-    assert http.get(f"/jobs/{exported['id']}").status_code == 200
+    assert f'dataset</dt><dd><a href="/jobs/{dataset["id"]}"' in http.get(f"/jobs/{exported['id']}").text
     page = http.get(f"/jobs/{trained['id']}").text
     assert f"/v1/encoders/{encoder}/pictures/attempts.png" in page
     assert "train encoder" in page
+
+
+def test_what_a_job_made_can_be_fetched_from_its_page(
+    http: TestClient, start: Start, db: Database, objects: ObjectStore
+) -> None:
+    job = start()
+    finish_dataset(db, objects, job)
+    dataset = job["result"]["dataset"]
+    keep(db, objects, dataset, "galleries/001-head.png", PICTURE, "image/png")
+    exported = http.post(f"/v1/datasets/{dataset}/exports", json={"format": "coco"}).json()
+    wish = {"dataset": dataset, "labels": job["request"]["labels"]}
+    evaluated = http.post("/v1/evaluations", json=wish).json()
+    keep(db, objects, dataset, "exports/coco.zip", b"PK", "application/zip")
+    keep(db, objects, dataset, f"evaluations/{evaluated['id']}/report.json", b"{}", "application/json")
+    with db.write() as connection:
+        end_job(connection, exported["id"], "succeeded")
+        end_job(connection, evaluated["id"], "succeeded")
+    page = http.get(f"/jobs/{job['id']}").text
+    assert f"{job['request']['count']} of {job['request']['count']} images" in page
+    for path in (f"/v1/datasets/{dataset}/files/galleries/001-head.png", f"/v1/datasets/{dataset}/archive"):
+        assert f'"{path}"' in page
+        assert http.get(path).status_code == 200
+    assert f"/v1/datasets/{dataset}/archive?format=coco" in http.get(f"/jobs/{exported['id']}").text
+    assert f"/v1/evaluations/{evaluated['id']}/report" in http.get(f"/jobs/{evaluated['id']}").text
 
 
 def test_names_are_escaped(http: TestClient, start: Start, db: Database) -> None:
