@@ -1,4 +1,4 @@
-"""POST latency: `POST /v1/jobs` at the real API beside a worker whose broker is silent."""
+"""POST latency: `POST /v1/jobs` at the real API beside a worker and a relay whose broker is silent."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def measure(posts: int) -> dict[str, Any]:
         hole = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         environment = _environment(home, hole.getsockname()[1])
         _, url = stack.enter_context(running_api(environment))
-        stack.enter_context(running_program(environment, "worker", "--device", "cpu"))
+        for words in (["worker", "--device", "cpu"], ["worker.relay"]):
+            stack.enter_context(running_program(environment, *words))
         http = stack.enter_context(httpx.Client(base_url=url, timeout=60))
         wait_until(lambda: http.get("/readyz").status_code == 200, "the worker")
         upload = http.post("/v1/uploads", content=_archive(), headers={"Content-Type": "application/zip"})

@@ -83,7 +83,8 @@ def running_workers(db: Database, count: int) -> Iterator[list[subprocess.Popen[
 @contextmanager
 def running_program(environment: dict[str, str], *words: str) -> Iterator[subprocess.Popen[bytes]]:
     """`python -m` of the words. What it says on its way (of a broker that is silent, say) is no news here."""
-    process = subprocess.Popen([sys.executable, "-m", *words], env=environment, cwd=ROOT, stderr=subprocess.DEVNULL)
+    silent: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([sys.executable, "-m", *words], env=environment, cwd=ROOT, **silent)
     try:
         yield process
     finally:
