@@ -87,5 +87,5 @@ def _purge(deployment: Deployment) -> int:
 
 
 def _purged(channel: object, name: str) -> int:
-    channel.queue_declare(name, durable=True)  # type: ignore[attr-defined]
+    channel.queue_declare(name, durable=True, auto_delete=False)  # type: ignore[attr-defined]
     return int(channel.queue_purge(name) or 0)  # type: ignore[attr-defined]
