@@ -16,7 +16,7 @@ def bar_chart(title: str, rows: Sequence[tuple[str, float | None, str]], width: 
     image = Image.new("RGB", (width, 34 + _LINE * len(rows)), PAPER)
     draw = ImageDraw.Draw(image)
     drawing.write(draw, (0, 6), title, 15)
-    left, right = 190, width - 220
+    left, right = 190, width - 290
     for number, (name, value, remark) in enumerate(rows):
         top = 32 + _LINE * number
         label = drawing.shortened(name, left - 12, _TEXT)
