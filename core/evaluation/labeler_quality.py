@@ -156,7 +156,7 @@ def _warnings(parts: Mapping[Task, dict[str, Any]], failures: Sequence[Any], inv
         elif row["iou"] == 0:
             words.append(f"{row['name']} was never found.")
     if failures:
-        words.append(f"{len(failures)} of {inverted} labelled images are reconstructed badly: see below.")
+        words.append(f"Reconstructed badly: {len(failures)} of {inverted} labelled images. See below.")
     return words
 
 

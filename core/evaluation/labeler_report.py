@@ -11,14 +11,15 @@ from PIL import Image
 from core.datasets import charts
 from core.datasets.charts import BLUE, GREY, RED
 from core.datasets.label_set import LabelSet
-from core.datasets.pictures import ComparedLabel, comparison_sheet
+from core.datasets.pictures import SHEET_WIDTH, ComparedLabel, comparison_sheet
 from core.evaluation import page
-from core.evaluation.labeler_quality import LabelerQuality
+from core.evaluation.labeler_quality import ALPHAS, LabelerQuality
 from core.evaluation.scoring import DepthScoring, PointScoring
 from core.labeling.cross_validation import HeldOutLabel
 from core.tasks.keypoints import with_visibility
 
 SHOWN = 12
+_METRIC = {"segmentation": "mIoU", "keypoints": f"PCK-{ALPHAS[0]:g}", "depth": "1 - mNMSE"}
 
 
 def report_png(quality: LabelerQuality, labels: LabelSet, found: Sequence[HeldOutLabel], title: str) -> bytes:
@@ -50,7 +51,7 @@ def report_html(quality: LabelerQuality, labels: LabelSet, found: Sequence[HeldO
         parts += ["<h2>Does uncertainty find the bad labels?</h2>", _uncertainty(document["uncertainty"])]
     if document["reliability"]:
         parts += ["<h2>Can its probabilities be believed?</h2>", _reliability(document["reliability"])]
-    sheet = comparison_sheet(_worst(quality, labels, found), labels.classes, "Worst labels")
+    sheet = comparison_sheet(_worst(quality, labels, found), labels.classes, "Labels of images that were not seen")
     parts += ["<h2>The worst of them</h2>", page.picture(sheet, "the worst labels beside the truth")]
     parts += ["<h2>Labelled images that the generator cannot redraw</h2>", _failures(document["inversion"])]
     return page.html_page(title, parts)
@@ -60,9 +61,7 @@ def _headline(document: dict[str, Any]) -> str:
     words = []
     if "segmentation" in document:
         found = document["segmentation"]
-        words.append(
-            f"mIoU {page.number(found['mean_iou'])}, {page.number(found['pixel_accuracy'])} of the pixels right"
-        )
+        words.append(f"mIoU {page.number(found['mean_iou'])}, {_percent(found['pixel_accuracy'])} of the pixels right")
     if "keypoints" in document:
         pck = ", ".join(f"PCK-{alpha} {page.number(share)}" for alpha, share in document["keypoints"]["pck"].items())
         words.append(pck)
@@ -74,6 +73,10 @@ def _headline(document: dict[str, Any]) -> str:
     return "; ".join(words)
 
 
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
 def _charts(document: dict[str, Any]) -> list[Image.Image]:
     drawn = []
     if "segmentation" in document:
@@ -81,21 +84,21 @@ def _charts(document: dict[str, Any]) -> list[Image.Image]:
             (row["name"], row["iou"], f"{row['images']} images, {row['pixels']:.1%} of the pixels")
             for row in document["segmentation"]["classes"]
         ]
-        drawn.append(charts.bar_chart("IoU of each class", rows, 900))
+        drawn.append(charts.bar_chart("IoU of each class", rows, SHEET_WIDTH))
     if "keypoints" in document:
         rows = [
             (row["name"], next(iter(row["pck"].values())), f"visible in {row['visible']} images")
             for row in document["keypoints"]["points"]
         ]
         alpha = next(iter(document["keypoints"]["pck"]))
-        drawn.append(charts.bar_chart(f"PCK-{alpha} of each keypoint", rows, 900))
+        drawn.append(charts.bar_chart(f"PCK-{alpha} of each keypoint", rows, SHEET_WIDTH))
     curves = []
     if document["uncertainty"]:
         curve = document["uncertainty"]["curve"]
         x = curve["fractions"]
         curves.append(
             charts.line_chart(
-                f"{document['uncertainty']['measured_by']} of what is kept",
+                f"quality of what is kept: {document['uncertainty']['measured_by']}",
                 [
                     ("worst first (ideal)", list(zip(x, curve["ideal"], strict=True)), GREY),
                     ("most uncertain first", list(zip(x, curve["by_uncertainty"], strict=True)), BLUE),
@@ -200,7 +203,7 @@ def _worst(quality: LabelerQuality, labels: LabelSet, found: Sequence[HeldOutLab
     rows = []
     for at in quality.worst[:SHOWN]:
         item, label, row = labels.items[at], found[at], quality.document["per_image"][at]
-        scores = ", ".join(f"{task} {page.number(value)}" for task, value in row["quality"].items())
+        scores = ", ".join(f"{_METRIC[task]} {page.number(value)}" for task, value in row["quality"].items())
         truth, said = _pictures(labels, at, label)
         rows.append(
             ComparedLabel(item.image, truth, said, label.uncertainty.astype(np.float32), f"{item.name}   {scores}")

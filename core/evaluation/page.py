@@ -52,9 +52,9 @@ def plot(x: Sequence[float], lines: Sequence[tuple[str, Sequence[float], str]], 
     labels = (
         f'<text x="55" y="34" text-anchor="end" font-size="12" fill="currentColor">{high:.3f}</text>'
         f'<text x="55" y="232" text-anchor="end" font-size="12" fill="currentColor">{low:.3f}</text>'
-        f'<text x="60" y="252" font-size="12" fill="currentColor">{x[0]:g}</text>'
+        f'<text x="60" y="252" font-size="12" fill="currentColor">{x[0]:.3g}</text>'
         f'<text x="500" y="252" text-anchor="end" font-size="12" fill="currentColor">'
-        f"{x[-1]:g}   {html.escape(below)}</text>"
+        f"{x[-1]:.3g}   {html.escape(below)}</text>"
         f'<text x="60" y="16" font-size="12" fill="currentColor">{html.escape(beside)}</text>'
         '<path d="M60 30V230H500" fill="none" stroke="#999"/>'
     )

@@ -71,7 +71,7 @@ def test_segmentation_by_hand(segmented):
         "images": 2,
         "failures": [{"name": "b", "psnr": 12.0, "perceptual": 0.9, "why": "PSNR below 20 dB"}],
     }
-    assert document["warnings"] == ["1 of 2 labelled images are reconstructed badly: see below."]
+    assert document["warnings"] == ["Reconstructed badly: 1 of 2 labelled images. See below."]
 
 
 def test_keypoints_and_depth_by_hand():
