@@ -7,7 +7,6 @@ reads these codes; encoder, inversion and labeler never do.
 """
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -15,7 +14,7 @@ from testbed.world.parameters import GLASSES_STYLES, HAIR_STYLES, HAT_STYLES, LA
 from testbed.world.render import projected_keypoints, render
 
 THUMBNAIL = 8
-_COLOURS = ("skin", "hair", "brow", "lip", "eye_white", "iris", "wall", "cloth")
+_COLOURS = ("skin", "hair", "brow", "lip", "eye_white", "iris", "cloth", *(f"wall_{place}" for place in range(9)))
 
 
 def shaped_codes(latents: NDArray[np.float32], p: Parameters) -> NDArray[np.float32]:
@@ -39,7 +38,7 @@ def shaped_codes(latents: NDArray[np.float32], p: Parameters) -> NDArray[np.floa
         one_hot(p["hat"], 1 + len(HAT_STYLES)), p["occluder"][:, None], 3 * np.sin(angles), 3 * np.cos(angles) - 3,
         4 * points, 2 * light, 2 * bright, 2 * dim, *(3 * c - 1.5 for c in colours), *(3 * c for c in lit),
         hat * (3 * p["hat_colour"] - 1.5), hat * (3 * p["hat_colour"] * bright), 3 * occluder,
-        p["occluder"][:, None] * (3 * p["occluder_colour"] - 1.5), 2 * p["film"][:, None] - 1, _thumbnails(p),
+        p["occluder"][:, None] * (3 * p["occluder_colour"] - 1.5), _thumbnails(p),
     ]  # fmt: skip
     return np.concatenate(parts, axis=1).astype(np.float32)
 
@@ -53,7 +52,11 @@ def _thumbnails(p: Parameters) -> NDArray[np.float32]:
     return cells.reshape(len(planes), -1)
 
 
-CODE_SIZE = LATENT_COUNT + 7 + 4 + 4 + 1 + 6 + 34 + 3 + 6 + 3 * 8 + 3 * 6 + 3 + 3 + 3 + 3 + 1 + 4 * THUMBNAIL**2
+CODE_SIZE = LATENT_COUNT + 7 + 4 + 4 + 1 + 6 + 34 + 3 + 6 + 3 * len(_COLOURS) + 3 * 6 + 3 + 3 + 3 + 3 + 4 * THUMBNAIL**2
+
+
+SCALE = 2.0
+"""Of the reader's last layer: w has about unit variance at the start."""
 
 
 class CodeReader(nn.Sequential):
@@ -66,6 +69,6 @@ class CodeReader(nn.Sequential):
         )  # fmt: skip
 
     def forward(self, codes: Tensor) -> Tensor:
-        """The last layer's scale of √2 brings w near unit variance at the start."""
-        w: Tensor = super().forward(codes)
-        return torch.clamp(2 * w, -12, 12)
+        """Codes → w."""
+        w: Tensor = SCALE * super().forward(codes)
+        return w

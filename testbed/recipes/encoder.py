@@ -1,6 +1,6 @@
 """Make the encoder of `heads64` from the generator's own samples and rendered heads; it never sees render parameters.
 
-python -m testbed.recipes.encoder --steps 1500
+python -m testbed.recipes.encoder --steps 5000
 """
 
 import argparse
@@ -20,6 +20,7 @@ from core.training.encoder import train_encoder
 from testbed.examples import labelled_heads
 from testbed.recipes.heads64 import TRAINING_SEED
 
+IMAGES = 16
 FIRST = 9_000_000  # far from the heads that the generator sees in the same stream
 CHECKPOINT = Path("out/heads64/encoder.pt")
 _POOL = 2048
@@ -33,22 +34,24 @@ class RenderedHeads:
         self.pool = torch.empty(0)
 
     def __call__(self, step: int, count: int) -> Tensor:
-        at = step * count
+        at = step * IMAGES  # not count: it varies from step to step, and the pool would be rendered again and again
         if at // _POOL != self.pool_index:
             self.pool_index = at // _POOL
-            self.pool = as_tensor(labelled_heads(TRAINING_SEED, _POOL + count, FIRST + self.pool_index * _POOL).images)
+            self.pool = as_tensor(labelled_heads(TRAINING_SEED, _POOL + IMAGES, FIRST + self.pool_index * _POOL).images)
         return self.pool[at % _POOL : at % _POOL + count]
 
 
 def main() -> None:
     """Train, or go on training, and write the encoder beside the generator."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=5000)
     steps = parser.parse_args().steps
-    torch.set_num_threads(2)
     folder = shipped_generators()["heads64"]
     generator = load_generator(folder).network
-    config = EncoderTrainingConfig(steps=steps, samples=16, samples_drawn=4, images=16, noise="none")
+    # Never unlocked: the generator was taught on W alone, and labels transfer best from codes that stay there.
+    config = EncoderTrainingConfig(
+        steps=steps, samples=16, samples_drawn=4, images=IMAGES, noise="none", unlock_from=1.0, unlock_until=1.0
+    )
     CHECKPOINT.parent.mkdir(parents=True, exist_ok=True)
     training = train_encoder(
         generator, choose_perceptual(folder, None), RenderedHeads(), config, checkpoint=CHECKPOINT,

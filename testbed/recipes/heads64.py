@@ -1,7 +1,8 @@
 """Make the shipped generator `heads64`: teach a StyleGAN2 to draw the world's heads.
 
     python -m testbed.recipes.heads64 draw  --minutes 60     synthesis from shaped codes, by regression
-    python -m testbed.recipes.heads64 map   --minutes 5      the mapping network: latents → the codes' w
+    python -m testbed.recipes.heads64 basis                  coordinates of w in which distance is change of the picture
+    python -m testbed.recipes.heads64 map   --minutes 60     the mapping network: latents → the codes' w
     python -m testbed.recipes.heads64 join  --minutes 20     both together, from latents to pictures
     python -m testbed.recipes.heads64 export                 into core/generators/shipped/heads64
 
@@ -17,30 +18,31 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from core.generators.config import StyleGAN2Config
 from core.generators.resample import upsample_image
-from core.generators.stylegan2 import Generator, Synthesis, ToRGB
+from core.generators.stylegan2 import Generator, Mapping, Synthesis, ToRGB
+from core.pixels import as_tensor, to_float
 from testbed.recipes.codes import CodeReader, shaped_codes
+from testbed.recipes.mapping import begin_at, learn_mapping
+from testbed.recipes.metric import differences, picture_basis, rebase, rebase_reader, sensitivity
 from testbed.recipes.shipping import export, restore
-from testbed.segmenter import to_tensor
 from testbed.world import LATENT_COUNT, draw_latents, head_parameters, render
 
 TRAINING_SEED = 1
 VALIDATION_SEED = 2
 CONFIG = StyleGAN2Config(
-    resolution=(64, 64), channels={0: 256, 1: 160, 2: 80, 3: 48, 4: 24}, z_dim=LATENT_COUNT, w_dim=256, mapping_layers=8
+    resolution=(64, 64), channels={0: 256, 1: 160, 2: 80, 3: 48, 4: 24}, z_dim=LATENT_COUNT, w_dim=512, mapping_layers=8
 )
 BATCH = 16
-MAPPING_BATCH = 512
-MAPPING_REUSE = 5
 PLASTER_WEIGHT = 1.5
 CHUNK = 1024
 # By class id: background, skin, hair, eyes, brows, nose, mouth, ears, glasses, hat.
@@ -129,7 +131,7 @@ def heads(seed: int, start: int, count: int) -> tuple[Tensor, Tensor, Tensor, Te
     normals = torch.from_numpy(seen.normals).permute(0, 3, 1, 2)
     covered = torch.from_numpy(seen.depth > 0)[:, None].float()
     surface = torch.cat([normals, covered], dim=1)
-    return torch.from_numpy(latents), codes, to_tensor(seen.images), weights / weights.mean(), surface
+    return torch.from_numpy(latents), codes, to_float(as_tensor(seen.images)), weights / weights.mean(), surface
 
 
 def picture_loss(drawn: Tensor, target: Tensor, weights: Tensor) -> Tensor:
@@ -189,9 +191,11 @@ def run(training: Training, phase: str, minutes: float, rate: Callable[[float], 
         for group in optimizer.param_groups:
             group["lr"] = rate(gone) * group.get("slow", 1.0)
         w = training.generator.map(latents)[:, 0] if from_latents else training.reader(codes)
-        drawn = training.generator.synthesize(repeat(w), noise="none", with_features=True)
-        loss = picture_loss(drawn.image, images, weights)
-        shape_loss = picture_loss(training.plaster(drawn, w), surface, weights)
+        with torch.autocast("cpu", torch.bfloat16):  # a quarter faster where the processor has instructions for it
+            drawn = training.generator.synthesize(repeat(w), noise="none", with_features=True)
+            plaster = training.plaster(drawn, w)
+        loss = picture_loss(drawn.image.float(), images, weights)
+        shape_loss = picture_loss(plaster.float(), surface, weights)
         optimizer.zero_grad(set_to_none=True)
         (loss + PLASTER_WEIGHT * shape_loss).backward()
         nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], 1.0)
@@ -220,46 +224,52 @@ def _report(training: Training, phase: str, mean: float, speed: float) -> None:
     print(json.dumps(line), flush=True)
 
 
-def learn_mapping(training: Training, minutes: float) -> None:
-    """Teach the mapping network what the code reader answers: latents alone, no pictures, many heads a second."""
-    mapping = training.generator.mapping
-    mapping.load_state_dict(training.average.mapping.state_dict())
-    # Its weights are stored 100 times as large as they act.
-    peak = 1e-3 / CONFIG.mapping_lr_multiplier
-    optimizer = torch.optim.Adam(mapping.parameters(), lr=peak, betas=(0.9, 0.99))
-    reader, start, told, step = training.average_reader, time.time(), time.time(), 0
-    seen: list[tuple[Tensor, Tensor]] = []
-    random = np.random.default_rng([TRAINING_SEED, training.images])
-    while (gone := (time.time() - start) / (60 * minutes)) < 1:
-        raw = random.standard_normal((MAPPING_BATCH, LATENT_COUNT)).astype(np.float32)
-        latents = raw / np.sqrt(np.mean(raw**2, axis=1, keepdims=True) + 1e-8)
-        with torch.no_grad():
-            target = reader(torch.from_numpy(shaped_codes(latents, head_parameters(latents))))
-        seen.append((torch.from_numpy(latents), target))
-        # Making a batch takes far longer than learning from it, so each is used several times, among others.
-        for _ in range(MAPPING_REUSE):
-            picked = random.integers(len(seen), size=8)
-            known = torch.cat([seen[i][0][k::8] for k, i in enumerate(picked)])
-            wanted = torch.cat([seen[i][1][k::8] for k, i in enumerate(picked)])
-            for group in optimizer.param_groups:
-                group["lr"] = peak * min(1.0, 1.5 * (1 - gone)) * min(1.0, (step + 1) / 200)
-            loss = F.smooth_l1_loss(mapping(known, None), wanted)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            step += 1
-        if time.time() - told > 30:
-            told = time.time()
-            with torch.no_grad():
-                fresh = draw_latents(VALIDATION_SEED, 0, MAPPING_BATCH)
-                truth = reader(torch.from_numpy(shaped_codes(fresh, head_parameters(fresh))))
-                left = mapping(torch.from_numpy(fresh), None) - truth
-            explained = 1 - float(left.var() / truth.var())
-            print(
-                json.dumps({"phase": "map", "step": step, "loss": float(loss.detach()), "explained": explained}),
-                flush=True,
-            )
-    training.average.mapping.load_state_dict(mapping.state_dict())
+@torch.no_grad()
+def answers(training: Training, latents: NDArray[np.float32]) -> Tensor:
+    """What the averaged code reader says to latents: w [N, w_dim]."""
+    return training.average_reader(torch.from_numpy(shaped_codes(latents, head_parameters(latents))))
+
+
+def change_basis(training: Training) -> None:
+    """Measure w by what it does to the picture, and begin the mapping network anew in these coordinates."""
+    _, codes, _, weights, _ = heads(VALIDATION_SEED, 0, 1024)
+    with torch.no_grad():
+        w = training.average_reader(codes)
+    basis = picture_basis(sensitivity(training.average, w, weights), w)
+    for network in (training.generator, training.average, training.plaster):
+        rebase(network, basis)
+    for reader in (training.reader, training.average_reader):
+        rebase_reader(reader, basis)
+    mapping = Mapping(CONFIG)
+    begin_at(mapping, w.mean(0) @ basis.there.T + basis.shift)
+    for generator in (training.generator, training.average):
+        generator.mapping.load_state_dict(mapping.state_dict())
+    training.optimizers = {}
+    training.log.append({"phase": "basis", "images": training.images, **validate(training, False)})
+    training.save()
+    print(json.dumps(training.log[-1]), flush=True)
+
+
+def learn_latents(training: Training, minutes: float) -> None:
+    """Teach the mapping network what the code reader answers."""
+    _, codes, _, weights, _ = heads(VALIDATION_SEED, 0, 1024)
+    with torch.no_grad():
+        w = training.average_reader(codes)
+    change = differences(training.average, w, weights)
+    mapping = training.average.mapping
+    mapping.requires_grad_(True)
+    start = time.time()
+    learn_mapping(
+        mapping,
+        partial(answers, training),
+        LATENT_COUNT,
+        lambda _: (time.time() - start) / (60 * minutes),
+        differences=change,
+        seed=TRAINING_SEED,
+        held_out_seed=VALIDATION_SEED,
+    )
+    mapping.requires_grad_(False)
+    training.generator.mapping.load_state_dict(mapping.state_dict())
     with torch.no_grad():
         mean = torch.cat([mapping(torch.from_numpy(draw_latents(3, i * 1000, 1000)), None) for i in range(20)]).mean(0)
         training.generator.w_avg.copy_(mean)
@@ -272,15 +282,16 @@ def learn_mapping(training: Training, minutes: float) -> None:
 def main() -> None:
     """Run one phase."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("phase", choices=("draw", "map", "join", "export"))
+    parser.add_argument("phase", choices=("draw", "basis", "map", "join", "export"))
     parser.add_argument("--minutes", type=float, default=60.0)
     arguments = parser.parse_args()
-    torch.set_num_threads(2)
     training = Training().load()
     if arguments.phase == "draw":
         run(training, "draw", arguments.minutes, lambda gone: 4e-3 * max(0.02, 1 - gone))
     elif arguments.phase == "map":
-        learn_mapping(training, arguments.minutes)
+        learn_latents(training, arguments.minutes)
+    elif arguments.phase == "basis":
+        change_basis(training)
     elif arguments.phase == "join":
         run(training, "join", arguments.minutes, lambda gone: 1.5e-3 * max(0.02, 1 - gone))
     else:

@@ -2,15 +2,15 @@
 
 Every parameter is a smooth function of its own latents, through the normal distribution function Φ; kinds (hair style,
 hat style) are cut from one latent by thresholds. Colours are chosen so that colour alone tells little: skin may be
-painted, as may brows, lips and eyes, hair may match the skin, the wall may match either, both lights are coloured, and
-some pictures are negatives.
+painted, as may brows, lips and eyes, hair may match the skin, both lights are coloured, and behind the head nine
+colours run into one another, out of focus, which may all lie near the skin's or the hair's.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 
 HAIR_STYLES = ("bald", "short", "bob", "long", "bun", "ponytail", "afro")
 HAIR_SHARES = (0.10, 0.24, 0.16, 0.18, 0.10, 0.10, 0.12)
@@ -20,12 +20,11 @@ GLASSES_STYLES = ("round", "square", "dark")
 
 @dataclass(frozen=True)
 class WorldSettings:
-    """How often the rare parts appear and the picture is a negative, as shares of all heads in [0, 1]."""
+    """How often the rare parts appear, as shares of all heads in [0, 1]."""
 
     glasses: float = 0.12
     hat: float = 0.12
     occluder: float = 0.15
-    negative: float = 0.4
 
 
 # (name, low, high): uniform in [low, high] through Φ of one latent each.
@@ -79,10 +78,6 @@ _UNIFORM: tuple[tuple[str, float, float], ...] = (
     ("light_elevation", -10.0, 60.0),
     ("light_strength", 0.45, 1.0),
     ("light_ambient", 0.16, 0.55),
-    ("wall_slope_x", -0.35, 0.35),
-    ("wall_slope_y", -0.35, 0.35),
-    ("wall_wave_cos", -0.05, 0.05),
-    ("wall_wave_sin", -0.05, 0.05),
     ("wall_match", -1.0, 1.0),  # below -0.3 toward the hair's colour, above 0.3 toward the skin's
     ("hair_match", -1.0, 1.0),  # above 0.4 toward the skin's colour
     ("hair_dye", -1.0, 1.0),  # above 0.3 a freely chosen colour
@@ -98,7 +93,7 @@ _COLOURS = (
     "paint",
     "cloth",
     "hat",
-    "wall",
+    *(f"wall_{place}" for place in range(9)),  # what stands behind, out of focus: three rows of three, from above
     "occluder",
     "brow",
     "lip",
@@ -108,7 +103,7 @@ _COLOURS = (
     "ambient",
 )
 # One latent each, cut by thresholds.
-_KINDS = ("hair_style", "glasses", "hat", "occluder", "glasses_style", "hat_style", "film")
+_KINDS = ("hair_style", "glasses", "hat", "occluder", "glasses_style", "hat_style")
 
 _LATENT_NAMES: tuple[str, ...] = (
     *(name for name, _, _ in _UNIFORM),
@@ -157,22 +152,8 @@ def head_parameters(latents: NDArray[np.floating], settings: WorldSettings | Non
         style = np.minimum(np.floor(uniform(name + "_style") * len(styles)), len(styles) - 1)
         p[name] = np.where(uniform(name) > 1 - frequency, 1 + style, 0.0)
     p["occluder"] = (uniform("occluder") > 1 - settings.occluder).astype(np.float64)
-    p["film"] = (uniform("film") > 1 - settings.negative).astype(np.float64)
     _mix_colours(p)
     return p
-
-
-def thresholds(settings: WorldSettings) -> dict[str, NDArray[np.float64]]:
-    """Return, for each kind's latent, the values at which the kind changes (for soft codes near the cuts)."""
-    return {
-        "hair_style": ndtri(np.cumsum(HAIR_SHARES)[:-1]),
-        "glasses": ndtri(np.array([1 - settings.glasses])),
-        "hat": ndtri(np.array([1 - settings.hat])),
-        "occluder": ndtri(np.array([1 - settings.occluder])),
-        "film": ndtri(np.array([1 - settings.negative])),
-        "glasses_style": ndtri(np.array([1 / 3, 2 / 3])),
-        "hat_style": ndtri(np.array([1 / 3, 2 / 3])),
-    }
 
 
 def _mix_colours(p: Parameters) -> None:
@@ -187,9 +168,11 @@ def _mix_colours(p: Parameters) -> None:
     brow = _blend(brow, p["brow_colour"], 0.9 * _ramp(p["brow_paint"], 0.0, 0.6))
     redder = np.clip(skin * np.array([0.95, 0.62, 0.62]), 0, 1)
     lip = _blend(redder, p["lip_colour"], 0.9 * _ramp(p["lip_paint"], 0.0, 0.6))
-    wall = _blend(p["wall_colour"], skin, 0.75 * _ramp(p["wall_match"], 0.3, 0.7))
-    wall = _blend(wall, hair, 0.75 * _ramp(-p["wall_match"], 0.3, 0.7))
-    p.update(skin_colour=skin, hair_colour=hair, brow_colour=brow, lip_colour=np.clip(lip, 0, 1), wall_colour=wall)
+    p.update(skin_colour=skin, hair_colour=hair, brow_colour=brow, lip_colour=np.clip(lip, 0, 1))
+    like_skin, like_hair = _ramp(p["wall_match"], 0.3, 0.7), _ramp(-p["wall_match"], 0.3, 0.7)
+    for place in range(9):
+        wall = _blend(p[f"wall_{place}_colour"], skin, 0.75 * like_skin)
+        p[f"wall_{place}_colour"] = _blend(wall, hair, 0.75 * like_hair)
     eye = _blend(np.full((len(skin), 3), 0.93), p["eye_white_colour"], 0.9 * _ramp(p["eye_paint"], 0.0, 0.6))
     p["eye_white_colour"] = _blend(skin, eye, p["eye_white"])
     grey = p["glasses_tone"][:, None] ** 2 * np.ones(3)

@@ -125,15 +125,14 @@ def _light(p: Parameters) -> NDArray[np.float64]:
 
 
 def _surface_numbers(p: Parameters) -> NDArray[np.float64]:
-    """[N, 10]: blush, hair stripes, hat stripes, iris colour, lens colour, whether the picture is a negative."""
+    """[N, 9]: blush, hair stripes, hat stripes, iris colour, lens colour."""
     rest = np.stack([p["blush"], p["hair_stripes"], p["hat_stripes"]], axis=1)
-    return np.concatenate([rest, p["iris_colour"], 0.25 * p["dye_colour"], p["film"][:, None]], axis=1)
+    return np.concatenate([rest, p["iris_colour"], 0.25 * p["dye_colour"]], axis=1)
 
 
 def _wall(p: Parameters) -> NDArray[np.float64]:
-    """[N, 7]: colour, slopes, two wave amplitudes."""
-    slopes = np.stack([p["wall_slope_x"], p["wall_slope_y"], p["wall_wave_cos"], p["wall_wave_sin"]], axis=1)
-    return np.concatenate([p["wall_colour"], slopes], axis=1)
+    """[N, 3, 3, 3]: rows from above, columns from the left, colour."""
+    return np.stack([p[f"wall_{place}_colour"] for place in range(9)], axis=1).reshape(-1, 3, 3, 3)
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -242,11 +241,15 @@ def _normal_at(solids, index, x, y, z, out):
 
 @numba.njit(cache=True, fastmath=True)
 def _wall_colour(wall, x, y, out):
-    """Background at picture coordinates in [-1, 1], into out[0:3]: a sloped colour with waves."""
-    shade = 1 + wall[3] * x + wall[4] * y
-    wave = wall[5] * np.cos(13 * x + 4 * y) + wall[6] * np.sin(13 * x + 4 * y)
+    """Background at picture coordinates in [-1, 1], into out[0:3]: nine colours that run into one another."""
+    u, v = 1 + x, 1 - y  # columns and rows of the colours
+    column, row = min(1, max(0, int(u))), min(1, max(0, int(v)))
+    u, v = min(1.0, max(0.0, u - column)), min(1.0, max(0.0, v - row))
+    u, v = u * u * (3 - 2 * u), v * v * (3 - 2 * v)
     for k in range(3):
-        out[k] = wall[k] * shade + wave
+        above = (1 - u) * wall[row, column, k] + u * wall[row, column + 1, k]
+        below = (1 - u) * wall[row + 1, column, k] + u * wall[row + 1, column + 1, k]
+        out[k] = (1 - v) * above + v * below
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -308,9 +311,6 @@ def _ray(solids, near, glasses, turn, camera, light, numbers, wall, narrow, px, 
                 for k in range(3):
                     base = glasses[5 + k] if what == 1 else numbers[6 + k]
                     colour[k] = base * (light[6 + k] + 0.6 * light[3 + k])
-    if numbers[9] > 0:
-        for k in range(3):
-            colour[k] = 1 - min(1.0, max(0.0, colour[k]))
     return class_id, best * camera[0]
 
 

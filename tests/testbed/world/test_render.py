@@ -125,8 +125,14 @@ def test_latents_of_another_size_are_refused():
         head_parameters(np.zeros((1, 3), np.float32))
 
 
-def test_a_negative_shows_the_same_head_with_every_colour_reversed() -> None:
-    latents = draw_latents(7, 0, 6)
-    plain, negative = (render(head_parameters(latents, WorldSettings(negative=share))) for share in (0.0, 1.0))
-    assert np.array_equal(plain.masks, negative.masks)
-    assert np.abs(plain.images.astype(int) + negative.images - 255).max() <= 1
+def test_the_wall_runs_from_colour_to_colour_and_no_label_tells_of_it() -> None:
+    parameters = without_extras(1)
+    for place in range(9):
+        parameters[f"wall_{place}_colour"] = np.full((1, 3), place / 8)
+    seen = render(parameters)
+    levels = 255 * np.arange(9) / 8
+    corners = [seen.images[0, row, column, 0] for row, column in ((0, 0), (0, 63))]
+    assert np.allclose(corners, levels[[0, 2]], atol=2)
+    assert np.isclose(seen.images[0, 0, 31, 0], levels[1], atol=2)
+    assert np.all(np.diff(seen.images[0, 0, :, 0].astype(int)) >= 0)  # nothing but a slide from colour to colour
+    assert np.array_equal(seen.masks, render(without_extras(1)).masks)

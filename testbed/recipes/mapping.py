@@ -1,0 +1,100 @@
+"""Teach a mapping network what a teacher answers: latents alone, no pictures, thousands of scenes a second."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.generators.stylegan2 import GAIN, Mapping
+from testbed.latents import draw_stream, normalise
+
+Teacher = Callable[[NDArray[np.float32]], Tensor]
+"""Latents [N, z_dim] → w [N, w_dim]."""
+
+BATCH = 1024
+REUSE = 5
+KEPT = 300
+"""Batches of known answers at hand; each step takes rows of some of them."""
+PEAK = 1e-3
+HELD_OUT = 2048
+
+
+@torch.no_grad()
+def begin_at(mapping: Mapping, mean: Tensor) -> None:
+    """Make a fresh mapping network answer with about the mean code, [w_dim], all above zero."""
+    last = mapping.layers[-1]
+    last.bias.copy_(mean / (GAIN * last.bias_scale))  # type: ignore[operator]
+
+
+def learn_mapping(
+    mapping: Mapping,
+    teacher: Teacher,
+    z_dim: int,
+    gone: Callable[[int], float],
+    *,
+    differences: Tensor,
+    seed: int,
+    held_out_seed: int,
+) -> None:
+    """Train in place; every half minute and at the end, tell how much of the held-out answers' variance is explained.
+
+    gone: how much of the training is over at a step, from 0 at the start; it ends at 1. differences: [w_dim, k], what
+    makes a difference of two codes one of pictures; its mean square is the loss.
+    """
+    # Its weights are stored larger than they act by the inverse of the multiplier.
+    peak = PEAK / mapping.layers[0].bias_scale  # type: ignore[operator]
+    optimizer = torch.optim.Adam(mapping.parameters(), lr=peak, betas=(0.9, 0.99), fused=True)
+    fresh = torch.from_numpy(draw_stream(held_out_seed, 0, HELD_OUT, z_dim))
+    truth = teacher(fresh.numpy())
+    spread = ((truth - truth.mean(0)) @ differences).square().mean()
+    differences = differences / spread.sqrt()
+    told = time.time()
+    for step, (known, wanted) in enumerate(_lessons(teacher, z_dim, seed)):
+        over = gone(step)
+        for group in optimizer.param_groups:
+            group["lr"] = peak * min(1.0, (step + 1) / 200) * min(1.0, 1.5 * max(0.0, 1 - over))
+        with torch.autocast("cpu", torch.bfloat16):
+            answer = mapping(known, None)
+        loss = ((answer.float() - wanted) @ differences).square().mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if time.time() - told > 30 or over >= 1:
+            told = time.time()
+            with torch.no_grad():
+                explained = 1 - float(((mapping(fresh, None) - truth) @ differences).square().mean())
+            line = {
+                "phase": "map",
+                "step": step,
+                "loss": round(float(loss.detach()), 4),
+                "explained": round(explained, 4),
+            }
+            print(json.dumps(line), flush=True)
+        if over >= 1:
+            return
+
+
+@torch.no_grad()
+def _answers(teacher: Teacher, latents: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(latents), teacher(latents)
+
+
+def _lessons(teacher: Teacher, z_dim: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of latents and answers without end; answering takes longer than learning, so each is used again."""
+    random = np.random.default_rng([seed, time.time_ns()])  # a run that goes on must not see the same heads again
+    seen: list[tuple[Tensor, Tensor]] = []
+    while True:
+        latents = normalise(random.standard_normal((BATCH, z_dim))).astype(np.float32)
+        seen = [*seen[-KEPT + 1 :], _answers(teacher, latents)]
+        for _ in range(REUSE):
+            picked = random.integers(len(seen), size=math.isqrt(BATCH))
+            rows = [slice(k, None, len(picked)) for k in range(len(picked))]
+            yield (
+                torch.cat([seen[i][0][row] for i, row in zip(picked, rows, strict=True)]),
+                torch.cat([seen[i][1][row] for i, row in zip(picked, rows, strict=True)]),
+            )
