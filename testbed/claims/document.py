@@ -55,7 +55,7 @@ def _result(folder: Path, world: str, name: str) -> tuple[Path, dict[str, Any]] 
 
 
 def _section(claim: Claim, path: Path, result: dict[str, Any], folder: Path) -> str:
-    repeats = max(len(done) for done in result["runs"].values())
+    repeats = min(len(done) for done in result["runs"].values())
     planned = f"{repeats} of {claim.repeats} planned repeats"
     size = SIZES[result["size"]].words
     as_planned = repeats >= claim.repeats and result["size"] == "full"

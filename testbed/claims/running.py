@@ -45,7 +45,7 @@ def run_claims(
                     done[str(repeat)] = run(trial)
                     seconds = time.monotonic() - started
                     _say(f"{world.name} {claim.name}: {arm}, repeat {repeat + 1} in {seconds:.0f} s")
-                    _write(folder / f"{claim.name}.json", document)
+                    _write(folder / f"{claim.name}.json", document | summary(claim, document["runs"]))
             results[claim.name] = document | summary(claim, document["runs"])
             _write(folder / f"{claim.name}.json", results[claim.name])
             plot(results[claim.name], folder / f"{claim.name}.png")
@@ -65,7 +65,9 @@ def _kept(claim: Claim, size: str, world: World, generator: str, folder: Path) -
 
 
 def summary(claim: Claim, runs: Runs) -> dict[str, Any]:
-    """Means by arm, and what each contrast shows; JSON values."""
+    """Means by arm, and what each contrast shows, as JSON values; empty before every arm has run once."""
+    if set(runs) != set(claim.arms):
+        return {}
     arms = {
         arm: {
             metric: mean_interval([one[metric] for one in done.values() if metric in one]).to_json()

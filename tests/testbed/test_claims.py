@@ -49,6 +49,23 @@ def test_an_interrupted_claim_goes_on_where_it_was(tmp_path):
     assert "The generator draws no hats." in text
 
 
+def test_a_run_that_is_killed_leaves_what_its_whole_repeats_show(tmp_path):
+    def breaks(trial: Trial):
+        if trial.repeat == 2:
+            raise KeyboardInterrupt
+        return {"miou": 40.0 + trial.repeat / 10}
+
+    arms = {"a": fake(10, []), "b": breaks}
+    claim = Claim("transfer", "Better?", "+32", arms, (Contrast("a", "b", bound=5),), 3)
+    folder = results_folder(tmp_path / "claims", "heads", "short")
+    with pytest.raises(KeyboardInterrupt):
+        run_claims([claim], 3, "short", HEADS, folder)
+    write_document(tmp_path / "claims", tmp_path / "claims.md")
+    text = (tmp_path / "claims.md").read_text()
+    assert "**2 of 15 planned repeats**" in text
+    assert "| a | b | miou | +20.45 " in text
+
+
 def test_results_of_another_generator_are_not_gone_on_with(tmp_path):
     calls: list[int] = []
     claim = Claim("transfer", "Better?", "+32", {"a": fake(1, calls), "b": fake(0, [])}, (Contrast("a", "b"),), 1)
