@@ -243,6 +243,12 @@ class TrainEncoderSpec(Spec):
     image_size: int = Field(128, ge=16, le=256, description="Pixels of the longer side that it looks at, at most.")
     steps: int | None = Field(None, ge=1, le=1_000_000, description="Training steps; null: the default.")
     mirror: bool = Field(True, description="Labelled images are mirrored left to right at random.")
+    feature_weight: float = Field(
+        0.0,
+        ge=0.0,
+        le=100.0,
+        description="Weight of a loss on what the perceptual network sees in an image as a whole, wherever it is.",
+    )
     fit: Fit = "crop"
     align: AlignSpec = AlignSpec()
 

@@ -9,7 +9,8 @@ from core.errors import InversionError, Problem
 @dataclass(frozen=True)
 class EncoderTrainingConfig:
     """How an encoder is trained. Losses: squared error of the code in units of the generator's spread (samples only),
-    perceptual distance and squared error of the image, and a penalty on codes whose layers differ.
+    perceptual distance and squared error of the image, on request a feature loss, and a penalty on codes whose layers
+    differ.
     """
 
     steps: int = 3000
@@ -33,6 +34,11 @@ class EncoderTrainingConfig:
     perceptual_weight: float = 1.0
     l2_weight: float = 5.0
     """Of the mean squared error of images in [0, 1]."""
+    feature_weight: float = 0.0
+    """Of the feature loss: 1 - cosine similarity of what the perceptual network's deepest features are on the mean over
+    the image. It says what is shown wherever it is, as the networks for faces (ArcFace) and for everything else (MoCo)
+    do in ReStyle, section 4.1.
+    """
     deviation_weight: float = 0.05
     """Of the mean squared deviation of the layers from their mean, in units of the spread."""
     unlock_from: float = 0.2
@@ -55,6 +61,8 @@ class EncoderTrainingConfig:
             problems.append(Problem("negative", "images"))
         if self.samples == 0 and self.images == 0:
             problems.append(Problem("neither samples nor images to learn from", "samples"))
+        if not 0 <= self.feature_weight < float("inf"):
+            problems.append(Problem("not a number ≥ 0", "feature_weight"))
         if not 0 <= self.unlock_from <= self.unlock_until <= 1:
             problems.append(Problem("not 0 ≤ unlock_from ≤ unlock_until ≤ 1", "unlock_from"))
         if problems:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop
 from core.errors import InversionError, Problem, Stopped
@@ -102,6 +103,11 @@ def default_encoder_config(
     channels: tuple[int, ...] = (32, 64, 128, 192)
     channels = (24,) * (stages - 4) + channels if stages > 4 else channels[:stages]
     return EncoderConfig(size, generator.num_ws, generator.config.w_dim, latent_scale, channels, heads=heads)
+
+
+def feature_loss(features: Features, target: Features) -> Tensor:
+    """1 - cosine similarity, [N], of the deepest features' means over the image."""
+    return 1 - F.cosine_similarity(features[-1].mean((2, 3)), target[-1].mean((2, 3)))
 
 
 @dataclass
@@ -214,10 +220,14 @@ class _Run:
         drawn = codes.new_zeros(0, *self.average.shape[1:])
         if first < len(codes):
             drawn = self.generator.synthesize(codes[first:], config.noise).image
-            perceptual = self.perceptual.distance(drawn, slots.features)  # [B - first]
+            features = self.perceptual.features(drawn)
+            perceptual = self.perceptual.compare(features, slots.features)  # [B - first]
             l2 = (drawn - slots.target[first:]).square().mean((1, 2, 3)) / 4
             loss = loss + config.perceptual_weight * perceptual.mean() + config.l2_weight * l2.mean()
             parts |= {"perceptual": perceptual.mean(), "l2": l2.mean()}
+            if config.feature_weight:
+                parts["feature"] = feature_loss(features, slots.features).mean()
+                loss = loss + config.feature_weight * parts["feature"]
             if self.source is not None:
                 real = config.samples - first
                 parts |= {"real_perceptual": perceptual[real:].mean(), "real_l2": l2[real:].mean()}
@@ -289,6 +299,8 @@ class _Run:
         except Exception as error:  # a cut file fails in many ways
             raise InversionError("this checkpoint cannot be read", [Problem(str(error), path.name)]) from error
         mine = self._settings()
+        # What a checkpoint does not know yet was at its default when it was written.
+        settings = {f"config.{name}": value for name, value in asdict(EncoderTrainingConfig()).items()} | settings
         if settings != mine:
             differing = [
                 Problem(f"{settings.get(name)} there, {mine[name]} here", name)

@@ -48,7 +48,7 @@ def weights(service: Service, job: Job) -> str:
 @pytest.mark.parametrize(("train_on", "heads"), [("samples", "psp"), ("labels", "e4e"), ("both", "e4e")])
 def test_an_encoder_comes_with_what_it_is_worth(service: Service, train_on: str, heads: str) -> None:
     labels = None if train_on == "samples" else service.labels
-    job = train(service, train_on=train_on, heads=heads, labels=labels)
+    job = train(service, train_on=train_on, heads=heads, labels=labels, feature_weight=0.5)
     service.work()
     ended = view(service.db, job)
     assert ended.state == "succeeded", ended.error
@@ -58,6 +58,7 @@ def test_an_encoder_comes_with_what_it_is_worth(service: Service, train_on: str,
     judged = {"samples"} if train_on == "samples" else {"samples", "labels_held_out", "labels_learnt"}
     assert set(encoder.info["by_iteration"]) == judged
     assert encoder.info["images"]["samples"] == 32
+    assert encoder.info["curve"][-1]["feature"] > 0
     if labels:
         assert (encoder.info["images"]["labels_held_out"], encoder.info["images"]["labels_learnt"]) == (2, 10)
     for entries in encoder.info["by_iteration"].values():
@@ -67,7 +68,7 @@ def test_an_encoder_comes_with_what_it_is_worth(service: Service, train_on: str,
     assert encoder.info["heads"] == heads
     picture = content(service.db, service.objects, encoder.id, "attempts.png")
     assert Image.open(io.BytesIO(picture)).width == 6 * 16 + 5 * 2
-    again = train(service, train_on=train_on, heads=heads, labels=ended.result.get("label_set"))
+    again = train(service, train_on=train_on, heads=heads, labels=ended.result.get("label_set"), feature_weight=0.5)
     service.work()
     assert view(service.db, again).result["encoder"] == encoder.id
     assert "encoder.reused" in {event.name for event in events(service.db, again.id, tenant=TENANT)}

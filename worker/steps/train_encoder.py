@@ -108,6 +108,7 @@ def training_config(spec: TrainEncoderSpec, source: Source) -> EncoderTrainingCo
     values: dict[str, Any] = {
         "noise": "none" if source.info.noise == "none" else "const",
         "mirror": spec.mirror and spec.train_on != "samples",
+        "feature_weight": spec.feature_weight,
         "images": 0 if spec.train_on == "samples" else drawn,
         "samples": 0 if spec.train_on == "labels" else EncoderTrainingConfig.samples,
         "samples_drawn": 0 if spec.train_on == "labels" else drawn // 2,

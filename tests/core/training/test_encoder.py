@@ -16,7 +16,7 @@ from core.inversion.perceptual import DomainPerceptual, PerceptualTrunk
 from core.inversion.start import latent_spread
 from core.pixels import to_bytes, to_float
 from core.training.config import EncoderTrainingConfig
-from core.training.encoder import _Run, default_encoder_config, train_encoder
+from core.training.encoder import _Run, default_encoder_config, feature_loss, train_encoder
 from core.training.encoder_targets import image_source
 
 QUICK = EncoderTrainingConfig(
@@ -104,6 +104,35 @@ def test_real_images_alone_are_enough(
     assert last["real_l2"] < 0.8 * first["real_l2"]
     with pytest.raises(InversionError, match="nothing to learn from"):
         train_encoder(generator, perceptual, None, config, encoder_config=shape)
+
+
+def test_the_feature_loss_is_about_what_is_shown_and_not_where(
+    generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor
+) -> None:
+    features = perceptual.features(images[:4].float() / 127.5 - 1)
+    assert feature_loss(features, features).abs().max() < 1e-6
+    moved = tuple(tap.roll((1, 2), (2, 3)) for tap in features)
+    assert feature_loss(features, moved).abs().max() < 1e-6
+    assert (feature_loss(features, tuple(tap.roll(1, 0) for tap in features)) > 0).all()
+    config = dataclasses.replace(QUICK, steps=60, feature_weight=5.0, log_every=20, learning_rate=3e-3)
+    curve = train_encoder(generator, perceptual, images, config, encoder_config=shape).curve
+    assert curve[-1]["feature"] < curve[0]["feature"]
+
+
+def test_a_checkpoint_from_before_a_setting_is_gone_on_from(
+    generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.pt"
+    config = dataclasses.replace(QUICK, steps=2, checkpoint_every=1)
+    train_encoder(generator, perceptual, images, config, encoder_config=shape, checkpoint=path)
+    state = torch.load(path, weights_only=True)
+    del state["settings"]["config.feature_weight"]
+    torch.save(state, path)
+    done = train_encoder(generator, perceptual, images, config, encoder_config=shape, checkpoint=path)
+    assert done.curve == state["curve"]
+    other = dataclasses.replace(config, feature_weight=1.0)
+    with pytest.raises(InversionError, match="another training run"):
+        train_encoder(generator, perceptual, images, other, encoder_config=shape, checkpoint=path)
 
 
 def test_real_images_are_mirrored_half_of_the_time(images: Tensor) -> None:
