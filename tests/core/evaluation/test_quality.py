@@ -8,6 +8,7 @@ import pytest
 
 from core.datasets.classes import ClassMap
 from core.errors import EvaluationError, Stopped
+from core.evaluation import arms
 from core.evaluation.arms import EvaluationConfig, EvaluationData
 from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages
@@ -136,13 +137,14 @@ def test_a_class_that_was_dropped_is_named():
     assert "never draws class &#x27;hat&#x27;" in report_html(evaluation, data, "x")
 
 
-def test_an_interrupted_evaluation_trains_nothing_twice(sound):
+def test_an_interrupted_evaluation_trains_nothing_twice(sound, monkeypatch):
+    monkeypatch.setattr(arms, "CHECKPOINT_EVERY", 25)  # each of the three nets is kept once on its way, and once done
     kept: list[bytes] = []
     with pytest.raises(Stopped):
-        run(*dataset(), repeats=1, checkpoint=kept.append, should_stop=lambda: len(kept) >= 2)
+        run(*dataset(), repeats=1, checkpoint=kept.append, should_stop=lambda: len(kept) >= 3)
     trained: list[bytes] = []
     _, evaluation = run(*dataset(), repeats=1, checkpoint=trained.append, resume_from=kept[-1])
-    assert len(kept) + len(trained) == 3
+    assert len(kept) + len(trained) == 6
     first = [arm["repeats"][0] for arm in sound[1].document["arms"]]
     assert [arm["mean"] for arm in evaluation.document["arms"]] == pytest.approx(first)
 
