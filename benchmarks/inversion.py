@@ -1,13 +1,15 @@
 """Inversion: ours against the plain loop that takes one image after the other, in one run on one machine.
 
     python -m benchmarks.inversion --json FILE [--resolution 64] [--images 8] [--steps 20] [--repeats 3]
+                                   [--arms plain,ours]
 
 Both make the same updates from the same start (the mean code) by the same losses (LPIPS over VGG-16 and the squared
 error, in the same ball), with nothing that ends an image early; so the final losses must agree. The plain loop is the
 papers': one code at a time, torch's Adam, both images through the perceptual network at every step. Speed does not
 depend on the numbers in the networks: generator (config-f) and trunk are random, the targets are the generator's own
 images. `float32` is ours once more without bfloat16, which it takes where the device has instructions for it
-(`autocast`); `early_stop` is ours as the service runs it by default, where images on a plateau leave.
+(`autocast`); `early_stop` is ours as the service runs it by default, where images on a plateau leave. All four
+alternate. Beside the clock's seconds stand the processor's, which other work on the machine disturbs less.
 """
 
 import argparse
@@ -15,7 +17,7 @@ import json
 import platform
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -36,6 +38,7 @@ from core.inversion.start import latent_spread, random_codes
 from core.pixels import to_bytes, to_float
 from core.vision import import_torchvision
 
+ARMS = ("plain", "ours", "float32", "early_stop")
 SIZES = {64: (8, 20), 256: (2, 20), 512: (32, 50), 1024: (16, 50)}
 """Resolution → images, steps: minutes on two cores at 64 and 256, on a GPU at the others."""
 
@@ -99,9 +102,15 @@ def plain_inversion(
 
 
 def measure(
-    resolution: int, count: int, steps: int, repeats: int, device: torch.device, width: int = 32768
+    resolution: int,
+    count: int,
+    steps: int,
+    repeats: int,
+    device: torch.device,
+    width: int = 32768,
+    arms: Sequence[str] = ARMS,
 ) -> dict[str, Any]:
-    """One resolution: seconds and losses of both, alternating, the median of the repeats."""
+    """One resolution: seconds and losses of ``arms``, alternating, the median of the repeats."""
     generator, perceptual = random_generator(resolution, device, width), random_lpips(device)
     codes = random_codes(generator, count, seed=2)[:, None].expand(-1, generator.num_ws, -1)
     with torch.no_grad():
@@ -117,19 +126,23 @@ def measure(
         )
         return torch.stack([result.w_plus for result in results]).to(device)
 
-    seconds: dict[str, list[float]] = {"plain": [], "ours": [], "float32": [], "early_stop": []}
+    works: dict[str, Callable[[], Tensor]] = {
+        "plain": lambda: plain_inversion(generator, perceptual, images, plain, radius)[0],
+        "ours": lambda: ours(config),
+        "float32": lambda: ours(replace(config, precision="float32")),
+        "early_stop": lambda: ours(replace(config, patience=InversionConfig.patience)),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in arms}
+    processor: dict[str, list[float]] = {name: [] for name in arms}
     found: dict[str, Tensor] = {}
     for _ in range(repeats):
-        for name, work in (
-            ("plain", lambda: plain_inversion(generator, perceptual, images, plain, radius)[0]),
-            ("ours", lambda: ours(config)),
-            ("float32", lambda: ours(replace(config, precision="float32"))),
-            ("early_stop", lambda: ours(replace(config, patience=InversionConfig.patience))),
-        ):
-            taken, found[name] = timed(work, device)
-            seconds[name].append(taken)
+        for name in arms:
+            wall, busy, found[name] = timed(works[name], device)
+            seconds[name].append(wall)
+            processor[name].append(busy)
     losses = {name: mean_loss(objective.exact, one, images) for name, one in found.items()}
     middle = {name: median(several) for name, several in seconds.items()}
+    busy_middle = {name: median(several) for name, several in processor.items()}
     return {
         "resolution": resolution,
         "images": count,
@@ -137,24 +150,26 @@ def measure(
         "batch": images_at_once(objective, device),
         "autocast": objective.autocast,
         **{f"{name}_s": round(value, 3) for name, value in middle.items()},
+        **{f"{name}_cpu_s": round(value, 3) for name, value in busy_middle.items()},
         **{f"{name}_images_per_s": round(count / value, 4) for name, value in middle.items()},
         **{f"{name}_loss": round(value, 7) for name, value in losses.items()},
         "start_loss": round(mean_loss(objective.exact, generator.w_avg.expand_as(codes), images), 7),
         "speedup": round(middle["plain"] / middle["ours"], 3),
-        "speedup_float32": round(middle["plain"] / middle["float32"], 3),
+        "speedup_cpu": round(busy_middle["plain"] / busy_middle["ours"], 3),
+        **({"speedup_float32": round(middle["plain"] / middle["float32"], 3)} if "float32" in arms else {}),
         "seconds": {name: [round(one, 3) for one in several] for name, several in seconds.items()},
     }
 
 
-def timed(work: Callable[[], Tensor], device: torch.device) -> tuple[float, Tensor]:
-    """Seconds that the work takes, and what it gives."""
+def timed(work: Callable[[], Tensor], device: torch.device) -> tuple[float, float, Tensor]:
+    """Seconds that the work takes by the clock and of the processor, and what it gives."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    begun = time.perf_counter()
+    begun, worked = time.perf_counter(), time.process_time()
     result = work()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return time.perf_counter() - begun, result
+    return time.perf_counter() - begun, time.process_time() - worked, result
 
 
 @torch.no_grad()
@@ -175,18 +190,23 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--images", type=int, help="instead of the resolution's own number")
     parser.add_argument("--steps", type=int, help="instead of the resolution's own number")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--arms", default=",".join(ARMS), help="which of these, `plain` and `ours` among them")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--width", type=int, default=32768, help="channels × pixels of a side; 32768 is config-f")
     chosen = parser.parse_args(arguments)
-    device = torch.device(chosen.device)
+    device, arms = torch.device(chosen.device), tuple(chosen.arms.split(","))
+    if not {"plain", "ours"} <= set(arms) <= set(ARMS):
+        parser.error(f"--arms are of {', '.join(ARMS)}, and hold plain and ours")
     rows = []
     for resolution in chosen.resolution or [64, 256]:
         count, steps = SIZES[resolution]
-        row = measure(resolution, chosen.images or count, chosen.steps or steps, chosen.repeats, device, chosen.width)
+        size = chosen.images or count, chosen.steps or steps
+        row = measure(resolution, *size, chosen.repeats, device, chosen.width, arms)
         rows.append(row)
         print(
             f"{resolution:5} px  plain {row['plain_images_per_s']:.3f}/s (loss {row['plain_loss']:.4f})  "
-            f"ours {row['ours_images_per_s']:.3f}/s (loss {row['ours_loss']:.4f})  × {row['speedup']:.2f}",
+            f"ours {row['ours_images_per_s']:.3f}/s (loss {row['ours_loss']:.4f})  × {row['speedup']:.2f}"
+            f"  (× {row['speedup_cpu']:.2f} of the processor's time)",
             flush=True,
         )
     about = {
