@@ -8,12 +8,11 @@ reads these codes; encoder, inversion and labeler never do.
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
+from testbed.recipes.reader import THUMBNAIL, thumbnails
 from testbed.world.parameters import GLASSES_STYLES, HAIR_STYLES, HAT_STYLES, LATENT_COUNT, Parameters
 from testbed.world.render import projected_keypoints, render
 
-THUMBNAIL = 8
 _COLOURS = ("skin", "hair", "brow", "lip", "eye_white", "iris", "cloth", *(f"wall_{place}" for place in range(9)))
 
 
@@ -48,27 +47,7 @@ def _thumbnails(p: Parameters) -> NDArray[np.float32]:
     seen = render(p, 2 * THUMBNAIL)
     colours, covered = seen.images / np.float32(127.5) - 1, 2 * (seen.depth > 0).astype(np.float32) - 1
     planes = np.concatenate([colours, covered[..., None]], axis=3)
-    cells = planes.reshape(len(planes), THUMBNAIL, 2, THUMBNAIL, 2, 4).mean(axis=(2, 4))
-    return cells.reshape(len(planes), -1)
+    return thumbnails(planes)
 
 
 CODE_SIZE = LATENT_COUNT + 7 + 4 + 4 + 1 + 6 + 34 + 3 + 6 + 3 * len(_COLOURS) + 3 * 6 + 3 + 3 + 3 + 3 + 4 * THUMBNAIL**2
-
-
-SCALE = 2.0
-"""Of the reader's last layer: w has about unit variance at the start."""
-
-
-class CodeReader(nn.Sequential):
-    """Code [N, CODE_SIZE] → w [N, w_dim]; stands in for the mapping network while the synthesis network learns."""
-
-    def __init__(self, w_dim: int, width: int = 384) -> None:
-        super().__init__(
-            nn.Linear(CODE_SIZE, width), nn.LeakyReLU(0.2), nn.Linear(width, width), nn.LeakyReLU(0.2),
-            nn.Linear(width, w_dim),
-        )  # fmt: skip
-
-    def forward(self, codes: Tensor) -> Tensor:
-        """Codes → w."""
-        w: Tensor = SCALE * super().forward(codes)
-        return w

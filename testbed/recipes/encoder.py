@@ -1,6 +1,6 @@
-"""Make the encoder of `heads64` from the generator's own samples and rendered heads; it never sees render parameters.
+"""Make the encoder of a shipped generator from its own samples and rendered scenes; it never sees render parameters.
 
-python -m testbed.recipes.encoder --steps 5000
+python -m testbed.recipes.encoder --world heads --steps 5000
 """
 
 import argparse
@@ -17,19 +17,19 @@ from core.inversion.perceptual import choose_perceptual
 from core.pixels import as_tensor
 from core.training.config import EncoderTrainingConfig
 from core.training.encoder import train_encoder
-from testbed.examples import labelled_heads
-from testbed.recipes.heads64 import TRAINING_SEED
+from testbed.claims.worlds import WORLDS, World
+from testbed.recipes.teaching import TRAINING_SEED
 
 IMAGES = 16
-FIRST = 9_000_000  # far from the heads that the generator sees in the same stream
-CHECKPOINT = Path("out/heads64/encoder.pt")
+FIRST = 9_000_000  # far from the scenes that the generator sees in the same stream
 _POOL = 2048
 
 
-class RenderedHeads:
+class RenderedScenes:
     """Source of real images for training: `(step, count) → uint8 [count, 3, 64, 64]`, the same for the same step."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: World) -> None:
+        self.world = world
         self.pool_index = -1
         self.pool = torch.empty(0)
 
@@ -37,7 +37,8 @@ class RenderedHeads:
         at = step * IMAGES  # not count: it varies from step to step, and the pool would be rendered again and again
         if at // _POOL != self.pool_index:
             self.pool_index = at // _POOL
-            self.pool = as_tensor(labelled_heads(TRAINING_SEED, _POOL + IMAGES, FIRST + self.pool_index * _POOL).images)
+            first = FIRST + self.pool_index * _POOL
+            self.pool = as_tensor(self.world.labelled(TRAINING_SEED, _POOL + IMAGES, first).images)
         return self.pool[at % _POOL : at % _POOL + count]
 
 
@@ -45,16 +46,19 @@ def main() -> None:
     """Train, or go on training, and write the encoder beside the generator."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=5000)
-    steps = parser.parse_args().steps
-    folder = shipped_generators()["heads64"]
+    parser.add_argument("--world", choices=sorted(WORLDS), default="heads")
+    given = parser.parse_args()
+    world = WORLDS[given.world]
+    folder = shipped_generators()[world.generator]
     generator = load_generator(folder).network
     # Never unlocked: the generator was taught on W alone, and labels transfer best from codes that stay there.
     config = EncoderTrainingConfig(
-        steps=steps, samples=16, samples_drawn=4, images=IMAGES, noise="none", unlock_from=1.0, unlock_until=1.0
+        steps=given.steps, samples=16, samples_drawn=4, images=IMAGES, noise="none", unlock_from=1.0, unlock_until=1.0
     )
-    CHECKPOINT.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint = Path("out") / world.generator / "encoder.pt"
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     training = train_encoder(
-        generator, choose_perceptual(folder, None), RenderedHeads(), config, checkpoint=CHECKPOINT,
+        generator, choose_perceptual(folder, None), RenderedScenes(world), config, checkpoint=checkpoint,
         log=lambda line: print(json.dumps(line), flush=True),
     )  # fmt: skip
     save_encoder(folder, training.encoder, {"training": asdict(config), "curve": training.curve[-40:]})

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from core.generators.stylegan2 import Generator, StyledConv, ToRGB
-from testbed.recipes.codes import SCALE, CodeReader
+from testbed.recipes.reader import SCALE, CodeReader
 
 FLOOR = 1e-4
 """Sensitivities below this share of the largest count as this much, so that the change of basis can be undone."""
@@ -64,24 +64,28 @@ def picture_basis(sensitivities: Tensor, w: Tensor) -> Basis:
 
 
 @torch.no_grad()
-def differences(generator: Generator, w: Tensor, weights: Tensor, count: int = 200) -> Tensor:
-    """A matrix D, [w_dim, count], with |(w₁ - w₂) D|² about the picture's change from w₁ to w₂ for codes far apart.
+def differences(generator: Generator, w: Tensor, weights: Tensor, measured: int = 200) -> Tensor:
+    """A matrix D, [w_dim, w_dim], with |(w₁ - w₂) D|² about the picture's change from w₁ to w₂ for codes far apart.
 
     The derivative tells of small steps alone, and moving an edge a little changes a picture as fast as it ever will:
     by it, pose would count for nearly all and colours for little. So each principal direction of the codes ``w``
-    [N, w_dim] is weighed by what happens when a head takes over another head's place along it.
+    [N, w_dim] is weighed by what happens when a head takes over another head's place along it. Beyond the first
+    ``measured`` directions codes hardly differ, and a step from head to head tells nothing; yet the picture answers to
+    errors there as well, so each counts as much as the mean of the measured ones.
     """
     centred = w - w.mean(0)
-    directions = torch.linalg.svd(centred, full_matrices=False).Vh[:count]  # [count, w_dim]
+    directions = torch.linalg.svd(centred).Vh  # [w_dim, w_dim]
     codes, pixels = w[:SECANTS], weights[:SECANTS]
     drawn = generator.synthesize(codes[:, None].expand(-1, generator.num_ws, -1)).image
     found = []
-    for direction in directions:
+    for direction in directions[:measured]:
         steps = (codes.roll(1, 0) - codes) @ direction  # [SECANTS]
         moved = codes + steps[:, None] * direction
         changed = generator.synthesize(moved[:, None].expand(-1, generator.num_ws, -1)).image - drawn
         found.append((changed.square() * pixels).mean() / steps.square().mean())
-    return directions.T * torch.stack(found).sqrt()
+    squares = torch.stack(found)
+    rest = squares.mean().expand(len(directions) - len(squares))
+    return directions.T * torch.cat([squares, rest]).sqrt()
 
 
 @torch.no_grad()

@@ -1,10 +1,11 @@
-"""Make the perceptual fallback of `heads64`: a trunk that has learnt to repair damaged heads, without any label.
+"""Make the perceptual fallback of a shipped generator: a trunk that has learnt to repair damaged pictures of its world,
+without any label.
 
-    python -m testbed.recipes.perceptual --minutes 4
+    python -m testbed.recipes.perceptual --world heads --minutes 4
 
 A picture loses random rectangles and gets noise and a colour shift; the trunk's features, through a small decoder that
-is thrown away, must give the whole picture back. What helps to repair a head is what makes two heads alike: edges,
-parts, colours. The loss weights stored with it balance the gradients of the two terms of the inversion.
+is thrown away, must give the whole picture back. What helps to repair a picture is what makes two alike:
+edges, parts, colours. The loss weights stored with it balance the gradients of the two terms of the inversion.
 """
 
 import argparse
@@ -16,10 +17,11 @@ from torch.nn import functional as F
 
 from core.generators.files import shipped_generators
 from core.inversion.perceptual import DomainPerceptual, LossWeights, PerceptualTrunk, save_perceptual
-from testbed.recipes.heads64 import TRAINING_SEED, heads
+from core.pixels import as_tensor, to_float
+from testbed.claims.worlds import WORLDS
+from testbed.recipes.teaching import TRAINING_SEED
 
-NAME = "heads64-repair-v1"
-FIRST = 5_000_000  # far from the heads that the generator sees in the same stream
+FIRST = 5_000_000  # far from the scenes that the generator sees in the same stream
 LOSS_WEIGHTS = LossWeights(perceptual=1.0, l2=2.0)
 
 
@@ -59,7 +61,9 @@ def main() -> None:
     """Train for a time and write the trunk beside the generator."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=4.0)
-    minutes = parser.parse_args().minutes
+    parser.add_argument("--world", choices=sorted(WORLDS), default="heads")
+    given = parser.parse_args()
+    minutes, world = given.minutes, WORLDS[given.world]
     torch.manual_seed(0)
     torch.set_num_threads(2)
     net = Repair(PerceptualTrunk(((24, 24), (48, 48), (80, 80), (112,))))
@@ -68,7 +72,7 @@ def main() -> None:
     while (gone := (time.time() - start) / (60 * minutes)) < 1:
         at = 16 * step % 1024
         if at == 0:
-            images = heads(TRAINING_SEED, FIRST + 16 * step, 1024)[2]
+            images = to_float(as_tensor(world.labelled(TRAINING_SEED, 1024, FIRST + 16 * step).images))
         target = images[at : at + 16]
         for group in optimizer.param_groups:
             group["lr"] = 2e-3 * min(1.0, 2 * (1 - gone))
@@ -83,7 +87,8 @@ def main() -> None:
                 flush=True,
             )
     trunk = net.trunk.eval().requires_grad_(False)
-    save_perceptual(shipped_generators()["heads64"], DomainPerceptual(NAME, trunk, LOSS_WEIGHTS))
+    distance = DomainPerceptual(f"{world.generator}-repair-v1", trunk, LOSS_WEIGHTS)
+    save_perceptual(shipped_generators()[world.generator], distance)
 
 
 if __name__ == "__main__":

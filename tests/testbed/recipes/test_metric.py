@@ -5,8 +5,8 @@ from torch import Tensor
 
 from core.generators.config import StyleGAN2Config
 from core.generators.stylegan2 import Generator
-from testbed.recipes.codes import CODE_SIZE, CodeReader
 from testbed.recipes.metric import ABOVE, Basis, picture_basis, rebase, rebase_reader, sensitivity
+from testbed.recipes.reader import CodeReader
 
 CONFIG = StyleGAN2Config(resolution=(8, 8), channels={0: 12, 1: 8}, z_dim=6, w_dim=10, mapping_layers=2)
 
@@ -53,8 +53,8 @@ def test_pictures_stay_and_the_coordinates_are_as_promised():
 
 
 def test_a_reader_answers_in_the_new_coordinates():
-    generator, reader = blind_generator(), CodeReader(CONFIG.w_dim)
-    codes = torch.randn(64, CODE_SIZE)
+    generator, reader = blind_generator(), CodeReader(20, CONFIG.w_dim)
+    codes = torch.randn(64, 20)
     w = reader(codes).detach()
     basis = basis_of(generator, w)
     rebase_reader(reader, basis)
