@@ -59,6 +59,7 @@ class ApiProcess:
                 time.sleep(0.05)
             else:
                 return
+        self.kill()
         raise AssertionError(f"no answer after {START_SECONDS:g} s:\n{self.log.read_text()}")
 
     def kill(self) -> None:
