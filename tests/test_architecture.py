@@ -13,7 +13,7 @@ import pytest
 OURS = {"api", "benchmarks", "client", "core", "migrations", "store", "testbed", "worker"}
 
 CORE_MAY_IMPORT = {"core", "lpips", "numpy", "PIL", "safetensors", "torch", "torchvision"} | {
-    *("OpenEXR", "pyarrow", "pycocotools", "yaml"),  # the formats of others: depth maps, core/datasets/exports and …/foreign
+    *("OpenEXR", "pyarrow", "pycocotools", "yaml"),  # the formats of others: core/datasets and what is below it
 }
 
 # The standard library's own ways to the network, to SQL and to the environment.
