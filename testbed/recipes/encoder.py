@@ -20,7 +20,7 @@ from core.training.encoder import train_encoder
 from testbed.claims.worlds import WORLDS, World
 from testbed.recipes.teaching import TRAINING_SEED
 
-IMAGES = 16
+IMAGES = 8
 FIRST = 9_000_000  # far from the scenes that the generator sees in the same stream
 _POOL = 2048
 
@@ -53,8 +53,9 @@ def main() -> None:
     generator = load_generator(folder).network
     # Never unlocked: the generator was taught on W alone, and labels transfer best from codes that stay there.
     config = EncoderTrainingConfig(
-        steps=given.steps, samples=16, samples_drawn=4, images=IMAGES, noise="none", unlock_from=1.0, unlock_until=1.0
-    )
+        steps=given.steps, samples=24, samples_drawn=4, images=IMAGES, latent_weight=3.0, noise="none",
+        unlock_from=1.0, unlock_until=1.0,
+    )  # fmt: skip
     checkpoint = Path("out") / world.generator / "encoder.pt"
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     training = train_encoder(
