@@ -95,6 +95,9 @@ def default_encoder_config(
 ) -> EncoderConfig:
     """An encoder for the generator's images, seen at ``largest`` pixels at most and halved until about four are
     left.
+
+    The scale is rounded: its last digits depend on the number of threads, and a run that goes on elsewhere from a
+    checkpoint must come to the same encoder.
     """
     height, width = generator.config.resolution
     shrink = min(1.0, largest / max(height, width))
@@ -102,7 +105,9 @@ def default_encoder_config(
     stages = max(1, round(math.log2(max(size) / 4)))
     channels: tuple[int, ...] = (32, 64, 128, 192)
     channels = (24,) * (stages - 4) + channels if stages > 4 else channels[:stages]
-    return EncoderConfig(size, generator.num_ws, generator.config.w_dim, latent_scale, channels, heads=heads)
+    return EncoderConfig(
+        size, generator.num_ws, generator.config.w_dim, float(f"{latent_scale:.3g}"), channels, heads=heads
+    )
 
 
 def feature_loss(features: Features, target: Features) -> Tensor:

@@ -291,3 +291,10 @@ def test_settings_and_images_that_cannot_be_used_are_refused(
         train_encoder(generator, perceptual, torch.zeros(2, 16, 16, 3), QUICK, encoder_config=shape)
     with pytest.raises(InversionError, match="gave something else"):
         train_encoder(generator, perceptual, lambda step, count: torch.zeros(1, 3, 8, 8), QUICK, encoder_config=shape)
+
+
+def test_the_last_digits_of_the_spread_make_no_other_encoder() -> None:
+    generator = Generator(StyleGAN2Config(resolution=(16, 16), channels={0: 8, 1: 8, 2: 8}, z_dim=4, w_dim=4))
+    few, many = (default_encoder_config(generator, spread) for spread in (0.9360718727, 0.9360719323))
+    assert few == many
+    assert few.latent_scale == pytest.approx(0.936, rel=1e-3)
