@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from testbed.colours import along, blend, ramp
+
 HAIR_STYLES = ("bald", "short", "bob", "long", "bun", "ponytail", "afro")
 HAIR_SHARES = (0.10, 0.24, 0.16, 0.18, 0.10, 0.10, 0.12)
 HAT_STYLES = ("cap", "brim", "beanie")
@@ -158,37 +160,23 @@ def head_parameters(latents: NDArray[np.floating], settings: WorldSettings | Non
 
 def _mix_colours(p: Parameters) -> None:
     """Add the colours that depend on one another: skin, hair, brows, lips, iris, wall."""
-    skin = _along(_SKIN, p["skin_tone"]) + p["skin_hue"][:, None] * np.array([0.05, -0.015, -0.04])
-    skin = _blend(np.clip(skin, 0.03, 1.0), p["paint_colour"], 0.85 * _ramp(p["skin_paint"], 0.0, 0.8))
-    hair = _along(_HAIR, p["hair_tone"])
-    hair = _blend(hair, p["dye_colour"], _ramp(p["hair_dye"], 0.3, 0.6))
-    hair = _blend(hair, 0.9 * skin, 0.8 * _ramp(p["hair_match"], 0.4, 0.8))
+    skin = along(_SKIN, p["skin_tone"]) + p["skin_hue"][:, None] * np.array([0.05, -0.015, -0.04])
+    skin = blend(np.clip(skin, 0.03, 1.0), p["paint_colour"], 0.85 * ramp(p["skin_paint"], 0.0, 0.8))
+    hair = along(_HAIR, p["hair_tone"])
+    hair = blend(hair, p["dye_colour"], ramp(p["hair_dye"], 0.3, 0.6))
+    hair = blend(hair, 0.9 * skin, 0.8 * ramp(p["hair_match"], 0.4, 0.8))
     dark = 0.45 * np.minimum(hair, skin)
-    brow = _blend(0.85 * skin, dark, p["brow_contrast"])
-    brow = _blend(brow, p["brow_colour"], 0.9 * _ramp(p["brow_paint"], 0.0, 0.6))
+    brow = blend(0.85 * skin, dark, p["brow_contrast"])
+    brow = blend(brow, p["brow_colour"], 0.9 * ramp(p["brow_paint"], 0.0, 0.6))
     redder = np.clip(skin * np.array([0.95, 0.62, 0.62]), 0, 1)
-    lip = _blend(redder, p["lip_colour"], 0.9 * _ramp(p["lip_paint"], 0.0, 0.6))
+    lip = blend(redder, p["lip_colour"], 0.9 * ramp(p["lip_paint"], 0.0, 0.6))
     p.update(skin_colour=skin, hair_colour=hair, brow_colour=brow, lip_colour=np.clip(lip, 0, 1))
-    like_skin, like_hair = _ramp(p["wall_match"], 0.3, 0.7), _ramp(-p["wall_match"], 0.3, 0.7)
+    like_skin, like_hair = ramp(p["wall_match"], 0.3, 0.7), ramp(-p["wall_match"], 0.3, 0.7)
     for place in range(9):
-        wall = _blend(p[f"wall_{place}_colour"], skin, 0.75 * like_skin)
-        p[f"wall_{place}_colour"] = _blend(wall, hair, 0.75 * like_hair)
-    eye = _blend(np.full((len(skin), 3), 0.93), p["eye_white_colour"], 0.9 * _ramp(p["eye_paint"], 0.0, 0.6))
-    p["eye_white_colour"] = _blend(skin, eye, p["eye_white"])
+        wall = blend(p[f"wall_{place}_colour"], skin, 0.75 * like_skin)
+        p[f"wall_{place}_colour"] = blend(wall, hair, 0.75 * like_hair)
+    eye = blend(np.full((len(skin), 3), 0.93), p["eye_white_colour"], 0.9 * ramp(p["eye_paint"], 0.0, 0.6))
+    p["eye_white_colour"] = blend(skin, eye, p["eye_white"])
     grey = p["glasses_tone"][:, None] ** 2 * np.ones(3)
     gold = np.array([0.75, 0.55, 0.2])
-    p["glasses_colour"] = _blend(grey, gold, 0.6 * _ramp(p["glasses_hue"], 0.5, 0.8))
-
-
-def _along(palette: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Piecewise-linear walk through a palette: t in [0, 1] → colours [N, 3]."""
-    at = np.linspace(0, 1, len(palette))
-    return np.stack([np.interp(t, at, palette[:, channel]) for channel in range(3)], axis=1)
-
-
-def _blend(a: NDArray[np.float64], b: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    return a + (b - a) * weight[:, None]
-
-
-def _ramp(x: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
-    return np.clip((x - low) / (high - low), 0, 1)
+    p["glasses_colour"] = blend(grey, gold, 0.6 * ramp(p["glasses_hue"], 0.5, 0.8))
