@@ -97,7 +97,7 @@ class InversionSpec(Spec):
         description="An encoder trained for the generator (`enc_…`); null: the generator's own, if it has one.",
     )
     space: Literal["w_plus", "w"] | None = Field(
-        None, description="One code a layer, or one for all layers; null: the default."
+        None, description="One code a layer, or one for all layers; null: as the generator asks for."
     )
     constraint: Literal["ball", "penalty", "none"] | None = Field(
         None, description="What keeps codes near the encoder's answer; null: the default, a ball."

@@ -11,7 +11,7 @@ Each arm inverts the same labelled heads, trains the same labeler on the codes, 
   same latents, for a generator whose latents are the world's.
 
 Arms: from the encoder and from the mean code, at 0, 50, 100 and 300 steps (the encoder at 0 steps is the encoder
-alone). --extra: at 100 steps from the encoder also other radii of the ball, a soft penalty, no constraint, and W. The
+alone). --extra: at 100 steps from the encoder also other radii of the ball, a soft penalty, no constraint, and W+. The
 heads are of the validation stream: defaults are chosen by this table. A repeat has labelled heads of its own.
 
 Every cell is kept in out/inversion_ablation/ and not done twice for the same files, settings and sizes.
@@ -83,7 +83,7 @@ EXTRA = tuple(
         {"radius": 1.0},
         {"constraint": "penalty"},
         {"constraint": "none"},
-        {"space": "w"},
+        {"space": "w_plus"},
     )
 )
 
@@ -180,7 +180,7 @@ class Ablation:
 
     def _invert(self, arm: Arm, images: NDArray[np.uint8]) -> list[InvertedImage]:
         noise: Any = "none" if self.loaded.info.noise == "none" else "const"
-        config = InversionConfig(steps=arm.steps, noise=noise, **arm.settings)
+        config = InversionConfig(steps=arm.steps, noise=noise, **{"space": self.loaded.info.space} | arm.settings)
         encoder = self.encoder if arm.start == "encoder" else None
         if arm.start == "encoder" and encoder is None:
             raise SystemExit("the shipped generator has no encoder: run python -m testbed.recipes.encoder first")

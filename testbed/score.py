@@ -101,9 +101,10 @@ def score_labeler(loaded: LoadedGenerator, labeler: Labeler, images: int, steps:
 def inverted_heads(images: NDArray[np.uint8], steps: int) -> list[InvertedImage]:
     """Invert uint8 [N, 64, 64, 3] with what ships beside heads64 and the service's default settings."""
     folder = shipped_generators()["heads64"]
-    config = InversionConfig(steps=steps, noise="none")
+    loaded = load_generator(folder)
+    config = InversionConfig(steps=steps, noise="none", space=loaded.info.space)
     return invert(
-        load_generator(folder).network, as_tensor(images), encoder=load_encoder(folder),
+        loaded.network, as_tensor(images), encoder=load_encoder(folder),
         perceptual=choose_perceptual(folder, None), config=config,
     )  # fmt: skip
 

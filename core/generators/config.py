@@ -13,6 +13,10 @@ those of the block before, and the last turns them into colours; or the last tur
 """
 
 
+Space = Literal["w_plus", "w"]
+"""Where codes of images lie: one code a layer, or one for all layers."""
+
+
 @dataclass(frozen=True)
 class StyleGAN2Config:
     """Shape of a StyleGAN2 generator (Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN").

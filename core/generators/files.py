@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from core.errors import GeneratorError, Problem
-from core.generators.config import StyleGAN2Config
+from core.generators.config import Space, StyleGAN2Config
 from core.generators.stylegan2 import Generator, Noise
 
 DESCRIPTION = "generator.json"
@@ -38,6 +38,8 @@ class GeneratorInfo:
     """SHA-256 of the weights file in hexadecimal; filled in when the generator is written."""
     noise: Noise = "const"
     """How it is meant to be synthesised: with its stored noise, or with none."""
+    space: Space = "w_plus"
+    """Where images are inverted unless asked otherwise; "w" for one that was taught with one code for all layers."""
     classes: tuple[str, ...] = ()
     """Class names of a conditional generator, in the order of its class vector."""
 
@@ -137,6 +139,8 @@ def _info_from_json(values: Any) -> GeneratorInfo:
     problems += [Problem("not text", f"info.{name}") for name in texts if not isinstance(values.get(name), str)]
     if values.get("noise") not in get_args(Noise):
         problems.append(Problem(f"not one of {', '.join(get_args(Noise))}", "info.noise"))
+    if values.get("space", "w_plus") not in get_args(Space):  # absent in files of before
+        problems.append(Problem(f"not one of {', '.join(get_args(Space))}", "info.space"))
     classes = values.get("classes")
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         problems.append(Problem("not a list of names", "info.classes"))

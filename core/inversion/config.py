@@ -6,9 +6,7 @@ from math import isfinite
 from typing import Any, Literal, get_args
 
 from core.errors import InversionError, Problem
-
-Space = Literal["w_plus", "w"]
-"""What is optimised: one code a layer, or one for all layers."""
+from core.generators.config import Space
 
 Constraint = Literal["ball", "penalty", "none"]
 """What keeps a code near the encoder's answer: projection into a ball (HandsOff, equation 2), a soft mean squared

@@ -21,7 +21,8 @@ from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages, Targets
 from core.evaluation.downstream.training import Trained, train_downstream
 from core.evaluation.scoring import DepthScoring, MaskScoring, PointScoring, Scoring, Taught, mirrored_pairs
-from core.generators.files import load_generator, shipped_generators
+from core.generators.files import LoadedGenerator, load_generator, shipped_generators
+from core.generators.stylegan2 import Generator
 from core.inversion.config import InversionConfig
 from core.inversion.encoder import load_encoder
 from core.inversion.perceptual import choose_perceptual
@@ -84,9 +85,14 @@ class Trial:
         self._stream: list[Sample] = []
 
     @cached_property
-    def generator(self):
-        """The shipped generator."""
-        return load_generator(self.folder).network
+    def loaded(self) -> LoadedGenerator:
+        """The shipped generator with what is known about it."""
+        return load_generator(self.folder)
+
+    @property
+    def generator(self) -> Generator:
+        """Its network."""
+        return self.loaded.network
 
     @cached_property
     def test(self) -> Scenes:
@@ -114,7 +120,8 @@ class Trial:
 
     def inverted(self, images: NDArray[np.uint8], steps: int | None = None) -> Tensor:
         """Codes float32 [N, num_ws, w_dim] of images."""
-        config = InversionConfig(steps=self.sizes.inversion_steps if steps is None else steps, noise="none")
+        steps = self.sizes.inversion_steps if steps is None else steps
+        config = InversionConfig(steps=steps, noise="none", space=self.loaded.info.space)
         found = invert(
             self.generator, as_tensor(images), encoder=load_encoder(self.folder),
             perceptual=choose_perceptual(self.folder, None), config=config,

@@ -19,7 +19,7 @@ def export(
     name: str, domain: str, generator: Generator, teacher: dict[str, nn.Module], log: list[dict[str, Any]]
 ) -> None:
     """Store the averaged generator in half precision, its training log, and the networks that taught it."""
-    info = GeneratorInfo(name=name, licence="CC0-1.0", domain=domain, noise="none")
+    info = GeneratorInfo(name=name, licence="CC0-1.0", domain=domain, noise="none", space="w")
     # Noise that nothing reads is stored as zeros.
     state = {
         key: torch.zeros_like(tensor) if key.endswith((".noise", ".noise_strength")) else tensor

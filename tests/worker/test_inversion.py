@@ -12,12 +12,14 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from core.generators.files import GeneratorInfo
 from core.inversion.objective import Objective
 from store.db import Database
 from store.jobs.claims import claim
 from store.jobs.events import events
 from store.jobs.views import Job
 from store.made import get_inversion, get_labeler
+from store.specs import InversionSpec
 from tests.worker.inline import TENANT, InlineWorker, Service, content, generate, upload, view
 from worker.sources import LATENTS
 
@@ -197,3 +199,9 @@ def test_settings_reach_the_refinement(service: Service) -> None:
     assert all(row["radius"] is None for row in inversion.info["per_image"])
     found = codes(service, job)
     assert torch.equal(found, found[:, :1].expand_as(found))
+
+
+def test_the_generator_says_where_codes_lie_and_a_job_may_say_otherwise() -> None:
+    info = GeneratorInfo(name="tiny", space="w")
+    assert invert_step._config(InversionSpec(), info).space == "w"
+    assert invert_step._config(InversionSpec(space="w_plus"), info).space == "w_plus"

@@ -17,6 +17,7 @@ import torch
 
 from core.datasets.label_set import LabelSet
 from core.datasets.pictures import InversionRow, inversion_picture, inversion_sheet
+from core.generators.files import GeneratorInfo
 from core.inversion.config import InversionConfig
 from core.inversion.refine import invert as refine
 from core.inversion.report import InvertedImage, summarize
@@ -49,7 +50,7 @@ def invert(context: StepContext) -> StepResult:
     source = load_source(context)
     labels = fitted_labels(context, context.claim.result["label_set"], source)
     asked = InversionSpec.model_validate(context.spec["inversion"])
-    config = _config(asked, source)
+    config = _config(asked, source.info)
     source, encoder, perceptual = chosen_inverters(context, source, asked.encoder)
     samples = context.spec.get("samples")
     warps = [item.warp.to_json() if item.warp else None for item in labels.items]
@@ -114,9 +115,10 @@ class _Checkpoints:
         return content.removeprefix(self._mark)
 
 
-def _config(asked: InversionSpec, source: Source) -> InversionConfig:
+def _config(asked: InversionSpec, info: GeneratorInfo) -> InversionConfig:
     config = InversionConfig(
-        noise="none" if source.info.noise == "none" else "const",
+        noise="none" if info.noise == "none" else "const",
+        space=info.space,
         fit_noise=asked.fit_noise,
         max_perceptual=asked.max_lpips,
     )

@@ -92,8 +92,18 @@ def test_a_broken_description_is_told(stored, text):
 def test_wrong_facts_are_all_named(stored):
     folder, _, _ = stored
     description = json.loads((folder / "generator.json").read_text())
-    description["info"] |= {"name": 3, "noise": "loud", "classes": "ab", "more": 1}
+    description["info"] |= {"name": 3, "noise": "loud", "space": "z", "classes": "ab", "more": 1}
     (folder / "generator.json").write_text(json.dumps(description))
     with pytest.raises(GeneratorError) as caught:
         load_generator(folder)
-    assert {p.pointer for p in caught.value.problems} == {"info.name", "info.noise", "info.classes", "info.more"}
+    assert {p.pointer for p in caught.value.problems} == {
+        "info.name", "info.noise", "info.space", "info.classes", "info.more",
+    }  # fmt: skip
+
+
+def test_a_file_of_before_says_nothing_of_spaces_and_is_inverted_layer_by_layer(stored):
+    folder, _, _ = stored
+    description = json.loads((folder / "generator.json").read_text())
+    del description["info"]["space"]
+    (folder / "generator.json").write_text(json.dumps(description))
+    assert load_generator(folder).info.space == "w_plus"
