@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.training import predict_masks
 from core.evaluation.overlap import image_confusions, pooled_iou
-from testbed.claims.worlds import WORLDS, World
 from testbed.examples import EXAMPLE_SEED, TEST_SEED
 from testbed.score import FULL_LABELS, TRUE_STREAM, trained_net
+from testbed.worlds import WORLDS, World
 
 FEW, TEST = 50, 500
 

@@ -163,12 +163,7 @@ def _uncertainty(found: dict[str, Any]) -> str:
         f"Quality of an image: {found['measured_by']}. AUGRC {found['augrc']:.4f} (lower is better); gain over "
         f"dropping any image: {100 * curve['gain']:+.2f} points."
     )
-    flat = [curve["random"]] * len(curve["fractions"])
-    lines = (
-        ("worst first (ideal)", curve["ideal"], "#888"), ("most uncertain first", curve["by_uncertainty"], "#0087c3"),
-        ("any order", flat, "#c81e1e"),
-    )  # fmt: skip
-    drawn = page.plot(curve["fractions"], lines, "part dropped", "quality of what is kept")
+    drawn = page.rejection_plot(curve, "quality of what is kept")
     return f"<p>{html.escape(words)}</p>{drawn}"
 
 

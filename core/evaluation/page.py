@@ -2,7 +2,8 @@
 
 import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -59,6 +60,17 @@ def plot(x: Sequence[float], lines: Sequence[tuple[str, Sequence[float], str]], 
         '<path d="M60 30V230H500" fill="none" stroke="#999"/>'
     )
     return f'<svg viewBox="0 0 700 260" width="700" role="img">{labels}{drawn}</svg>'
+
+
+def rejection_plot(curve: Mapping[str, Any], beside: str) -> str:
+    """A rejection curve as :class:`core.evaluation.rejection.RejectionCurve` writes it, between best and random."""
+    flat = [curve["random"]] * len(curve["fractions"])
+    lines = (
+        ("worst first (ideal)", curve["ideal"], "#888"),
+        ("most uncertain first", curve["by_uncertainty"], "#0087c3"),
+        ("any order", flat, "#c81e1e"),
+    )
+    return plot(curve["fractions"], lines, "part dropped", beside)
 
 
 def picture(png: bytes, words: str) -> str:

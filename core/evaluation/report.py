@@ -103,14 +103,7 @@ def _labels(labels: dict[str, Any]) -> str:
         f"Label quality: {labels['measured_by']}. AUROC of bad labels ({labels['bad']}): {auroc}. "
         f"AUGRC: {labels['augrc']:.4f}. Gain over random rejection: {100 * curve['gain']:+.2f} points."
     )
-    flat = [curve["random"]] * len(curve["fractions"])
-    lines = (
-        ("worst first (ideal)", curve["ideal"], "#888"), ("most uncertain first", curve["by_uncertainty"], "#0087c3"),
-        ("any order", flat, "#c81e1e"),
-    )  # fmt: skip
-    return f"<p>{html.escape(words)}</p>" + page.plot(
-        curve["fractions"], lines, "part dropped", "agreement of what is kept"
-    )
+    return f"<p>{html.escape(words)}</p>" + page.rejection_plot(curve, "agreement of what is kept")
 
 
 def _statistics(document: dict[str, Any]) -> str:

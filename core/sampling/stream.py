@@ -94,13 +94,9 @@ def draw(
     between batches when asked.
     """
     _check(generator, labeler, config)
-    progress(0, config.stop - config.start)
-    for first in range(config.start // config.batch * config.batch, config.stop, config.batch):
-        stop_if_asked(should_stop)
-        indices = range(first, first + config.batch)
+    for indices in _batches(config, progress, should_stop):
         samples = _batch(generator, labeler, config, indices, device)
         yield from (sample for sample in samples if config.start <= sample.index < config.stop)
-        progress(min(indices.stop, config.stop) - config.start, config.stop - config.start)
 
 
 @torch.inference_mode()
@@ -119,16 +115,21 @@ def draw_unlabelled(
     problems = _class_problems(generator, config)
     if problems:
         raise SamplingError("this stream cannot be drawn", problems)
-    progress(0, config.stop - config.start)
-    for first in range(config.start // config.batch * config.batch, config.stop, config.batch):
-        stop_if_asked(should_stop)
-        indices = range(first, first + config.batch)
+    for indices in _batches(config, progress, should_stop):
         codes, classes = _codes(generator, config, indices, device)
         images = to_bytes(generator.synthesize(codes, noise).image).permute(0, 2, 3, 1).cpu().numpy()
         for row, index in enumerate(indices):
             if config.start <= index < config.stop:
                 yield UnlabelledSample(index, images[row], codes[row].cpu().numpy(), classes[row])
-        progress(min(indices.stop, config.stop) - config.start, config.stop - config.start)
+
+
+def _batches(config: SamplingConfig, progress: Progress, should_stop: ShouldStop) -> Iterator[range]:
+    """Places in the stream, a whole batch at a time; each is done when the next is asked for."""
+    progress(0, config.stop - config.start)
+    for first in range(config.start // config.batch * config.batch, config.stop, config.batch):
+        stop_if_asked(should_stop)
+        yield range(first, first + config.batch)
+        progress(min(first + config.batch, config.stop) - config.start, config.stop - config.start)
 
 
 def _codes(

@@ -9,7 +9,7 @@ from testbed.claims.claims import CLAIMS
 from testbed.claims.document import results_folder, write_document
 from testbed.claims.running import run_claims
 from testbed.claims.trial import SIZES
-from testbed.claims.worlds import WORLDS
+from testbed.worlds import WORLDS
 
 RESULTS, SCRATCH = Path("docs/claims"), Path("out/claims")
 

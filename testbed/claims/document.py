@@ -7,7 +7,7 @@ from typing import Any
 
 from testbed.claims.claims import CLAIMS, Claim
 from testbed.claims.trial import SIZES
-from testbed.claims.worlds import WORLDS
+from testbed.worlds import WORLDS
 
 PREFACE = """\
 # The papers' claims, measured here

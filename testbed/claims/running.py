@@ -16,7 +16,7 @@ from core.evaluation.intervals import mean_interval, paired_interval
 from core.generators.files import load_generator, shipped_generators
 from testbed.claims.claims import Claim, Contrast
 from testbed.claims.trial import SIZES, Scores, Trial
-from testbed.claims.worlds import World
+from testbed.worlds import World
 
 Runs = dict[str, dict[str, Scores]]
 

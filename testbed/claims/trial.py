@@ -37,8 +37,8 @@ from core.sampling.filtering import candidates_needed, keep_most_certain
 from core.sampling.stream import Sample, draw, latent
 from core.tasks.keypoints import with_visibility
 from core.tasks.task import Task
-from testbed.claims.worlds import Scenes, World
 from testbed.examples import TEST_SEED
+from testbed.worlds import Scenes, World
 
 TRAIN_SEED = 100
 """Labelled scenes of repeat r come from stream TRAIN_SEED + r."""

@@ -17,8 +17,8 @@ from core.inversion.perceptual import choose_perceptual
 from core.pixels import as_tensor
 from core.training.config import EncoderTrainingConfig
 from core.training.encoder import train_encoder
-from testbed.claims.worlds import WORLDS, World
 from testbed.recipes.teaching import TRAINING_SEED
+from testbed.worlds import WORLDS, World
 
 IMAGES = 8
 FIRST = 9_000_000  # far from the scenes that the generator sees in the same stream

@@ -10,7 +10,7 @@ from testbed.claims.claims import CLAIMS, Claim, Contrast
 from testbed.claims.document import results_folder, write_document
 from testbed.claims.running import run_claims
 from testbed.claims.trial import SIZES, Trial, picked
-from testbed.claims.worlds import HEADS, STREETS, WORLDS
+from testbed.worlds import HEADS, STREETS, WORLDS
 
 
 def fake(better: float, calls: list[int]):

@@ -5,7 +5,7 @@ import pytest
 
 from core.evaluation.downstream.config import DownstreamConfig
 from testbed import hardness, score
-from testbed.claims.worlds import WORLDS
+from testbed.worlds import WORLDS
 
 
 def test_the_commonest_class_of_each_pixel():

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from testbed.claims.worlds import HEADS, World
 from testbed.recipes import encoder
 from testbed.recipes.encoder import RenderedScenes
+from testbed.worlds import HEADS, World
 
 
 @pytest.fixture

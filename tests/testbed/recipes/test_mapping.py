@@ -29,7 +29,7 @@ def test_it_learns_a_teacher_s_answers(capsys: pytest.CaptureFixture[str]) -> No
     begin_at(mapping, torch.full((CONFIG.w_dim,), 4.0))
     teacher = lambda z: 4 + torch.from_numpy(z) @ turn  # noqa: E731
     learn_mapping(
-        mapping, teacher, CONFIG.z_dim, lambda step: step / 800, differences=torch.eye(64), seed=1, held_out_seed=2
+        mapping, teacher, CONFIG.z_dim, lambda step: step / 1500, differences=torch.eye(64), seed=1, held_out_seed=2
     )
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert told["explained"] > 0.6
+    assert told["explained"] > 0.8

@@ -1,4 +1,4 @@
-"""The worlds in which claims are measured, behind one face: labelled scenes by stream, and what a latent means."""
+"""The worlds of the testbed behind one face: labelled scenes by stream, and what a latent means."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
