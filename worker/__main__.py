@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 
 from store import tracing
 from store.db import Database, open_database
@@ -22,7 +22,7 @@ from worker.upkeep import deployment_upkeep, worker_upkeep
 
 
 def main() -> int:
-    """Run until SIGTERM or Ctrl-C. Exit status 1 when the store cannot be opened."""
+    """Run until SIGTERM or Ctrl-C. Exit status 1 when the store cannot be opened or no child process can start."""
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
     parser.add_argument("--embedded", action="store_true", help="poll the database, use no broker")
     parser.add_argument("--device", help="cpu, cuda or cuda:N; without it OFFHAND_WORKER__DEVICE")
@@ -46,8 +46,16 @@ def main() -> int:
             signal.signal(number, lambda *_: supervisor.stop())
         with worker_upkeep(db, supervisor.owner), deployment_upkeep(db, objects, supervisor.ring):
             supervisor.run()
-        return 0
+        return _ended(supervisor)
     return _listen(settings, supervisor, db)
+
+
+def _ended(supervisor: Supervisor) -> int:
+    """The exit status; a machine that cannot work says why, so that whoever started the worker sees it end."""
+    if supervisor.despair:
+        print(f"worker: it cannot work here, `offhand doctor` may say why: {supervisor.despair}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _listen(settings: Settings, supervisor: Supervisor, db: Database) -> int:
@@ -57,8 +65,11 @@ def _listen(settings: Settings, supervisor: Supervisor, db: Database) -> int:
     app = create_app(settings)
     attach(app, supervisor)
     with closing(supervisor), worker_upkeep(db, supervisor.owner):
-        listen(app, settings, supervisor.queues)
-    return 0
+        supervisor.warm()
+        # Celery ends by SystemExit; what it leaves to say is said here.
+        with suppress(SystemExit):
+            listen(app, settings, supervisor.queues)
+    return _ended(supervisor)
 
 
 def _queues(names: str) -> tuple[str, ...]:

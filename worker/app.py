@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterable
 from typing import Any
 
@@ -30,6 +32,7 @@ def create_app(settings: Settings) -> Celery:
         worker_disable_prefetch=broker.url.startswith(("redis:", "rediss:")),
         worker_cancel_long_running_tasks_on_connection_loss=True,
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
         worker_send_task_events=False,
         broker_connection_timeout=patience,
         broker_connection_retry_on_startup=True,
@@ -74,6 +77,9 @@ def attach(app: Celery, supervisor: Supervisor) -> None:
         # Claims whatever is due, not only what the hint named: a busy worker's hints are then not lost on it, and the
         # broker hands further hints to idle workers.
         supervisor.run_until_idle()
+        if supervisor.despair:
+            # As a deployment would end it: Celery then closes what it holds.
+            os.kill(os.getpid(), signal.SIGTERM)
 
     @signals.worker_shutting_down.connect(weak=False)
     def stop(**_arguments: Any) -> None:

@@ -13,7 +13,7 @@ from collections import deque
 from multiprocessing.connection import Connection
 
 from store.settings import Settings
-from worker.messages import Message, Start
+from worker.messages import Message, Ready, Start
 
 #: Bytes of the child's standard error kept for the job's error.
 _TAIL = 2000
@@ -46,6 +46,7 @@ class ChildProcess:
         self._reader = threading.Thread(target=self._forward, daemon=True)
         self._reader.start()
         self.shards = 0
+        self.loaded = False
         self.send(Start(settings_of_child(settings).model_dump_json(), steps))
 
     @property
@@ -74,6 +75,13 @@ class ChildProcess:
             return message
         except (EOFError, OSError) as error:
             raise ChildDied(self._last_words()) from error
+
+    def wait_loaded(self, timeout: float) -> bool:
+        """Whether the child has imported what it needs, for which `timeout` seconds are waited. Raises ChildDied."""
+        if not self.loaded:
+            # It says nothing else before.
+            self.loaded = isinstance(self.receive(timeout), Ready)
+        return self.loaded
 
     def kill(self) -> None:
         """End the child and everything it started, at once. Harmless when it is gone."""

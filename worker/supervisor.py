@@ -27,6 +27,7 @@ from store.objects import ObjectStore
 from store.settings import Settings
 from store.sweep import discard
 from worker.child_process import ChildDied, ChildProcess
+from worker.children import Children
 from worker.failures import failure_of
 from worker.messages import Checkpointed, Failed, Finished, GaveUp, Progressed, Run, Stop
 
@@ -73,18 +74,17 @@ class Supervisor:
         self._db = db
         self._objects = objects
         self.queues = tuple(queues)
-        self._steps = steps
-        self._child: ChildProcess | None = None
+        self._children = Children(settings, steps)
         # A plain flag: a signal handler may set it while this thread holds any lock.
         self._stopping = False
         self._bell = threading.Event()
 
     def run(self) -> None:
-        """Work until `stop`, looking for shards whenever the bell rings and every `poll_seconds`."""
+        """Work until `stop`, or until it is clear that no child can start here, looking for shards whenever the bell rings
+        and every `poll_seconds`.
+        """
         try:
-            # Loading takes seconds: let it happen before the first shard comes.
-            self._ready_child()
-            while not self._stopping:
+            while not self._stopping and not self.despair:
                 self._bell.clear()
                 if not self.run_next():
                     self._idle()
@@ -98,14 +98,17 @@ class Supervisor:
             self._bell.wait(min(_LOOK_SECONDS, left))
 
     def run_until_idle(self) -> int:
-        """Work until nothing is claimable or `stop`; the number of shards taken."""
+        """Work until nothing is claimable or `stop`, or until no child can start; the number of shards taken."""
         taken = 0
         while not self._stopping and self.run_next():
             taken += 1
         return taken
 
     def run_next(self) -> bool:
-        """Claim one shard and see it to its end. False when there was none."""
+        """Claim one shard and see it to its end. False when there was none, or nobody to do it."""
+        child = self._children.loaded(lambda: self._stopping)
+        if child is None:
+            return False
         try:
             taken = claim(self._db, self.owner, self.queues)
         except StoreError as error:
@@ -117,8 +120,17 @@ class Supervisor:
         crash_point("supervisor.after_claim")
         with _told(taken):
             log.info("shard.claimed")
-            self._work(taken)
+            self._work(child, taken)
         return True
+
+    def warm(self) -> None:
+        """Let a child load, which takes seconds, before the first shard comes."""
+        self._children.begin()
+
+    @property
+    def despair(self) -> str:
+        """Why no child can start here, once that is certain; such a worker claims nothing and should end."""
+        return self._children.despair
 
     def ring(self, _shard_id: str = "", _queue: str = "") -> None:
         """There may be work: look now."""
@@ -130,34 +142,18 @@ class Supervisor:
 
     def close(self) -> None:
         """End the child."""
-        if self._child is not None:
-            self._child.kill()
-            self._child = None
+        self._children.end()
 
-    def _work(self, taken: Claim) -> None:
+    def _work(self, child: ChildProcess, taken: Claim) -> None:
         run = _Run(taken, renewed_at=time.monotonic())
         try:
-            child = self._ready_child()
             child.shards += 1
             child.send(Run(taken))
             self._watch(child, run)
         except ChildDied as death:
-            self._child = None
+            self._children.lost()
             log.error("child.died", detail=death.detail)
             self._failed(taken, Failure("worker_crashed", death.detail, retryable=True))
-
-    def _ready_child(self) -> ChildProcess:
-        if self._child is not None and not self._child.alive:
-            # It died while it had nothing to do, which is no shard's fault.
-            log.warning("child.died_idle")
-            self.close()
-        if self._child is not None and self._child.shards >= self._settings.worker.recycle_after:
-            log.info("child.recycled", shards=self._child.shards)
-            self.close()
-        if self._child is None:
-            self._child = ChildProcess(self._settings, self._steps)
-            log.info("child.started", pid=self._child.pid)
-        return self._child
 
     def _watch(self, child: ChildProcess, run: _Run) -> None:
         """Follow one shard to its end, with heartbeats in between. Raises ChildDied."""

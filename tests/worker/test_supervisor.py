@@ -152,8 +152,9 @@ def test_a_killed_child_costs_one_attempt(supervisor: Supervisor, db: Database, 
     job = submit(db, count=2, seconds=1.0)
     with running(supervisor):
         wait_until(lambda: view(db, job).steps[1].state == "running")
-        wait_until(lambda: supervisor._child is not None)
-        os.killpg(supervisor._child.pid, signal.SIGKILL)
+        child = supervisor._children.child
+        assert child is not None
+        os.killpg(child.pid, signal.SIGKILL)
         wait_until(lambda: view(db, job).state == "succeeded")
     assert_survived(db, objects, job, 2)
     assert view(db, job).attempts == 2
