@@ -80,7 +80,7 @@ class Supervisor:
         self._bell = threading.Event()
 
     def run(self) -> None:
-        """Work until `stop`, or until it is clear that no child can start here, looking for shards whenever the bell rings
+        """Work until `stop`, or until it is clear that no child can start here: look for shards when the bell rings
         and every `poll_seconds`.
         """
         try:
