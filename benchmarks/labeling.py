@@ -112,9 +112,8 @@ def measure(way: str, side: int, repeats: int, folder: Path, width: int) -> None
         else:
             dtype = PRECISIONS[config.precision]
             weight, bias = folded.first_weight[:, : config.hidden[0]], folded.first_bias[: config.hidden[0]]
-            native = [x[0].to(dtype) for x in features]
             whole = torch.empty(side, side, config.hidden[0])
-            for tile, values in hidden_tiles(native, weight.to(dtype), bias.to(dtype), (side, side), 1 << 14):
+            for _, tile, values in hidden_tiles(features, weight.to(dtype), bias.to(dtype), (side, side), 1 << 14):
                 window = whole[tile.top : tile.bottom, tile.left : tile.right]
                 window.copy_(values.view_as(window))
             hidden = whole.flatten(0, 1)[pixels]

@@ -45,9 +45,9 @@ class FoldedEnsemble(NamedTuple):
 
     def say(self, hidden: Tensor) -> Tensor:
         """First-layer pre-activations [P, M H1] (overwritten) → what each member says, float32 [M, P, outputs]."""
-        x = hidden.view(len(hidden), self.members, -1).transpose(0, 1)  # [M, P, H1]
         if self.weights:
-            x = x.relu_()
+            hidden = hidden.relu_()
+        x = hidden.view(len(hidden), self.members, -1).transpose(0, 1)  # [M, P, H1]
         last = len(self.weights) - 1
         for depth, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             x = torch.baddbmm(bias, x, weight)

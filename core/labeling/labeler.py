@@ -122,16 +122,13 @@ class Labeler:
         first, bias, ensembles = self._working
         tile_pixels = max(1, TILE_FLOATS.get(device.type, 1 << 22) // len(bias))
         canvas = _Canvas(self, count, size, device)
-        for image in range(count):
-            native = [x[image].to(first.dtype) for x in picked]
-            for tile, hidden in hidden_tiles(native, first, bias, size, tile_pixels):
-                start = 0
-                for head, ensemble in zip(self.heads, ensembles, strict=True):
-                    stop = start + len(ensemble.first_bias)
-                    mine = hidden if len(ensembles) == 1 else hidden[:, start:stop].contiguous()
-                    canvas.paint(head.task, image, tile, ensemble.say(mine))
-                    start = stop
-            canvas.end(image)
+        for image, tile, hidden in hidden_tiles(picked, first, bias, size, tile_pixels):
+            start = 0
+            for head, ensemble in zip(self.heads, ensembles, strict=True):
+                stop = start + len(ensemble.first_bias)
+                mine = hidden if len(ensembles) == 1 else hidden[:, start:stop].contiguous()
+                canvas.paint(head.task, image, tile, ensemble.say(mine))
+                start = stop
         return canvas.labels()
 
     @torch.inference_mode()
@@ -191,8 +188,7 @@ class _Canvas:
         self.mask = torch.full((count, *size), self.config.ignore_index, dtype=torch.uint8, device=device)
         self.depth = torch.empty(count, *size, device=device) if "depth" in labeler.tasks else None
         self.uncertainty = {task: torch.empty(count, *size, device=device) for task in labeler.tasks}
-        self.keypoints: list[Tensor] = []
-        self.finder = PeakFinder(self.points, device)
+        self.finders = [PeakFinder(self.points, device) for _ in range(count)]
 
     def paint(self, task: Task, image: int, tile: Tile, said: Tensor) -> None:
         """said: float32 [M, P, outputs] of the tile's pixels in row order."""
@@ -205,14 +201,9 @@ class _Canvas:
             return
         canvas.copy_(variance(said).view(canvas.shape))
         if task == "keypoints":
-            self.finder.look(said.mean(0), tile.top, tile.left, tile.right - tile.left)
+            self.finders[image].look(said.mean(0), tile.top, tile.left, tile.right - tile.left)
         elif self.depth is not None:
             self.depth[window] = said.mean(0)[:, 0].clamp_min(0).view(canvas.shape)
-
-    def end(self, image: int) -> None:  # noqa: ARG002 (images come in order)
-        """All tiles of an image were painted."""
-        self.keypoints.append(self.finder.points(self.config.keypoint_peak))
-        self.finder = PeakFinder(self.points, self.device)
 
     def labels(self) -> Labels:
         """What was painted, with the scores."""
@@ -224,5 +215,6 @@ class _Canvas:
         mask = self.mask
         if voted is not None and self.collapse is not None:
             mask = torch.tensor(self.collapse.targets, dtype=torch.uint8, device=self.device)[mask.long()]
-        keypoints = torch.stack(self.keypoints) if self.points else None
+        points = [finder.points(self.config.keypoint_peak) for finder in self.finders]
+        keypoints = torch.stack(points) if self.points else None
         return Labels(mask, keypoints, self.depth, self.uncertainty, scores)

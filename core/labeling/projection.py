@@ -41,24 +41,54 @@ def tiles(size: tuple[int, int], tile_pixels: int) -> list[Tile]:
 
 def hidden_tiles(
     features: Sequence[Tensor], weight: Tensor, bias: Tensor, size: tuple[int, int], tile_pixels: int
-) -> Iterator[tuple[Tile, Tensor]]:
-    """First-layer pre-activations of one image, tile by tile.
+) -> Iterator[tuple[int, Tile, Tensor]]:
+    """First-layer pre-activations, image by image and tile by tile.
 
-    features: float [C_l, h_l, w_l] in hypercolumn order. weight: float [ΣC, Q]. bias: float [Q]. size: label
-    (height, width). Yields (tile, float [pixels of the tile in row order, Q]), each a tensor of its own.
+    features: float [N, C_l, h_l, w_l] in hypercolumn order. weight: float [ΣC, Q]. bias: float [Q]. size: label
+    (height, width). Yields (image, tile, float [pixels of the tile in row order, Q]); the values are overwritten when
+    the next are asked for, since fresh memory would cost about as much time as filling it.
     """
-    direct, levels = _levels(features, weight, size)
-    for tile in tiles(size, tile_pixels):
-        rows, cols = tile.bottom - tile.top, tile.right - tile.left
-        if direct is None:
-            hidden = bias.repeat(rows * cols, 1)
-        else:
-            hidden = torch.addmm(bias, _window(direct.layers, tile), direct.weight)
-        if levels:
-            # All levels meet in one product, so that the hidden values are touched once more and not once each.
-            down, across = zip(*(level.on_the_way(tile) for level in levels), strict=True)
-            hidden.view(rows, -1).addmm_(torch.cat(down, dim=1), torch.cat(across).flatten(1))
-        yield tile, hidden
+    cut = tiles(size, tile_pixels)
+    room = _Room(weight)
+    for image in range(len(features[0])):
+        direct, levels = _levels([layer[image].to(weight.dtype) for layer in features], weight, size)
+        for tile in cut:
+            rows, cols = tile.bottom - tile.top, tile.right - tile.left
+            hidden = room.hidden(rows * cols)
+            if direct is None:
+                hidden.copy_(bias.expand_as(hidden))
+            else:
+                torch.addmm(bias, _window(direct.layers, tile), direct.weight, out=hidden)
+            if levels:
+                # All levels meet in one product, so that the hidden values are touched once more and not once each.
+                across = room.across(sum(level.rows(tile) for level in levels), cols)
+                down, first = [], 0
+                for level in levels:
+                    last = first + level.rows(tile)
+                    down.append(level.on_the_way(tile, across[first:last]))
+                    first = last
+                hidden.view(rows, -1).addmm_(torch.cat(down, dim=1), across.flatten(1))
+            yield image, tile, hidden
+
+
+class _Room:
+    """Memory that tile after tile is computed in; it grows to the largest."""
+
+    def __init__(self, like: Tensor) -> None:
+        self.units = like.shape[1]
+        self._hidden, self._across = like.new_empty(0), like.new_empty(0)
+
+    def hidden(self, pixels: int) -> Tensor:
+        """[pixels, Q]."""
+        if len(self._hidden) < pixels:
+            self._hidden = self._hidden.new_empty(pixels, self.units)
+        return self._hidden[:pixels]
+
+    def across(self, rows: int, cols: int) -> Tensor:
+        """[rows, cols, Q]."""
+        if len(self._across) < rows * cols:
+            self._across = self._across.new_empty(rows * cols, self.units)
+        return self._across[: rows * cols].view(rows, cols, self.units)
 
 
 class _Layers(NamedTuple):
@@ -103,17 +133,23 @@ class _Level:
         whole = Tile(0, height, 0, width)
         self.whole = self._project(whole) if height * width <= WHOLE_MAP_PIXELS else None  # [h, w, Q]
 
-    def on_the_way(self, tile: Tile) -> tuple[Tensor, Tensor]:
-        """The tile's part of the map down the rows, [tile rows, r], and what it reads: [r, tile columns, Q]."""
+    def rows(self, tile: Tile) -> int:
+        """How many rows of the map the tile reads."""
+        top, bottom = self.down.support(tile.top, tile.bottom)
+        return bottom - top
+
+    def on_the_way(self, tile: Tile, across: Tensor) -> Tensor:
+        """Write what the tile reads of the map into ``across``, [r, tile columns, Q], and tell how it goes down the
+        rows, [tile rows, r].
+        """
         top, bottom = self.down.support(tile.top, tile.bottom)
         left, right = self.across.support(tile.left, tile.right)
-        down = self.down_matrix[tile.top : tile.bottom, top:bottom]
-        across = self.across_matrix[tile.left : tile.right, left:right]
         if self.whole is None:
             native = self._project(Tile(top, bottom, left, right))
         else:
             native = self.whole[top:bottom, left:right]
-        return down, across @ native
+        torch.matmul(self.across_matrix[tile.left : tile.right, left:right], native, out=across)
+        return self.down_matrix[tile.top : tile.bottom, top:bottom]
 
     def _project(self, window: Tile) -> Tensor:
         hidden = _window(self.layers.layers, window) @ self.layers.weight

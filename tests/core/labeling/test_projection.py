@@ -47,7 +47,7 @@ def test_hidden_values_are_those_of_the_plain_way(network, codes, size, componen
     plain = torch.baddbmm(ensemble.biases[0], ensemble.weights[0], x).permute(2, 0, 1).flatten(1)  # [P, M H1]
     folded = ensemble.folded(conditioning)
     fast = torch.empty(*size, plain.shape[1])
-    for tile, hidden in hidden_tiles([f[0] for f in features], folded.first_weight, folded.first_bias, size, 50):
+    for _, tile, hidden in hidden_tiles(features, folded.first_weight, folded.first_bias, size, 50):
         window = fast[tile.top : tile.bottom, tile.left : tile.right]
         window.copy_(hidden.view_as(window))
     torch.testing.assert_close(fast.view_as(plain), plain, rtol=1e-4, atol=1e-4 * plain.abs().max().item())
