@@ -69,7 +69,7 @@ class SmallBodies:
 
 def takes_files(path: str) -> bool:
     """Whether a route takes large bodies, which it bounds itself."""
-    return path.startswith("/v1/uploads") and not path.endswith("/complete")
+    return path.startswith("/v1/uploads") and not path.endswith(("/complete", "/part-links"))
 
 
 async def small_body(request: Request, limit: int = SMALL_BODY) -> bytes:

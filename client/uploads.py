@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from client.direct_uploads import completed, send_straight
 from client.errors import ClientError, Refused
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ CHUNK = 1 << 20
 LARGE = 32 << 20
 PART = 16 << 20
 MOST_PARTS = 10_000
-#: Bytes a second that the service joins at least.
-SLOWEST_JOINING = 5e6
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -64,7 +63,8 @@ def upload_archive(
     if upload is None:
         upload = offhand.request("POST", "/v1/uploads", json=declared).json()
     if upload["state"] == "pending":
-        send = send_in_parts if large else send_at_once
+        in_parts = send_straight if upload["urls"].get("part_links") else send_in_parts
+        send = in_parts if large else send_at_once
         upload = send(offhand, upload, archive, progress or (lambda _sent, _size: None))
     return upload
 
@@ -125,8 +125,4 @@ def send_in_parts(
                 offhand.request("PUT", url, params={"sha256": sha256}, content=content, headers=headers)
             parts.append({"number": number, "sha256": sha256})
             progress(file.tell(), upload["size"])
-    # The service reads the whole file before it answers.
-    timeout = 60.0 + upload["size"] / SLOWEST_JOINING
-    answer = offhand.request("POST", upload["urls"]["complete"], json={"parts": parts}, timeout=timeout)
-    complete: dict[str, Any] = answer.json()
-    return complete
+    return completed(offhand, upload, parts)

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from store import idempotency
 from store.datasets import expired_datasets
 from store.db import Database
+from store.direct_uploads import unfinished_keys
 from store.files import remove_files
 from store.objects import ObjectStore
 from store.tables import files, shards
@@ -38,7 +39,7 @@ def sweep(db: Database, objects: ObjectStore) -> int:
     removed = _sweep_expired(db, objects) + forget_abandoned(db, objects)
     # Twice a lease: an object may wait for its row for as long as a commit takes, never that long.
     age = 2 * db.settings.worker.lease_seconds
-    removed += objects.sweep_unfinished(max(age, 3600.0))
+    removed += objects.sweep_unfinished(max(age, 3600.0), keep=unfinished_keys(db))
     # By the objects' own clock: ours may be wrong, and what is young may still be waiting for its row.
     now = objects.clock()
     listed = (found for found in objects.list() if now - found.modified_at > age)

@@ -12,13 +12,20 @@ from sqlalchemy import delete, update
 
 from store.clock import database_now
 from store.db import Database
-from store.errors import DigestMismatch, InvalidRequest, NotFound, NotReady, Problem, QuotaExceeded
-from store.files import File, add_files, list_files, stored_bytes
+from store.errors import DigestMismatch, InvalidRequest, NotFound, NotReady, Problem
+from store.files import File, add_files, list_files, remove_files
 from store.objects import ObjectInfo, ObjectStore, ObjectWriter
 from store.tables import files
 from store.tables import uploads as table
-from store.tenants import limits_of
-from store.uploads import PARTS, PENDING_SECONDS, get_upload, object_key, start_upload
+from store.uploads import (
+    PARTS,
+    PENDING_SECONDS,
+    forget_objects,
+    get_upload,
+    object_key,
+    refuse_over_quota,
+    start_upload,
+)
 
 #: Numbers go from 1 to this.
 MOST_PARTS = 10_000
@@ -44,11 +51,18 @@ class Joined:
 def start_part(db: Database, objects: ObjectStore, upload_id: str, sha256: str, *, tenant: str) -> ObjectWriter:
     """A writer for one part, which checks its SHA-256 at `finish`; then call `add_part`.
 
-    Raises NotFound, NotReady when the upload is complete already, StorageFull.
+    Raises NotFound, NotReady when the upload is complete already or its parts go elsewhere, StorageFull.
     """
-    if get_upload(db, upload_id, tenant=tenant).state == "complete":
-        raise NotReady("the upload is complete and cannot change any more")
+    _refuse_parts(db, upload_id, tenant)
     return objects.start(object_key(upload_id), sha256=sha256)
+
+
+def _refuse_parts(db: Database, upload_id: str, tenant: str) -> None:
+    upload = get_upload(db, upload_id, tenant=tenant)
+    if upload.state == "complete":
+        raise NotReady("the upload is complete and cannot change any more")
+    if upload.multipart is not None:
+        raise NotReady("parts of this upload went straight to the storage: ask for links to send the others there")
 
 
 def add_part(
@@ -56,7 +70,7 @@ def add_part(
 ) -> Part:
     """Tie a stored object to its upload as part `number`, in place of an earlier one. The upload's time starts anew.
 
-    Raises NotFound, NotReady when the upload is complete already, QuotaExceeded.
+    Raises NotFound, NotReady when the upload is complete already or its parts go elsewhere, QuotaExceeded.
     """
     name = f"{PARTS}{number:05d}"
     with db.write() as connection:
@@ -64,25 +78,20 @@ def add_part(
         pending = connection.execute(
             update(table)
             .where(table.c.id == upload_id, table.c.tenant == tenant, table.c.state == "pending")
-            .values(expires_at=database_now() + PENDING_SECONDS)
+            .where(table.c.multipart.is_(None))
+            .values(expires_at=database_now() + PENDING_SECONDS, part_bytes=None)
             .returning(table.c.id)
         ).one_or_none()
         if pending is not None:
             replaced = connection.execute(
                 delete(files).where(files.c.resource_id == upload_id, files.c.name == name).returning(files.c.key)
             ).scalar_one_or_none()
-            limit = limits_of(connection, db.settings.limits, tenant)["stored_bytes"]
-            if stored_bytes(connection, tenant) + stored.bytes > limit:
-                raise QuotaExceeded(
-                    f"storing {stored.bytes} more bytes would exceed the limit of {limit}",
-                    quota="stored_bytes",
-                    limit=limit,
-                )
+            refuse_over_quota(db, connection, stored.bytes, tenant=tenant)
             part = File(upload_id, name, stored.key, stored.bytes, stored.sha256, "application/octet-stream")
             add_files(connection, tenant, [part])
     if pending is None:
-        get_upload(db, upload_id, tenant=tenant)
-        raise NotReady("the upload is complete and cannot change any more")
+        _refuse_parts(db, upload_id, tenant)
+        raise NotFound(f"no upload {upload_id!r}")
     if replaced is not None:
         objects.delete(replaced)
     return Part(number, stored.bytes, stored.sha256)
@@ -148,9 +157,8 @@ def forget_abandoned(db: Database, objects: ObjectStore) -> int:
     """Forget announced uploads, with the parts that came, that nobody went on with; the number of objects removed."""
     with db.write() as connection:
         late = delete(table).where(table.c.state == "pending", table.c.expires_at < database_now())
-        gone = list(connection.execute(late.returning(table.c.id)).scalars())
-        mine = delete(files).where(files.c.resource_id.in_(gone)).returning(files.c.key)
-        keys = list(connection.execute(mine).scalars()) if gone else []
-    for key in keys:
-        objects.delete(key)
-    return len(keys)
+        gone = connection.execute(late.returning(table.c.id, table.c.multipart)).all()
+        left = [(remove_files(connection, row.id), row.multipart) for row in gone]
+    for keys, multipart in left:
+        forget_objects(objects, keys, multipart)
+    return sum(len(keys) for keys, _ in left)

@@ -16,7 +16,7 @@ from store.errors import InvalidRequest, NotFound, NotReady, Problem, QuotaExcee
 from store.files import File, add_files, remove_files, stored_bytes
 from store.idempotency import IdempotencyKey
 from store.ids import new_id
-from store.objects import ObjectInfo, ObjectStore, ObjectWriter
+from store.objects import DirectParts, ObjectInfo, ObjectStore, ObjectWriter
 from store.paging import Page, page
 from store.tables import uploads as table
 from store.tenants import limits_of
@@ -31,7 +31,11 @@ PENDING_SECONDS = 7 * 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """`state` is `pending` until all `bytes` have come, then `complete`; a pending one is forgotten at `expires_at`."""
+    """`state` is `pending` until all `bytes` have come, then `complete`; a pending one is forgotten at `expires_at`.
+
+    `part_bytes`: size of the parts that may go straight to the object store; None where the service takes them.
+    `multipart`: the object store's name of those parts, once they have begun to.
+    """
 
     id: str
     filename: str
@@ -41,6 +45,8 @@ class Upload:
     created_at: datetime
     completed_at: datetime | None
     expires_at: datetime | None
+    part_bytes: int | None
+    multipart: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +65,16 @@ def create_upload(
     filename: str,
     size: int,
     sha256: str,
+    direct: DirectParts | None = None,
     idempotency_key: IdempotencyKey | None = None,
 ) -> CreatedUpload:
-    """Declare a file of `size` bytes with hex `sha256`. Raises InvalidRequest, QuotaExceeded, IdempotencyMismatch."""
+    """Declare a file of `size` bytes with hex `sha256`, whose parts may go straight to the object store where that is
+    `direct`. Raises InvalidRequest, QuotaExceeded, IdempotencyMismatch.
+    """
     _check(upload_limit(db, tenant=tenant), filename, size, sha256)
     values = {"id": new_id("upl"), "filename": filename, "bytes": size, "sha256": sha256.lower(), "state": "pending"}
     values["expires_at"] = database_now() + PENDING_SECONDS
+    values["part_bytes"] = direct.part_bytes(size) if direct is not None else None
     return _add(db, values, None, tenant=tenant, idempotency_key=idempotency_key)
 
 
@@ -113,13 +123,7 @@ def _add(
             with db.write() as connection:
                 replay = idempotency.find(connection, tenant, idempotency_key)
                 if replay is None:
-                    limit = limits_of(connection, db.settings.limits, tenant)["stored_bytes"]
-                    if stored_bytes(connection, tenant) + size > limit:
-                        raise QuotaExceeded(
-                            f"storing {size} more bytes would exceed the limit of {limit}",
-                            quota="stored_bytes",
-                            limit=limit,
-                        )
+                    refuse_over_quota(db, connection, size, tenant=tenant)
                     idempotency.keep(connection, tenant, idempotency_key, upload_id)
                     connection.execute(insert(table).values(tenant=tenant, created_at=database_now(), **values))
                     if stored is not None:
@@ -131,6 +135,15 @@ def _add(
     if replay is not None:
         return CreatedUpload(get_upload(db, replay.resource_id, tenant=tenant), True, replay.answer)
     return CreatedUpload(get_upload(db, upload_id, tenant=tenant), False, None)
+
+
+def refuse_over_quota(db: Database, connection: Connection, size: int, *, tenant: str) -> None:
+    """Raise QuotaExceeded where the tenant may not keep `size` more bytes."""
+    limit = limits_of(connection, db.settings.limits, tenant)["stored_bytes"]
+    if stored_bytes(connection, tenant) + size > limit:
+        raise QuotaExceeded(
+            f"storing {size} more bytes would exceed the limit of {limit}", quota="stored_bytes", limit=limit
+        )
 
 
 def object_key(upload_id: str) -> str:
@@ -201,7 +214,7 @@ def complete_upload(db: Database, upload_id: str, stored: ObjectInfo, *, tenant:
         row = connection.execute(
             update(table)
             .where(table.c.id == upload_id, table.c.tenant == tenant, table.c.state == "pending")
-            .values(state="complete", completed_at=database_now(), expires_at=None)
+            .values(state="complete", completed_at=database_now(), expires_at=None, multipart=None)
             .returning(table.c.filename)
         ).one_or_none()
         if row is not None:
@@ -213,13 +226,19 @@ def complete_upload(db: Database, upload_id: str, stored: ObjectInfo, *, tenant:
 def delete_upload(db: Database, objects: ObjectStore, upload_id: str, *, tenant: str) -> None:
     """Forget an upload and its bytes; label sets made from it stay. Raises NotFound."""
     with db.write() as connection:
-        gone = connection.execute(
-            delete(table).where(table.c.id == upload_id, table.c.tenant == tenant).returning(table.c.id)
-        ).one_or_none()
+        mine = delete(table).where(table.c.id == upload_id, table.c.tenant == tenant)
+        gone = connection.execute(mine.returning(table.c.multipart)).one_or_none()
         if gone is None:
             raise NotFound(f"no upload {upload_id!r}")
         keys = remove_files(connection, upload_id)
+    forget_objects(objects, keys, gone.multipart)
+
+
+def forget_objects(objects: ObjectStore, keys: list[str], multipart: str | None) -> None:
+    """Delete what an upload that is gone has left: its objects, and parts that were sent straight to the store."""
     for key in keys:
+        if multipart and objects.direct is not None:
+            objects.direct.abort(key, multipart)
         objects.delete(key)
 
 
@@ -251,4 +270,6 @@ def _upload(row: Any) -> Upload:
         created_at=cast(datetime, to_datetime(row.created_at)),
         completed_at=to_datetime(row.completed_at),
         expires_at=to_datetime(row.expires_at),
+        part_bytes=row.part_bytes,
+        multipart=row.multipart,
     )

@@ -1,8 +1,9 @@
 """Large uploads in parts: any order, each with its digest, sent again where it broke off, joined by one call."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Body, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 
 from api.archives import UPLOADED
@@ -13,16 +14,29 @@ from api.paging import NumberToken, PageSize, coerced, position_of, token_for
 from api.problems import documented
 from api.routes.uploads import complete_with
 from api.schemas.base import ListOf
-from api.schemas.uploads import CompleteUploadRequest, PartNumber, Sha256, Upload, UploadPart, upload_document
+from api.schemas.uploads import (
+    CompleteUploadRequest,
+    PartLink,
+    PartLinks,
+    PartLinksRequest,
+    PartNumber,
+    Sha256,
+    Upload,
+    UploadPart,
+    upload_document,
+)
 from api.tenancy import Tenant
-from store import upload_parts, uploads
+from store import direct_uploads, upload_parts, uploads
 from store.db import Database
-from store.errors import StoreError, StoreUnavailable
+from store.errors import InvalidRequest, Problem, StoreError, StoreUnavailable
 from store.objects import ObjectStore, ObjectWriter
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
 PART_TYPE = "application/octet-stream"
+#: How long a link takes the part it is for.
+LINK_SECONDS = 3600
+LINKS_EXAMPLE = {"parts": [{"number": 1, "md5": "9e107d9d372bb6826bd81d3542a419d6"}]}
 PART_BODY = {
     "requestBody": {"required": True, "content": {PART_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
 }
@@ -57,15 +71,38 @@ async def put_upload_part(
         await run_in_threadpool(writer.abort)
 
 
-@router.get("/{upload_id}/parts", responses=documented(404, 422))
+@router.get("/{upload_id}/parts", responses=documented(404, 409, 422))
 def list_upload_parts(
-    upload_id: str, db: Db, tenant: Tenant, page_size: PageSize = 50, page_token: NumberToken = None
+    upload_id: str, db: Db, objects: Objects, tenant: Tenant, page_size: PageSize = 50, page_token: NumberToken = None
 ) -> ListOf[UploadPart]:
     """The parts that are there, by number: what a sender that broke off need not send again."""
     position, size = position_of(page_token), coerced(page_size)
-    rest = [part for part in upload_parts.list_parts(db, upload_id, tenant=tenant) if part.number > position]
-    items = [_document(part) for part in rest[:size]]
-    return ListOf(items=items, next_page_token=token_for(items[-1].number) if len(rest) > size else None)
+    rest = [part for part in _parts(db, objects, tenant, upload_id) if part.number > position]
+    return ListOf(items=rest[:size], next_page_token=token_for(rest[size - 1].number) if len(rest) > size else None)
+
+
+@router.post(
+    "/{upload_id}/part-links",
+    responses=documented(400, 404, 409, 413, 415, 422, 429),
+)
+def create_part_links(
+    upload_id: str,
+    wish: Annotated[PartLinksRequest, Body(examples=[LINKS_EXAMPLE])],
+    db: Db,
+    objects: Objects,
+    tenant: Tenant,
+) -> PartLinks:
+    """Links to send parts of an announced upload straight to the storage, where that is an object store.
+
+    Part 1 is the first `part_size` bytes of the file, and so on. PUT each to its `url` with its `headers` and without
+    an API key; a link that has expired is asked for again. Then complete the upload without naming the parts. The
+    declared size counts as stored from the first link on.
+    """
+    wanted = [(part.number, part.md5) for part in wish.parts]
+    expires_at = datetime.now(UTC) + timedelta(seconds=LINK_SECONDS)
+    links = direct_uploads.part_links(db, objects, upload_id, wanted, seconds=LINK_SECONDS, tenant=tenant)
+    items = [PartLink(number=one.number, size=one.bytes, url=one.link.url, headers=one.link.headers) for one in links]
+    return PartLinks(items=items, expires_at=expires_at)
 
 
 @router.post("/{upload_id}/complete", responses=documented(400, 404, 409, 413, 415, 422, 507))
@@ -73,17 +110,45 @@ def complete_upload(upload_id: str, wish: CompleteUploadRequest, db: Db, objects
     """Join the parts into the file that was announced. Repeated, it answers with the upload.
 
     The whole file is read and held against its digest before the answer: allow for a few seconds a gigabyte. Whatever
-    goes wrong, the parts stay.
+    goes wrong, the parts stay; but those that went straight to the storage are forgotten where they are all there and
+    yet not the file.
     """
     upload = uploads.get_upload(db, upload_id, tenant=tenant)
     if upload.state == "complete":
         return upload_document(upload)
+    if wish.parts is None and upload.multipart is None:
+        raise InvalidRequest("the parts have to be named", [Problem("name the parts that were sent", "/parts")])
+    if wish.parts is None:
+        return _complete_direct(db, objects, tenant, upload)
+    if upload.multipart is not None:
+        problem = Problem("leave this out: the parts went straight to the storage", "/parts")
+        raise InvalidRequest("the parts cannot be named", [problem])
     wanted = [(part.number, part.sha256) for part in wish.parts]
     joined = upload_parts.join_parts(db, objects, upload_id, wanted, tenant=tenant)
     complete = complete_with(db, objects, tenant, upload, joined.info)
     for key in joined.parts:
         objects.delete(key)
     return complete
+
+
+def _complete_direct(db: Database, objects: ObjectStore, tenant: str, upload: uploads.Upload) -> Upload:
+    info = direct_uploads.join_sent(db, objects, upload, tenant=tenant)
+    try:
+        with objects.open(info.key) as file:
+            UPLOADED.check(file.read(UPLOADED.wanted))
+        return complete_with(db, objects, tenant, upload, info)
+    except ApiError:
+        # It is what was announced, and nothing that is taken: there is no part to send again.
+        direct_uploads.start_over(db, objects, upload, tenant=tenant)
+        raise
+
+
+def _parts(db: Database, objects: ObjectStore, tenant: str, upload_id: str) -> list[UploadPart]:
+    upload = uploads.get_upload(db, upload_id, tenant=tenant)
+    if upload.multipart is None:
+        return [_document(part) for part in upload_parts.list_parts(db, upload_id, tenant=tenant)]
+    sent = direct_uploads.sent_parts(db, objects, upload, tenant=tenant)
+    return [UploadPart(number=part.number, size=part.bytes, sha256=None, md5=part.md5 or None) for part in sent]
 
 
 def _add(

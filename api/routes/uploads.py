@@ -86,7 +86,7 @@ async def create_upload(
     if media_type == "application/json":
         announced = announcement(await small_body(request))
         key = key_of(idempotency_key, request, announced)
-        return await run_in_threadpool(_announce, db, tenant, announced, key)
+        return await run_in_threadpool(_announce, db, objects, tenant, announced, key)
     if media_type not in ARCHIVE_TYPES:
         raise ApiError(
             "unsupported_media_type",
@@ -156,13 +156,16 @@ def announcement(body: bytes) -> UploadRequest:
         raise RequestValidationError(found) from error
 
 
-def _announce(db: Database, tenant: str, announced: UploadRequest, key: IdempotencyKey | None) -> Response:
+def _announce(
+    db: Database, objects: ObjectStore, tenant: str, announced: UploadRequest, key: IdempotencyKey | None
+) -> Response:
     created = stored.create_upload(
         db,
         tenant=tenant,
         filename=announced.filename,
         size=announced.size,
         sha256=announced.sha256,
+        direct=objects.direct,
         idempotency_key=key,
     )
     return _created(db, tenant, created, key)

@@ -1,10 +1,19 @@
 """Bytes by key: one interface, a local folder or an S3-compatible server behind it. `open_objects` is the way in."""
 
-from store.objects.contract import ObjectInfo, ObjectStore, ObjectWriter
+from store.objects.contract import DirectParts, ObjectInfo, ObjectStore, ObjectWriter, PartLink, SentPart
 from store.objects.local import LocalObjects
 from store.settings import Settings
 
-__all__ = ["LocalObjects", "ObjectInfo", "ObjectStore", "ObjectWriter", "open_objects"]
+__all__ = [
+    "DirectParts",
+    "LocalObjects",
+    "ObjectInfo",
+    "ObjectStore",
+    "ObjectWriter",
+    "PartLink",
+    "SentPart",
+    "open_objects",
+]
 
 
 def open_objects(settings: Settings) -> ObjectStore:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -44,8 +44,55 @@ class ObjectWriter(Protocol):
         """Forget everything written; harmless after `finish` or a second time."""
 
 
+@dataclass(frozen=True, slots=True)
+class SentPart:
+    """A part that a caller has sent; `md5` in hex, empty where the store does not tell it; `tag`: the store's own."""
+
+    number: int
+    bytes: int
+    md5: str
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartLink:
+    """Where a caller may PUT one part without a key, and the headers that have to go with it."""
+
+    url: str
+    headers: dict[str, str]
+
+
+class DirectParts(Protocol):
+    """Objects whose numbered parts callers send straight to the store. Methods raise StoreUnavailable.
+
+    `multipart` is what `begin` gave. Nothing here is a check of what was sent: whoever joins reads the object through.
+    """
+
+    def part_bytes(self, size: int) -> int:
+        """Bytes of each part, but the last, of an object of `size`."""
+
+    def begin(self, key: str) -> str:
+        """Begin an object; where it is neither joined nor aborted, `sweep_unfinished` ends it."""
+
+    def link(self, key: str, multipart: str, number: int, *, size: int, md5: str, seconds: int) -> PartLink:
+        """A link for one part of `size` bytes and hex `md5`, good for `seconds`."""
+
+    def sent(self, key: str, multipart: str) -> list[SentPart]:
+        """The parts that are there, by number. Raises NotFound once joined or aborted."""
+
+    def join(self, key: str, multipart: str, parts: list[SentPart]) -> None:
+        """Make the object of these parts visible. Raises NotFound once aborted, and may once joined."""
+
+    def abort(self, key: str, multipart: str) -> None:
+        """Forget the parts; harmless once joined or aborted."""
+
+
 class ObjectStore(Protocol):
     """Put, read, list and delete objects. Methods raise NotFound, StorageFull, StoreUnavailable."""
+
+    @property
+    def direct(self) -> DirectParts | None:
+        """How callers send parts straight to the store; None where the service has to take them."""
 
     def start(self, key: str, *, size: int | None = None, sha256: str | None = None) -> ObjectWriter:
         """Begin an object of `size` bytes and hex `sha256`, both checked at the end where given."""
@@ -76,8 +123,8 @@ class ObjectStore(Protocol):
     def clock(self) -> float:
         """Unix seconds by the clock that `modified_at` is told by."""
 
-    def sweep_unfinished(self, older_than_seconds: float) -> int:
-        """Remove what unfinished writers left behind longer ago than this; the number removed."""
+    def sweep_unfinished(self, older_than_seconds: float, keep: Collection[str] = ()) -> int:
+        """Remove what unfinished writers left longer ago than this, but for keys in `keep`; the number removed."""
 
 
 class DeclaredDigest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -25,6 +25,10 @@ class LocalObjects:
             (root / _UNFINISHED).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _in_words_of_the_store(error) from error
+
+    @property
+    def direct(self) -> None:
+        return None
 
     def start(self, key: str, *, size: int | None = None, sha256: str | None = None) -> ObjectWriter:
         return _LocalWriter(self, key, size, sha256)
@@ -97,7 +101,7 @@ class LocalObjects:
             finally:
                 probe.unlink()
 
-    def sweep_unfinished(self, older_than_seconds: float) -> int:
+    def sweep_unfinished(self, older_than_seconds: float, keep: Collection[str] = ()) -> int:  # noqa: ARG002
         removed, now = 0, self.clock()
         for path in (self.root / _UNFINISHED).iterdir():
             with contextlib.suppress(FileNotFoundError):

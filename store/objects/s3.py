@@ -1,10 +1,13 @@
-"""An S3-compatible server as the object store. Reads are in `s3_reading`, objects on their way in in `s3_writing`."""
+"""An S3-compatible server as the object store.
+
+Reads are in `s3_reading`, objects on their way in in `s3_writing`, those whose parts callers send in `s3_parts`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from email.utils import parsedate_to_datetime
 from io import BufferedReader
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -15,6 +18,7 @@ from botocore.config import Config
 from store.errors import NotFound, StoreUnavailable
 from store.objects.contract import ObjectInfo, ObjectWriter, check_key, chunks_of
 from store.objects.s3_errors import translated
+from store.objects.s3_parts import S3Parts
 from store.objects.s3_reading import ObjectReader, read_object
 from store.objects.s3_writing import UNFINISHED, S3Writer
 from store.settings import ObjectSettings
@@ -48,6 +52,19 @@ class S3Objects:
     def key(self, key: str) -> str:
         """The name in the bucket. Raises NotFound for a key that is not one of ours."""
         return self._prefix + check_key(key)
+
+    @property
+    def direct(self) -> S3Parts | None:
+        if not self._settings.presign:
+            return None
+        return S3Parts(
+            self.client,
+            self._public,
+            self.bucket,
+            prefix=self._prefix,
+            markers=self._prefix + UNFINISHED,
+            part_bytes=self._settings.part_bytes,
+        )
 
     def start(self, key: str, *, size: int | None = None, sha256: str | None = None) -> ObjectWriter:
         return S3Writer(
@@ -114,23 +131,25 @@ class S3Objects:
         except (KeyError, ValueError) as error:
             raise StoreUnavailable("the object store does not tell its time") from error
 
-    def sweep_unfinished(self, older_than_seconds: float) -> int:
+    def sweep_unfinished(self, older_than_seconds: float, keep: Collection[str] = ()) -> int:
         removed, now = 0, self.clock()
+        kept = {self._prefix + key for key in keep}
         alive: set[str] = set()
         for marker in self._found(UNFINISHED):
-            if now - marker.modified_at > older_than_seconds:
-                self._abort_marked(self._prefix + marker.key)
-                removed += 1
+            told = self._told(self._prefix + marker.key)
+            if told.get("key") in kept or now - marker.modified_at <= older_than_seconds:
+                alive.add(told.get("upload_id", ""))
             else:
-                alive.add(self._marked_upload(self._prefix + marker.key))
+                self._abort_marked(self._prefix + marker.key, told)
+                removed += 1
         return removed + self._abort_unmarked(now - older_than_seconds, alive)
 
-    def _marked_upload(self, name: str) -> str:
-        """The id of the upload that a marker tells of; "" where the writer has just forgotten it."""
+    def _told(self, name: str) -> dict[str, str]:
+        """Object and id of the upload that a marker tells of; nothing where the writer has just forgotten it."""
         with contextlib.suppress(NotFound), translated(name):
-            told = json.loads(self.client.get_object(Bucket=self.bucket, Key=name)["Body"].read())
-            return str(told["upload_id"])
-        return ""
+            told: dict[str, str] = json.loads(self.client.get_object(Bucket=self.bucket, Key=name)["Body"].read())
+            return told
+        return {}
 
     def _abort_unmarked(self, before: float, alive: set[str]) -> int:
         """Abort what died between beginning an upload and marking it, where the server can list such uploads.
@@ -149,11 +168,11 @@ class S3Objects:
                         removed += 1
         return removed
 
-    def _abort_marked(self, name: str) -> None:
+    def _abort_marked(self, name: str, told: dict[str, str]) -> None:
         """Abort the upload that a marker tells of, then forget the marker."""
-        with contextlib.suppress(NotFound), translated(name):
-            told = json.loads(self.client.get_object(Bucket=self.bucket, Key=name)["Body"].read())
-            self.client.abort_multipart_upload(Bucket=self.bucket, Key=told["key"], UploadId=told["upload_id"])
+        if told:
+            with contextlib.suppress(NotFound), translated(name):
+                self.client.abort_multipart_upload(Bucket=self.bucket, Key=told["key"], UploadId=told["upload_id"])
         with translated(name):
             self.client.delete_object(Bucket=self.bucket, Key=name)
 

@@ -94,8 +94,7 @@ class S3Writer:
         with translated(self._key):
             begun = self._client.create_multipart_upload(Bucket=self._bucket, Key=self._name, ContentType=_TYPE)
             upload = begun["UploadId"]
-            told = json.dumps({"key": self._name, "upload_id": upload}).encode()
-            self._client.put_object(Bucket=self._bucket, Key=self._marker, Body=told, ContentType="application/json")
+        mark(self._client, self._bucket, self._marker, self._name, upload)
         return upload
 
     def _send_part(self, body: bytes) -> None:
@@ -126,6 +125,13 @@ class S3Writer:
             self._upload = None
             with contextlib.suppress(StoreError), translated(self._marker):
                 self._client.delete_object(Bucket=self._bucket, Key=self._marker)
+
+
+def mark(client: S3Client, bucket: str, marker: str, name: str, upload: str) -> None:
+    """Note an unfinished upload of the object `name`, so that `sweep_unfinished` finds it."""
+    told = json.dumps({"key": name, "upload_id": upload}).encode()
+    with translated(marker):
+        client.put_object(Bucket=bucket, Key=marker, Body=told, ContentType="application/json")
 
 
 def _md5(body: bytes) -> str:

@@ -46,6 +46,9 @@ uploads = Table(
     Column("created_at", Double, nullable=False),
     Column("completed_at", Double),
     Column("expires_at", Double),
+    # Of parts that callers send straight to the object store.
+    Column("part_bytes", BigInteger),
+    Column("multipart", Text),
     Index(None, "tenant", "created_at", "id"),
 )
 

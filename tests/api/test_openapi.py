@@ -96,6 +96,8 @@ def test_every_example_of_a_body_runs(
         examples = [one["value"] for one in body.get("examples", {}).values()]
         examples += [body["example"]] if "example" in body else []
         examples += schema_of(document, body).get("examples", [])
+        if operation["operationId"] == "create_part_links":
+            continue  # its example runs where there is an object store, in test_part_links.py
         for example in examples:
             wish = {name: here.get(name, value) for name, value in example.items()}
             wish |= {"source": upload} if str(wish.get("source", "")).startswith("upl_") else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import tarfile
@@ -10,10 +11,11 @@ import urllib.request
 import uuid
 from pathlib import Path
 
+import httpx
 import pytest
 
 from store.errors import DigestMismatch, NotFound, StoreUnavailable, TooLarge
-from store.objects import LocalObjects, ObjectStore, open_objects
+from store.objects import DirectParts, LocalObjects, ObjectStore, open_objects
 from store.settings import ObjectSettings, Settings
 from tests.servers import S3Server
 from tests.swift_server import SwiftServer
@@ -186,6 +188,76 @@ def test_a_link_gives_the_bytes_where_there_are_links(objects: ObjectStore) -> N
     assert url is not None
     with urllib.request.urlopen(url, timeout=10) as answer:
         assert answer.read() == CONTENT
+
+
+@pytest.fixture
+def direct(objects: ObjectStore) -> DirectParts:
+    found = objects.direct
+    if found is None:
+        assert isinstance(objects, LocalObjects)
+        pytest.skip("a folder takes no parts from callers")
+    return found
+
+
+def send(direct: DirectParts, multipart: str, number: int, content: bytes) -> None:
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    link = direct.link("a/b.zip", multipart, number, size=len(content), md5=md5, seconds=60)
+    httpx.put(link.url, content=content, headers=link.headers, timeout=60).raise_for_status()
+
+
+def test_parts_that_callers_send_become_an_object(objects: ObjectStore, direct: DirectParts) -> None:
+    size = direct.part_bytes(len(LARGE))
+    pieces = [LARGE[at : at + size] for at in range(0, len(LARGE), size)]
+    assert len(pieces) == 3
+    multipart = direct.begin("a/b.zip")
+    for number in (3, 1, 2):
+        send(direct, multipart, number, pieces[number - 1])
+    sent = direct.sent("a/b.zip", multipart)
+    md5s = [hashlib.md5(piece, usedforsecurity=False).hexdigest() for piece in pieces]
+    assert [(part.number, part.bytes, part.md5) for part in sent] == list(
+        zip((1, 2, 3), map(len, pieces), md5s, strict=True)
+    )
+    assert list(objects.list()) == []
+    direct.join("a/b.zip", multipart, sent)
+    assert b"".join(objects.read("a/b.zip")) == LARGE
+    assert [found.key for found in objects.list()] == ["a/b.zip"]
+    with pytest.raises(NotFound):
+        direct.sent("a/b.zip", multipart)
+    direct.abort("a/b.zip", multipart)
+    assert objects.sweep_unfinished(-2) == 0, "nothing is left over"
+
+
+def test_parts_that_callers_send_are_kept_while_they_are_waited_for(objects: ObjectStore, direct: DirectParts) -> None:
+    multipart = direct.begin("a/b.zip")
+    send(direct, multipart, 1, CONTENT)
+    assert objects.sweep_unfinished(-2, keep={"a/b.zip"}) == 0
+    assert len(direct.sent("a/b.zip", multipart)) == 1
+    assert objects.sweep_unfinished(-2, keep={"a/b"}) == 1
+    with pytest.raises(NotFound):
+        direct.sent("a/b.zip", multipart)
+    direct.abort("a/b.zip", multipart)
+
+
+def test_a_link_is_for_one_size_and_digest(direct: DirectParts) -> None:
+    """moto takes whatever comes; what is signed is what other servers hold the request against."""
+    md5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
+    link = direct.link("a/b.zip", "some", 7, size=len(CONTENT), md5=md5, seconds=60)
+    asked = dict(httpx.URL(link.url).params)
+    assert asked["partNumber"] == "7"
+    assert asked["X-Amz-Expires"] == "60"
+    assert asked["X-Amz-SignedHeaders"].split(";") == ["content-length", "content-md5", "host"]
+    assert link.headers == {
+        "Content-Length": str(len(CONTENT)),
+        "Content-MD5": base64.b64encode(bytes.fromhex(md5)).decode(),
+    }
+
+
+def test_parts_grow_where_there_would_be_too_many(direct: DirectParts) -> None:
+    assert direct.part_bytes(1) == direct.part_bytes(10**9)
+    for size in (10**11, 10**12 + 1):
+        part = direct.part_bytes(size)
+        assert part % 2**20 == 0
+        assert -(-size // part) <= 10_000
 
 
 def test_a_server_that_is_away_has_a_name(tmp_path: Path) -> None:
