@@ -58,7 +58,7 @@ class Child:
     def serve(self) -> None:
         """Do shards until the pipe ends."""
         threading.Thread(target=self._listen, daemon=True).start()
-        self._send(Ready())
+        self._send(Ready(tuple(self._steps)))
         while True:
             self._do(self._work.get().claim)
 

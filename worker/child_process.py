@@ -46,13 +46,18 @@ class ChildProcess:
         self._reader = threading.Thread(target=self._forward, daemon=True)
         self._reader.start()
         self.shards = 0
-        self.loaded = False
+        self.steps: tuple[str, ...] = ()
         self.send(Start(settings_of_child(settings).model_dump_json(), steps))
 
     @property
     def pid(self) -> int:
         """Process id, also that of its group."""
         return self._process.pid
+
+    @property
+    def loaded(self) -> bool:
+        """Whether it has said which `steps` it can do."""
+        return bool(self.steps)
 
     @property
     def alive(self) -> bool:
@@ -80,7 +85,9 @@ class ChildProcess:
         """Whether the child has imported what it needs, for which `timeout` seconds are waited. Raises ChildDied."""
         if not self.loaded:
             # It says nothing else before.
-            self.loaded = isinstance(self.receive(timeout), Ready)
+            match self.receive(timeout):
+                case Ready(steps):
+                    self.steps = steps
         return self.loaded
 
     def kill(self) -> None:

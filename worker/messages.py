@@ -1,7 +1,7 @@
 """What supervisor and child say to each other over their pipe. Small and typed; large things go through the store.
 
 supervisor → child                 child → supervisor
-Start(settings, steps)             Ready()
+Start(settings, steps)             Ready(steps)
 Run(claim)                         Progressed(done, total), Checkpointed(file)
 Stop()                             Finished(result) | Failed(failure) | GaveUp()
 """
@@ -37,7 +37,9 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The child has imported what it needs."""
+    """The child has imported what it needs, and can do these steps."""
+
+    steps: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ class Supervisor:
         if child is None:
             return False
         try:
-            taken = claim(self._db, self.owner, self.queues)
+            taken = claim(self._db, self.owner, self.queues, child.steps)
         except StoreError as error:
             log.warning("shard.claim_failed", code=error.code, detail=error.detail)
             time.sleep(1.0)

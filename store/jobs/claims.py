@@ -47,28 +47,32 @@ class Claim:
     traceparent: str = ""
 
 
-def claim(db: Database, owner: str, queues: Collection[str] = QUEUES) -> Claim | None:
-    """Take the next runnable shard of the queues, or None when there is none.
+def claim(
+    db: Database, owner: str, queues: Collection[str] = QUEUES, known: Collection[str] | None = None
+) -> Claim | None:
+    """Take the next runnable shard of the queues, or None when there is none. `known`: steps that the worker can do
+    (without it, all); a job that a newer program accepted may have others.
 
     Tenants take turns (fewest running shards first); within one, jobs of higher priority come first, then older jobs,
     then earlier steps.
     """
     # Looked for without a lock first: idle workers ask often, and on SQLite writing means keeping all others out.
+    runnable = _runnable(queues, known)
     with db.read() as connection:
-        waiting = connection.execute(_jobs_with_work(queues)).all()
+        waiting = connection.execute(_jobs_with_work(runnable)).all()
     for row in waiting:
-        taken = _claim_of(db, row.id, owner, queues)
+        taken = _claim_of(db, row.id, owner, runnable)
         if taken is not None:
             return taken
     return None
 
 
-def _claim_of(db: Database, job_id: str, owner: str, queues: Collection[str]) -> Claim | None:
+def _claim_of(db: Database, job_id: str, owner: str, runnable: ColumnElement[bool]) -> Claim | None:
     """The next shard of one job, unless others were quicker."""
     with db.write() as connection:
         found = move_shards(
             connection,
-            shards.c.id == _next_of(job_id, queues),
+            shards.c.id == _next_of(job_id, runnable),
             "running",
             owner=owner,
             attempt=shards.c.attempt + 1,
@@ -179,11 +183,12 @@ def drop(connection: Connection, shard: Any, job: Any) -> None:
         settle_canceling(connection, job.id)
 
 
-def _runnable(queues: Collection[str]) -> ColumnElement[bool]:
-    return and_(shards.c.state == "pending", shards.c.queue.in_(queues), shards.c.not_before <= database_now())
+def _runnable(queues: Collection[str], known: Collection[str] | None) -> ColumnElement[bool]:
+    ours = [] if known is None else [shards.c.step.in_(known)]
+    return and_(shards.c.state == "pending", shards.c.queue.in_(queues), shards.c.not_before <= database_now(), *ours)
 
 
-def _jobs_with_work(queues: Collection[str]) -> Select[tuple[str]]:
+def _jobs_with_work(runnable: ColumnElement[bool]) -> Select[tuple[str]]:
     """Ids of jobs in the order of their turns. Only jobs are sorted, never their shards, of which there may be many."""
     busy = (
         select(shards.c.tenant, func.count().label("running"))
@@ -195,16 +200,16 @@ def _jobs_with_work(queues: Collection[str]) -> Select[tuple[str]]:
         select(jobs.c.id)
         .outerjoin(busy, busy.c.tenant == jobs.c.tenant)
         .where(jobs.c.state.in_(CLAIMABLE_JOB_STATES))
-        .where(exists().where(shards.c.job_id == jobs.c.id, _runnable(queues)))
+        .where(exists().where(shards.c.job_id == jobs.c.id, runnable))
         .order_by(func.coalesce(busy.c.running, 0), jobs.c.priority.desc(), jobs.c.created_at, jobs.c.id)
         .limit(_JOBS_TRIED)
     )
 
 
-def _next_of(job_id: str, queues: Collection[str]) -> ScalarSelect[str]:
+def _next_of(job_id: str, runnable: ColumnElement[bool]) -> ScalarSelect[str]:
     return (
         select(shards.c.id)
-        .where(shards.c.job_id == job_id, _runnable(queues))
+        .where(shards.c.job_id == job_id, runnable)
         .order_by(shards.c.step_position, shards.c.position)
         .limit(1)
         .with_for_update(skip_locked=True)

@@ -37,6 +37,13 @@ def test_sixteen_threads_claim_each_shard_once(db: Database) -> None:
     assert max(Counter(got).values()) == 1
 
 
+def test_only_steps_that_are_known_are_claimed(db: Database) -> None:
+    submit(db)
+    assert claim(db, "old", known=("work", "finish")) is None
+    assert claimed(db).step == "plan"
+    assert claim(db, "old", known=()) is None
+
+
 def _checkpoint(taken: Claim, key: str) -> File:
     return File(taken.shard_id, CHECKPOINT, key, 1, "0" * 64, "application/octet-stream")
 

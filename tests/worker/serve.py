@@ -11,7 +11,6 @@ from store.db import open_database
 from store.jobs.kinds import QUEUES
 from store.objects import open_objects
 from store.settings import Settings
-from tests.worker.servicekit import STEPS
 from worker.app import attach, create_app, listen
 from worker.relay import relay
 from worker.supervisor import Supervisor
@@ -27,7 +26,7 @@ def main() -> None:
         return
     db, objects = open_database(settings), open_objects(settings)
     queues = tuple(filter(None, os.environ.get("OFFHAND_TEST_QUEUES", "").split(","))) or QUEUES
-    supervisor = Supervisor(settings, db, objects, queues=queues, steps=STEPS)
+    supervisor = Supervisor(settings, db, objects, queues=queues, steps=os.environ["OFFHAND_TEST_STEPS"])
     if "--broker" not in sys.argv:
         signal.signal(signal.SIGTERM, lambda *_: supervisor.stop())
         with worker_upkeep(db, supervisor.owner), deployment_upkeep(db, objects, supervisor.ring):

@@ -55,12 +55,18 @@ def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
 
 
 def start_worker(
-    settings: Settings, *, crash: str = "", broker: bool = False, queues: str = "", clock: float = 0.0
+    settings: Settings,
+    *,
+    crash: str = "",
+    broker: bool = False,
+    queues: str = "",
+    clock: float = 0.0,
+    steps: str = STEPS,
 ) -> subprocess.Popen[bytes]:
     """A worker process over the same database that serves test steps. `crash`: a crash point for it and its child;
     `clock`: seconds by which its wall clock is wrong.
     """
-    more = {"OFFHAND_TEST_QUEUES": queues, "OFFHAND_TEST_CLOCK": str(clock)}
+    more = {"OFFHAND_TEST_QUEUES": queues, "OFFHAND_TEST_CLOCK": str(clock), "OFFHAND_TEST_STEPS": steps}
     return _start(settings, crash, ["--broker"] if broker else [], more)
 
 

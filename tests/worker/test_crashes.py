@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,16 +18,6 @@ from store.sweep import sweep
 from store.tables import shards
 from tests.worker.conftest import quick_settings
 from tests.worker.servicekit import assert_survived, start_worker, submit, view, wait_until
-
-
-@pytest.fixture
-def workers() -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Worker processes of the test; killed at its end."""
-    started: list[subprocess.Popen[bytes]] = []
-    yield started
-    for process in started:
-        process.kill()
-        process.wait()
 
 
 @pytest.mark.parametrize(
