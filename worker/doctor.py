@@ -20,12 +20,16 @@ from pydantic import ValidationError
 from store.db import Database, create_database_engine
 from store.errors import StoreError
 from store.ids import new_id
+from store.jobs.figures import figures
 from store.migrate import bring_up_to_date
 from store.objects import open_objects
 from store.settings import Settings
+from store.tables import SCHEMA_REVISION
 from store.workers import live_workers
 
 _LITTLE_SPACE = 2 * 1024**3
+#: A relay hands hints on within a second.
+_LATE_SECONDS = 60.0
 _PROBE = b"offhand doctor"
 
 
@@ -66,15 +70,29 @@ def _database(settings: Settings) -> Iterator[Finding]:
     db = Database(create_database_engine(settings), settings)
     try:
         db.ping()
-        bring_up_to_date(db.engine, may_migrate=False)
-        yield Finding("database", True, f"{where} answers, its tables are up to date")
+        current = bring_up_to_date(db.engine, may_migrate=False) == SCHEMA_REVISION
+        age = "up to date" if current else "of a newer Offhand: upgrade this one soon"
+        yield Finding("database", True, f"{where} answers, its tables are {age}")
         heard = live_workers(db)
         detail = f"{heard} heard within a minute" if heard else "none was heard within a minute; start: offhand worker"
         yield Finding("workers", True if heard else None, detail)
+        yield _hints(db, heard)
     except StoreError as error:
         yield Finding("database", False, f"{error.detail} (OFFHAND_DATABASE__URL: {where})")
     finally:
         db.close()
+
+
+def _hints(db: Database, workers: int) -> Finding:
+    """Whether somebody rings the workers; where none is there, nobody has to."""
+    with db.read() as connection:
+        found = figures(connection)
+    if found.oldest_hint_seconds <= _LATE_SECONDS:
+        return Finding("hints", True, "none waits for long")
+    detail = f"{found.hints} wait, the oldest for {found.oldest_hint_seconds:.0f} s"
+    if not workers:
+        return Finding("hints", None, f"{detail}; so do the workers that would follow them")
+    return Finding("hints", False, f"{detail}: no relay reaches the broker; start: python -m worker.relay")
 
 
 def _objects(settings: Settings) -> Iterator[Finding]:

@@ -9,13 +9,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 
+from store.clock import database_now
 from store.db import Database
 from store.objects import ObjectStore
 from store.settings import BrokerSettings, DatabaseSettings, ObjectSettings, Settings
+from store.tables import outbox
 from store.workers import worker_alive
 from tests.servers import RedisServer, free_port
+from tests.worker.servicekit import submit
 from worker import doctor
 from worker.doctor import Finding, examine
 
@@ -30,7 +33,7 @@ def test_all_is_well(settings: Settings, db: Database, objects: ObjectStore, red
     worker_alive(db, "somebody")
     found = _examined(settings)
     assert {name: finding.ok for name, finding in found.items()} == dict.fromkeys(
-        ("database", "workers", "objects", "broker", "device", "disk", "scratch"), True
+        ("database", "workers", "hints", "objects", "broker", "device", "disk", "scratch"), True
     )
     assert "tables are up to date" in found["database"].detail
     assert found["workers"].detail.startswith("1 heard")
@@ -69,6 +72,26 @@ def test_old_tables_are_told_and_left_alone(settings: Settings, db: Database) ->
     assert "out of date" in _examined(settings)["database"].detail
     with db.read() as connection:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "0001"
+
+
+def test_newer_tables_are_told(settings: Settings, db: Database) -> None:
+    with db.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    found = _examined(settings)["database"]
+    assert found.ok
+    assert "upgrade this one soon" in found.detail
+
+
+def test_a_relay_that_is_missing_is_told(settings: Settings, db: Database) -> None:
+    submit(db)
+    with db.write() as connection:
+        connection.execute(update(outbox).values(created_at=database_now() - 90.0))
+    assert _examined(settings)["hints"].ok is None, "nobody is there to be rung"
+    worker_alive(db, "somebody")
+    found = _examined(settings)["hints"]
+    assert found.ok is False
+    assert "1 wait, the oldest for 90 s" in found.detail
+    assert "worker.relay" in found.detail
 
 
 def test_a_device_that_is_not_there(settings: Settings) -> None:
