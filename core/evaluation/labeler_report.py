@@ -185,13 +185,13 @@ def _failures(inversion: dict[str, Any]) -> str:
     rows = [
         (
             html.escape(row["name"]), f"{row['psnr']:.1f} dB", page.number(row["perceptual"]),
-            f'<span class="text">{html.escape(row["why"])}</span>',
+            html.escape(row["why"]),
         )
         for row in inversion["failures"]
     ]  # fmt: skip
     if not rows:
         return f"<p>None of {inversion['images']}.</p>"
-    return page.table(("image", "PSNR", "perceptual distance", "why"), rows)
+    return page.table(("image", "PSNR", "perceptual distance", "why"), rows, words={3})
 
 
 def _worst(quality: LabelerQuality, labels: LabelSet, found: Sequence[HeldOutLabel]) -> list[ComparedLabel]:

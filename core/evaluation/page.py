@@ -2,16 +2,16 @@
 
 import base64
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#202024;max-width:76rem;margin:2rem auto;padding:0 1rem}
-h1{margin-bottom:.2rem}table{border-collapse:collapse;margin:.5rem 0 1.5rem}
-th,td{padding:.25rem .8rem;border-bottom:1px solid #ddd;text-align:right}
-th:first-child,td:first-child,.text{text-align:left}img{max-width:100%}
+h1{margin-bottom:.2rem}.wide{overflow-x:auto;margin:.5rem 0 1.5rem}table{border-collapse:collapse}
+th,td{padding:.25rem .6rem;border-bottom:1px solid #ddd;text-align:right}td{white-space:nowrap}
+th:first-child,td:first-child,.words{text-align:left;white-space:normal}img,svg{max-width:100%}svg{height:auto}
 .passed{color:#1a7f37}.failed{color:#c81e1e}.unknown{color:#8a6100}
 .verdict{padding:.8rem 1rem;border-left:.5rem solid;background:#f6f6f8;font-size:1.15rem}small{color:#6e6e76}
 @media (prefers-color-scheme:dark){body{background:#18181b;color:#e8e8ea}.verdict{background:#26262b}
@@ -29,11 +29,19 @@ def html_page(title: str, parts: Sequence[str]) -> str:
     )
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Cells are HTML; the head is plain text."""
-    top = "".join(f"<th>{html.escape(one)}</th>" for one in head)
-    lines = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><tr>{top}</tr>{lines}</table>"
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], words: Collection[int] = ()) -> str:
+    """Cells are HTML; the head is plain text. Numbers stand on the right; columns in ``words`` are read, from the left.
+
+    A table that is wider than the page is moved by itself.
+    """
+
+    def line(kind: str, cells: Iterable[str]) -> str:
+        set_left = ' class="words"'
+        tags = ((f"{kind}{set_left if place in words else ''}", cell) for place, cell in enumerate(cells))
+        return "<tr>" + "".join(f"<{tag}>{cell}</{kind}>" for tag, cell in tags) + "</tr>"
+
+    lines = "".join(line("td", row) for row in rows)
+    return f'<div class="wide"><table>{line("th", map(html.escape, head))}{lines}</table></div>'
 
 
 def plot(x: Sequence[float], lines: Sequence[tuple[str, Sequence[float], str]], below: str, beside: str) -> str:
@@ -81,6 +89,11 @@ def picture(png: bytes, words: str) -> str:
 def note(words: str) -> str:
     """Small print."""
     return f"<p><small>{html.escape(words)}</small></p>"
+
+
+def digits(value: float | None) -> str:
+    """Four of them, of a value that may be of any size; a dash for what is not known."""
+    return "–" if value is None or not np.isfinite(value) else f"{value:.4g}"
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -172,7 +172,8 @@ def _warnings(
 ) -> list[str]:
     words = []
     if config.repeats < 3:
-        words.append(f"Only {config.repeats} repeats: the intervals are wide or unknown. Three or more are needed.")
+        repeats = "one repeat" if config.repeats == 1 else f"{config.repeats} repeats"
+        words.append(f"Only {repeats}: the intervals are wide or unknown. Three or more are needed.")
     left_out = [name for name in BASELINES if name not in config.baselines]
     if left_out:
         words.append(f"Baselines not tried: {', '.join(left_out)}.")

@@ -26,8 +26,7 @@ def report_html(evaluation: Evaluation, data: EvaluationData, title: str) -> str
     """The page. Pictures of samples and copies are read from ``data`` and stand inside."""
     document = evaluation.document
     parts = [
-        f'<p class="verdict {_STATES[document["verdict"]]}"><b>{document["verdict"].capitalize()}.</b> '
-        f"{html.escape(document['sentence'])}</p>",
+        f'<p class="verdict {_STATES[document["verdict"]]}">{_sentence(document)}</p>',
         "<h2>Gates</h2>", _gates(document["gates"]),
     ]  # fmt: skip
     if document["warnings"]:
@@ -43,16 +42,27 @@ def report_html(evaluation: Evaluation, data: EvaluationData, title: str) -> str
     return page.html_page(title, parts)
 
 
+def _sentence(document: dict[str, Any]) -> str:
+    """The verdict in bold, in its own sentence where that begins with it."""
+    word, sentence = str(document["verdict"]).capitalize(), str(document["sentence"])
+    begins = sentence.startswith(word)
+    return (
+        f"<b>{word}</b>{html.escape(sentence.removeprefix(word))}"
+        if begins
+        else f"<b>{word}.</b> {html.escape(sentence)}"
+    )
+
+
 def _gates(gates: Sequence[dict[str, Any]]) -> str:
     rows = [
         (
             html.escape(_TITLES[gate["name"]]),
             f'<b class="{gate["state"]}">{gate["state"]}</b>',
-            f'<span class="text">{html.escape(gate["words"])}</span>',
+            html.escape(gate["words"]),
         )
         for gate in gates
     ]
-    return page.table(("gate", "", "what was found"), rows)
+    return page.table(("gate", "", "what was found"), rows, words={2})
 
 
 def _arms(arms: Sequence[dict[str, Any]], settings: dict[str, Any], metric: str) -> str:
@@ -67,7 +77,7 @@ def _arms(arms: Sequence[dict[str, Any]], settings: dict[str, Any], metric: str)
         for arm in arms
     ]
     note = (
-        f"{metric} on held-out images, {settings['repeats']} paired repeats, {settings['downstream']['network']}, "
+        f"{metric} on held-out images; paired repeats: {settings['repeats']}; {settings['downstream']['network']}, "
         f"{settings['downstream']['steps']} steps an arm. Transfer starts from: {settings['pretrained'] or 'nothing'}."
     )
     return page.table(("trained on", metric, *more, *parts), rows) + page.note(note) + _bars(arms)
@@ -138,8 +148,8 @@ def _classes(rows: Sequence[dict[str, Any]]) -> str:
         )
     note = (
         "Real → generated. Images that show the class (and the range that their share in all that is drawn may have), "
-        "its share of pixels; instances an image, mask and box over image, mask over box, outline's length and "
-        "corners, and how much outlines differ."
+        "its share of pixels. IN: instances an image. MI, BI: mask and box over image. MB: mask over box. PL: the "
+        "outline's length. SC: its corners. SD: how much outlines differ."
     )
     return page.table(head, lines) + page.note(note)
 
@@ -157,7 +167,7 @@ def _distribution(found: dict[str, Any]) -> str:
         "fid": "Fréchet distance", "fid_real_against_real": "the same, real against real", "kid": "kernel distance",
         "precision": "precision", "recall": "recall", "density": "density", "coverage": "coverage",
     }  # fmt: skip
-    rows = [(words, page.number(found.get(name), 4)) for name, words in names.items() if name in found]
+    rows = [(words, page.digits(found.get(name))) for name, words in names.items() if name in found]
     return page.table(("", ""), rows) + page.note(
         f"Features: {found['extractor']}; {found['real']} real and {found['generated']} generated images."
     )

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.e2e.conftest import Undisturbed
+from client.sdk import Offhand
+from core.generators.files import load_generator
+from tests.e2e import tiny
+from tests.e2e.conftest import Material, Undisturbed
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
@@ -19,12 +22,20 @@ pytestmark = [
 ]
 
 
-def browse(url: str, folder: Path) -> tuple[str, np.ndarray]:
+def browse(url: str, folder: Path, height: int = 1400) -> tuple[str, np.ndarray]:
     """What the page says once its script has run for five seconds of its own time, and how it looks."""
     assert BROWSER is not None
     picture = folder / "page.png"
     command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
-    command += ["--hide-scrollbars", "--window-size=1000,1400", "--enable-logging=stderr", "--virtual-time-budget=5000"]
+    # It shall wait for the page alone: not for its maker's servers, nor for shared memory that a container lacks.
+    command += ["--disable-background-networking", "--disable-component-update", "--no-first-run", "--disable-sync"]
+    command += ["--disable-dev-shm-usage"]
+    command += [
+        "--hide-scrollbars",
+        f"--window-size=1000,{height}",
+        "--enable-logging=stderr",
+        "--virtual-time-budget=5000",
+    ]
     ran = subprocess.run(
         [*command, "--dump-dom", f"--screenshot={picture}", url], capture_output=True, text=True, timeout=120
     )
@@ -45,3 +56,24 @@ def test_a_finished_job_is_drawn_with_its_pictures(undisturbed: Undisturbed, tmp
     assert not (drawn[-5, 5] == 255).all()
     colours = drawn.max(2).astype(int) - drawn.min(2)
     assert (colours > 100).mean() > 0.01
+
+
+def test_reports_are_drawn_whole_though_they_may_run_nothing(
+    undisturbed: Undisturbed, material: Material, tmp_path: Path
+) -> None:
+    """Their content security policy is a sandbox: style and pictures have to be in the page itself."""
+    held_out = tmp_path / "held_out.zip"
+    tiny.write_labels(held_out, load_generator(material.shipped / tiny.NAME).network, count=8, seed=2)
+    with Offhand(undisturbed.up.url) as offhand:
+        job = offhand.evaluate(undisturbed.job["result"]["dataset"], held_out, repeats=1, steps=2)
+        offhand.wait(job["id"], timeout=180)
+        labeler = undisturbed.job["result"]["labeler"]
+        offhand.wait(offhand.assess_labeler(labeler, folds=2)["id"], timeout=180)
+    for path in (f"/v1/evaluations/{job['id']}/report", f"/v1/labelers/{labeler}/report"):
+        folder = tmp_path / path.replace("/", "-")
+        text, drawn = browse(undisturbed.up.url + path, folder, height=4000)
+        assert text.rstrip().endswith("</html>")
+        # The verdict's and the curves' colours come of style and SVG, the many colours of the sheet of samples inside.
+        shown = {tuple(colour) for colour in np.unique(drawn.reshape(-1, 3), axis=0).tolist()}
+        assert (0, 135, 195) in shown, "the curve"
+        assert len(shown) > 500, "the samples"
