@@ -14,6 +14,22 @@ from store.errors import DigestMismatch, NotFound, StorageFull, StoreUnavailable
 from store.objects.contract import DeclaredDigest, ObjectInfo, ObjectWriter, check_key, chunks_of
 
 _UNFINISHED = ".unfinished"
+#: Times that a folder which others prune is made again.
+_TRIES = 20
+
+
+def _files_in_order(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, in order of the keys that their paths make. What others delete meanwhile is skipped."""
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted((f"{one.name}/" if one.is_dir(follow_symlinks=False) else one.name) for one in found)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in entries:
+        if name.endswith("/"):
+            yield from _files_in_order(folder / name)
+        else:
+            yield folder / name
 
 
 class LocalObjects:
@@ -81,7 +97,7 @@ class LocalObjects:
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         # Start at the deepest folder that the prefix names, and compare keys from there.
         folder = self.root / prefix.rpartition("/")[0]
-        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        for path in _files_in_order(folder):
             key = path.relative_to(self.root).as_posix()
             if key.startswith(prefix) and not key.startswith(_UNFINISHED):
                 with contextlib.suppress(FileNotFoundError):
@@ -147,14 +163,14 @@ class _LocalWriter:
             return ObjectInfo(self._key, self.written, sha256, self._target.stat().st_mtime)
 
     def _rename(self) -> None:
-        # delete() prunes empty folders and may take ours between mkdir and rename: make it again.
-        for last in (False, False, True):
-            self._target.parent.mkdir(parents=True, exist_ok=True)
+        # delete() prunes empty folders and may take ours before or after mkdir has looked at it: make it again.
+        for left in reversed(range(_TRIES)):
             try:
+                self._target.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(self._temporary, self._target)
                 return
-            except FileNotFoundError:
-                if last or not self._temporary.exists():
+            except (FileNotFoundError, FileExistsError):
+                if not left or not self._temporary.exists():
                     raise
 
     def abort(self) -> None:
