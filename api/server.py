@@ -10,6 +10,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 #: Bytes that the head of a request may have.
 HEAD_BYTES = 1 << 15
+PIECE = 1 << 12
 
 
 class PatientOnce(H11Protocol):
@@ -25,6 +26,13 @@ class PatientOnce(H11Protocol):
         super().connection_made(transport)
         self._waited = False
         self._look = self.loop.call_later(self.head_seconds, self._look_again)
+
+    def data_received(self, data: bytes) -> None:
+        # The parser bounds what of a head has not come whole: one that comes whole at once is shown to it in pieces.
+        while data and not self.transport.is_closing():
+            taken = len(data) if self.conn.their_state is h11.SEND_BODY else PIECE
+            super().data_received(data[:taken])
+            data = data[taken:]
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._look.cancel()
