@@ -1,6 +1,6 @@
 """The two callbacks that every long-running call of the library takes, and what to pass when nobody listens."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from core.errors import Stopped
 
@@ -9,6 +9,9 @@ Progress = Callable[[int, int], None]
 
 ShouldStop = Callable[[], bool]
 """``should_stop()``: asked between batches; once it says True the work ends by raising :class:`core.errors.Stopped`."""
+
+Log = Callable[[Mapping[str, float]], None]
+"""``log(figures)``: a point of a training's curves, by name (``step``, ``loss``, …), as soon as it is measured."""
 
 
 def ignore_progress(done: int, total: int) -> None:

@@ -28,6 +28,7 @@ from store.objects import open_objects
 from store.settings import Settings
 from worker.context import StepContext
 from worker.failures import failure_of
+from worker.figures import Stopwatch
 from worker.messages import Failed, Finished, GaveUp, Message, Progressed, Ready, Run, Start, Stop
 from worker.models import Models
 
@@ -46,6 +47,7 @@ class Child:
         self._work: queue.Queue[Run] = queue.Queue()
         self._stop = threading.Event()
         self._last_progress = 0.0
+        self._watch = Stopwatch()
         start = connection.recv()
         assert isinstance(start, Start)
         self._settings = Settings.model_validate_json(start.settings)
@@ -76,10 +78,11 @@ class Child:
             os._exit(0)
 
     def _do(self, claim: Claim) -> None:
+        self._watch = Stopwatch()
         try:
             with tempfile.TemporaryDirectory(prefix="offhand-") as folder:
                 result = self._steps[claim.step](self._context(claim, Path(folder)))
-            self._send(Finished(result))
+            self._send(Finished(result, self._watch.figures()))
         except Stopped:
             self._send(GaveUp())
         except Exception as error:
@@ -100,6 +103,7 @@ class Child:
         )
 
     def _progress(self, done: int, total: int) -> None:
+        self._watch.done = int(done)
         now = time.monotonic()
         if done >= total or now - self._last_progress >= _PROGRESS_SECONDS:
             self._last_progress = now

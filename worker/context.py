@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,8 +17,12 @@ from store.jobs.claims import CHECKPOINT, Claim
 from store.objects import ObjectStore, ObjectWriter
 from store.settings import Settings
 from store.sweep import work_prefix
-from worker.messages import Checkpointed
+from worker.figures import plottable
+from worker.messages import Checkpointed, Measured
 from worker.models import Models
+
+#: Seconds between two points of a curve in the job's log: a day of training leaves no more lines than people read.
+_LOG_SECONDS = 10.0
 
 
 @dataclass
@@ -35,8 +40,9 @@ class StepContext:
     folder: Path
     progress: Callable[[int, int], None]
     should_stop: Callable[[], bool]
-    announce: Callable[[Checkpointed], None]
+    announce: Callable[[Checkpointed | Measured], None]
     _written: int = field(default=0, init=False)
+    _logged_at: float = field(default=float("-inf"), init=False)
 
     @property
     def tenant(self) -> str:
@@ -79,6 +85,13 @@ class StepContext:
     def save_checkpoint(self, content: bytes) -> None:
         """Keep what the next attempt may continue from; it replaces what was kept before."""
         self.announce(Checkpointed(self.put(self.claim.shard_id, CHECKPOINT, content, "application/octet-stream")))
+
+    def log(self, figures: Mapping[str, float]) -> None:
+        """A point of a curve into the job's log; those that follow too soon are left to the step's report."""
+        now = time.monotonic()
+        if now - self._logged_at >= _LOG_SECONDS:
+            self._logged_at = now
+            self.announce(Measured(plottable(figures)))
 
     def load_checkpoint(self) -> bytes | None:
         """What an earlier attempt of this shard kept last, or None."""

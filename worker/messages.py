@@ -2,8 +2,8 @@
 
 supervisor → child                 child → supervisor
 Start(settings, steps)             Ready(steps)
-Run(claim)                         Progressed(done, total), Checkpointed(file)
-Stop()                             Finished(result) | Failed(failure) | GaveUp()
+Run(claim)                         Progressed(done, total), Checkpointed(file), Measured(figures)
+Stop()                             Finished(result, figures) | Failed(failure) | GaveUp()
 """
 
 from __future__ import annotations
@@ -58,10 +58,18 @@ class Checkpointed:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """A point of a curve, for the job's log."""
+
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
-    """The shard is done, its objects are stored; not committed yet."""
+    """The shard is done, its objects are stored; not committed yet. `figures`: what it took."""
 
     result: StepResult
+    figures: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,4 +84,4 @@ class GaveUp:
     """The shard was ended by `Stop`."""
 
 
-Message = Start | Run | Stop | Ready | Progressed | Checkpointed | Finished | Failed | GaveUp
+Message = Start | Run | Stop | Ready | Progressed | Checkpointed | Measured | Finished | Failed | GaveUp

@@ -20,7 +20,7 @@ from store.db import Database
 from store.errors import StoreError, StoreUnavailable
 from store.files import File
 from store.ids import new_id
-from store.jobs.claims import Claim, claim, give_back, heartbeat, save_checkpoint
+from store.jobs.claims import Claim, claim, give_back, heartbeat, log_figures, save_checkpoint
 from store.jobs.commits import Failure, StepResult, commit, fail
 from store.jobs.kinds import QUEUES
 from store.objects import ObjectStore
@@ -29,7 +29,7 @@ from store.sweep import discard
 from worker.child_process import ChildDied, ChildProcess
 from worker.children import Children
 from worker.failures import failure_of
-from worker.messages import Checkpointed, Failed, Finished, GaveUp, Progressed, Run, Stop
+from worker.messages import Checkpointed, Failed, Finished, GaveUp, Measured, Progressed, Run, Stop
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -164,8 +164,10 @@ class Supervisor:
                     run.done, run.total = done, total
                 case Checkpointed(file):
                     self._quietly(partial(self._checkpointed, run.claim, file))
-                case Finished(result):
-                    self._committed(run, result)
+                case Measured(figures):
+                    self._quietly(partial(log_figures, self._db, run.claim, figures))
+                case Finished(result, figures):
+                    self._committed(run, result, figures)
                     return
                 case Failed(failure):
                     self._failed(run.claim, failure)
@@ -226,11 +228,11 @@ class Supervisor:
         if run.kill_at is not None and self._stopping:
             run.kill_at = min(run.kill_at, now + drain / 2)
 
-    def _committed(self, run: _Run, result: StepResult) -> None:
+    def _committed(self, run: _Run, result: StepResult, figures: dict[str, float]) -> None:
         taken = run.claim
         crash_point("supervisor.before_commit")
         try:
-            outcome = self._insistently(lambda: commit(self._db, taken, result, total=run.total))
+            outcome = self._insistently(lambda: commit(self._db, taken, result, total=run.total, figures=figures))
         except StoreError as error:
             self._failed(taken, failure_of(error))
             return

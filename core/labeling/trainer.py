@@ -126,6 +126,14 @@ class Trainer:
         if accuracy > best:
             state.best = {name: tensor.clone() for name, tensor in state.ensemble.state_dict().items()}
 
+    def point(self) -> dict[str, float]:
+        """The point of the curves that this very step was measured at; empty after other steps."""
+        curve, held_out = self.state.loss_curve, self.state.held_out_curve
+        if not curve or curve[-1][0] != self.state.step:
+            return {}
+        found = {"step": float(self.state.step), "loss": curve[-1][1]}
+        return {**found, "accuracy": held_out[-1][1]} if held_out else found
+
     @property
     def stopped_early(self) -> bool:
         """Whether the last ``patience`` measurements all stayed below one before them."""

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop
+from core.callbacks import Log, Progress, ShouldStop, ignore_progress, never_stop
 from core.errors import LabelerError, Problem
 from core.generators.stylegan2 import Generator, Noise
 from core.labeling.checkpoint import pack_heads, unpack_heads
@@ -42,6 +42,7 @@ def train_labeler(
     resume_from: bytes | None = None,
     memory_bytes: int = MEMORY_BYTES,
     folder: Path | None = None,
+    log: Log | None = None,
 ) -> Labeler:
     """Train a labeler on inverted labelled images (HandsOff section 3.3): an ensemble for each task in turn, all of
     them on one set of features.
@@ -50,6 +51,7 @@ def train_labeler(
     task, all of one size up to the generator's resolution. noise: "const" or "none".
     checkpoint: called with the state as bytes every ``checkpoint_every`` steps; ``resume_from`` takes such bytes and
     goes on to the same result, bit for bit. Equal arguments give equal labelers on the same machine.
+    log: told ``step``, ``loss`` and, of held-out images, ``accuracy`` every ``measure_every`` steps of each task.
     memory_bytes, folder: features of more than so many bytes, in half precision, go to a temporary file in ``folder``
     (None: the system's), which changes nothing but the time.
 
@@ -79,6 +81,8 @@ def train_labeler(
                 trainer.state.restore(state, fingerprint)
             for step in trainer.steps(should_stop):
                 tell(step, trainer.total)
+                if log is not None and (point := trainer.point()):
+                    log(point)
                 if step % checkpoint_every == 0 and step < trainer.total:
                     keep(trainer.state.to_bytes(fingerprint))
             tell(trainer.total, trainer.total)

@@ -10,7 +10,7 @@ itself made of the depth before, as at test time; nothing is back-propagated fro
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop
+from core.callbacks import Log, Progress, ShouldStop, ignore_progress, never_stop
 from core.errors import InversionError, Problem, Stopped
 from core.generators.stylegan2 import Generator
 from core.inversion.encoder import Encoder, EncoderConfig, Heads, average_image, check_match
@@ -28,8 +28,6 @@ from core.inversion.perceptual import Features, Perceptual
 from core.inversion.start import latent_spread
 from core.training.config import EncoderTrainingConfig
 from core.training.encoder_targets import ImageSource, image_source, real_images, sample_codes
-
-Log = Callable[[Mapping[str, float]], None]
 
 EMA_WARMUP = 10
 """The mean of the weights begins short: decay (1 + step) / (10 + step) until it reaches the configured one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -138,6 +138,16 @@ def save_checkpoint(db: Database, claim: Claim, file: File) -> str | None:
         older = remove_files(connection, claim.shard_id)
         add_files(connection, claim.tenant, [file])
         return older[0] if older else None
+
+
+def log_figures(db: Database, claim: Claim, figures: Mapping[str, float]) -> bool:
+    """Put figures that people may plot into the job's log; False when the shard is no longer ours."""
+    with db.write() as connection:
+        if held(connection, mine(claim)) is None:
+            return False
+        about: dict[str, Any] = {"step": claim.step, "position": claim.position, "attempt": claim.attempt}
+        record(connection, claim.job_id, "step.measured", **about, figures=dict(figures))
+        return True
 
 
 def give_back(db: Database, claim: Claim) -> bool:

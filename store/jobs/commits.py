@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,10 +74,12 @@ class Failure:
     problems: tuple[Problem, ...] = ()
 
 
-def commit(db: Database, claim: Claim, result: StepResult, *, total: int = 0) -> Committed:
+def commit(
+    db: Database, claim: Claim, result: StepResult, *, total: int = 0, figures: Mapping[str, float] | None = None
+) -> Committed:
     """Commit an attempt's result and start what follows. Not done when the shard is no longer ours or the job was
     canceled. Safe to repeat after a lost answer: the second call finds the first one's result. `total`: what was done,
-    in the step's unit (0: what was planned).
+    in the step's unit (0: what was planned). `figures`: for the job's log.
     """
     with db.write() as connection:
         row = held(connection, mine(claim))
@@ -94,7 +96,10 @@ def commit(db: Database, claim: Claim, result: StepResult, *, total: int = 0) ->
         unused = [*remove_files(connection, claim.shard_id), *_record_made(connection, job, result)]
         for event in result.events:
             record(connection, job.id, event.name, event.level, **event.data)
-        record(connection, job.id, "shard.committed", step=claim.step, position=claim.position, attempt=claim.attempt)
+        about: dict[str, Any] = {"step": claim.step, "position": claim.position, "attempt": claim.attempt}
+        if figures:
+            about["figures"] = dict(figures)
+        record(connection, job.id, "shard.committed", **about)
         return Committed(True, (*unused, *_advance(connection, job, row, result)))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from store.db import Database, open_database
 from store.files import get_file, list_files
-from store.jobs.claims import Claim, claim, save_checkpoint
+from store.jobs.claims import Claim, claim, log_figures, save_checkpoint
 from store.jobs.commits import commit, fail
 from store.jobs.submit import submit_generate
 from store.jobs.views import Job, job_view
@@ -19,7 +19,7 @@ from store.specs import GenerateSpec
 from store.uploads import complete_upload, create_upload, start_upload
 from worker.context import StepContext
 from worker.failures import failure_of
-from worker.messages import Checkpointed
+from worker.messages import Checkpointed, Measured
 from worker.models import Models
 from worker.steps import STEPS
 
@@ -57,7 +57,10 @@ class InlineWorker:
             self.objects.delete(key)
 
     def context(self, taken: Claim, folder: Path) -> StepContext:
-        def announce(message: Checkpointed) -> None:
+        def announce(message: Checkpointed | Measured) -> None:
+            if isinstance(message, Measured):
+                log_figures(self.db, taken, message.figures)
+                return
             unused = save_checkpoint(self.db, taken, message.file)
             if unused is not None:
                 self.objects.delete(unused)

@@ -89,6 +89,9 @@ def test_reports_and_pictures_are_kept(finished: tuple[Service, Job]) -> None:
     labeler = get_labeler(service.db, job.result["labeler"], tenant=TENANT)
     assert labeler.info["held_out"]["images"]
     assert labeler.parents["inversion_id"] == inversion.id
+    log = events(service.db, job.id, tenant=TENANT)
+    (point, *_) = [event.data for event in log if event.name == "step.measured"]
+    assert (point["step"], set(point["figures"])) == ("train_labeler", {"step", "loss", "accuracy"})
     label_set = get_label_set(service.db, job.result["label_set"], tenant=TENANT)
     assert (label_set.info["images"], len(label_set.info["classes"])) == (6, 2)
 

@@ -52,6 +52,18 @@ def test_a_job_is_done_by_one_child(supervisor: Supervisor, db: Database, object
     assert len(_child_pids(db)) == 1
 
 
+def test_the_log_has_figures_to_plot(supervisor: Supervisor, db: Database) -> None:
+    job = submit(db, count=1, seconds=0.3)
+    supervisor.run_until_idle()
+    log = [event for event in events(db, job.id, tenant=TENANT) if event.data.get("step") == "work"]
+    (measured,) = [event for event in log if event.name == "step.measured"]
+    assert measured.data["figures"] == {"step": 1.0, "loss": 0.5}, "JSON has no word for what is not a number"
+    (committed,) = [event for event in log if event.name == "shard.committed"]
+    figures = committed.data["figures"]
+    assert figures["seconds"] >= 0.3
+    assert figures["memory_mib"] > 10
+
+
 def test_the_child_is_recycled(settings: Settings, supervisor: Supervisor, db: Database) -> None:
     settings.worker.recycle_after = 3
     submit(db, count=5)

@@ -81,6 +81,7 @@ def train_encoder(context: StepContext) -> StepResult:
         on_checkpoint=lambda path: context.save_checkpoint(digest.encode() + path.read_bytes()),
         progress=context.progress,
         should_stop=context.should_stop,
+        log=context.log,
     )
     report = _report(context, source, spec, training, perceptual, learnt, held_out)
     return _store(context, source, training.encoder, report, digest, images)

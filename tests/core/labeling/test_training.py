@@ -110,7 +110,10 @@ def test_held_out_images_end_training_and_the_best_is_kept(network, codes, masks
         patience=3,
         schedule="constant",
     )
-    report = train_ensemble(network, codes, masks, 4, config).report
+    told: list[dict[str, float]] = []
+    report = train_ensemble(network, codes, masks, 4, config, log=told.append).report
+    assert [[point["step"], point["loss"]] for point in told] == report["loss_curve"]
+    assert [[point["step"], point["accuracy"]] for point in told] == report["held_out"]["curve"]
     curve = [value for _, value in report["held_out"]["curve"]]
     assert report["stopped_early"]
     assert report["steps"] < report["steps_planned"]
