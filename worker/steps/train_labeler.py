@@ -72,6 +72,7 @@ def train_labeler(context: StepContext) -> StepResult:
         resume_from=context.load_checkpoint(),
         memory_bytes=context.settings.worker.features_mib << 20,
         folder=context.folder,
+        log=context.log,
     )
     labeler = finished_labeler(labeler, context.spec, labels.classes)
     left_out = {
