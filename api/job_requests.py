@@ -1,13 +1,14 @@
-"""What `POST /v1/jobs` does beyond a plain JSON body: YAML specs from a repository, and all problems at once."""
+"""What `POST /v1/jobs` takes: a request of any kind, also as YAML from a repository, with all its problems at once."""
 
 import json
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import Discriminator, Tag
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
@@ -18,7 +19,57 @@ from api.bodies import YAML_TYPES, media_type_of, small_body
 from api.errors import ApiError
 from api.problems import ProblemItem
 from store.db import Database
-from store.jobs.submit import reference_problems
+from store.encoders import submit_train_encoder
+from store.evaluations import submit_evaluation
+from store.exports import submit_export
+from store.generator_imports import submit_import
+from store.jobs.checks import reference_problems
+from store.jobs.kinds import KINDS
+from store.jobs.submit import Submit, submit_generate
+from store.labeler_spec import AssessLabelerSpec, TrainLabelerSpec
+from store.labelers import submit_assessment, submit_train_labeler
+from store.sample_sets import submit_draw_samples
+from store.spec import Spec
+from store.specs import (
+    DrawSamplesSpec,
+    EvaluateSpec,
+    ExportSpec,
+    GenerateSpec,
+    ImportGeneratorSpec,
+    TrainEncoderSpec,
+)
+
+#: What accepts a request, by what it is.
+SUBMIT: dict[type[Spec], Submit] = {
+    GenerateSpec: submit_generate,
+    TrainLabelerSpec: submit_train_labeler,
+    AssessLabelerSpec: submit_assessment,
+    EvaluateSpec: submit_evaluation,
+    ExportSpec: submit_export,
+    TrainEncoderSpec: submit_train_encoder,
+    DrawSamplesSpec: submit_draw_samples,
+    ImportGeneratorSpec: submit_import,
+}
+UNLESS_SAID = "generate"
+
+
+def _kind_of(wish: Any) -> str:
+    kind = wish.get("kind", UNLESS_SAID) if isinstance(wish, dict) else getattr(wish, "kind", UNLESS_SAID)
+    return str(kind)
+
+
+JobRequest = Annotated[
+    Annotated[GenerateSpec, Tag("generate")]
+    | Annotated[TrainLabelerSpec, Tag("train_labeler")]
+    | Annotated[AssessLabelerSpec, Tag("assess_labeler")]
+    | Annotated[EvaluateSpec, Tag("evaluate")]
+    | Annotated[ExportSpec, Tag("export")]
+    | Annotated[TrainEncoderSpec, Tag("train_encoder")]
+    | Annotated[DrawSamplesSpec, Tag("draw_samples")]
+    | Annotated[ImportGeneratorSpec, Tag("import_generator")],
+    Discriminator(_kind_of),
+]
+"""Which of them a body is, its `kind` says."""
 
 #: The YAML reader is slow; a spec that a person wrote is far below this.
 YAML_BYTES = 1 << 16
@@ -41,10 +92,20 @@ class JobRoute(APIRoute):
                     raise
                 database = await run_in_threadpool(lambda: backend_of(request).database)
                 tenant = request.state.caller.tenant
-                more = await run_in_threadpool(_references, database, tenant, error.body, error.errors())
-                raise RequestValidationError([*error.errors(), *more], body=error.body) from error
+                found = [_without_kind(one) for one in error.errors()]
+                more = await run_in_threadpool(_references, database, tenant, error.body, found)
+                raise RequestValidationError([*found, *more], body=error.body) from error
 
         return handle_wish
+
+
+def _without_kind(found: dict[str, Any]) -> dict[str, Any]:
+    """A problem where the caller wrote it: the reader of all kinds puts the kind in front."""
+    where, *rest = found["loc"]
+    if found["type"] == "union_tag_invalid":
+        detail = f"there is no such kind; there are {', '.join(KINDS)}"
+        return found | {"loc": (where, "kind"), "msg": detail}
+    return found | {"loc": (where, *(rest[1:] if rest and rest[0] in KINDS else rest))}
 
 
 def _references(database: Database, tenant: str, body: dict[str, Any], errors: Any) -> list[dict[str, Any]]:

@@ -60,5 +60,14 @@ def document(app: FastAPI) -> dict[str, Any]:
                     "description": "The request is understood and wrong; `errors` names every problem.",
                     "content": {MEDIA_TYPE: {"schema": PROBLEM_REF}},
                 }
+    _say_the_kind(described["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"])
     add_links(described["paths"])
     return described
+
+
+def _say_the_kind(request: dict[str, Any]) -> None:
+    """Of the kinds of job, one need not be named; without this, a body without `kind` would seem to be any of them."""
+    request["oneOf"] = [
+        one if one["$ref"].endswith("/GenerateSpec") else {"allOf": [one, {"required": ["kind"]}]}
+        for one in request["oneOf"]
+    ]

@@ -1,10 +1,10 @@
-"""`offhand labelers`: which there are, and what one is worth."""
+"""`offhand labelers`: train one, list what there is, tell what one is worth."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from client.errors import ClientError
-from client.generating import follow
+from client.generating import follow, uploaded
 from client.listing import table
 from client.output import Output
 
@@ -27,7 +27,24 @@ def list_labelers(offhand: "Offhand", output: Output) -> None:
         for one in found
     ]
     columns = ["LABELER", "GENERATOR", "LABEL SET", "TASKS", "REPORT", "CREATED"]
-    output.result(found, table(columns, rows) if found else "no labelers; `offhand generate` trains one")
+    output.result(
+        found,
+        table(columns, rows) if found else "no labelers; `offhand generate` or `offhand labelers train` makes one",
+    )
+
+
+def train_labeler(
+    offhand: "Offhand", labels: str, generator: str, settings: dict[str, Any], wait: bool, output: Output
+) -> None:
+    """Upload, start the job, and unless told not to ``wait`` follow it and tell what the labeler is worth."""
+    offhand.generator(generator)  # a wrong name is told before anything is uploaded
+    job = offhand.train_labeler(uploaded(offhand, labels, output), generator, **settings)
+    output.note(f"job {job['id']}")
+    if not wait:
+        output.result(job, f"started {job['id']}; follow it with: offhand jobs {job['id']} --watch")
+        return
+    job = follow(offhand, job, f"offhand labelers report {job['id']}", output)
+    report_labeler(offhand, job["result"]["labeler"], None, None, None, output)
 
 
 def report_labeler(

@@ -226,6 +226,13 @@ class Offhand(Connection):
     def labeler(self, labeler_id: str) -> Document:
         return self.get(f"/v1/labelers/{labeler_id}")
 
+    def train_labeler(self, labels: str | Path, generator: str, **settings: Any) -> Document:
+        """Start the job that trains and judges a labeler alone. ``labels`` is an id, or a path, uploaded first."""
+        source = str(labels) if is_id(labels) else self.upload(labels)["id"]
+        body = {"labels": source, "generator": generator} | settings
+        document: Document = self.request("POST", "/v1/labelers", json=body).json()
+        return document
+
     def assess_labeler(self, labeler_id: str, folds: int | None = None) -> Document:
         """Have a labeler judged by cross-validation; the job."""
         body = {} if folds is None else {"folds": folds}

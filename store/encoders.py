@@ -8,8 +8,9 @@ from sqlalchemy import Connection
 
 from store.db import Database
 from store.errors import InvalidRequest, Problem
+from store.jobs.checks import reference_problems
 from store.jobs.kinds import TRAIN_ENCODER
-from store.jobs.submit import Asked, Submission, reference_problems, submit_job
+from store.jobs.submit import Asked, Submission, submit_job
 from store.specs import TrainEncoderSpec
 
 

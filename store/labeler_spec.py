@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from store.inversion_spec import AlignSpec, Fit, InversionSpec, one_way_only
 from store.spec import Spec
 
 #: Parts into which labelled images are cut to judge a labeler, at most.
 MOST_FOLDS = 50
 #: The papers' class collapses; the library has the tables (a test holds both together).
 CollapsePreset = Literal["celebamask_hq_8", "car_parts_10", "deepfashion_mm_10", "deepfashion_mm_8", "cityscapes_8"]
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 ClassName = Annotated[str, StringConstraints(min_length=1, max_length=80)]
 
 
@@ -112,11 +114,48 @@ class LabelerSpec(Spec):
         return keep
 
 
+class LabelingSpec(Spec):
+    """What a labeler learns from, and how."""
+
+    labels: str = Field(description="A finished upload (`upl_…`) or a label set (`ls_…`).", max_length=64)
+    generator: str = Field(description="Name or id of a generator.", max_length=64)
+    samples: str | None = Field(
+        None,
+        max_length=64,
+        description="The labelled images are of these samples (`smp_…`) and named as they are: their codes are known, "
+        "and nothing is inverted.",
+    )
+    fit: Fit = "crop"
+    align: AlignSpec = AlignSpec()
+    inversion: InversionSpec = InversionSpec()
+    labeler: LabelerSpec = LabelerSpec()
+    priority: int = Field(
+        0, ge=-100, le=100, description="Among the caller's own jobs: higher ones are worked on first."
+    )
+    labels_map: dict[Tag, Annotated[str, StringConstraints(max_length=255)]] = Field(
+        default_factory=dict, max_length=32, description="The caller's own names for the job, for filtering lists."
+    )
+
+    _one_way_only = field_validator("align")(one_way_only)
+
+
+Folds = Annotated[
+    int, Field(ge=2, le=MOST_FOLDS, description="Labelers that are trained, each on all images but its part of them.")
+]
+
+
+class TrainLabelerSpec(LabelingSpec):
+    """A labeler alone, judged by cross-validation, for datasets to come: a `generate` job that asks for the same one
+    uses it.
+    """
+
+    kind: Literal["train_labeler"] = "train_labeler"
+    folds: Folds = 5
+
+
 class AssessLabelerSpec(Spec):
     """What a labeler is worth, by cross-validation on the images that it was trained on."""
 
     kind: Literal["assess_labeler"] = "assess_labeler"
     labeler: str = Field(description="A labeler (`lab_…`).", max_length=64)
-    folds: int = Field(
-        5, ge=2, le=MOST_FOLDS, description="Labelers that are trained, each on all images but its part of them."
-    )
+    folds: Folds = 5

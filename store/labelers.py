@@ -9,9 +9,10 @@ from sqlalchemy import Connection, select
 from store.db import Database
 from store.errors import NotReady
 from store.files import File, files_of, get_file
-from store.jobs.kinds import ASSESS_LABELER
+from store.jobs.checks import check_labeler
+from store.jobs.kinds import ASSESS_LABELER, TRAIN_LABELER
 from store.jobs.submit import Asked, Submission, submit_job
-from store.labeler_spec import AssessLabelerSpec
+from store.labeler_spec import AssessLabelerSpec, TrainLabelerSpec
 from store.made import get_labeler
 from store.tables import jobs
 
@@ -23,6 +24,23 @@ REPORT_JSON, REPORT_PNG, REPORT_HTML = "report.json", "report.png", "report.html
 def report_file(job_id: str, name: str) -> str:
     """The name of a report among its labeler's files."""
     return f"{FOLDER}{job_id}/{name}"
+
+
+def submit_train_labeler(db: Database, spec: TrainLabelerSpec, **asked: Unpack[Asked]) -> Submission:
+    """Accept a `train_labeler` job. Raises InvalidRequest with every problem found, QuotaExceeded, IdempotencyMismatch,
+    StoreUnavailable, StorageFull.
+    """
+    return submit_job(
+        db,
+        TRAIN_LABELER,
+        spec=spec.model_dump(mode="json"),
+        seed=0,
+        total=0,
+        labels=spec.labels_map,
+        priority=spec.priority,
+        check=lambda connection: check_labeler(connection, db, spec, tenant=asked["tenant"]),
+        **asked,
+    )
 
 
 def submit_assessment(db: Database, spec: AssessLabelerSpec, **asked: Unpack[Asked]) -> Submission:

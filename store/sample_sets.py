@@ -12,8 +12,9 @@ from store.clock import to_datetime
 from store.db import Database
 from store.errors import InvalidRequest, NotFound, NotReady
 from store.files import File, get_file
+from store.jobs.checks import SAMPLES_PREFIX, reference_problems, samples_job
 from store.jobs.kinds import DRAW_SAMPLES
-from store.jobs.submit import SAMPLES_PREFIX, Asked, Submission, reference_problems, samples_job, submit_job
+from store.jobs.submit import Asked, Submission, submit_job
 from store.paging import Page, page
 from store.specs import DrawSamplesSpec
 from store.tables import jobs

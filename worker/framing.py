@@ -9,7 +9,7 @@ from core.datasets.alignment import Alignment, BoxAlignment, KeypointAlignment, 
 from core.datasets.label_set import LabelSet
 from core.datasets.resizing import resize_to
 from store.generators import get_generator
-from store.specs import AlignSpec
+from store.inversion_spec import AlignSpec
 from worker.context import StepContext
 
 

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from api.accepted import RETRY_AFTER, accepted, job_accepted
 from api.backend import Db
 from api.idempotency import IdempotencyHeader, key_of
-from api.job_requests import JobRoute
+from api.job_requests import SUBMIT, JobRequest, JobRoute
 from api.paging import Moment, PageSize, PageToken
 from api.prefer import PreferHeader, seconds_to_wait
 from api.problems import documented
@@ -23,6 +23,7 @@ from store.db import Database
 from store.idempotency import IdempotencyKey
 from store.jobs import cancel, resume, submit, views
 from store.jobs.forecast import forecast
+from store.spec import Spec
 from store.specs import GenerateSpec
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JobRoute)
@@ -47,6 +48,10 @@ EXAMPLES: dict[str, Any] = {
             "labels_map": {"project": "heads"},
         },
     },
+    "labeler": {
+        "summary": "A labeler alone, judged",
+        "value": {"kind": "train_labeler", "labels": "upl_01jd0c5w6w3m8z4k1x2y3z4a5b", "generator": "heads64"},
+    },
 }
 JOB_OR_ESTIMATE = accepted("The job, which goes on.") | {
     200: {"description": "The job, at its end within `Prefer: wait`; or the estimate.", "model": Job | Estimate},
@@ -65,7 +70,7 @@ CANCELED: dict[int | str, dict[str, Any]] = {
     responses=JOB_OR_ESTIMATE | documented(400, 409, 413, 415, 422, 429, 507),
 )
 async def create_job(
-    spec: Annotated[GenerateSpec, Body(openapi_examples=EXAMPLES)],
+    spec: Annotated[JobRequest, Body(openapi_examples=EXAMPLES)],
     request: Request,
     db: Db,
     tenant: Tenant,
@@ -75,7 +80,8 @@ async def create_job(
     idempotency_key: IdempotencyHeader = None,
     prefer: PreferHeader = None,
 ) -> Response:
-    """Turn labelled images into a labelled dataset: trains a labeler unless an equal one is there, then generates.
+    """Start a job. Unless `kind` says otherwise, `generate`: turn labelled images into a labelled dataset; trains a
+    labeler unless an equal one is there, then generates. Any other kind takes what a POST on its own resource takes.
 
     The body may also be YAML (`application/yaml`), for a spec that lives in a repository.
     """
@@ -159,8 +165,8 @@ def resume_job(job_id: str, db: Db, tenant: Tenant) -> Job:
     return job_document(resume.resume_job(db, job_id, tenant=tenant))
 
 
-def _submit(db: Database, tenant: str, spec: GenerateSpec, request_id: str, key: IdempotencyKey | None) -> JSONResponse:
-    made = submit.submit_generate(db, spec, tenant=tenant, request_id=request_id, idempotency_key=key)
+def _submit(db: Database, tenant: str, spec: Spec, request_id: str, key: IdempotencyKey | None) -> JSONResponse:
+    made = SUBMIT[type(spec)](db, spec, tenant=tenant, request_id=request_id, idempotency_key=key)
     return job_accepted(db, tenant, made, key)
 
 
@@ -180,18 +186,14 @@ async def _ended_or_not(db: Database, tenant: str, answer: JSONResponse, wait: i
     return JSONResponse(job_document(job).model_dump(mode="json"), 200 if job.terminal else 202, headers=headers)
 
 
-def _estimate(db: Database, tenant: str, spec: GenerateSpec) -> Estimate:
-    with db.read() as connection:
-        submit.check_generate(connection, db, spec, tenant=tenant)
-        submit.check_quota(connection, db, tenant=tenant)
-        expected = forecast(connection, spec, tenant=tenant)
-    return Estimate(
-        count=spec.count,
-        candidates=expected.candidates,
-        bytes=expected.bytes,
-        seconds=expected.seconds,
-        queued_jobs=expected.queued_jobs,
-    )
+def _estimate(db: Database, tenant: str, spec: Spec) -> Estimate:
+    expected = submit.rehearse(SUBMIT[type(spec)], db, spec, tenant=tenant)
+    estimate = Estimate(seconds=expected.seconds, queued_jobs=expected.queued_jobs)
+    if isinstance(spec, GenerateSpec):
+        with db.read() as connection:
+            dataset = forecast(connection, spec, tenant=tenant)
+        estimate.count, estimate.candidates, estimate.bytes = spec.count, dataset.candidates, dataset.bytes
+    return estimate
 
 
 def _label(label: str) -> tuple[str, str]:

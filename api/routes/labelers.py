@@ -17,12 +17,15 @@ from api.schemas.resources import Labeler, LabelerReportRequest, labeler_documen
 from api.tenancy import Tenant
 from store import made
 from store.db import Database
-from store.labeler_spec import AssessLabelerSpec
-from store.labelers import REPORT_HTML, REPORT_JSON, REPORT_PNG, has_report, submit_assessment
+from store.labeler_spec import AssessLabelerSpec, TrainLabelerSpec
+from store.labelers import REPORT_HTML, REPORT_JSON, REPORT_PNG, has_report, submit_assessment, submit_train_labeler
 from store.labelers import get_labeler_report as stored_report
 from store.objects import ObjectStore
 
 router = APIRouter(prefix="/v1/labelers", tags=["labelers"])
+
+TRAINED, JUDGED = accepted("The job that trains it."), accepted("The job that judges it.")
+EXAMPLE = {"labels": "upl_01jd0c5w6w3m8z4k1x2y3z4a5b", "generator": "heads64", "folds": 5}
 
 
 @router.get("", responses=documented(422))
@@ -40,6 +43,23 @@ def get_labeler(labeler_id: str, db: Db, tenant: Tenant) -> Labeler:
     return labeler_with_reports(db, tenant, made.get_labeler(db, labeler_id, tenant=tenant))
 
 
+@router.post(
+    "", status_code=202, response_model=None, responses=TRAINED | documented(400, 404, 409, 413, 415, 422, 429, 507)
+)
+def create_labeler(
+    spec: Annotated[TrainLabelerSpec, Body(examples=[EXAMPLE])],
+    request: Request,
+    db: Db,
+    tenant: Tenant,
+    idempotency_key: IdempotencyHeader = None,
+) -> Response:
+    """Train a labeler alone, for datasets to come, and judge it by cross-validation. The job's `result.labeler` names
+    it; a `generate` job that asks for an equal one uses it."""
+    key = key_of(idempotency_key, request, spec)
+    submitted = submit_train_labeler(db, spec, tenant=tenant, request_id=request.state.request_id, idempotency_key=key)
+    return job_accepted(db, tenant, submitted, key)
+
+
 @download(router, "/{labeler_id}/pictures/{name:path}", "image/png", "The picture.")
 def get_labeler_picture(
     labeler_id: str, name: str, request: Request, db: Db, objects: Objects, tenant: Tenant
@@ -49,14 +69,11 @@ def get_labeler_picture(
     return picture_response(request, db, objects, tenant, labeler.parents["inversion_id"], name)
 
 
-JOB = accepted("The job that judges it.")
-
-
 @router.post(
     "/{labeler_id}/reports",
     status_code=202,
     response_model=None,
-    responses=JOB | documented(400, 404, 409, 413, 415, 422, 429, 507),
+    responses=JUDGED | documented(400, 404, 409, 413, 415, 422, 429, 507),
 )
 def create_labeler_report(
     labeler_id: str,

@@ -11,8 +11,9 @@ from store.jobs.views import Job as StoredJob
 
 JobState = Literal["queued", "running", "finalizing", "succeeded", "canceling", "canceled", "failed", "expired"]
 JobKind = Literal[
-    "evaluate", "generate", "export", "train_encoder", "import_generator", "assess_labeler", "draw_samples"
-]
+    "generate", "train_labeler", "assess_labeler", "evaluate", "export", "train_encoder", "draw_samples",
+    "import_generator",
+]  # fmt: skip
 
 
 class Step(Document):
@@ -49,7 +50,7 @@ class JobUrls(Document):
     cancel: str
     resume: str = Field(description="For a job that failed.")
     events: str
-    result: str | None = Field(description="The dataset or generator, once the job has one.")
+    result: str | None = Field(description="What the job was for, once it is there: a dataset, a labeler, …")
 
 
 class Job(Document):
@@ -81,13 +82,24 @@ class Estimate(Document):
     """What a request would make; nothing was started."""
 
     valid: Literal[True] = True
-    count: int = Field(description="Images delivered.")
-    candidates: int = Field(description="Images drawn, of which the most uncertain are dropped.")
-    bytes: int = Field(description="About how large the dataset will be.")
+    count: int | None = Field(None, description="Images delivered; null where no dataset is made.")
+    candidates: int | None = Field(None, description="Images drawn, of which the most uncertain are dropped.")
+    bytes: int | None = Field(None, description="About how large the dataset will be.")
     seconds: float | None = Field(
-        description="About how long it will take; null while nothing comparable was measured."
+        description="About how long it will take; null while nothing comparable was measured, 0 for what is there."
     )
     queued_jobs: int = Field(description="Jobs that are waiting already.")
+
+
+#: What a job may have been for, by its name among the ids of what was made on the way, and where it stands.
+RESULTS = {
+    "evaluation": "evaluations",
+    "dataset": "datasets",
+    "labeler": "labelers",
+    "encoder": "encoders",
+    "samples": "sample-sets",
+    "generator": "generators",
+}
 
 
 def job_document(job: StoredJob) -> Job:
@@ -97,8 +109,7 @@ def job_document(job: StoredJob) -> Job:
         errors = [ProblemItem(detail=p.detail, pointer=p.pointer) for p in job.error.problems]
         error = JobError(code=job.error.code, detail=job.error.detail, retryable=job.error.retryable, errors=errors)
     path = f"/v1/jobs/{job.id}"
-    dataset, generator = job.result.get("dataset"), job.result.get("generator")
-    made = f"/v1/datasets/{dataset}" if dataset else f"/v1/generators/{generator}" if generator else None
+    made = next((f"/v1/{where}/{job.result[what]}" for what, where in RESULTS.items() if what in job.result), None)
     return Job(
         id=job.id,
         kind=job.kind,

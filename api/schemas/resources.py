@@ -64,7 +64,7 @@ class Labeler(Document):
     report: Info = Field(description="Held-out score, class by class, and how it was trained.")
     inversion_report: Info | None = Field(description="How well the labelled images were found, image by image.")
     pictures: list[File] = Field(description="Each labelled image beside its reconstruction.")
-    quality: str | None = Field(description="Its quality report, a page (`.json`, `.png`); null: none was asked for.")
+    quality: str | None = Field(description="Its quality report, a page (`.json`, `.png`); null: none was made yet.")
     created_at: datetime
 
 

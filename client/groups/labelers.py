@@ -27,6 +27,28 @@ def list_the_labelers(url: Url = None, as_json: Json = False) -> None:
         list_labelers(offhand, output)
 
 
+@labelers.command("train")
+def train_a_labeler(
+    labels: Annotated[str, typer.Argument(help="Archive or folder of labelled images, or the id of an upload.")],
+    generator: Annotated[str, typer.Option(help="Name or id; see `offhand generators`.")],
+    folds: Annotated[int | None, typer.Option(min=2, help="Labelers that judge it by cross-validation. [5]")] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other field of the request: NAME=JSON, e.g. labeler.members=5"),
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Follow the job and tell what came of it.")] = True,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Train a labeler for datasets to come, and judge it; equal ones are trained once."""
+    with ending(as_json) as output, connect(url) as offhand:
+        from client.generating import request_settings
+        from client.labelers import train_labeler
+
+        settings = request_settings(setting or [], {"folds": folds})
+        train_labeler(offhand, labels, generator, settings, wait, output)
+
+
 @labelers.command("report")
 def report_a_labeler(
     labeler: Annotated[str, typer.Argument(help="Its id (lab_…), or that of a job that used it.")],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, and_, func, select, true
 
 from store.clock import database_now
 from store.tables import jobs, shards, steps
@@ -45,18 +45,20 @@ def _running(connection: Connection, job: Any, step: Any) -> float | None:
 
 
 def typical_seconds(connection: Connection, job: Any, step: Any) -> float | None:
-    """Mean duration of the step in earlier jobs of this kind and generator, per image where it counts images."""
+    """Mean duration of the step in earlier jobs with this generator, per image where it counts images. Kinds of job
+    that have a step in common do the same in it.
+    """
     duration = steps.c.finished_at - steps.c.started_at
+    comparable = jobs.c.total > 0 if step.counts_images else true()
     recent = (
         select((duration / jobs.c.total if step.counts_images else duration).label("seconds"))
         .join(jobs, and_(jobs.c.id == steps.c.job_id))
         .where(
             jobs.c.tenant == job.tenant,
-            jobs.c.kind == job.kind,
             jobs.c.spec["generator"].as_string() == job.spec.get("generator"),
             steps.c.name == step.name,
             steps.c.state == "succeeded",
-            jobs.c.total > 0,
+            comparable,
         )
         .order_by(steps.c.finished_at.desc())
         .limit(_HISTORY)

@@ -1,17 +1,14 @@
-"""What a job would cost, before it is started."""
+"""How large a dataset would be, before it is begun."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
-from typing import Any
 
 from sqlalchemy import Connection, func, select
 
 from store.generators import Generator, find_generator
-from store.jobs.estimates import typical_seconds
-from store.jobs.kinds import GENERATE
 from store.specs import GenerateSpec
 from store.tables import datasets, files, jobs
 
@@ -23,38 +20,18 @@ _PNG_BYTES_PER_PIXEL = 2.2
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """`candidates`: images drawn so that `count` stay. `bytes`: size of the dataset, about. `seconds` is None while no
-    equal step was ever measured. `queued_jobs`: the tenant's jobs that wait already.
-    """
+    """`candidates`: images drawn so that `count` stay. `bytes`: size of the dataset, about."""
 
     candidates: int
     bytes: int
-    seconds: float | None
-    queued_jobs: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Wish:
-    """A job that is not there, with what the estimates ask of one."""
-
-    tenant: str
-    kind: str
-    spec: dict[str, Any]
-    total: int
 
 
 def forecast(connection: Connection, spec: GenerateSpec, *, tenant: str) -> Forecast:
-    """What `spec` would cost. Raises NotFound for an unknown generator."""
+    """What `spec` would make. Raises NotFound for an unknown generator."""
     generator = find_generator(connection, spec.generator, tenant=tenant)
-    drawn = candidates(spec.count, spec.drop_fraction)
-    wish = _Wish(tenant, GENERATE.name, spec.model_dump(mode="json"), drawn)
-    parts = [typical_seconds(connection, wish, step) for step in GENERATE.steps]
-    waiting = select(func.count()).select_from(jobs).where(jobs.c.tenant == tenant, jobs.c.state == "queued")
     return Forecast(
-        candidates=drawn,
+        candidates=candidates(spec.count, spec.drop_fraction),
         bytes=int(spec.count * _bytes_per_image(connection, generator, tenant)),
-        seconds=None if None in parts else round(sum(part or 0.0 for part in parts), 1),
-        queued_jobs=int(connection.execute(waiting).scalar_one()),
     )
 
 

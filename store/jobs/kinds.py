@@ -47,6 +47,17 @@ GENERATE = JobKind(
     ),
 )
 
+#: A labeler for datasets to come, and what it is worth.
+TRAIN_LABELER = JobKind(
+    "train_labeler",
+    (
+        StepPlan("validate", "cpu"),
+        StepPlan("invert", "train"),
+        StepPlan("train_labeler", "train"),
+        StepPlan("assess_labeler", "train"),
+    ),
+)
+
 #: A dataset in another format: one long read of its shards.
 EXPORT = JobKind("export", (StepPlan("export", "cpu", counts_images=True),))
 
@@ -67,5 +78,7 @@ DRAW_SAMPLES = JobKind("draw_samples", (StepPlan("draw_samples", "sample", count
 
 KINDS: Mapping[str, JobKind] = {
     kind.name: kind
-    for kind in (GENERATE, EXPORT, IMPORT_GENERATOR, TRAIN_ENCODER, EVALUATE, ASSESS_LABELER, DRAW_SAMPLES)
-}
+    for kind in (
+        GENERATE, TRAIN_LABELER, EXPORT, IMPORT_GENERATOR, TRAIN_ENCODER, EVALUATE, ASSESS_LABELER, DRAW_SAMPLES,
+    )
+}  # fmt: skip

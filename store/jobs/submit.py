@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict, Unpack
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from store import idempotency
@@ -15,35 +15,34 @@ from store.clock import database_now
 from store.crash import crash_point
 from store.datasets import add_dataset
 from store.db import Database
-from store.errors import InvalidRequest, NotFound, Problem, QuotaExceeded
+from store.errors import QuotaExceeded
 from store.files import stored_bytes
-from store.generators import find_generator, generator_names
 from store.idempotency import IdempotencyKey
 from store.ids import new_id
+from store.jobs.checks import check_generate
+from store.jobs.estimates import seconds_left
 from store.jobs.events import record
 from store.jobs.forecast import candidates
-from store.jobs.kinds import DRAW_SAMPLES, GENERATE, JobKind
+from store.jobs.kinds import GENERATE, JobKind
 from store.jobs.shards import ShardPlan, add_shards
 from store.jobs.views import Job, job_view
-from store.specs import CANDIDATES_PER_IMAGE, MAX_SEED, GenerateSpec
-from store.tables import encoders, jobs, label_sets, steps
+from store.spec import Spec
+from store.specs import MAX_SEED, GenerateSpec
+from store.tables import jobs, steps
 from store.tenants import active_jobs, limits_of
 from store.tracing import traceparent
-from store.uploads import upload_missing
-
-#: Ids of sets of samples: the rest is that of the job that draws them.
-SAMPLES_PREFIX = "smp_"
 
 #: Given the transaction and the new job's id, makes what belongs to the job and returns the job's first `result`.
 Prepare = Callable[[Connection, str], Mapping[str, str]]
 
 
 class Asked(TypedDict):
-    """Who asks for a job, and with what headers: the same for every kind."""
+    """Who asks for a job, and with what headers: the same for every kind. `rehearsal` is for :func:`rehearse`."""
 
     tenant: str
     request_id: NotRequired[str]
     idempotency_key: NotRequired[IdempotencyKey | None]
+    rehearsal: NotRequired[bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +52,37 @@ class Submission:
     job: Job
     replayed: bool
     answer: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What would come of a request. `seconds` is None while some step was never measured. `queued_jobs`: the tenant's
+    jobs that wait already.
+    """
+
+    seconds: float | None
+    queued_jobs: int
+
+
+class _RehearsalOver(Exception):
+    def __init__(self, seconds: float | None) -> None:
+        self.seconds = seconds
+
+
+#: `(db, spec, **asked)` → the job; each kind has its own.
+Submit = Callable[..., Submission]
+
+
+def rehearse(submit: Submit, db: Database, spec: Spec, *, tenant: str) -> Rehearsal:
+    """Submit and take everything back: raises all that `submit` would, and nothing stays."""
+    try:
+        submit(db, spec, tenant=tenant, rehearsal=True)
+        seconds: float | None = 0.0  # an equal job is there already
+    except _RehearsalOver as over:
+        seconds = over.seconds
+    waiting = select(func.count()).select_from(jobs).where(jobs.c.tenant == tenant, jobs.c.state == "queued")
+    with db.read() as connection:
+        return Rehearsal(seconds, int(connection.execute(waiting).scalar_one()))
 
 
 def submit_generate(db: Database, spec: GenerateSpec, **asked: Unpack[Asked]) -> Submission:
@@ -80,120 +110,6 @@ def submit_generate(db: Database, spec: GenerateSpec, **asked: Unpack[Asked]) ->
     )
 
 
-def check_generate(connection: Connection, db: Database, spec: GenerateSpec, *, tenant: str) -> None:
-    """Raise InvalidRequest naming every field of `spec` that cannot work, or return."""
-    problems = reference_problems(
-        connection, db, tenant=tenant, labels=spec.labels, generator=spec.generator, count=spec.count
-    )
-    problems += _encoder_problems(connection, spec.inversion.encoder, spec.generator, tenant)
-    problems += _composition_problems(connection, db, spec, tenant)
-    problems += _samples_problems(connection, spec, tenant)
-    if problems:
-        raise InvalidRequest("the job cannot be started like this", problems)
-
-
-def _composition_problems(connection: Connection, db: Database, spec: GenerateSpec, tenant: str) -> list[Problem]:
-    """Classes that a label set does not have (of an upload the job learns it), and bounds that cannot be kept."""
-    problems = []
-    known = connection.execute(
-        select(label_sets.c.info).where(label_sets.c.id == spec.labels, label_sets.c.tenant == tenant)
-    ).scalar()
-    collapse = spec.labeler.collapse
-    if known is not None and collapse is not None:
-        there = [one["name"] for one in known["classes"]]
-        problems += [
-            Problem(f"no class {name!r}; there are {', '.join(there) or 'none'}", f"/labeler/collapse/classes/{at}/of")
-            for at, row in enumerate(collapse.classes)
-            for name in row.of
-            if name not in there
-        ]
-    # Which classes a preset leaves, the worker knows.
-    if known is not None and (collapse is None or collapse.classes):
-        names = [one.name for one in collapse.classes] if collapse else [one["name"] for one in known["classes"]]
-        problems += [
-            Problem(
-                f"no class {demand.class_name!r}; there are {', '.join(names) or 'none'}", f"/composition/{at}/class"
-            )
-            for at, demand in enumerate(spec.composition)
-            if demand.class_name not in names
-        ]
-    if spec.max_candidates is not None:
-        least = candidates(spec.count, spec.drop_fraction)
-        most = CANDIDATES_PER_IMAGE * limits_of(connection, db.settings.limits, tenant)["images_per_job"]
-        if not least <= spec.max_candidates <= most:
-            detail = f"from {least}, which count and drop_fraction need, to {most}"
-            problems.append(Problem(detail, "/max_candidates"))
-    return problems
-
-
-def samples_job(connection: Connection, sample_set_id: str, tenant: str) -> Any | None:
-    """The row of the job that draws these samples, or None."""
-    job_id = "job_" + sample_set_id.removeprefix(SAMPLES_PREFIX)
-    mine = select(jobs).where(jobs.c.id == job_id, jobs.c.tenant == tenant, jobs.c.kind == DRAW_SAMPLES.name)
-    return connection.execute(mine).one_or_none() if sample_set_id.startswith(SAMPLES_PREFIX) else None
-
-
-def _samples_problems(connection: Connection, spec: GenerateSpec, tenant: str) -> list[Problem]:
-    if spec.samples is None:
-        return []
-    pointer = "/samples"
-    row = samples_job(connection, spec.samples, tenant)
-    if row is None:
-        return [Problem(f"no samples {spec.samples!r}", pointer)]
-    if row.state != "succeeded":
-        return [Problem(f"{spec.samples!r} is {row.state}", pointer)]
-    try:
-        drawn, wanted = (
-            find_generator(connection, one, tenant=tenant).id for one in (row.spec["generator"], spec.generator)
-        )
-    except NotFound:
-        return []  # told already, or gone: then the worker finds other weights
-    return [] if drawn == wanted else [Problem(f"{spec.samples!r} were drawn by another generator", pointer)]
-
-
-def _encoder_problems(connection: Connection, encoder: str | None, generator: str, tenant: str) -> list[Problem]:
-    if encoder is None:
-        return []
-    pointer = "/inversion/encoder"
-    mine = select(encoders.c.generator_id).where(encoders.c.id == encoder, encoders.c.tenant == tenant)
-    trained_for = connection.execute(mine).scalar()
-    if trained_for is None:
-        return [Problem(f"no encoder {encoder!r}", pointer)]
-    try:
-        wanted = find_generator(connection, generator, tenant=tenant).id
-    except NotFound:
-        return []  # told already
-    return [] if trained_for == wanted else [Problem(f"{encoder!r} was trained for another generator", pointer)]
-
-
-def reference_problems(
-    connection: Connection, db: Database, *, tenant: str, labels: str | None, generator: str | None, count: int | None
-) -> list[Problem]:
-    """Every field that names something absent or unfinished, or asks for too much. A None is not looked at."""
-    problems = []
-    limit = limits_of(connection, db.settings.limits, tenant)["images_per_job"]
-    if count is not None and count > limit:
-        problems.append(Problem(f"at most {limit} images per job", "/count"))
-    if generator is not None:
-        try:
-            if find_generator(connection, generator, tenant=tenant).state != "ready":
-                problems.append(Problem(f"the generator {generator!r} is not ready", "/generator"))
-        except NotFound:
-            known = ", ".join(generator_names(connection, tenant=tenant)) or "none"
-            problems.append(Problem(f"no generator {generator!r}; known: {known}", "/generator"))
-    if labels is not None:
-        problems += _label_problems(connection, labels, tenant)
-    return problems
-
-
-def _label_problems(connection: Connection, labels: str, tenant: str) -> list[Problem]:
-    label_set = select(label_sets.c.id).where(label_sets.c.id == labels, label_sets.c.tenant == tenant)
-    if connection.execute(label_set).one_or_none() is not None:
-        return []
-    why_not = upload_missing(connection, labels, tenant=tenant, other="label set")
-    return [Problem(why_not, "/labels")] if why_not else []
-
-
 def submit_job(
     db: Database,
     kind: JobKind,
@@ -208,6 +124,7 @@ def submit_job(
     idempotency_key: IdempotencyKey | None = None,
     check: Callable[[Connection], None] | None = None,
     prepare: Prepare | None = None,
+    rehearsal: bool = False,
 ) -> Submission:
     """Accept a job of any kind in one transaction: job, steps, first shard, idempotency row, outbox. A `seed` of None
     is drawn at random and recorded. Raises QuotaExceeded, IdempotencyMismatch and whatever `check` raises.
@@ -238,6 +155,9 @@ def submit_job(
                     if prepare is not None:
                         made = prepare(connection, job_id)
                         connection.execute(jobs.update().where(jobs.c.id == job_id).values(result=dict(made)))
+                    if rehearsal:
+                        row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one()
+                        raise _RehearsalOver(seconds_left(connection, row))
                     crash_point("api.before_commit")
             crash_point("api.after_commit")
             break

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from api.in_flight import OneRequestPerKey
+from store.jobs.kinds import KINDS
 from store.keys import Caller
 
 YAML = {"Content-Type": "application/yaml"}
@@ -30,6 +31,44 @@ def test_what_the_schema_refuses_and_what_is_absent_are_named_together(http: Tes
 def test_a_missing_field_hides_nothing(http: TestClient) -> None:
     answer = http.post("/v1/jobs", json={"generator": "nobody"})
     assert pointers(answer) == {"#/labels", "#/count", "#/generator"}
+
+
+def test_any_kind_of_job_can_be_asked_for(http: TestClient, wish: dict[str, Any]) -> None:
+    labeler = {"kind": "train_labeler", "labels": wish["labels"], "generator": "tiny", "folds": 3}
+    answer = http.post("/v1/jobs", json=labeler)
+    assert (answer.status_code, answer.json()["kind"]) == (202, "train_labeler")
+    assert [step["name"] for step in answer.json()["steps"]] == [
+        "validate", "invert", "train_labeler", "assess_labeler",
+    ]  # fmt: skip
+    samples = http.post("/v1/jobs", json={"kind": "draw_samples", "generator": "tiny", "count": 3})
+    assert (samples.status_code, samples.json()["kind"]) == (202, "draw_samples")
+    assert samples.json()["urls"]["result"] == f"/v1/sample-sets/{samples.json()['result']['samples']}"
+
+
+def test_every_kind_is_known(http: TestClient) -> None:
+    for kind in KINDS:
+        answer = http.post("/v1/jobs", json={"kind": kind, "colour": "red"})
+        assert "#/colour" in pointers(answer), answer.text
+        assert "#/kind" not in pointers(answer)
+    for unknown in ("no_such", 3, None, []):
+        assert pointers(http.post("/v1/jobs", json={"kind": unknown})) == {"#/kind"}
+
+
+def test_problems_of_other_kinds_stand_where_they_were_written(http: TestClient) -> None:
+    wish = {"kind": "train_labeler", "labels": "upl_absent", "generator": "nobody", "labeler": {"members": 0}}
+    assert pointers(http.post("/v1/jobs", json=wish)) == {"#/labels", "#/generator", "#/labeler/members"}
+
+
+def test_other_kinds_are_rehearsed(http: TestClient, wish: dict[str, Any]) -> None:
+    labeler = {"kind": "train_labeler", "labels": wish["labels"], "generator": "tiny"}
+    answer = http.post("/v1/jobs", params={"validate_only": True}, json=labeler)
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "valid": True, "count": None, "candidates": None, "bytes": None, "seconds": None, "queued_jobs": 0,
+    }  # fmt: skip
+    assert http.get("/v1/jobs").json()["items"] == []
+    refused = http.post("/v1/jobs", params={"validate_only": True}, json=labeler | {"generator": "nobody"})
+    assert pointers(refused) == {"#/generator"}
 
 
 @pytest.mark.parametrize("body", ["[]", "null", '"text"', "3", '{"labels": {}, "generator": [], "count": "x"}'])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.testclient import TestClient
 
 from store.db import Database
@@ -42,3 +44,15 @@ def test_what_cannot_be_is_refused(http: TestClient, db: Database, objects: Obje
     refused = http.post(f"/v1/labelers/{add_labeler(db, objects, 'gen_1')}/reports", json={"folds": 1, "parts": 2})
     found = problem(refused, 422, "invalid_request")
     assert {one["pointer"] for one in found["errors"]} == {"#/folds", "#/parts"}
+
+
+def test_a_labeler_is_trained_alone(http: TestClient, wish: dict[str, Any]) -> None:
+    asked = {"labels": wish["labels"], "generator": "tiny", "folds": 3, "labels_map": {"project": "heads"}}
+    answer = http.post("/v1/labelers", json=asked, headers={"Idempotency-Key": "one"})
+    job = answer.json()
+    assert (answer.status_code, job["kind"], job["request"]["folds"]) == (202, "train_labeler", 3)
+    assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
+    assert http.post("/v1/labelers", json=asked, headers={"Idempotency-Key": "one"}).json()["id"] == job["id"]
+    assert [one["id"] for one in http.get("/v1/jobs", params={"label": "project=heads"}).json()["items"]] == [job["id"]]
+    refused = http.post("/v1/labelers", json={"labels": "upl_none", "generator": "nobody"})
+    assert {one["pointer"] for one in problem(refused, 422, "invalid_request")["errors"]} == {"#/labels", "#/generator"}

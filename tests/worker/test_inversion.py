@@ -15,11 +15,11 @@ from torch import Tensor
 from core.generators.files import GeneratorInfo
 from core.inversion.objective import Objective
 from store.db import Database
+from store.inversion_spec import InversionSpec
 from store.jobs.claims import claim
 from store.jobs.events import events
 from store.jobs.views import Job
 from store.made import get_inversion, get_labeler
-from store.specs import InversionSpec
 from tests.worker.inline import TENANT, InlineWorker, Service, content, generate, upload, view
 from worker.sources import LATENTS
 

@@ -17,9 +17,17 @@ from core.tasks.presets import COLLAPSES
 from store.datasets import MANIFEST
 from store.errors import InvalidRequest, NotReady
 from store.files import list_files
+from store.inversion_spec import InversionSpec
 from store.jobs.views import Job
-from store.labeler_spec import AssessLabelerSpec, CollapsePreset
-from store.labelers import REPORT_HTML, REPORT_JSON, REPORT_PNG, get_labeler_report, submit_assessment
+from store.labeler_spec import AssessLabelerSpec, CollapsePreset, LabelerSpec, TrainLabelerSpec
+from store.labelers import (
+    REPORT_HTML,
+    REPORT_JSON,
+    REPORT_PNG,
+    get_labeler_report,
+    submit_assessment,
+    submit_train_labeler,
+)
 from store.made import get_labeler
 from tests.worker.inline import TENANT, Service, content, generate, shard_digests, view
 
@@ -97,6 +105,22 @@ def test_settings_reach_the_labeler(service: Service) -> None:
     again = _done(service, **asked)
     assert again.result["labeler"] == job.result["labeler"]
     assert _done(service, **{**asked, "keep_members": 2}).result["labeler"] != job.result["labeler"]
+
+
+def test_a_labeler_alone_is_trained_and_judged_and_used_by_a_later_job(service: Service) -> None:
+    settings = {"members": 2, "max_steps": 25}
+    asked = TrainLabelerSpec(
+        labels=service.labels, generator="tiny", inversion=InversionSpec(steps=8), labeler=LabelerSpec(**settings),
+        folds=2,
+    )  # fmt: skip
+    job = submit_train_labeler(service.db, asked, tenant=TENANT).job
+    service.work()
+    ended = view(service.db, job)
+    assert ended.state == "succeeded", ended.error
+    labeler = ended.result["labeler"]
+    get_labeler_report(service.db, labeler, REPORT_HTML, tenant=TENANT)
+    assert "dataset" not in ended.result
+    assert _done(service, **settings).result["labeler"] == labeler
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def assess_labeler(context: StepContext) -> StepResult:
     """Cross-validate with the labeler's own settings, on the images that it was trained on; finished folds survive an
     interruption. Raises LabelerError for a labeler from before its request was kept with it.
     """
-    labeler = get_labeler(context.db, context.spec["labeler"], tenant=context.tenant)
+    labeler = get_labeler(context.db, context.claim.result["labeler"], tenant=context.tenant)
     asked = labeler.info.get("asked")
     if asked is None:
         problem = Problem("was trained by an older version: train it again", labeler.id)

@@ -24,10 +24,10 @@ from core.inversion.report import InvertedImage, summarize
 from core.pixels import as_tensor
 from store.files import File
 from store.ids import new_id
+from store.inversion_spec import InversionSpec
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
 from store.made import PREFIXES, NewMade, find_made
-from store.specs import InversionSpec
 from worker.context import StepContext
 from worker.digests import digest_of, json_values
 from worker.encoders import chosen_inverters

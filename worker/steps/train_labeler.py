@@ -13,11 +13,12 @@ from core.labeling.labeler import Labeler
 from core.labeling.targets import targets_of
 from core.labeling.training import train_labeler as train
 from store.ids import new_id
+from store.inversion_spec import InversionSpec
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
+from store.jobs.kinds import GENERATE
 from store.jobs.shards import ShardPlan
 from store.made import PREFIXES, Made, NewMade, find_made, get_inversion
-from store.specs import InversionSpec
 from worker.classes import delivered_classes, taught
 from worker.context import StepContext
 from worker.digests import digest_of, json_values
@@ -108,7 +109,9 @@ def _chosen(inversion: Made, asked: InversionSpec) -> tuple[list[int], dict[str,
 
 
 def _plan(context: StepContext, classes: ClassMap) -> tuple[ShardPlan, ...]:
-    """The first shard of the candidates."""
+    """The first shard of the candidates; none where the labeler is all that was asked for."""
+    if context.spec["kind"] != GENERATE.name:
+        return ()
     offset, worker = context.spec["offset"], context.settings.worker
     wish = DatasetWish.of(context.spec, classes)
     return (first_shard(offset, offset + wish.first_look, worker.batch, worker),)

@@ -1,0 +1,159 @@
+"""What in a request for a job cannot work, before any of it is begun."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from store.db import Database
+from store.errors import InvalidRequest, NotFound, Problem
+from store.generators import find_generator, generator_names
+from store.jobs.forecast import candidates
+from store.jobs.kinds import DRAW_SAMPLES
+from store.labeler_spec import LabelingSpec
+from store.specs import CANDIDATES_PER_IMAGE, GenerateSpec
+from store.tables import encoders, jobs, label_sets
+from store.tenants import limits_of
+from store.uploads import upload_missing
+
+#: Ids of sets of samples: the rest is that of the job that draws them.
+SAMPLES_PREFIX = "smp_"
+
+
+def check_labeler(connection: Connection, db: Database, spec: LabelingSpec, *, tenant: str) -> None:
+    """Raise InvalidRequest naming every field about a labeler that cannot work, or return."""
+    _refuse(_labeling_problems(connection, db, spec, tenant, count=None))
+
+
+def check_generate(connection: Connection, db: Database, spec: GenerateSpec, *, tenant: str) -> None:
+    """Raise InvalidRequest naming every field of `spec` that cannot work, or return."""
+    problems = _labeling_problems(connection, db, spec, tenant, count=spec.count)
+    _refuse(problems + _composition_problems(connection, db, spec, tenant))
+
+
+def _refuse(problems: list[Problem]) -> None:
+    if problems:
+        raise InvalidRequest("the job cannot be started like this", problems)
+
+
+def _labeling_problems(
+    connection: Connection, db: Database, spec: LabelingSpec, tenant: str, count: int | None
+) -> list[Problem]:
+    problems = reference_problems(
+        connection, db, tenant=tenant, labels=spec.labels, generator=spec.generator, count=count
+    )
+    problems += _encoder_problems(connection, spec.inversion.encoder, spec.generator, tenant)
+    problems += _collapse_problems(connection, spec, tenant)
+    return problems + _samples_problems(connection, spec, tenant)
+
+
+def _known_classes(connection: Connection, labels: str, tenant: str) -> list[str] | None:
+    """Names of a label set's classes; those of an upload the job learns."""
+    info = connection.execute(
+        select(label_sets.c.info).where(label_sets.c.id == labels, label_sets.c.tenant == tenant)
+    ).scalar()
+    return None if info is None else [one["name"] for one in info["classes"]]
+
+
+def _collapse_problems(connection: Connection, spec: LabelingSpec, tenant: str) -> list[Problem]:
+    there, collapse = _known_classes(connection, spec.labels, tenant), spec.labeler.collapse
+    if there is None or collapse is None:
+        return []
+    return [
+        Problem(f"no class {name!r}; there are {', '.join(there) or 'none'}", f"/labeler/collapse/classes/{at}/of")
+        for at, row in enumerate(collapse.classes)
+        for name in row.of
+        if name not in there
+    ]
+
+
+def _composition_problems(connection: Connection, db: Database, spec: GenerateSpec, tenant: str) -> list[Problem]:
+    """Classes that the dataset will not have, and bounds that cannot be kept."""
+    problems = []
+    there, collapse = _known_classes(connection, spec.labels, tenant), spec.labeler.collapse
+    # Which classes a preset leaves, the worker knows.
+    if there is not None and (collapse is None or collapse.classes):
+        names = [one.name for one in collapse.classes] if collapse else there
+        problems += [
+            Problem(
+                f"no class {demand.class_name!r}; there are {', '.join(names) or 'none'}", f"/composition/{at}/class"
+            )
+            for at, demand in enumerate(spec.composition)
+            if demand.class_name not in names
+        ]
+    if spec.max_candidates is not None:
+        least = candidates(spec.count, spec.drop_fraction)
+        most = CANDIDATES_PER_IMAGE * limits_of(connection, db.settings.limits, tenant)["images_per_job"]
+        if not least <= spec.max_candidates <= most:
+            detail = f"from {least}, which count and drop_fraction need, to {most}"
+            problems.append(Problem(detail, "/max_candidates"))
+    return problems
+
+
+def samples_job(connection: Connection, sample_set_id: str, tenant: str) -> Any | None:
+    """The row of the job that draws these samples, or None."""
+    job_id = "job_" + sample_set_id.removeprefix(SAMPLES_PREFIX)
+    mine = select(jobs).where(jobs.c.id == job_id, jobs.c.tenant == tenant, jobs.c.kind == DRAW_SAMPLES.name)
+    return connection.execute(mine).one_or_none() if sample_set_id.startswith(SAMPLES_PREFIX) else None
+
+
+def _samples_problems(connection: Connection, spec: LabelingSpec, tenant: str) -> list[Problem]:
+    if spec.samples is None:
+        return []
+    pointer = "/samples"
+    row = samples_job(connection, spec.samples, tenant)
+    if row is None:
+        return [Problem(f"no samples {spec.samples!r}", pointer)]
+    if row.state != "succeeded":
+        return [Problem(f"{spec.samples!r} is {row.state}", pointer)]
+    try:
+        drawn, wanted = (
+            find_generator(connection, one, tenant=tenant).id for one in (row.spec["generator"], spec.generator)
+        )
+    except NotFound:
+        return []  # told already, or gone: then the worker finds other weights
+    return [] if drawn == wanted else [Problem(f"{spec.samples!r} were drawn by another generator", pointer)]
+
+
+def _encoder_problems(connection: Connection, encoder: str | None, generator: str, tenant: str) -> list[Problem]:
+    if encoder is None:
+        return []
+    pointer = "/inversion/encoder"
+    mine = select(encoders.c.generator_id).where(encoders.c.id == encoder, encoders.c.tenant == tenant)
+    trained_for = connection.execute(mine).scalar()
+    if trained_for is None:
+        return [Problem(f"no encoder {encoder!r}", pointer)]
+    try:
+        wanted = find_generator(connection, generator, tenant=tenant).id
+    except NotFound:
+        return []  # told already
+    return [] if trained_for == wanted else [Problem(f"{encoder!r} was trained for another generator", pointer)]
+
+
+def reference_problems(
+    connection: Connection, db: Database, *, tenant: str, labels: str | None, generator: str | None, count: int | None
+) -> list[Problem]:
+    """Every field that names something absent or unfinished, or asks for too much. A None is not looked at."""
+    problems = []
+    limit = limits_of(connection, db.settings.limits, tenant)["images_per_job"]
+    if count is not None and count > limit:
+        problems.append(Problem(f"at most {limit} images per job", "/count"))
+    if generator is not None:
+        try:
+            if find_generator(connection, generator, tenant=tenant).state != "ready":
+                problems.append(Problem(f"the generator {generator!r} is not ready", "/generator"))
+        except NotFound:
+            known = ", ".join(generator_names(connection, tenant=tenant)) or "none"
+            problems.append(Problem(f"no generator {generator!r}; known: {known}", "/generator"))
+    if labels is not None:
+        problems += _label_problems(connection, labels, tenant)
+    return problems
+
+
+def _label_problems(connection: Connection, labels: str, tenant: str) -> list[Problem]:
+    label_set = select(label_sets.c.id).where(label_sets.c.id == labels, label_sets.c.tenant == tenant)
+    if connection.execute(label_set).one_or_none() is not None:
+        return []
+    why_not = upload_missing(connection, labels, tenant=tenant, other="label set")
+    return [Problem(why_not, "/labels")] if why_not else []
