@@ -6,14 +6,15 @@ import io
 import json
 import shutil
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from store.db import Database, open_database
-from store.objects import ObjectStore, open_objects
+from store.db import open_database
 from store.settings import Settings
+from tests.opened import db, objects
+
+__all__ = ["archive", "db", "fresh_database", "generators", "objects", "settings"]
 
 GENERATOR = {
     "config": {"resolution": [64, 64], "w_dim": 256},
@@ -45,19 +46,6 @@ def settings(tmp_path: Path, generators: Path, fresh_database: Path) -> Settings
     home.mkdir()
     shutil.copyfile(fresh_database, home / "offhand.sqlite3")
     return Settings(home=home, generators_folder=str(generators))
-
-
-@pytest.fixture
-def db(settings: Settings) -> Iterator[Database]:
-    """The same database, from the side of a worker."""
-    database = open_database(settings)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def objects(settings: Settings) -> ObjectStore:
-    return open_objects(settings)
 
 
 @pytest.fixture

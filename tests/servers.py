@@ -20,8 +20,7 @@ from typing import Self
 
 from store.settings import ObjectSettings
 
-#: A busy machine takes its time to load one.
-START_SECONDS = 120.0
+START_SECONDS = 30.0
 
 
 class ServerMissing(Exception):
@@ -42,6 +41,34 @@ def wait_until(ready: Callable[[], bool], what: str, seconds: float = START_SECO
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what} was not ready within {seconds:.0f} s")
         time.sleep(0.05)
+
+
+def replies(port: int, question: bytes, beginning: bytes, seconds: float = 2.0) -> bool:
+    """Whether what listens on the port answers the question with these bytes first. One that boots may accept before it
+    answers.
+    """
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.settimeout(seconds)
+            connection.sendall(question)
+            return connection.recv(16).startswith(beginning)
+    except OSError:
+        return False
+
+
+def bucket_settings(url: str, bucket: str, *, access_key: str, secret_key: str, read_seconds: float) -> ObjectSettings:
+    """Settings of a bucket on an S3-compatible server; the smallest parts there are."""
+    return ObjectSettings(
+        kind="s3",
+        bucket=bucket,
+        endpoint_url=url,
+        access_key=access_key,
+        secret_key=secret_key,
+        part_bytes=5 * 1024**2,
+        attempts=3,
+        connect_timeout_seconds=5,
+        read_timeout_seconds=read_seconds,
+    )
 
 
 class Server:
@@ -127,12 +154,7 @@ class RedisServer(Server):
         return [self.binary, *(word for key, value in options.items() for word in (f"--{key}", value))]
 
     def is_ready(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(16).startswith(b"+PONG")
-        except OSError:
-            return False
+        return replies(self.port, b"PING\r\n", b"+PONG")
 
 
 class S3Server(Server):
@@ -150,26 +172,11 @@ class S3Server(Server):
         return [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
 
     def is_ready(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                connection.sendall(b"GET /moto-api/ HTTP/1.0\r\n\r\n")
-                return connection.recv(16).startswith(b"HTTP/1")
-        except OSError:
-            return False
+        return replies(self.port, b"GET /moto-api/ HTTP/1.0\r\n\r\n", b"HTTP/1")
 
     def settings(self, bucket: str) -> ObjectSettings:
-        """Settings of a bucket on this server; the smallest parts there are."""
-        return ObjectSettings(
-            kind="s3",
-            bucket=bucket,
-            endpoint_url=self.url,
-            access_key="test",
-            secret_key="test",
-            part_bytes=5 * 1024**2,
-            attempts=3,
-            connect_timeout_seconds=2,
-            read_timeout_seconds=10,
-        )
+        """Settings of a bucket on this server."""
+        return bucket_settings(self.url, bucket, access_key="test", secret_key="test", read_seconds=10)
 
 
 class RabbitServer(Server):
@@ -208,14 +215,8 @@ class RabbitServer(Server):
         }
 
     def is_ready(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                connection.settimeout(2)
-                connection.sendall(b"AMQP\x00\x00\x09\x01")
-                # A node that boots accepts before it answers.
-                return len(connection.recv(8)) == 8
-        except OSError:
-            return False
+        # The answer to AMQP's greeting is a frame of methods on channel 0.
+        return replies(self.port, b"AMQP\x00\x00\x09\x01", b"\x01\x00\x00")
 
     def stop(self, signum: int = signal.SIGTERM) -> None:
         # The script waits for the node, which is its child.

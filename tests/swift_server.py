@@ -5,12 +5,11 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 
 from store.settings import ObjectSettings
-from tests.servers import Server, ServerMissing, free_port
+from tests.servers import Server, ServerMissing, bucket_settings, free_port, replies
 
 #: Where `pip install swift` put its programs, where that is not the path: it wants no place beside other packages.
 VARIABLE = "OFFHAND_SWIFT_BIN"
@@ -116,28 +115,8 @@ class SwiftServer(Server):
         self._backends.clear()
 
     def is_ready(self) -> bool:
-        return all(map(_answers, self._ports))
+        return all(replies(port, b"GET /healthcheck HTTP/1.0\r\n\r\n", b"HTTP/1", 5.0) for port in self._ports)
 
     def settings(self, bucket: str) -> ObjectSettings:
-        """Settings of a bucket on this server; the smallest parts there are."""
-        return ObjectSettings(
-            kind="s3",
-            bucket=bucket,
-            endpoint_url=self.url,
-            access_key="test:tester",
-            secret_key="testing",
-            part_bytes=5 * 1024**2,
-            attempts=3,
-            connect_timeout_seconds=5,
-            read_timeout_seconds=30,
-        )
-
-
-def _answers(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
-            connection.settimeout(5)
-            connection.sendall(b"GET /healthcheck HTTP/1.0\r\n\r\n")
-            return connection.recv(16).startswith(b"HTTP/1")
-    except OSError:
-        return False
+        """Settings of a bucket on this server."""
+        return bucket_settings(self.url, bucket, access_key="test:tester", secret_key="testing", read_seconds=30)

@@ -21,7 +21,8 @@ from store.db import open_database
 from store.keys import create_key
 from store.settings import Settings
 from store.tenants import add_tenant
-from tests.serving import ApiProcess, free_port
+from tests.servers import free_port
+from tests.serving import ApiProcess
 
 
 class Hurried(PatientOnce):

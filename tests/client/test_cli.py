@@ -23,7 +23,8 @@ from store.db import Database
 from store.objects import ObjectStore
 from tests.api.worlds import end_job, finish_dataset, keep
 from tests.client.conftest import Run
-from tests.serving import ApiProcess, free_port
+from tests.servers import free_port
+from tests.serving import ApiProcess
 
 
 class Worker(threading.Thread):

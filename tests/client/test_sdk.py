@@ -16,7 +16,8 @@ from client.uploads import labels_archive
 from store.db import Database
 from store.objects import ObjectStore
 from tests.api.worlds import end_job, finish_dataset
-from tests.serving import ApiProcess, free_port
+from tests.servers import free_port
+from tests.serving import ApiProcess
 
 
 def test_from_labels_to_a_verified_folder(

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.serving import free_port
+from tests.servers import free_port
 
 WORKER = """
 import os, sys, time

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from store.db import Database, open_database
-from store.objects import ObjectStore, open_objects
+from store.db import open_database
 from store.settings import DatabaseSettings, Settings, WorkerSettings
+from tests.opened import db, objects
 from tests.servers import PostgresServer
+
+__all__ = ["db", "objects"]
 
 
 @pytest.fixture(scope="session")
@@ -55,20 +57,6 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
         return _settings(tmp_path, request.getfixturevalue("migrated_url"))
     shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "offhand.sqlite3")
     return _settings(tmp_path, "")
-
-
-@pytest.fixture
-def db(settings: Settings) -> Iterator[Database]:
-    """An open, empty database."""
-    database = open_database(settings)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def objects(settings: Settings) -> ObjectStore:
-    """The object store that goes with `db`."""
-    return open_objects(settings)
 
 
 def _settings(home: Path, url: str) -> Settings:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from store.db import Database, open_database
-from store.objects import ObjectStore, open_objects
 from store.settings import DatabaseSettings, Settings, WorkerSettings
+from tests.opened import db, objects
 
 if TYPE_CHECKING:
     from tests.worker.inline import Service
+
+__all__ = ["db", "objects"]
 
 
 @pytest.fixture(autouse=True)
@@ -45,20 +46,6 @@ def quick_settings(home: Path, url: str = "") -> Settings:
             backoff_seconds=0.0,
         ),
     )
-
-
-@pytest.fixture
-def db(settings: Settings) -> Iterator[Database]:
-    """An open, empty database."""
-    database = open_database(settings)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def objects(settings: Settings) -> ObjectStore:
-    """The object store that goes with `db`."""
-    return open_objects(settings)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import func, select
 
 from store.db import Database, open_database
-from store.objects import ObjectStore, open_objects
+from store.objects import ObjectStore
 from store.settings import BrokerSettings, Settings
 from store.tables import outbox
 from tests.servers import RedisServer
@@ -40,20 +39,6 @@ def db(settings: Settings) -> Iterator[Database]:
     database = open_database(patient)
     yield database
     database.close()
-
-
-@pytest.fixture
-def objects(settings: Settings) -> ObjectStore:
-    return open_objects(settings)
-
-
-@pytest.fixture
-def workers() -> Iterator[list[subprocess.Popen[bytes]]]:
-    started: list[subprocess.Popen[bytes]] = []
-    yield started
-    for process in started:
-        process.kill()
-        process.wait()
 
 
 def test_two_workers_share_a_job_and_fifty_false_hints_do_no_harm(
