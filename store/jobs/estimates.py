@@ -2,49 +2,64 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Connection, and_, func, select, true
 
 from store.clock import database_now
-from store.tables import jobs, shards, steps
+from store.jobs.progress import Progress, Sums
+from store.tables import jobs, steps
 
 #: Earlier steps of the same name that the typical duration is taken from.
 _HISTORY = 20
 
 
-def seconds_left(connection: Connection, job: Any) -> float | None:
-    """Seconds until the end of `job` (a row of `jobs`), or None while some step to come was never measured."""
-    rows = connection.execute(select(steps).where(steps.c.job_id == job.id).order_by(steps.c.position)).all()
-    left = 0.0
-    for step in rows:
-        if step.state == "succeeded":
-            continue
-        part = _running(connection, job, step) if step.state == "running" else None
-        if part is None:
-            part = typical_seconds(connection, job, step)
-        if part is None:
+class Estimates:
+    """Estimates for any number of jobs, read in one transaction: what jobs have in common is asked for once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._typical: dict[tuple[object, ...], float | None] = {}
+
+    @cached_property
+    def now(self) -> float:
+        """The database's clock, at the first question."""
+        return float(self._connection.execute(select(database_now())).scalar_one())
+
+    def seconds_left(self, job: Any, progress: Progress) -> float | None:
+        """Seconds until the end of `job` (a row of `jobs`), or None while some step to come was never measured."""
+        left = 0.0
+        for step in progress.steps:
+            if step.state == "succeeded":
+                continue
+            sums = progress.sums.get(step.name) if step.state == "running" else None
+            part = self._running(job, step, sums) if sums is not None else None
+            if part is None:
+                part = self._typical_seconds(job, step)
+            if part is None:
+                return None
+            left += part
+        return left
+
+    def _running(self, job: Any, step: Any, sums: Sums) -> float | None:
+        elapsed = self.now - step.started_at
+        if not sums.done or not sums.total or elapsed <= 0:
             return None
-        left += part
-    return left
+        # Not all shards of images may be planned yet.
+        total = max(sums.total, job.total) if step.counts_images else sums.total
+        return float(max(0, total - sums.done) * elapsed / sums.done)
+
+    def _typical_seconds(self, job: Any, step: Any) -> float | None:
+        generator = job.spec.get("generator")
+        alike = (job.tenant, generator, step.name, step.counts_images)
+        if alike not in self._typical:
+            self._typical[alike] = _typical(self._connection, job.tenant, generator, step)
+        typical = self._typical[alike]
+        return typical if typical is None or not step.counts_images else typical * job.total
 
 
-def _running(connection: Connection, job: Any, step: Any) -> float | None:
-    row = connection.execute(
-        select(
-            func.sum(shards.c.done).label("done"),
-            func.sum(shards.c.total).label("total"),
-            (database_now() - step.started_at).label("elapsed"),
-        ).where(shards.c.job_id == job.id, shards.c.step == step.name)
-    ).one()
-    if not row.done or not row.total or row.elapsed <= 0:
-        return None
-    # Not all shards of images may be planned yet.
-    total = max(int(row.total), job.total) if step.counts_images else int(row.total)
-    return float(max(0, total - row.done)) * float(row.elapsed) / float(row.done)
-
-
-def typical_seconds(connection: Connection, job: Any, step: Any) -> float | None:
+def _typical(connection: Connection, tenant: str, generator: str | None, step: Any) -> float | None:
     """Mean duration of the step in earlier jobs with this generator, per image where it counts images. Kinds of job
     that have a step in common do the same in it.
     """
@@ -54,8 +69,8 @@ def typical_seconds(connection: Connection, job: Any, step: Any) -> float | None
         select((duration / jobs.c.total if step.counts_images else duration).label("seconds"))
         .join(jobs, and_(jobs.c.id == steps.c.job_id))
         .where(
-            jobs.c.tenant == job.tenant,
-            jobs.c.spec["generator"].as_string() == job.spec.get("generator"),
+            jobs.c.tenant == tenant,
+            jobs.c.spec["generator"].as_string() == generator,
             steps.c.name == step.name,
             steps.c.state == "succeeded",
             comparable,
@@ -65,6 +80,4 @@ def typical_seconds(connection: Connection, job: Any, step: Any) -> float | None
         .subquery()
     )
     mean = connection.execute(select(func.avg(recent.c.seconds))).scalar()
-    if mean is None:
-        return None
-    return float(mean) * (job.total if step.counts_images else 1)
+    return None if mean is None else float(mean)

@@ -20,10 +20,11 @@ from store.files import stored_bytes
 from store.idempotency import IdempotencyKey
 from store.ids import new_id
 from store.jobs.checks import check_generate
-from store.jobs.estimates import seconds_left
+from store.jobs.estimates import Estimates
 from store.jobs.events import record
 from store.jobs.forecast import candidates
 from store.jobs.kinds import GENERATE, JobKind
+from store.jobs.progress import progress_of
 from store.jobs.shards import ShardPlan, add_shards
 from store.jobs.views import Job, job_view
 from store.spec import Spec
@@ -157,7 +158,8 @@ def submit_job(
                         connection.execute(jobs.update().where(jobs.c.id == job_id).values(result=dict(made)))
                     if rehearsal:
                         row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one()
-                        raise _RehearsalOver(seconds_left(connection, row))
+                        progress = progress_of(connection, [job_id])[job_id]
+                        raise _RehearsalOver(Estimates(connection).seconds_left(row, progress))
                     crash_point("api.before_commit")
             crash_point("api.after_commit")
             break

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import Connection, and_, exists, func, or_, select
+from sqlalchemy import Connection, exists, select
 
-from store.clock import database_now, to_datetime
+from store.clock import to_datetime
 from store.db import Database
 from store.errors import NotFound, Problem
-from store.jobs.estimates import seconds_left
+from store.jobs.estimates import Estimates
+from store.jobs.progress import Progress, Sums, progress_of, queue_positions
 from store.jobs.states import TERMINAL_JOB_STATES
 from store.paging import Page, page
-from store.tables import jobs, shards, steps
+from store.tables import jobs, shards
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,25 +112,34 @@ def list_jobs(
     if created_after is not None:
         query = query.where(jobs.c.created_at > created_after.timestamp())
     with db.read() as connection:
-        return page(
-            connection, query, jobs, lambda row: view(connection, row), page_size=page_size, page_token=page_token
-        )
+        found = page(connection, query, jobs, lambda row: row, page_size=page_size, page_token=page_token)
+        return Page(_views(connection, found.items), found.next_page_token)
 
 
 def view(connection: Connection, row: Any) -> Job:
     """The view of a row of `jobs`, read in the caller's transaction."""
-    parts = _steps(connection, row)
+    (job,) = _views(connection, [row])
+    return job
+
+
+def _views(connection: Connection, rows: Sequence[Any]) -> list[Job]:
+    """The views of rows of `jobs`, in a number of queries that does not grow with them."""
+    progress = progress_of(connection, [row.id for row in rows])
+    positions = queue_positions(connection, [row.id for row in rows if row.state == "queued"])
+    estimates = Estimates(connection)
+    return [_view(row, progress[row.id], positions.get(row.id), estimates) for row in rows]
+
+
+def _view(row: Any, progress: Progress, queue_position: int | None, estimates: Estimates) -> Job:
     return Job(
         id=row.id,
         kind=row.kind,
         state=row.state,
-        steps=parts,
-        counts=_counts(connection, row),
-        queue_position=_queue_position(connection, row),
-        estimated_finish_at=_estimate(connection, row),
-        attempts=connection.execute(
-            select(func.coalesce(func.max(shards.c.attempt), 0)).where(shards.c.job_id == row.id)
-        ).scalar_one(),
+        steps=_steps(row, progress),
+        counts=_counts(row, progress),
+        queue_position=queue_position,
+        estimated_finish_at=_estimate(row, progress, estimates),
+        attempts=progress.attempts,
         seed=row.seed,
         spec=row.spec,
         labels=row.labels,
@@ -141,65 +152,45 @@ def view(connection: Connection, row: Any) -> Job:
     )
 
 
-def _steps(connection: Connection, job: Any) -> tuple[Step, ...]:
-    progress = select(
-        shards.c.step, func.sum(shards.c.done).label("done"), func.sum(shards.c.total).label("total")
-    ).where(shards.c.job_id == job.id)
-    sums = {row.step: row for row in connection.execute(progress.group_by(shards.c.step))}
-    rows = connection.execute(select(steps).where(steps.c.job_id == job.id).order_by(steps.c.position)).all()
+def _steps(job: Any, progress: Progress) -> tuple[Step, ...]:
     return tuple(
         Step(
             name=row.name,
             state=row.state,
-            done=int(sums[row.name].done) if row.name in sums else 0,
-            total=_total(job, row, sums.get(row.name)),
+            done=progress.sums[row.name].done if row.name in progress.sums else 0,
+            total=_total(job, row, progress.sums.get(row.name)),
             started_at=to_datetime(row.started_at),
             finished_at=to_datetime(row.finished_at),
         )
-        for row in rows
+        for row in progress.steps
     )
 
 
-def _total(job: Any, step: Any, sums: Any | None) -> int:
+def _total(job: Any, step: Any, sums: Sums | None) -> int:
     """What is known of a step's size: its shards may not all be planned yet, but the job knows its images."""
     if sums is None:
         return 0
-    return max(int(sums.total), job.total) if step.counts_images else int(sums.total)
+    return max(sums.total, job.total) if step.counts_images else sums.total
 
 
-def _counts(connection: Connection, row: Any) -> Counts:
+def _counts(row: Any, progress: Progress) -> Counts:
     if row.state == "succeeded":
         return Counts(row.total, row.total - row.rejected, row.rejected, 0)
-    counted = (
-        select(func.coalesce(func.sum(shards.c.done), 0))
-        .join(steps, and_(steps.c.job_id == shards.c.job_id, steps.c.name == shards.c.step))
-        .where(shards.c.job_id == row.id, steps.c.counts_images)
-    )
+    counted = [progress.sums[step.name] for step in progress.steps if step.counts_images and step.name in progress.sums]
     if row.state not in TERMINAL_JOB_STATES:
-        return Counts(row.total, min(row.total, int(connection.execute(counted).scalar_one())), 0, 0)
-    done = int(connection.execute(counted.where(shards.c.state == "succeeded")).scalar_one())
+        return Counts(row.total, min(row.total, sum(one.done for one in counted)), 0, 0)
+    done = sum(one.succeeded for one in counted)
     return Counts(row.total, done, 0, row.total - done)
 
 
-def _queue_position(connection: Connection, row: Any) -> int | None:
-    """1 for the next job in line; None once it has started."""
-    if row.state != "queued":
-        return None
-    earlier = or_(jobs.c.created_at < row.created_at, and_(jobs.c.created_at == row.created_at, jobs.c.id <= row.id))
-    first = or_(jobs.c.priority > row.priority, and_(jobs.c.priority == row.priority, earlier))
-    ahead = select(func.count()).select_from(jobs).where(jobs.c.state == "queued", first)
-    return int(connection.execute(ahead).scalar_one())
-
-
-def _estimate(connection: Connection, row: Any) -> datetime | None:
+def _estimate(row: Any, progress: Progress, estimates: Estimates) -> datetime | None:
     if row.state in TERMINAL_JOB_STATES or row.state == "canceling":
         return None
-    left = seconds_left(connection, row)
+    left = estimates.seconds_left(row, progress)
     if left is None:
         return None
-    now = connection.execute(select(database_now())).scalar_one()
     # Whole seconds: a reader's ETag should not change with every microsecond of the estimate.
-    return datetime.fromtimestamp(int(now), UTC) + timedelta(seconds=int(left))
+    return datetime.fromtimestamp(int(estimates.now), UTC) + timedelta(seconds=int(left))
 
 
 def _error(row: Any) -> JobError | None:
