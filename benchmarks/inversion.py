@@ -1,7 +1,7 @@
 """Inversion: ours against the plain loop that takes one image after the other, in one run on one machine.
 
     python -m benchmarks.inversion --json FILE [--resolution 64] [--images 8] [--steps 20] [--repeats 3]
-                                   [--arms plain,ours]
+                                   [--arms plain,ours] [--compile]
 
 Both make the same updates from the same start (the mean code) by the same losses (LPIPS over VGG-16 and the squared
 error, in the same ball), with nothing that ends an image early; so the final losses must agree. The plain loop is the
@@ -10,6 +10,9 @@ depend on the numbers in the networks: generator (config-f) and trunk are random
 images. `float32` is ours once more without bfloat16, which it takes where the device has instructions for it
 (`autocast`); `early_stop` is ours as the service runs it by default, where images on a plateau leave. All four
 alternate. Beside the clock's seconds stand the processor's, which other work on the machine disturbs less.
+
+`--compile` asks whether torch.compile would pay: seconds of the processor for one step of ours as it is and compiled,
+and what compiling takes, which comes again for every size of the batch.
 """
 
 import argparse
@@ -24,6 +27,7 @@ from statistics import median
 from typing import Any
 
 import torch
+import torch._dynamo
 from torch import Tensor
 
 from core.generators.config import StyleGAN2Config
@@ -161,6 +165,35 @@ def measure(
     }
 
 
+def compiling(resolution: int, count: int, device: torch.device, width: int, repeats: int) -> dict[str, float]:
+    """Whether torch.compile pays: one step (losses and their gradients) of ``count`` images, plain and compiled."""
+    torch._dynamo.config.recompile_limit = 200  # the layers share their code and differ in shape
+    generator, perceptual = random_generator(resolution, device, width), random_lpips(device)
+    objective = Objective.of(generator, perceptual, InversionConfig())
+    with torch.no_grad():
+        target = objective.draw(random_codes(generator, count, seed=2)[:, None])
+        features = objective.features(target)
+    start = generator.w_avg.expand(count, generator.num_ws, -1)
+
+    def losses(codes: Tensor) -> Tensor:
+        return objective.losses(codes, start, target, features).total
+
+    def step(of: Callable[[Tensor], Tensor]) -> Callable[[], Tensor]:
+        def gradient() -> Tensor:
+            codes = start.clone().requires_grad_()
+            return torch.autograd.grad(of(codes).sum(), codes)[0]
+
+        return gradient
+
+    steps = {"plain": step(losses), "compiled": step(torch.compile(losses))}
+    first = timed(steps["compiled"], device)[0]
+    seconds = {
+        f"{name}_step_cpu_s": round(median(timed(one, device)[1] for _ in range(repeats + 1)), 3)
+        for name, one in steps.items()
+    }
+    return {"resolution": resolution, "images": count, "compiling_s": round(first, 1), **seconds}
+
+
 def timed(work: Callable[[], Tensor], device: torch.device) -> tuple[float, float, Tensor]:
     """Seconds that the work takes by the clock and of the processor, and what it gives."""
     if device.type == "cuda":
@@ -192,6 +225,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--arms", default=",".join(ARMS), help="which of these, `plain` and `ours` among them")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--compile", action="store_true", help="only whether torch.compile would pay")
     parser.add_argument("--width", type=int, default=32768, help="channels × pixels of a side; 32768 is config-f")
     chosen = parser.parse_args(arguments)
     device, arms = torch.device(chosen.device), tuple(chosen.arms.split(","))
@@ -201,6 +235,10 @@ def main(arguments: list[str] | None = None) -> None:
     for resolution in chosen.resolution or [64, 256]:
         count, steps = SIZES[resolution]
         size = chosen.images or count, chosen.steps or steps
+        if chosen.compile:
+            rows.append(compiling(resolution, size[0], device, chosen.width, chosen.repeats))
+            print(rows[-1], flush=True)
+            continue
         row = measure(resolution, *size, chosen.repeats, device, chosen.width, arms)
         rows.append(row)
         print(
