@@ -70,6 +70,11 @@ class GenerateSpec(LabelingSpec):
     max_uncertainty: float | None = Field(
         None, ge=0.0, description="Images of a higher uncertainty are not delivered; others are drawn for them."
     )
+    allow_partial: bool = Field(
+        False,
+        description="Deliver fewer images where some cannot be made after all attempts; otherwise the job fails then, "
+        "and can be resumed.",
+    )
     max_candidates: int | None = Field(
         None,
         ge=1,

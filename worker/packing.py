@@ -18,6 +18,7 @@ from core.sampling.candidates import CandidateTable
 from core.sampling.selection import Selection
 from store.files import File, list_files
 from worker.context import StepContext
+from worker.drawn import Drawn
 
 #: Where sampling puts its candidates among the job's files; the index of the first one orders them. When a job ends
 #: early they are what is left to read, under these names.
@@ -37,7 +38,12 @@ class Packing:
     """
 
     def __init__(
-        self, context: StepContext, selection: Selection, candidates: CandidateTable, classes: ClassMap
+        self,
+        context: StepContext,
+        selection: Selection,
+        candidates: CandidateTable,
+        drawn: Drawn,
+        classes: ClassMap,
     ) -> None:
         self.entries: list[ShardEntry] = []
         self.files: list[File] = []
@@ -45,11 +51,11 @@ class Packing:
         self.galleries = Galleries(classes)
         self._context = context
         self._dataset = context.claim.result["dataset"]
-        self._first = context.spec["offset"]
+        self._drawn = drawn
         self._selection, self._candidates = selection, candidates
         worst = selection.worst_dropped(candidates, _SHOWN_DROPPED)
         self._shown_kept = set(islice(self._kept(), _SHOWN_KEPT))
-        self._shown_dropped = [place + self._first for place, _ in worst]
+        self._shown_dropped = [drawn.index(place) for place, _ in worst]
         self._cells: dict[int, SheetCell] = {}
 
     def run(self) -> None:
@@ -70,7 +76,7 @@ class Packing:
 
     def _kept(self) -> Iterator[int]:
         """Indices of the samples that are kept, ascending."""
-        return (place + self._first for place in self._selection.places(self._candidates))
+        return map(self._drawn.index, self._selection.places(self._candidates))
 
     def sheet(self, classes: ClassMap, title: str, subtitle: str) -> bytes:
         """The contact sheet as PNG."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, Self
 
@@ -48,6 +48,10 @@ class DatasetWish:
     def first_look(self) -> int:
         """Candidates to draw first: all, unless what they show decides how many."""
         return self.usual if not self.demands and self.max_uncertainty == inf else min(self.usual, PILOT)
+
+    def of_fewer(self, there: int) -> Self:
+        """The same part of the candidates that are there, where not all can be had."""
+        return replace(self, count=min(self.count, max(1, there * self.count // self.usual)))
 
     def look(self, candidates: Candidates) -> list[Prevalence]:
         """How often what is asked for was drawn; empty where nothing is."""

@@ -16,6 +16,7 @@ from store.files import File, add_files, remove_files
 from store.generators import NewGenerator, add_generator
 from store.jobs.claims import Claim, drop, held, mine
 from store.jobs.events import NewEvent, record
+from store.jobs.lacking import UNDONE_OF_PARTIAL, can_do_without, may_lack
 from store.jobs.moves import end_job, lock_job, move_held_shard, move_job, move_steps
 from store.jobs.settle import fail_job
 from store.jobs.shards import ShardPlan, add_shards
@@ -127,6 +128,9 @@ def end_attempt(connection: Connection, db: Database, which: ColumnElement[bool]
         move_held_shard(connection, row, "poisoned", finished_at=database_now(), **counted)
         remove_files(connection, row.id)
         record(connection, job.id, "shard.poisoned", "error", **data, detail=failure.detail)
+        if can_do_without(connection, job, row):
+            _advance(connection, job, row, StepResult())
+            return True
         fail_job(
             connection,
             job.id,
@@ -181,7 +185,8 @@ def _advance(connection: Connection, job: Any, shard: Any, result: StepResult) -
     step = connection.execute(select(steps).where(steps.c.job_id == job.id, steps.c.name == name)).one()
     if result.further:
         _extend(connection, job, step, result.further)
-    open_shards = select(exists().where(shards.c.job_id == job.id, shards.c.step == name, shards.c.state.in_(_UNDONE)))
+    undone = UNDONE_OF_PARTIAL if may_lack(job, step) else _UNDONE
+    open_shards = select(exists().where(shards.c.job_id == job.id, shards.c.step == name, shards.c.state.in_(undone)))
     if connection.execute(open_shards).scalar_one():
         return ()
     this = and_(steps.c.job_id == job.id, steps.c.name == name)

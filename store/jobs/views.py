@@ -175,12 +175,21 @@ def _total(job: Any, step: Any, sums: Sums | None) -> int:
 
 def _counts(row: Any, progress: Progress) -> Counts:
     if row.state == "succeeded":
-        return Counts(row.total, row.total - row.rejected, row.rejected, 0)
+        lost = _lost(row, progress)
+        return Counts(row.total, row.total - row.rejected - lost, row.rejected, lost)
     counted = [progress.sums[step.name] for step in progress.steps if step.counts_images and step.name in progress.sums]
     if row.state not in TERMINAL_JOB_STATES:
         return Counts(row.total, min(row.total, sum(one.done for one in counted)), 0, 0)
     done = sum(one.succeeded for one in counted)
     return Counts(row.total, done, 0, row.total - done)
+
+
+def _lost(row: Any, progress: Progress) -> int:
+    """Images of poisoned shards, without which a job ended that was allowed to."""
+    if not row.spec.get("allow_partial"):
+        return 0
+    counted = [progress.sums[step.name] for step in progress.steps if step.counts_images and step.name in progress.sums]
+    return sum(one.total - one.succeeded for one in counted)
 
 
 def _estimate(row: Any, progress: Progress, estimates: Estimates) -> datetime | None:

@@ -19,7 +19,7 @@ _TRIES = 20
 
 
 def _files_in_order(folder: Path) -> Iterator[Path]:
-    """Every file below a folder, in order of the keys that their paths make. What others delete meanwhile is skipped."""
+    """Every file below a folder, in order of the keys that their paths make, without what others delete meanwhile."""
     try:
         with os.scandir(folder) as found:
             entries = sorted((f"{one.name}/" if one.is_dir(follow_symlinks=False) else one.name) for one in found)

@@ -25,9 +25,12 @@ KIND = JobKind(
 )
 
 
-def submit(db: Database, *, total: int = 10, tenant: str = TENANT, priority: int = 0) -> Job:
+def submit(
+    db: Database, *, total: int = 10, tenant: str = TENANT, priority: int = 0, allow_partial: bool = False
+) -> Job:
     """A job of the test kind."""
-    return submit_job(db, KIND, tenant=tenant, spec={"generator": "none"}, total=total, priority=priority).job
+    spec = {"generator": "none", "allow_partial": allow_partial}
+    return submit_job(db, KIND, tenant=tenant, spec=spec, total=total, priority=priority).job
 
 
 def plans(count: int, each: int = 5) -> tuple[ShardPlan, ...]:

@@ -58,10 +58,10 @@ class Machine(RuleBasedStateMachine):
         self.resumed: Counter[str] = Counter()
 
     @precondition(lambda self: self.submitted < 3)
-    @rule(target=jobs_made, priority=st.integers(-1, 1))
-    def submit_job(self, priority: int) -> str:
+    @rule(target=jobs_made, priority=st.integers(-1, 1), allow_partial=st.booleans())
+    def submit_job(self, priority: int, allow_partial: bool) -> str:
         self.submitted += 1
-        return submit(self.db, tenant=TENANT, priority=priority).id
+        return submit(self.db, tenant=TENANT, priority=priority, allow_partial=allow_partial).id
 
     @rule(target=claims, owner=st.sampled_from(["a", "b"]), queues=st.sampled_from([QUEUES, ("sample",), ("cpu",)]))
     def claim_shard(self, owner: str, queues: tuple[str, ...]) -> object:
@@ -166,7 +166,7 @@ class Machine(RuleBasedStateMachine):
         if job.state in ("succeeded", "canceled"):
             assert "running" not in states
         if job.state == "succeeded":
-            assert set(states) <= {"succeeded"}
+            assert set(states) <= ({"succeeded", "poisoned"} if job.spec["allow_partial"] else {"succeeded"})
         log = events(self.db, job_id, tenant=TENANT, limit=1000)
         assert [event.number for event in log] == list(range(1, len(log) + 1))
         assert sum(event.name in ENDINGS for event in log) == job.terminal + self.resumed[job_id]

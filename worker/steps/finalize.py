@@ -24,6 +24,7 @@ from store.made import Made, get_inversion, get_label_set, get_labeler
 from store.specs import GenerateSpec
 from worker.classes import delivered, delivered_classes
 from worker.context import StepContext
+from worker.drawn import Drawn
 from worker.packing import SCORES, Packing
 from worker.planning import first_shard
 from worker.sources import class_map, fitted_labels, load_labels, load_source, other_labels
@@ -54,14 +55,16 @@ def finalize(context: StepContext) -> StepResult:
     label_set, inversion, labeler = _made(context)
     classes = delivered_classes(class_map(label_set), context.spec)
     wish = DatasetWish.of(context.spec, classes)
-    candidates = _gather(context, classes.count)
+    candidates, drawn = _gather(context, classes.count), Drawn.of(context)
     seen = wish.look(candidates)
     found = [row.to_json() for row in seen]
-    wanted = wish.candidates_wanted(seen)
-    if wanted > len(candidates):
+    if drawn.lacking:
+        # What could not be made was tried often enough; the request allows fewer images.
+        wish = wish.of_fewer(len(candidates))
+    elif (wanted := wish.candidates_wanted(seen)) > len(candidates):
         looked = NewEvent("dataset.prevalence", {"candidates": len(candidates), "wanted": wanted, "found": found})
         return StepResult(top_up=(_more(context, len(candidates), wanted),), events=(looked,))
-    packing = Packing(context, wish.select(candidates), candidates, classes)
+    packing = Packing(context, wish.select(candidates), candidates, drawn, classes)
     packing.run()
     facts = _facts(context, packing, len(candidates), label_set, inversion, labeler)
     described = _describe(context, facts, packing)
@@ -71,7 +74,7 @@ def finalize(context: StepContext) -> StepResult:
             facts.name,
             packing.entries,
             facts.classes,
-            complete=True,
+            complete=facts.complete,
             settings=facts.settings,
             digests=digests,
             labels=other_labels(load_labels(context, label_set.id)),
@@ -83,7 +86,7 @@ def finalize(context: StepContext) -> StepResult:
     return StepResult(
         files=tuple(files),
         rejected=len(candidates) - wish.count,
-        dataset=_info(context, facts, files, inversion, labeler),
+        dataset=_info(facts, drawn, files, inversion, labeler),
         events=(NewEvent("dataset.finished", summary),),
     )
 
@@ -125,7 +128,7 @@ def _facts(
         statistics=packing.statistics,
         requested=context.spec["count"],
         candidates=candidates,
-        complete=True,
+        complete=packing.statistics.count == context.spec["count"],
         size=source.size,
         generator=GeneratorFacts(source.row.name, source.info.digest, source.info.licence, source.info.domain),
         label_count=len(labels.items),
@@ -167,9 +170,7 @@ def _describe(context: StepContext, facts: DatasetFacts, packing: Packing) -> li
     ]
 
 
-def _info(
-    context: StepContext, facts: DatasetFacts, files: Sequence[File], inversion: Made, labeler: Made
-) -> dict[str, Any]:
+def _info(facts: DatasetFacts, drawn: Drawn, files: Sequence[File], inversion: Made, labeler: Made) -> dict[str, Any]:
     """What the dataset's row says of it."""
     score = labeler.info.get("held_out")
     return {
@@ -180,7 +181,7 @@ def _info(
         "width": facts.size[1],
         "manifest_sha256": files[-1].sha256,
         # Where a dataset that continues this one's stream begins.
-        "next_offset": context.spec["offset"] + facts.candidates,
+        "next_offset": drawn.end,
         "inversion": {name: inversion.info[name] for name in ("images", "flagged", "median_psnr", "perceptual_name")},
         "held_out": {name: score.get(name) for name in ("images", "accuracy", "mean_iou")} if score else None,
         "warnings": plain_warnings(facts),
