@@ -15,7 +15,7 @@ from api.errors import ApiError
 from api.paging import PageSize, PageToken
 from api.problems import ProblemItem, documented
 from api.ranges import content_response
-from api.schemas.base import ListOf
+from api.schemas.base import ListOf, list_of
 from api.schemas.resources import Dataset, DatasetChange, dataset_document
 from api.tenancy import Tenant
 from store import datasets as stored
@@ -35,7 +35,7 @@ EXPORTS, CONTAINER = "leave it out, or say zip: exports are zips", "query:contai
 def list_datasets(db: Db, tenant: Tenant, page_size: PageSize = 50, page_token: PageToken = None) -> ListOf[Dataset]:
     """Datasets, newest first."""
     page = stored.list_datasets(db, tenant=tenant, page_size=page_size, page_token=page_token)
-    return ListOf(items=[dataset_document(item) for item in page.items], next_page_token=page.next_page_token)
+    return list_of(page, dataset_document)
 
 
 @router.get("/{dataset_id}", responses=documented(404, 422))

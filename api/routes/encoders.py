@@ -5,49 +5,41 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Request
 from starlette.responses import Response
 
-from api.accepted import accepted, job_accepted
 from api.backend import Db, Objects
 from api.content import download
-from api.idempotency import IdempotencyHeader, key_of
+from api.job_requests import JobRoute
 from api.paging import PageSize, PageToken
 from api.pictures import picture_response, pictures_of
 from api.problems import documented
-from api.schemas.base import ListOf
+from api.schemas.base import ListOf, list_of
 from api.schemas.encoders import Encoder, encoder_document
+from api.starting import Asking, started
 from api.tenancy import Tenant
 from store import made
 from store.db import Database
-from store.encoders import submit_train_encoder
 from store.specs import TrainEncoderSpec
 
-router = APIRouter(prefix="/v1/encoders", tags=["encoders"])
+router = APIRouter(prefix="/v1/encoders", tags=["encoders"], route_class=JobRoute)
 
-JOB = accepted("The job that trains it.")
+JOB = started("The job that trains it.")
 
 
 @router.post(
     "", status_code=202, response_model=None, responses=JOB | documented(400, 404, 409, 413, 415, 422, 429, 507)
 )
-def create_encoder(
+async def create_encoder(
     spec: Annotated[TrainEncoderSpec, Body(examples=[{"generator": "heads64", "train_on": "samples", "steps": 3000}])],
-    request: Request,
-    db: Db,
-    tenant: Tenant,
-    idempotency_key: IdempotencyHeader = None,
+    asked: Asking,
 ) -> Response:
     """Train an encoder for a generator. The job's `result.encoder` names it; equal requests share one."""
-    key = key_of(idempotency_key, request, spec)
-    submitted = submit_train_encoder(db, spec, tenant=tenant, request_id=request.state.request_id, idempotency_key=key)
-    return job_accepted(db, tenant, submitted, key)
+    return await asked.start(spec)
 
 
 @router.get("", responses=documented(422))
 def list_encoders(db: Db, tenant: Tenant, page_size: PageSize = 50, page_token: PageToken = None) -> ListOf[Encoder]:
     """Encoders, newest first."""
     page = made.list_encoders(db, tenant=tenant, page_size=page_size, page_token=page_token)
-    return ListOf(
-        items=[encoder_with_pictures(db, tenant, one) for one in page.items], next_page_token=page.next_page_token
-    )
+    return list_of(page, lambda one: encoder_with_pictures(db, tenant, one))
 
 
 @router.get("/{encoder_id}", responses=documented(404, 422))

@@ -7,38 +7,32 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Query, Request
 from starlette.responses import Response
 
-from api.accepted import accepted, job_accepted
 from api.backend import Db, Objects
 from api.content import download, file_response
-from api.idempotency import IdempotencyHeader, key_of
+from api.job_requests import JobRoute
 from api.paging import PageSize, PageToken
 from api.problems import documented
-from api.schemas.base import ListOf
+from api.schemas.base import ListOf, list_of
 from api.schemas.evaluations import Evaluation, evaluation_document
+from api.starting import Asking, started
 from api.tenancy import Tenant
 from store import evaluations as stored
 from store.specs import EvaluateSpec
 
-router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"])
+router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"], route_class=JobRoute)
 
 RETRY_AFTER = "5"
 EXAMPLE = {"dataset": "ds_01jd0c5w6w3m8z4k1x2y3z4a5b", "labels": "upl_01jd0c5w6w3m8z4k1x2y3z4a5b", "repeats": 3}
-JOB = accepted("The job that evaluates; its id is the evaluation's.", "The evaluation")
+JOB = started("The job that evaluates; its id is the evaluation's.", "The evaluation")
 
 
 @router.post("", status_code=202, response_model=None, responses=JOB | documented(400, 413, 415, 422, 429, 507))
-def create_evaluation(
+async def create_evaluation(
     spec: Annotated[EvaluateSpec, Body(examples=[EXAMPLE])],
-    request: Request,
-    db: Db,
-    tenant: Tenant,
-    idempotency_key: IdempotencyHeader = None,
+    asked: Asking,
 ) -> Response:
     """Train nets on the dataset and on its labels alone, compare them on held-out labels, and say whether to use it."""
-    key = key_of(idempotency_key, request, spec)
-    made = stored.submit_evaluation(db, spec, tenant=tenant, request_id=request.state.request_id, idempotency_key=key)
-    location = f"/v1/evaluations/{made.job.id}"
-    return job_accepted(db, tenant, made, key, location=location, retry_after=RETRY_AFTER)
+    return await asked.start(spec, where="/v1/evaluations/{}".format, retry_after=RETRY_AFTER)
 
 
 @router.get("", responses=documented(422))
@@ -51,7 +45,7 @@ def list_evaluations(
 ) -> ListOf[Evaluation]:
     """Evaluations, newest first."""
     page = stored.list_evaluations(db, tenant=tenant, dataset=dataset, page_size=page_size, page_token=page_token)
-    return ListOf(items=[evaluation_document(one) for one in page.items], next_page_token=page.next_page_token)
+    return list_of(page, evaluation_document)
 
 
 @router.get("/{evaluation_id}", responses=documented(404, 422))

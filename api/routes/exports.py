@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Body
 from starlette.responses import Response
 
-from api.accepted import accepted, job_accepted
 from api.backend import Db
-from api.idempotency import IdempotencyHeader, key_of
 from api.problems import documented
 from api.schemas.base import ListOf
 from api.schemas.exports import Export, ExportRequest, export_document
-from api.schemas.jobs import Job
+from api.starting import Asking, started
 from api.tenancy import Tenant
 from store.exports import list_exports as stored_exports
-from store.exports import submit_export
 from store.specs import ExportSpec
 
 router = APIRouter(prefix="/v1/datasets/{dataset_id}/exports", tags=["datasets"])
 
-JOB = accepted("The job that makes it.") | {
-    200: {"description": "It is there already: the job that made it.", "model": Job}
-}
+JOB = started("The job that makes it.")
 
 
 @router.post(
@@ -32,20 +27,14 @@ JOB = accepted("The job that makes it.") | {
     response_model=None,
     responses=JOB | documented(400, 404, 409, 410, 413, 415, 422, 429, 507),
 )
-def create_export(
+async def create_export(
     dataset_id: str,
-    asked: Annotated[ExportRequest, Body(examples=[{"format": "coco"}])],
-    request: Request,
-    db: Db,
-    tenant: Tenant,
-    idempotency_key: IdempotencyHeader = None,
+    wish: Annotated[ExportRequest, Body(examples=[{"format": "coco"}])],
+    asked: Asking,
 ) -> Response:
     """Have the dataset written in another format, once: asking again gives the same job. Then fetch it with
     `GET /v1/datasets/{id}/archive?format=…`."""
-    spec = ExportSpec(dataset=dataset_id, format=asked.format)
-    key = key_of(idempotency_key, request, spec)
-    submitted = submit_export(db, spec, tenant=tenant, request_id=request.state.request_id, idempotency_key=key)
-    return job_accepted(db, tenant, submitted, key)
+    return await asked.start(ExportSpec(dataset=dataset_id, format=wish.format))
 
 
 @router.get("", responses=documented(404, 422))

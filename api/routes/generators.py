@@ -5,18 +5,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Request
 from starlette.responses import Response
 
-from api.accepted import accepted, job_accepted
 from api.backend import Db, Objects
 from api.content import download, file_response
-from api.idempotency import IdempotencyHeader, key_of
 from api.paging import PageSize, PageToken
 from api.problems import documented
-from api.schemas.base import ListOf
+from api.schemas.base import ListOf, list_of
 from api.schemas.resources import Generator, generator_document
+from api.starting import Asking, started
 from api.tenancy import Tenant
 from store import generators as stored
 from store.files import get_file
-from store.generator_imports import submit_import
 from store.specs import ImportGeneratorSpec
 
 router = APIRouter(prefix="/v1/generators", tags=["generators"])
@@ -28,25 +26,20 @@ EXAMPLES: dict[str, Any] = {
     },
     "catalogue": {"summary": "One of the catalogue", "value": {"source": "ada-afhqcat", "name": "afhqcat"}},
 }
-JOB = accepted("The job that fetches, reads and stores it.")
+JOB = started("The job that fetches, reads and stores it.")
 
 
 @router.post("", status_code=202, response_model=None, responses=JOB | documented(400, 409, 413, 415, 422, 429, 507))
-def create_generator(
+async def create_generator(
     spec: Annotated[ImportGeneratorSpec, Body(openapi_examples=EXAMPLES)],
-    request: Request,
-    db: Db,
-    tenant: Tenant,
-    idempotency_key: IdempotencyHeader = None,
+    asked: Asking,
 ) -> Response:
     """Import a checkpoint of StyleGAN2: NVIDIA's pickles (PyTorch and TensorFlow), rosinality's, our own safetensors.
 
     Nothing in the file is executed: a pickle that names anything but tensors and plain values fails the job with
     `unsafe_checkpoint`. What the file does not say fails it with `bad_checkpoint`, and is then given as `answers`.
     """
-    key = key_of(idempotency_key, request, spec)
-    submitted = submit_import(db, spec, tenant=tenant, request_id=request.state.request_id, idempotency_key=key)
-    return job_accepted(db, tenant, submitted, key)
+    return await asked.start(spec)
 
 
 @router.get("", responses=documented(422))
@@ -55,7 +48,7 @@ def list_generators(
 ) -> ListOf[Generator]:
     """Every generator there is, newest first."""
     page = stored.list_generators(db, tenant=tenant, page_size=page_size, page_token=page_token)
-    return ListOf(items=[generator_document(g) for g in page.items], next_page_token=page.next_page_token)
+    return list_of(page, generator_document)
 
 
 @router.get("/{generator_id}", responses=documented(404, 422))

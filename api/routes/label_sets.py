@@ -7,7 +7,7 @@ from api.backend import Db, Objects
 from api.content import download, file_response
 from api.paging import PageSize, PageToken
 from api.problems import documented
-from api.schemas.base import ListOf
+from api.schemas.base import ListOf, list_of
 from api.schemas.resources import LabelSet, label_set_document
 from api.tenancy import Tenant
 from store import made
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/label-sets", tags=["label sets"])
 def list_label_sets(db: Db, tenant: Tenant, page_size: PageSize = 50, page_token: PageToken = None) -> ListOf[LabelSet]:
     """Label sets, newest first."""
     page = made.list_label_sets(db, tenant=tenant, page_size=page_size, page_token=page_token)
-    return ListOf(items=[label_set_document(item) for item in page.items], next_page_token=page.next_page_token)
+    return list_of(page, label_set_document)
 
 
 @router.get("/{label_set_id}", responses=documented(404, 422))

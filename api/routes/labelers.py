@@ -5,26 +5,26 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Request
 from starlette.responses import Response
 
-from api.accepted import accepted, job_accepted
 from api.backend import Db, Objects
 from api.content import download, file_response
-from api.idempotency import IdempotencyHeader, key_of
+from api.job_requests import JobRoute
 from api.paging import PageSize, PageToken
 from api.pictures import picture_response, pictures_of
 from api.problems import documented
-from api.schemas.base import ListOf
+from api.schemas.base import ListOf, list_of
 from api.schemas.resources import Labeler, LabelerReportRequest, labeler_document
+from api.starting import Asking, started
 from api.tenancy import Tenant
 from store import made
 from store.db import Database
 from store.labeler_spec import AssessLabelerSpec, TrainLabelerSpec
-from store.labelers import REPORT_HTML, REPORT_JSON, REPORT_PNG, has_report, submit_assessment, submit_train_labeler
+from store.labelers import REPORT_HTML, REPORT_JSON, REPORT_PNG, has_report
 from store.labelers import get_labeler_report as stored_report
 from store.objects import ObjectStore
 
-router = APIRouter(prefix="/v1/labelers", tags=["labelers"])
+router = APIRouter(prefix="/v1/labelers", tags=["labelers"], route_class=JobRoute)
 
-TRAINED, JUDGED = accepted("The job that trains it."), accepted("The job that judges it.")
+TRAINED, JUDGED = started("The job that trains it."), started("The job that judges it.")
 EXAMPLE = {"labels": "upl_01jd0c5w6w3m8z4k1x2y3z4a5b", "generator": "heads64", "folds": 5}
 
 
@@ -32,9 +32,7 @@ EXAMPLE = {"labels": "upl_01jd0c5w6w3m8z4k1x2y3z4a5b", "generator": "heads64", "
 def list_labelers(db: Db, tenant: Tenant, page_size: PageSize = 50, page_token: PageToken = None) -> ListOf[Labeler]:
     """Labelers, newest first."""
     page = made.list_labelers(db, tenant=tenant, page_size=page_size, page_token=page_token)
-    return ListOf(
-        items=[labeler_with_reports(db, tenant, item) for item in page.items], next_page_token=page.next_page_token
-    )
+    return list_of(page, lambda one: labeler_with_reports(db, tenant, one))
 
 
 @router.get("/{labeler_id}", responses=documented(404, 422))
@@ -46,18 +44,13 @@ def get_labeler(labeler_id: str, db: Db, tenant: Tenant) -> Labeler:
 @router.post(
     "", status_code=202, response_model=None, responses=TRAINED | documented(400, 404, 409, 413, 415, 422, 429, 507)
 )
-def create_labeler(
+async def create_labeler(
     spec: Annotated[TrainLabelerSpec, Body(examples=[EXAMPLE])],
-    request: Request,
-    db: Db,
-    tenant: Tenant,
-    idempotency_key: IdempotencyHeader = None,
+    asked: Asking,
 ) -> Response:
     """Train a labeler alone, for datasets to come, and judge it by cross-validation. The job's `result.labeler` names
     it; a `generate` job that asks for an equal one uses it."""
-    key = key_of(idempotency_key, request, spec)
-    submitted = submit_train_labeler(db, spec, tenant=tenant, request_id=request.state.request_id, idempotency_key=key)
-    return job_accepted(db, tenant, submitted, key)
+    return await asked.start(spec)
 
 
 @download(router, "/{labeler_id}/pictures/{name:path}", "image/png", "The picture.")
@@ -75,20 +68,14 @@ def get_labeler_picture(
     response_model=None,
     responses=JUDGED | documented(400, 404, 409, 413, 415, 422, 429, 507),
 )
-def create_labeler_report(
+async def create_labeler_report(
     labeler_id: str,
-    asked: Annotated[LabelerReportRequest, Body(examples=[{"folds": 5}])],
-    request: Request,
-    db: Db,
-    tenant: Tenant,
-    idempotency_key: IdempotencyHeader = None,
+    wish: Annotated[LabelerReportRequest, Body(examples=[{"folds": 5}])],
+    asked: Asking,
 ) -> Response:
     """Have a labeler judged by cross-validation: as many labelers are trained as there are `folds`, each on all images
     but its part, and label those. Then fetch `GET /v1/labelers/{id}/report`."""
-    spec = AssessLabelerSpec(labeler=labeler_id, folds=asked.folds)
-    key = key_of(idempotency_key, request, spec)
-    submitted = submit_assessment(db, spec, tenant=tenant, request_id=request.state.request_id, idempotency_key=key)
-    return job_accepted(db, tenant, submitted, key)
+    return await asked.start(AssessLabelerSpec(labeler=labeler_id, folds=wish.folds))
 
 
 @download(router, "/{labeler_id}/report", "text/html", "The report.")

@@ -5,38 +5,32 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Request
 from starlette.responses import Response
 
-from api.accepted import accepted, job_accepted
 from api.backend import Db, Objects
 from api.content import download, file_response
-from api.idempotency import IdempotencyHeader, key_of
+from api.job_requests import JobRoute
 from api.paging import PageSize, PageToken
 from api.problems import documented
-from api.schemas.base import ListOf
+from api.schemas.base import ListOf, list_of
 from api.schemas.sample_sets import SampleSet, sample_set_document
+from api.starting import Asking, started
 from api.tenancy import Tenant
 from store import sample_sets as stored
 from store.specs import DrawSamplesSpec
 
-router = APIRouter(prefix="/v1/sample-sets", tags=["sample sets"])
+router = APIRouter(prefix="/v1/sample-sets", tags=["sample sets"], route_class=JobRoute)
 
 EXAMPLE = {"generator": "heads64", "count": 30, "seed": 1}
-JOB = accepted("The job that draws them; its `result.samples` names the set.", "The set of samples")
+JOB = started("The job that draws them; its `result.samples` names the set.", "The set of samples")
 
 
 @router.post("", status_code=202, response_model=None, responses=JOB | documented(400, 413, 415, 422, 429, 507))
-def create_sample_set(
+async def create_sample_set(
     spec: Annotated[DrawSamplesSpec, Body(examples=[EXAMPLE])],
-    request: Request,
-    db: Db,
-    tenant: Tenant,
-    idempotency_key: IdempotencyHeader = None,
+    asked: Asking,
 ) -> Response:
     """Draw images for people to label. Their codes are kept: labels that come back under the images' names need no
     inversion (`samples` of `POST /v1/jobs`)."""
-    key = key_of(idempotency_key, request, spec)
-    made = stored.submit_draw_samples(db, spec, tenant=tenant, request_id=request.state.request_id, idempotency_key=key)
-    location = f"/v1/sample-sets/{stored.sample_set_id(made.job.id)}"
-    return job_accepted(db, tenant, made, key, location=location)
+    return await asked.start(spec, where=lambda job_id: f"/v1/sample-sets/{stored.sample_set_id(job_id)}")
 
 
 @router.get("", responses=documented(422))
@@ -45,7 +39,7 @@ def list_sample_sets(
 ) -> ListOf[SampleSet]:
     """Sets of samples, newest first."""
     page = stored.list_sample_sets(db, tenant=tenant, page_size=page_size, page_token=page_token)
-    return ListOf(items=[sample_set_document(one) for one in page.items], next_page_token=page.next_page_token)
+    return list_of(page, sample_set_document)
 
 
 @router.get("/{sample_set_id}", responses=documented(404, 422))

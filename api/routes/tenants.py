@@ -7,7 +7,7 @@ from api.backend import Db
 from api.idempotency import IdempotencyHeader, created, creation_headers, key_of
 from api.paging import PageSize, PageToken
 from api.problems import documented
-from api.schemas.base import ListOf
+from api.schemas.base import ListOf, list_of
 from api.schemas.tenants import ApiKey, ApiKeyRequest, NewApiKey, QuotaList, key_document, quota_document
 from api.tenancy import AdminTenant, Tenant
 from store import keys
@@ -42,7 +42,7 @@ def list_api_keys(
 ) -> ListOf[ApiKey]:
     """Keys, newest first, revoked ones included."""
     page = keys.list_keys(db, tenant=tenant, page_size=page_size, page_token=page_token)
-    return ListOf(items=[key_document(key) for key in page.items], next_page_token=page.next_page_token)
+    return list_of(page, key_document)
 
 
 @router.get("/api-keys/{key_id}", responses=documented(404, 422))

@@ -18,7 +18,7 @@ from api.errors import ApiError
 from api.idempotency import IdempotencyHeader, answer_once, created, creation_headers, key_of
 from api.paging import PageSize, PageToken
 from api.problems import documented
-from api.schemas.base import ListOf
+from api.schemas.base import ListOf, list_of
 from api.schemas.uploads import Filename, Sha256, Upload, UploadRequest, upload_document
 from api.tenancy import Tenant
 from store import uploads as stored
@@ -132,7 +132,7 @@ def list_uploads(
     page = stored.list_uploads(
         db, tenant=tenant, state=state, sha256=sha256, page_size=page_size, page_token=page_token
     )
-    return ListOf(items=[upload_document(item) for item in page.items], next_page_token=page.next_page_token)
+    return list_of(page, upload_document)
 
 
 @router.get("/{upload_id}", responses=documented(404, 422))

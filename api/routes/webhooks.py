@@ -9,7 +9,7 @@ from api.backend import Db
 from api.idempotency import IdempotencyHeader, created, creation_headers, key_of
 from api.paging import PageSize, PageToken
 from api.problems import documented
-from api.schemas.base import ListOf
+from api.schemas.base import ListOf, list_of
 from api.schemas.webhooks import (
     NewWebhookEndpoint,
     RotationRequest,
@@ -58,7 +58,7 @@ def list_webhook_endpoints(
 ) -> ListOf[WebhookEndpoint]:
     """Endpoints, newest first."""
     page = endpoints.list_endpoints(db, tenant=tenant, page_size=page_size, page_token=page_token)
-    return ListOf(items=[endpoint_document(item) for item in page.items], next_page_token=page.next_page_token)
+    return list_of(page, endpoint_document)
 
 
 @router.get("/{endpoint_id}", responses=documented(404, 422))
@@ -117,7 +117,7 @@ def list_webhook_deliveries(
     page = deliveries.list_deliveries(
         db, endpoint_id, tenant=tenant, state=state, page_size=page_size, page_token=page_token
     )
-    return ListOf(items=[delivery_document(item) for item in page.items], next_page_token=page.next_page_token)
+    return list_of(page, delivery_document)
 
 
 @router.get("/{endpoint_id}/deliveries/{delivery_id}", responses=documented(404, 422))

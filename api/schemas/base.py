@@ -1,11 +1,14 @@
 """What all documents share."""
 
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from store.paging import Page
 from store.spec import Spec
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -24,6 +27,11 @@ class ListOf(BaseModel, Generic[T]):
 
     items: list[T]
     next_page_token: str | None = Field(default=None, description="Absent on the last page.")
+
+
+def list_of(page: Page[S], document: Callable[[S], T]) -> ListOf[T]:
+    """A page of the store's, each item as its document."""
+    return ListOf(items=[document(item) for item in page.items], next_page_token=page.next_page_token)
 
 
 Info = dict[str, Any]
