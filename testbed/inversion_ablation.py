@@ -8,7 +8,8 @@ Each arm inverts the same labelled heads, trains the same labeler on the codes, 
 - the labeler's mIoU on the codes of the held-out heads, whose masks are known,
 - its mIoU on codes that the generator draws by itself, which is what a delivered dataset is made of: against a net that
   was trained on 5,000 true labels and looks at the pictures; with --exact also against what the renderer draws from the
-  same latents, for a generator whose latents are the world's.
+  same latents, for a generator whose latents are the world's. There, one more arm begins (and ends) at the code that
+  the generator's teacher gives to the labelled head's latents: what a perfect inversion would be worth.
 
 Arms: from the encoder and from the mean code, at 0, 50, 100 and 300 steps (the encoder at 0 steps is the encoder
 alone). --extra: at 100 steps from the encoder also other radii of the ball, a soft penalty, no constraint, and W+. The
@@ -25,7 +26,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import mean, median, stdev
+from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
@@ -40,16 +41,17 @@ from core.inversion.config import InversionConfig
 from core.inversion.encoder import load_encoder
 from core.inversion.perceptual import choose_perceptual
 from core.inversion.refine import invert
-from core.inversion.report import InvertedImage
 from core.labeling.config import LabelerConfig
 from core.labeling.labeler import Labeler
 from core.labeling.training import train_ensemble
-from core.pixels import as_tensor
+from core.pixels import as_tensor, to_float
 from core.sampling.stream import draw_codes, latent
-from testbed.examples import EXAMPLE_SEED, VALIDATION_SEED, labelled_heads
+from testbed.examples import EXAMPLE_SEED, VALIDATION_SEED
 from testbed.latents import normalise
+from testbed.recipes.heads64 import RECIPE
+from testbed.recipes.teaching import Training
 from testbed.score import judge
-from testbed.world import CLASS_NAMES, head_parameters, render
+from testbed.world import CLASS_NAMES, draw_latents, head_parameters, render
 from testbed.world.parameters import LATENT_COUNT
 
 CLASSES = len(CLASS_NAMES)
@@ -88,6 +90,10 @@ EXTRA = tuple(
 )
 
 
+TEACHER = Arm("teacher", 0)
+"""The code that no user has; needs the world's latents."""
+
+
 @dataclass(frozen=True)
 class Sizes:
     """How much of everything; ``exact``: the generator's latents are the world's."""
@@ -122,7 +128,7 @@ class Ablation:
 
     def _cell(self, arm: Arm, repeat: int) -> dict[str, Any]:
         facts = {
-            "format": 1,
+            "format": 2,
             "arm": arm.name,
             "start": arm.start,
             "steps": arm.steps,
@@ -148,22 +154,23 @@ class Ablation:
 
     def _measure(self, arm: Arm, repeat: int) -> dict[str, Any]:
         sizes = self.sizes
-        labelled = labelled_heads(EXAMPLE_SEED, sizes.labels, start=repeat * sizes.labels)
-        held_out = labelled_heads(VALIDATION_SEED, sizes.held_out)
+        latents = draw_latents(EXAMPLE_SEED, repeat * sizes.labels, sizes.labels)
+        latents_held_out = draw_latents(VALIDATION_SEED, 0, sizes.held_out)
+        labelled, held_out = (render(head_parameters(one)) for one in (latents, latents_held_out))
         begun = time.perf_counter()
-        inverted = self._invert(arm, labelled.images)
+        inverted = self._invert(arm, labelled.images, latents)
         seconds = time.perf_counter() - begun
-        inverted_held_out = self._invert(arm, held_out.images)
+        inverted_held_out = self._invert(arm, held_out.images, latents_held_out)
         labeler = train_ensemble(
-            self.loaded.network, _codes(inverted), labelled.masks, CLASSES, self.labeler_config,
+            self.loaded.network, inverted, labelled.masks, CLASSES, self.labeler_config,
             noise=self.loaded.info.noise, seed=repeat,
         )  # fmt: skip
-        _, own = self._labelled(labeler, _codes(inverted))
-        _, predicted = self._labelled(labeler, _codes(inverted_held_out))
+        drawn, own = self._labelled(labeler, inverted)
+        drawn_held_out, predicted = self._labelled(labeler, inverted_held_out)
         cell = {
             "seconds_an_image": round(seconds / sizes.labels, 4),
-            **_reconstruction("labels", inverted),
-            **_reconstruction("held_out", inverted_held_out),
+            **self._reconstruction("labels", labelled.images, drawn),
+            **self._reconstruction("held_out", held_out.images, drawn_held_out),
             "miou_labels": _miou(labelled.masks, own),
             "miou_held_out": _miou(held_out.masks, predicted),
         }
@@ -178,15 +185,30 @@ class Ablation:
             cell["miou_generated_exact"] = _miou(render(head_parameters(normalise(z.numpy()))).masks, masks)
         return cell
 
-    def _invert(self, arm: Arm, images: NDArray[np.uint8]) -> list[InvertedImage]:
+    def _invert(self, arm: Arm, images: NDArray[np.uint8], latents: NDArray[np.float32]) -> Tensor:
+        """w+ codes [N, num_ws, w_dim]; only the teacher looks at the latents."""
+        if arm == TEACHER:
+            teacher = Training(RECIPE).load()
+            return teacher.repeat(teacher.answers(latents)).contiguous()
         noise: Any = "none" if self.loaded.info.noise == "none" else "const"
         config = InversionConfig(steps=arm.steps, noise=noise, **{"space": self.loaded.info.space} | arm.settings)
         encoder = self.encoder if arm.start == "encoder" else None
         if arm.start == "encoder" and encoder is None:
             raise SystemExit("the shipped generator has no encoder: run python -m testbed.recipes.encoder first")
-        return invert(
+        inverted = invert(
             self.loaded.network, as_tensor(images), encoder=encoder, perceptual=self.perceptual, config=config
         )
+        return torch.stack([image.w_plus for image in inverted])
+
+    @torch.inference_mode()
+    def _reconstruction(self, of: str, images: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> dict[str, float]:
+        wanted, found = to_float(as_tensor(images)), to_float(as_tensor(drawn))
+        error = (wanted - found).square().mean((1, 2, 3)) / 4
+        distance = self.perceptual.compare(self.perceptual.features(found), self.perceptual.features(wanted))
+        return {
+            f"psnr_{of}": round(float((-10 * error.log10()).median()), 3),
+            f"perceptual_{of}": round(float(distance.median()), 5),
+        }
 
     def _labelled(self, labeler: Labeler, codes: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         images, masks = [], []
@@ -229,17 +251,6 @@ def _summed(values: Sequence[float]) -> str:
     return f"{mean(values):.3f}{spread}" if values else ""
 
 
-def _reconstruction(of: str, inverted: Sequence[InvertedImage]) -> dict[str, float]:
-    return {
-        f"psnr_{of}": round(median(image.report.psnr for image in inverted), 3),
-        f"perceptual_{of}": round(median(image.report.perceptual for image in inverted), 5),
-    }
-
-
-def _codes(inverted: Sequence[InvertedImage]) -> Tensor:
-    return torch.stack([image.w_plus for image in inverted])
-
-
 def _miou(truth: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> float:
     return round(pooled_miou(image_confusions(truth, predicted, CLASSES)), 4)
 
@@ -267,7 +278,8 @@ def main(arguments: list[str] | None = None) -> None:
     _say("the net that judges generated pictures")
     net = judge()
     ablation = Ablation(sizes, lambda images: predict_masks(net, images))
-    cells = ablation.run([*MAIN, *(EXTRA if chosen.extra else ())], chosen.repeats)
+    arms = [*MAIN, *(EXTRA if chosen.extra else ()), *((TEACHER,) if chosen.exact else ())]
+    cells = ablation.run(arms, chosen.repeats)
     if chosen.json is not None:
         chosen.json.parent.mkdir(parents=True, exist_ok=True)
         chosen.json.write_text(json.dumps(cells, indent=1) + "\n", encoding="utf-8")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.labeling.config import LabelerConfig
-from testbed.inversion_ablation import EXTRA, MAIN, Ablation, Arm, Sizes, table
+from testbed.inversion_ablation import EXTRA, MAIN, TEACHER, Ablation, Arm, Sizes, table
 
 TINY = Sizes(labels=3, held_out=2, generated=3)
 ARMS = (Arm("encoder", 0), Arm("w_avg", 2), Arm("encoder", 2, {"space": "w"}))
@@ -39,6 +39,14 @@ def test_a_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     lines = table(cells).splitlines()
     assert len(lines) == 2 + 3
     assert lines[4].startswith("| encoder, 2 steps, space w | ")
+
+
+def test_the_teacher_s_codes_draw_heads_best(tmp_path):
+    sizes = Sizes(labels=3, held_out=2, generated=3, exact=True)
+    taught, mean = Ablation(sizes, None, tmp_path, LABELER).run([TEACHER, Arm("w_avg", 0)], 1)
+    assert taught["psnr_labels"] > mean["psnr_labels"] + 3
+    assert 0 <= taught["miou_generated_exact"] <= 1
+    assert "miou_generated" not in taught
 
 
 def test_repeats_are_summed_up():
