@@ -1,30 +1,27 @@
 """`offhand generators`: what can be drawn from, and checkpoints made elsewhere."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from client.groups.listed import group
 from client.options import Json, Url, connect
-from client.output import ending
+from client.output import Output, ending
 
-generators = typer.Typer(help="Generators the service has, and checkpoints made elsewhere.")
-
-
-@generators.callback(invoke_without_command=True)
-def generators_there_are(context: typer.Context, url: Url = None, as_json: Json = False) -> None:
-    """List the generators the service has, or do more with them."""
-    if context.invoked_subcommand is None:
-        list_the_generators(url, as_json)
+if TYPE_CHECKING:
+    from client.sdk import Offhand
 
 
-@generators.command("ls")
-def list_the_generators(url: Url = None, as_json: Json = False) -> None:
-    """List the generators the service has."""
-    with ending(as_json) as output, connect(url) as offhand:
-        from client.listing import list_generators
+def _list(offhand: "Offhand", output: Output) -> None:
+    from client.listing import list_generators
 
-        list_generators(offhand, output)
+    list_generators(offhand, output)
+
+
+generators = group(
+    "Generators the service has, and checkpoints made elsewhere.", "List the generators the service has.", _list
+)
 
 
 @generators.command("add")

@@ -1,31 +1,30 @@
 """`offhand keys`: the API keys of the tenant that asks, for which its own key must be an `admin` one."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from client.groups.listed import group
 from client.options import Json, Url, connect
-from client.output import ending
+from client.output import Output, ending
 
-keys = typer.Typer(help="API keys of your tenant: make, list, revoke, rotate.")
+if TYPE_CHECKING:
+    from client.sdk import Offhand
+
+
+def _list(offhand: "Offhand", output: Output) -> None:
+    from client.keys import list_keys
+
+    list_keys(offhand, output)
+
+
+keys = group(
+    "API keys of your tenant: make, list, revoke, rotate.",
+    "List the keys of your tenant, revoked ones included.",
+    _list,
+)
 
 KeyId = Annotated[str, typer.Argument(help="Its id (key_…); see `offhand keys ls`.")]
-
-
-@keys.callback(invoke_without_command=True)
-def keys_there_are(context: typer.Context, url: Url = None, as_json: Json = False) -> None:
-    """List the keys of your tenant, or do more with them."""
-    if context.invoked_subcommand is None:
-        list_the_keys(url, as_json)
-
-
-@keys.command("ls")
-def list_the_keys(url: Url = None, as_json: Json = False) -> None:
-    """List the keys of your tenant, revoked ones included."""
-    with ending(as_json) as output, connect(url) as offhand:
-        from client.keys import list_keys
-
-        list_keys(offhand, output)
 
 
 @keys.command("create")

@@ -1,30 +1,27 @@
 """`offhand labelers`: trained label generators, and what they are worth."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from client.groups.listed import group
 from client.options import Json, Url, connect
-from client.output import ending
+from client.output import Output, ending
 
-labelers = typer.Typer(help="Labelers: what was trained on labelled images, and what it is worth.")
-
-
-@labelers.callback(invoke_without_command=True)
-def labelers_there_are(context: typer.Context, url: Url = None, as_json: Json = False) -> None:
-    """List the labelers there are, or do more with them."""
-    if context.invoked_subcommand is None:
-        list_the_labelers(url=url, as_json=as_json)
+if TYPE_CHECKING:
+    from client.sdk import Offhand
 
 
-@labelers.command("ls")
-def list_the_labelers(url: Url = None, as_json: Json = False) -> None:
-    """List the labelers there are."""
-    with ending(as_json) as output, connect(url) as offhand:
-        from client.labelers import list_labelers
+def _list(offhand: "Offhand", output: Output) -> None:
+    from client.labelers import list_labelers
 
-        list_labelers(offhand, output)
+    list_labelers(offhand, output)
+
+
+labelers = group(
+    "Labelers: what was trained on labelled images, and what it is worth.", "List the labelers there are.", _list
+)
 
 
 @labelers.command("train")

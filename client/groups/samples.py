@@ -1,32 +1,31 @@
 """`offhand samples`: labelled images without photographs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from client.groups.listed import group
 from client.options import Json, Url, connect
-from client.output import ending
+from client.output import Output, ending
 
-samples = typer.Typer(help="Samples: a generator's own images, for people to label; nothing has to be inverted then.")
+if TYPE_CHECKING:
+    from client.sdk import Offhand
+
+
+def _list(offhand: "Offhand", output: Output) -> None:
+    from client.samples import list_samples
+
+    list_samples(offhand, output)
+
+
+samples = group(
+    "Samples: a generator's own images, for people to label; nothing has to be inverted then.",
+    "List the samples that were drawn.",
+    _list,
+)
 
 Folder = Annotated[Path, typer.Option(help="New folder for the images.")]
-
-
-@samples.callback(invoke_without_command=True)
-def samples_there_are(context: typer.Context, url: Url = None, as_json: Json = False) -> None:
-    """List the samples that were drawn, or draw more."""
-    if context.invoked_subcommand is None:
-        list_the_samples(url=url, as_json=as_json)
-
-
-@samples.command("ls")
-def list_the_samples(url: Url = None, as_json: Json = False) -> None:
-    """List the samples that were drawn."""
-    with ending(as_json) as output, connect(url) as offhand:
-        from client.samples import list_samples
-
-        list_samples(offhand, output)
 
 
 @samples.command("draw")

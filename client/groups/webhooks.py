@@ -1,31 +1,26 @@
 """`offhand webhooks`: who is told when jobs end."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from client.groups.listed import group
 from client.options import Json, Url, connect
-from client.output import ending
+from client.output import Output, ending
 
-webhooks = typer.Typer(help="Addresses that are told when jobs end, and the log of what was sent.")
+if TYPE_CHECKING:
+    from client.sdk import Offhand
+
+
+def _list(offhand: "Offhand", output: Output) -> None:
+    from client.webhooks import list_endpoints
+
+    list_endpoints(offhand, output)
+
+
+webhooks = group("Addresses that are told when jobs end, and the log of what was sent.", "List the endpoints.", _list)
 
 EndpointId = Annotated[str, typer.Argument(help="The endpoint's id (whe_…); see `offhand webhooks ls`.")]
-
-
-@webhooks.callback(invoke_without_command=True)
-def webhooks_there_are(context: typer.Context, url: Url = None, as_json: Json = False) -> None:
-    """List the endpoints, or do more with them."""
-    if context.invoked_subcommand is None:
-        list_the_webhooks(url, as_json)
-
-
-@webhooks.command("ls")
-def list_the_webhooks(url: Url = None, as_json: Json = False) -> None:
-    """List the endpoints."""
-    with ending(as_json) as output, connect(url) as offhand:
-        from client.webhooks import list_endpoints
-
-        list_endpoints(offhand, output)
 
 
 @webhooks.command("add")
