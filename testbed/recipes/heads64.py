@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from core.generators.config import StyleGAN2Config
 from testbed.recipes.codes import CODE_SIZE, shaped_codes
+from testbed.recipes.mapping import gaussian
 from testbed.recipes.teaching import Lesson, Recipe, lesson_of, main
 from testbed.world import LATENT_COUNT, draw_latents, head_parameters, render
 
@@ -36,6 +37,15 @@ def codes(latents: NDArray[np.float32]) -> NDArray[np.float32]:
     return shaped_codes(latents, head_parameters(latents))
 
 
+def practice(random: np.random.Generator, count: int) -> NDArray[np.float32]:
+    """Latents of which half show glasses or a hat, twice as many as in the world: they are drawn last of all."""
+    latents = gaussian(LATENT_COUNT)(random, 3 * count)
+    parameters = head_parameters(latents)
+    rare = (parameters["glasses"] > 0) | (parameters["hat"] > 0)
+    wanted = min(count // 2, int(rare.sum()))
+    return np.concatenate([latents[rare][:wanted], latents[~rare][: count - wanted]])
+
+
 RECIPE = Recipe(
     name="heads64",
     domain="rendered heads, 64×64, from the project's own testbed",
@@ -49,6 +59,7 @@ RECIPE = Recipe(
     code_size=CODE_SIZE,
     codes=codes,
     lesson=heads,
+    practice=practice,
 )
 
 

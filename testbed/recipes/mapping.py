@@ -16,6 +16,9 @@ from testbed.latents import draw_stream, normalise
 Teacher = Callable[[NDArray[np.float32]], Tensor]
 """Latents [N, z_dim] → w [N, w_dim]."""
 
+Practice = Callable[[np.random.Generator, int], NDArray[np.float32]]
+"""Latents to learn from: [count, z_dim]."""
+
 BATCH = 1024
 REUSE = 5
 KEPT = 300
@@ -34,17 +37,19 @@ def begin_at(mapping: Mapping, mean: Tensor) -> None:
 def learn_mapping(
     mapping: Mapping,
     teacher: Teacher,
-    z_dim: int,
+    practice: Practice,
     gone: Callable[[int], float],
     *,
+    z_dim: int,
     differences: Tensor,
     seed: int,
     held_out_seed: int,
 ) -> None:
     """Train in place; every half minute and at the end, tell how much of the held-out answers' variance is explained.
 
-    gone: how much of the training is over at a step, from 0 at the start; it ends at 1. differences: [w_dim, k], what
-    makes a difference of two codes one of pictures; its mean square is the loss.
+    practice: may show rare things more often than they are; what is held out never does. gone: how much of the training
+    is over at a step, from 0 at the start; it ends at 1. differences: [w_dim, k], what makes a difference of two codes
+    one of pictures; its mean square is the loss.
     """
     # Its weights are stored larger than they act by the inverse of the multiplier.
     peak = PEAK / mapping.layers[0].bias_scale  # type: ignore[operator]
@@ -54,7 +59,7 @@ def learn_mapping(
     spread = ((truth - truth.mean(0)) @ differences).square().mean()
     differences = differences / spread.sqrt()
     told = time.time()
-    for step, (known, wanted) in enumerate(_lessons(teacher, z_dim, seed)):
+    for step, (known, wanted) in enumerate(_lessons(teacher, practice, seed)):
         over = gone(step)
         for group in optimizer.param_groups:
             group["lr"] = peak * min(1.0, (step + 1) / 200) * min(1.0, 1.5 * max(0.0, 1 - over))
@@ -84,13 +89,17 @@ def _answers(teacher: Teacher, latents: NDArray[np.float32]) -> tuple[Tensor, Te
     return torch.from_numpy(latents), teacher(latents)
 
 
-def _lessons(teacher: Teacher, z_dim: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+def gaussian(z_dim: int) -> Practice:
+    """Latents as the generator meets them."""
+    return lambda random, count: normalise(random.standard_normal((count, z_dim))).astype(np.float32)
+
+
+def _lessons(teacher: Teacher, practice: Practice, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of latents and answers without end; answering takes longer than learning, so each is used again."""
     random = np.random.default_rng([seed, time.time_ns()])  # a run that goes on must not see the same heads again
     seen: list[tuple[Tensor, Tensor]] = []
     while True:
-        latents = normalise(random.standard_normal((BATCH, z_dim))).astype(np.float32)
-        seen = [*seen[-KEPT + 1 :], _answers(teacher, latents)]
+        seen = [*seen[-KEPT + 1 :], _answers(teacher, practice(random, BATCH))]
         for _ in range(REUSE):
             picked = random.integers(len(seen), size=math.isqrt(BATCH))
             rows = [slice(k, None, len(picked)) for k in range(len(picked))]

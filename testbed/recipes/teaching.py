@@ -30,7 +30,7 @@ from core.generators.resample import upsample_image
 from core.generators.stylegan2 import Generator, Mapping, Synthesis, ToRGB
 from core.pixels import as_tensor, to_float
 from testbed.latents import draw_stream
-from testbed.recipes.mapping import begin_at, learn_mapping
+from testbed.recipes.mapping import Practice, begin_at, gaussian, learn_mapping
 from testbed.recipes.metric import differences, picture_basis, rebase, rebase_reader, sensitivity
 from testbed.recipes.reader import CodeReader
 from testbed.recipes.shipping import export, restore
@@ -69,6 +69,7 @@ class Recipe:
         code_size: numbers in a code.
         codes: latents [N, z_dim] → codes float32 [N, code_size].
         lesson: (seed, start, count) → a stretch of a stream.
+        practice: latents that the mapping network learns from; None: as the generator meets them.
         out: folder of states, one folder a recipe.
     """
 
@@ -78,6 +79,7 @@ class Recipe:
     code_size: int
     codes: Callable[[NDArray[np.float32]], NDArray[np.float32]]
     lesson: Callable[[int, int, int], Lesson]
+    practice: Practice | None = None
     out: Path = Path("out")
 
     @property
@@ -295,8 +297,9 @@ def learn_latents(training: Training, minutes: float) -> None:
     mapping.requires_grad_(True)
     start = time.time()
     learn_mapping(
-        mapping, training.answers, z_dim, lambda _: (time.time() - start) / (60 * minutes), differences=change,
-        seed=TRAINING_SEED, held_out_seed=VALIDATION_SEED,
+        mapping, training.answers, training.recipe.practice or gaussian(z_dim),
+        lambda _: (time.time() - start) / (60 * minutes), z_dim=z_dim, differences=change, seed=TRAINING_SEED,
+        held_out_seed=VALIDATION_SEED,
     )  # fmt: skip
     mapping.requires_grad_(False)
     training.generator.mapping.load_state_dict(mapping.state_dict())

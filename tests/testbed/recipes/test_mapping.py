@@ -8,7 +8,7 @@ import torch
 from core.generators.config import StyleGAN2Config
 from core.generators.stylegan2 import Mapping
 from testbed.latents import draw_stream
-from testbed.recipes.mapping import begin_at, learn_mapping
+from testbed.recipes.mapping import begin_at, gaussian, learn_mapping
 
 CONFIG = StyleGAN2Config(resolution=(8, 8), channels={0: 8, 1: 8}, z_dim=4, w_dim=64, mapping_layers=3)
 
@@ -29,7 +29,14 @@ def test_it_learns_a_teacher_s_answers(capsys: pytest.CaptureFixture[str]) -> No
     begin_at(mapping, torch.full((CONFIG.w_dim,), 4.0))
     teacher = lambda z: 4 + torch.from_numpy(z) @ turn  # noqa: E731
     learn_mapping(
-        mapping, teacher, CONFIG.z_dim, lambda step: step / 1500, differences=torch.eye(64), seed=1, held_out_seed=2
+        mapping,
+        teacher,
+        gaussian(CONFIG.z_dim),
+        lambda step: step / 1500,
+        z_dim=CONFIG.z_dim,
+        differences=torch.eye(64),
+        seed=1,
+        held_out_seed=2,
     )
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["explained"] > 0.8
