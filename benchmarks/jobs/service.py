@@ -22,6 +22,7 @@ from store.jobs.kinds import JobKind, StepPlan
 from store.jobs.submit import submit_job
 from store.jobs.views import Job, Step, job_view
 from store.settings import DatabaseSettings, Settings, WorkerSettings
+from store.tables import shards as shards_table
 from store.tables import workers
 from tests.servers import PostgresServer, free_port
 
@@ -71,8 +72,9 @@ def running_workers(db: Database, count: int) -> Iterator[list[subprocess.Popen[
     processes = [subprocess.Popen(command, env=environment, cwd=ROOT) for _ in range(count)]
     try:
         wait_until(lambda: _heard(db) >= count, "workers")
-        # Children load while the first shards are done.
-        ended(db, submit(db, shards=4 * count, seconds=0.5))
+        # Starting is not what is measured. A worker claims once its child has loaded.
+        while _have_worked(db) < count:
+            ended(db, submit(db, shards=2 * count, seconds=0.2))
         yield processes
     finally:
         for process in processes:
@@ -112,6 +114,13 @@ def _answers(url: str) -> bool:
 def _heard(db: Database) -> int:
     with db.read() as connection:
         return int(connection.execute(select(func.count()).select_from(workers)).scalar_one())
+
+
+def _have_worked(db: Database) -> int:
+    """Workers that have committed a shard."""
+    with db.read() as connection:
+        done = select(func.count(shards_table.c.owner.distinct())).where(shards_table.c.state == "succeeded")
+        return int(connection.execute(done).scalar_one())
 
 
 def submit(db: Database, *, shards: int, **spec: Any) -> Job:
