@@ -39,6 +39,7 @@ HTTP: dict[str, Meaning] = {
     "method_not_allowed": Meaning(405, "The method is not allowed here"),
     "too_slow": Meaning(408, "The body came too slowly"),
     "idempotency_in_flight": Meaning(409, "Still being answered"),
+    "precondition_failed": Meaning(412, "It is not as it was"),
     "unsupported_media_type": Meaning(415, "This kind of content is not accepted here"),
     "rate_limited": Meaning(429, "Too many requests"),
     "range_not_satisfiable": Meaning(416, "The range lies outside the content"),

@@ -82,6 +82,7 @@ DESCRIPTIONS = {
     409: "The request conflicts with the present state.",
     410: "It existed; its time is over.",
     411: "The request must declare its length.",
+    412: "It is not as `If-Match` or `If-None-Match` would have it; nothing was changed.",
     413: "The body is over its limit; nothing of it was kept.",
     415: "The media type or the first bytes of the body are not what is accepted here.",
     416: "The range lies outside the content.",

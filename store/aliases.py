@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -25,6 +26,10 @@ class Alias:
     moved_at: datetime
 
 
+def _anything(_current: Alias | None) -> None:
+    """No condition."""
+
+
 def point(connection: Connection, *, tenant: str, name: str, dataset_id: str) -> None:
     """Let a name point at a dataset, in the transaction that finishes the dataset."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
@@ -33,9 +38,14 @@ def point(connection: Connection, *, tenant: str, name: str, dataset_id: str) ->
     connection.execute(statement.on_conflict_do_update(index_elements=["tenant", "name"], set_=values))
 
 
-def set_alias(db: Database, name: str, dataset_id: str, *, tenant: str) -> Alias:
-    """Let a name point at a ready dataset, an older one for example. Raises InvalidRequest."""
+def set_alias(
+    db: Database, name: str, dataset_id: str, *, tenant: str, check: Callable[[Alias | None], None] = _anything
+) -> Alias:
+    """Let a name point at a ready dataset, an older one for example. Raises InvalidRequest, and what `check` raises of
+    the alias as it was, while nobody else can move it.
+    """
     with db.write() as connection:
+        check(_held(connection, name, tenant))
         state = connection.execute(
             select(datasets.c.state).where(datasets.c.id == dataset_id, datasets.c.tenant == tenant)
         ).scalar()
@@ -62,11 +72,20 @@ def list_aliases(db: Database, *, tenant: str) -> list[Alias]:
     return [_alias(row) for row in rows]
 
 
-def delete_alias(db: Database, name: str, *, tenant: str) -> None:
-    """Forget a name; the dataset stays. Raises NotFound."""
+def delete_alias(db: Database, name: str, *, tenant: str, check: Callable[[Alias], None] = _anything) -> None:
+    """Forget a name; the dataset stays. Raises NotFound, and what `check` raises of the alias as it was."""
     with db.write() as connection:
-        if not connection.execute(delete(table).where(table.c.name == name, table.c.tenant == tenant)).rowcount:
+        current = _held(connection, name, tenant)
+        if current is None:
             raise NotFound(f"no alias {name!r}")
+        check(current)
+        connection.execute(delete(table).where(table.c.name == name, table.c.tenant == tenant))
+
+
+def _held(connection: Connection, name: str, tenant: str) -> Alias | None:
+    mine = select(table).where(table.c.name == name, table.c.tenant == tenant).with_for_update()
+    row = connection.execute(mine).one_or_none()
+    return None if row is None else _alias(row)
 
 
 def _alias(row: Any) -> Alias:

@@ -2,14 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Body, Path
+from starlette.responses import Response
 
 from api.backend import Db
+from api.conditions import UNCHANGED, IfAbsent, IfMatch, IfNoneMatch, demand_unchanged, unless_unchanged
 from api.problems import documented
 from api.schemas.aliases import Alias, AliasRequest, alias_document
 from api.schemas.base import ListOf
 from api.tenancy import Tenant
 from store import aliases
+from store.aliases import Alias as StoredAlias
 from store.specs import ALIAS
 
 router = APIRouter(prefix="/v1/dataset-aliases", tags=["datasets"])
@@ -22,19 +25,35 @@ def list_dataset_aliases(db: Db, tenant: Tenant) -> ListOf[Alias]:
     return ListOf(items=[alias_document(alias) for alias in aliases.list_aliases(db, tenant=tenant)])
 
 
-@router.get("/{name}", responses=documented(404, 422))
-def get_dataset_alias(name: Name, db: Db, tenant: Tenant) -> Alias:
-    """Where a name points."""
-    return alias_document(aliases.get_alias(db, name, tenant=tenant))
+@router.get("/{name}", response_model=Alias, responses=UNCHANGED | documented(404, 422))
+def get_dataset_alias(name: Name, db: Db, tenant: Tenant, if_none_match: IfNoneMatch = None) -> Response:
+    """Where a name points. Its `ETag` lets nobody move it unseen: send it as `If-Match`."""
+    return unless_unchanged(alias_document(aliases.get_alias(db, name, tenant=tenant)), if_none_match)
 
 
-@router.put("/{name}", responses=documented(400, 413, 415, 422, 507))
-def put_dataset_alias(name: Name, wish: AliasRequest, db: Db, tenant: Tenant) -> Alias:
+@router.put("/{name}", response_model=Alias, responses=documented(400, 412, 413, 415, 422, 507))
+def put_dataset_alias(
+    name: Name,
+    wish: Annotated[AliasRequest, Body(examples=[{"dataset": "ds_01jd0c5w6w3m8z4k1x2y3z4a5b"}])],
+    db: Db,
+    tenant: Tenant,
+    if_match: IfMatch = None,
+    if_none_match: IfAbsent = None,
+) -> Response:
     """Let a name point at a dataset: back to an older one, for example."""
-    return alias_document(aliases.set_alias(db, name, wish.dataset, tenant=tenant))
+
+    def check(current: StoredAlias | None) -> None:
+        demand_unchanged(None if current is None else alias_document(current), if_match, if_none_match)
+
+    alias = aliases.set_alias(db, name, wish.dataset, tenant=tenant, check=check)
+    return unless_unchanged(alias_document(alias), None)
 
 
-@router.delete("/{name}", status_code=204, responses=documented(404, 422))
-def delete_dataset_alias(name: Name, db: Db, tenant: Tenant) -> None:
+@router.delete("/{name}", status_code=204, responses=documented(404, 412, 422))
+def delete_dataset_alias(name: Name, db: Db, tenant: Tenant, if_match: IfMatch = None) -> None:
     """Forget a name; the dataset stays."""
-    aliases.delete_alias(db, name, tenant=tenant)
+
+    def check(current: StoredAlias) -> None:
+        demand_unchanged(alias_document(current), if_match)
+
+    aliases.delete_alias(db, name, tenant=tenant, check=check)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Body, Query, Request
 from starlette.responses import Response
 
 from api import delivery
@@ -45,7 +45,9 @@ def get_dataset(dataset_id: str, db: Db, tenant: Tenant) -> Dataset:
 
 
 @router.patch("/{dataset_id}", responses=documented(400, 404, 413, 415, 422, 507))
-def update_dataset(dataset_id: str, change: DatasetChange, db: Db, tenant: Tenant) -> Dataset:
+def update_dataset(
+    dataset_id: str, change: Annotated[DatasetChange, Body(examples=[{"pinned": True}])], db: Db, tenant: Tenant
+) -> Dataset:
     """Pin a dataset, so that it does not expire, or let it go."""
     return dataset_document(stored.pin_dataset(db, dataset_id, tenant=tenant, pinned=change.pinned))
 

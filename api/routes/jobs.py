@@ -1,17 +1,16 @@
 """Jobs: started, listed, looked at, cancelled."""
 
-from hashlib import sha256
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header, Query
+from fastapi import APIRouter, Body, Query
 from starlette.responses import JSONResponse, Response
 
 from api.backend import Db
+from api.conditions import UNCHANGED, IfNoneMatch, unless_unchanged
 from api.job_requests import JobRequest, JobRoute
 from api.paging import Moment, PageSize, PageToken
 from api.prefer import PreferHeader, seconds_to_wait
 from api.problems import documented
-from api.ranges import matches
 from api.schemas.base import ListOf, list_of
 from api.schemas.jobs import Job, JobKind, JobState, job_document
 from api.starting import RETRY_AFTER, Asking, ended_or_not, started
@@ -44,7 +43,6 @@ EXAMPLES: dict[str, Any] = {
         "value": {"kind": "train_labeler", "labels": "upl_01jd0c5w6w3m8z4k1x2y3z4a5b", "generator": "heads64"},
     },
 }
-UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Unchanged since `If-None-Match`."}}
 CANCELED: dict[int | str, dict[str, Any]] = {
     200: {"description": "It was ending or had ended already.", "model": Job},
     202: {"description": "It will stop within one batch.", "model": Job},
@@ -55,7 +53,7 @@ CANCELED: dict[int | str, dict[str, Any]] = {
     "",
     status_code=202,
     response_model=None,
-    responses=started("The job, which goes on.") | documented(400, 409, 413, 415, 422, 429, 507),
+    responses=started("The job, which goes on.") | documented(400, 404, 409, 410, 413, 415, 422, 429, 507),
 )
 async def create_job(
     spec: Annotated[JobRequest, Body(openapi_examples=EXAMPLES)],
@@ -108,21 +106,16 @@ async def get_job(
     job_id: str,
     db: Db,
     tenant: Tenant,
-    if_none_match: Annotated[str | None, Header(description="The `ETag` of an earlier answer.")] = None,
+    if_none_match: IfNoneMatch = None,
     prefer: PreferHeader = None,
 ) -> Response:
     """One job. Ask again with `If-None-Match`: a job that has not changed costs nothing; or with `Prefer: wait`."""
     wait = seconds_to_wait(prefer)
     job = await ended_or_not(db, tenant, job_id, wait)
-    body = job_document(job).model_dump_json().encode()
-    headers = {"ETag": f'"{sha256(body).hexdigest()[:32]}"', "Cache-Control": "no-cache"}
-    if wait:
-        headers["Preference-Applied"] = f"wait={wait}"
+    headers = {"Preference-Applied": f"wait={wait}"} if wait else {}
     if not job.terminal:
         headers["Retry-After"] = RETRY_AFTER
-    if matches(if_none_match, headers["ETag"]):
-        return Response(status_code=304, headers=headers)
-    return Response(body, media_type="application/json", headers=headers)
+    return unless_unchanged(job_document(job), if_none_match, headers)
 
 
 @router.post(

@@ -1,6 +1,8 @@
 """A tenant's own settings: its API keys and its quota."""
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Request
 from starlette.responses import JSONResponse, Response
 
 from api.backend import Db
@@ -23,7 +25,11 @@ router = APIRouter(prefix="/v1", tags=["settings"])
     responses=created("The key", NewApiKey) | documented(400, 409, 413, 415, 422, 507),
 )
 def create_api_key(
-    wish: ApiKeyRequest, request: Request, db: Db, tenant: AdminTenant, idempotency_key: IdempotencyHeader = None
+    wish: Annotated[ApiKeyRequest, Body(examples=[{"name": "ci", "scopes": ["read"], "expires_in_days": 30}])],
+    request: Request,
+    db: Db,
+    tenant: AdminTenant,
+    idempotency_key: IdempotencyHeader = None,
 ) -> Response:
     """Make a key of this tenant. The answer is the only place that ever shows it."""
     key = key_of(idempotency_key, request, wish)

@@ -36,6 +36,9 @@ router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 PART_TYPE = "application/octet-stream"
 #: How long a link takes the part it is for.
 LINK_SECONDS = 3600
+COMPLETE_EXAMPLE = {
+    "parts": [{"number": 1, "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}]
+}
 LINKS_EXAMPLE = {"parts": [{"number": 1, "md5": "9e107d9d372bb6826bd81d3542a419d6"}]}
 PART_BODY = {
     "requestBody": {"required": True, "content": {PART_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
@@ -106,7 +109,13 @@ def create_part_links(
 
 
 @router.post("/{upload_id}/complete", responses=documented(400, 404, 409, 413, 415, 422, 507))
-def complete_upload(upload_id: str, wish: CompleteUploadRequest, db: Db, objects: Objects, tenant: Tenant) -> Upload:
+def complete_upload(
+    upload_id: str,
+    wish: Annotated[CompleteUploadRequest, Body(examples=[COMPLETE_EXAMPLE])],
+    db: Db,
+    objects: Objects,
+    tenant: Tenant,
+) -> Upload:
     """Join the parts into the file that was announced. Repeated, it answers with the upload.
 
     The whole file is read and held against its digest before the answer: allow for a few seconds a gigabyte. Whatever

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Body, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from api.backend import Db
@@ -27,6 +27,8 @@ from store.webhooks.deliveries import State
 
 router = APIRouter(prefix="/v1/webhook-endpoints", tags=["webhooks"])
 
+ENDPOINT_EXAMPLE = {"url": "https://ci.example.com/hooks/offhand", "description": "CI", "events": ["job.succeeded"]}
+
 
 @router.post(
     "",
@@ -35,7 +37,11 @@ router = APIRouter(prefix="/v1/webhook-endpoints", tags=["webhooks"])
     responses=created("The endpoint", NewWebhookEndpoint) | documented(400, 409, 413, 415, 422, 507),
 )
 def create_webhook_endpoint(
-    wish: WebhookEndpointRequest, request: Request, db: Db, tenant: Tenant, idempotency_key: IdempotencyHeader = None
+    wish: Annotated[WebhookEndpointRequest, Body(examples=[ENDPOINT_EXAMPLE])],
+    request: Request,
+    db: Db,
+    tenant: Tenant,
+    idempotency_key: IdempotencyHeader = None,
 ) -> Response:
     """Be told when jobs end: a signed POST (Standard Webhooks) with a few ids; ask for the rest with your own key.
 
@@ -68,7 +74,12 @@ def get_webhook_endpoint(endpoint_id: str, db: Db, tenant: Tenant) -> WebhookEnd
 
 
 @router.patch("/{endpoint_id}", responses=documented(400, 404, 413, 415, 422, 507))
-def update_webhook_endpoint(endpoint_id: str, change: WebhookEndpointChange, db: Db, tenant: Tenant) -> WebhookEndpoint:
+def update_webhook_endpoint(
+    endpoint_id: str,
+    change: Annotated[WebhookEndpointChange, Body(examples=[{"enabled": False}])],
+    db: Db,
+    tenant: Tenant,
+) -> WebhookEndpoint:
     """Change an endpoint, switch it off, or on again."""
     return endpoint_document(
         endpoints.update_endpoint(
@@ -91,7 +102,10 @@ def delete_webhook_endpoint(endpoint_id: str, db: Db, tenant: Tenant) -> None:
 
 @router.post("/{endpoint_id}/rotate-secret", responses=documented(400, 404, 413, 415, 422, 507))
 def rotate_webhook_secret(
-    endpoint_id: str, db: Db, tenant: Tenant, wish: RotationRequest | None = None
+    endpoint_id: str,
+    db: Db,
+    tenant: Tenant,
+    wish: Annotated[RotationRequest | None, Body(examples=[{"overlap_hours": 24}])] = None,
 ) -> WebhookSecret:
     """A new secret. Messages carry the signatures of both until the overlap is over."""
     hours = (wish or RotationRequest()).overlap_hours

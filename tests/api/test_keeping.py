@@ -13,6 +13,7 @@ from store.db import Database
 from store.objects import ObjectStore
 from store.sweep import sweep
 from store.tables import datasets
+from tests.api.test_errors import problem
 from tests.api.worlds import end_job, finish_dataset
 
 Make = Callable[..., str]
@@ -91,6 +92,28 @@ def test_an_alias_moves_on_success_alone(
     assert http.delete("/v1/dataset-aliases/latest").status_code == 204
     assert http.get("/v1/dataset-aliases/latest").status_code == 404
     assert http.delete("/v1/dataset-aliases/latest").status_code == 404
+
+
+def test_nobody_moves_an_alias_unseen(http: TestClient, make: Make) -> None:
+    """Of two pipelines that both look and then move it, the second is told that it is not what it saw."""
+    first, second, path = make(), make(), "/v1/dataset-aliases/stable"
+    here = {"If-Match": "*"}
+    problem(http.put(path, json={"dataset": first}, headers=here), 412, "precondition_failed")
+    absent = {"If-None-Match": "*"}
+    made = http.put(path, json={"dataset": first}, headers=absent)
+    assert made.status_code == 200
+    problem(http.put(path, json={"dataset": second}, headers=absent), 412, "precondition_failed")
+    seen = http.get(path)
+    assert seen.headers["ETag"] == made.headers["ETag"]
+    assert http.get(path, headers={"If-None-Match": seen.headers["ETag"]}).status_code == 304
+    only = {"If-Match": seen.headers["ETag"]}
+    moved = http.put(path, json={"dataset": second}, headers=only)
+    assert moved.json()["dataset"] == second
+    problem(http.put(path, json={"dataset": first}, headers=only), 412, "precondition_failed")
+    problem(http.delete(path, headers=only), 412, "precondition_failed")
+    assert http.get(path).json()["dataset"] == second, "nothing was changed"
+    assert http.delete(path, headers={"If-Match": f'"other", {moved.headers["ETag"]}'}).status_code == 204
+    problem(http.delete(path, headers=here), 404, "not_found")
 
 
 @pytest.mark.parametrize("name", ["ds_1", "Latest", "a" * 64, "-x"])
