@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import os
 import re
 import shutil
@@ -131,6 +133,15 @@ def test_compose_describes_the_whole_service(
         for volume in (service.get("volumes") or [])  # type: ignore[attr-defined]
     }
     assert mounted == set(compose["volumes"])
+
+
+def test_compose_follows_the_specification(compose: dict[str, dict[str, dict[str, object]]]) -> None:
+    specification = pytest.importorskip("compose_spec", reason="no compose_spec here (pip install compose-spec)")
+    specification.PyCompose.from_json(json.dumps(compose)).validate()
+    compose = copy.deepcopy(compose)
+    compose["services"]["api"]["healthchek"] = {}
+    with pytest.raises(ValueError, match="healthchek"):
+        specification.PyCompose.from_json(json.dumps(compose))
 
 
 def test_compose_sets_only_settings_that_exist(compose: dict[str, dict[str, dict[str, object]]]) -> None:
