@@ -19,16 +19,20 @@ a pointer to the file, tensor or field. A violated invariant of our own is an ``
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: ``detail`` in words, ``pointer`` to the file, tensor or field (may be empty)."""
+    """One thing that is wrong: ``detail`` in words, ``pointer`` to the file, tensor or field (may be empty).
+
+    ``picture``: a small PNG that shows it, or nothing.
+    """
 
     detail: str
     pointer: str = ""
+    picture: bytes = field(default=b"", repr=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.pointer}: {self.detail}" if self.pointer else self.detail

@@ -22,16 +22,19 @@ StoreError
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with a request. `pointer` is a JSON pointer (`/generator`) or a file name."""
+    """One thing wrong with a request. `pointer` is a JSON pointer (`/generator`) or a file name. `picture`: a PNG in
+    base64 that shows it, or nothing.
+    """
 
     detail: str
     pointer: str
+    picture: str = field(default="", repr=False, compare=False)
 
 
 class StoreError(Exception):

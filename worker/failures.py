@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 
 from core.errors import OffhandError
@@ -12,7 +13,10 @@ from store.jobs.commits import Failure
 def failure_of(error: BaseException) -> Failure:
     """Code, detail and whether trying again can help, for whatever a step raised."""
     if isinstance(error, OffhandError):
-        problems = tuple(Problem(problem.detail, problem.pointer) for problem in error.problems)
+        problems = tuple(
+            Problem(problem.detail, problem.pointer, base64.b64encode(problem.picture).decode())
+            for problem in error.problems
+        )
         return Failure(error.code, error.detail, not error.retryable, error.retryable, problems)
     if isinstance(error, StoreError):
         return Failure(error.code, error.detail, not error.retryable, error.retryable, error.problems)

@@ -36,13 +36,23 @@ class Counts(Document):
     failed: int
 
 
+class JobProblem(ProblemItem):
+    """One of the things that made a job fail."""
+
+    picture: str | None = Field(
+        default=None,
+        description="Of the first labels that are wrong, a PNG as a `data:` URL: the image, and the label over it with "
+        "what belongs to no class in red. Lists leave it out.",
+    )
+
+
 class JobError(Document):
     """Why the job failed."""
 
     code: str = Field(examples=["bad_label_set"])
     detail: str
     retryable: bool = Field(description="Whether the same request may succeed later.")
-    errors: list[ProblemItem] = Field(description="Every problem found, each naming its file or field.")
+    errors: list[JobProblem] = Field(description="Every problem found, each naming its file or field.")
 
 
 class JobUrls(Document):
@@ -102,11 +112,18 @@ RESULTS = {
 }
 
 
-def job_document(job: StoredJob) -> Job:
-    """The store's view in the words of the contract."""
+def job_document(job: StoredJob, *, pictures: bool = True) -> Job:
+    """The store's view in the words of the contract; `pictures`: with those of problems."""
     error = None
     if job.error is not None:
-        errors = [ProblemItem(detail=p.detail, pointer=p.pointer) for p in job.error.problems]
+        errors = [
+            JobProblem(
+                detail=p.detail,
+                pointer=p.pointer,
+                picture=f"data:image/png;base64,{p.picture}" if p.picture and pictures else None,
+            )
+            for p in job.error.problems
+        ]
         error = JobError(code=job.error.code, detail=job.error.detail, retryable=job.error.retryable, errors=errors)
     path = f"/v1/jobs/{job.id}"
     made = next((f"/v1/{where}/{job.result[what]}" for what, where in RESULTS.items() if what in job.result), None)

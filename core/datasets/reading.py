@@ -35,7 +35,11 @@ from core.datasets.layout import (
     single_root,
     unpaired,
 )
+from core.datasets.problem_pictures import problem_picture
 from core.errors import LabelSetError, Problem
+
+#: Items whose first problem is shown.
+MOST_PICTURES = 6
 
 
 def read_label_set(
@@ -99,6 +103,9 @@ class _Reading:
             self.problems += foreign[1].problems
             self.notes += foreign[1].notes
         self.seen_ids: set[int] = set()
+        #: The mask of the item that is being read, whether it fits or not.
+        self.mask: NDArray[np.uint8] | None = None
+        self.pictures = 0
         self.pixels = 0
 
     def run(self, progress: Progress, should_stop: ShouldStop) -> LabelSet:
@@ -216,11 +223,14 @@ class _Reading:
         with self.pixel_file.open("wb") as target:
             for done, stem in enumerate(stems, start=1):
                 stop_if_asked(should_stop)
+                told, self.mask = len(self.problems), None
                 image = self._decoded(layout.images.get(stem), mask=False)
                 mask = self._mask(image, stem, layout, classes)
                 depth = self._depth(image, layout.depths.get(stem), unit)
                 rows = self._image_points(image, stem, layout, points)
                 box = self._image_box(image, stem, layout, boxes)
+                if image is not None and (self.mask is not None or rows is not None):
+                    self._show(told, image, rows, classes)
                 if image is not None and mask is not None:
                     size = (image.pixels.shape[0], image.pixels.shape[1])
                     # Four bytes a value: where the depth begins must be a multiple of that.
@@ -233,6 +243,13 @@ class _Reading:
                     target.write(mask.data)
                 progress(done, len(stems))
 
+    def _show(self, told: int, image: Picture, points: NDArray[np.float32] | None, classes: ClassMap | None) -> None:
+        """Put a picture beside the first problem of an item, where it has any since so many were ``told``."""
+        if len(self.problems) > told and self.pictures < MOST_PICTURES:
+            self.pictures += 1
+            picture = problem_picture(image.pixels, self.mask, classes, points)
+            self.problems[told] = replace(self.problems[told], picture=picture)
+
     def _mask(
         self, image: Picture | None, stem: str, layout: Layout, classes: ClassMap | None
     ) -> NDArray[np.uint8] | None:
@@ -242,6 +259,7 @@ class _Reading:
         mask = self._decoded(layout.masks.get(stem), mask=True)
         if mask is None:
             return None
+        self.mask = mask.pixels
         self._check_ids(mask.pixels, layout.masks[stem], classes)
         fits = image is not None and self._same_size(image, mask.pixels, layout.masks[stem])
         return mask.pixels if fits else None

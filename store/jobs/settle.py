@@ -57,7 +57,11 @@ def fail_job(
         error_code=code,
         error_detail=detail,
         error_retryable=retryable,
-        error_problems=[{"detail": problem.detail, "pointer": problem.pointer} for problem in problems],
+        error_problems=[
+            {"detail": problem.detail, "pointer": problem.pointer}
+            | ({"picture": problem.picture} if problem.picture else {})
+            for problem in problems
+        ],
     )
     this = and_(steps.c.job_id == job_id, steps.c.name == step)
     move_steps(connection, this, "failed", finished_at=database_now())

@@ -205,7 +205,7 @@ def _estimate(row: Any, progress: Progress, estimates: Estimates) -> datetime | 
 def _error(row: Any) -> JobError | None:
     if row.error_code is None:
         return None
-    problems = tuple(Problem(entry["detail"], entry["pointer"]) for entry in row.error_problems or ())
+    problems = tuple(Problem(**entry) for entry in row.error_problems or ())
     return JobError(row.error_code, row.error_detail or "", bool(row.error_retryable), problems)
 
 

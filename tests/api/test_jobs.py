@@ -173,7 +173,10 @@ def test_a_job_that_has_not_changed_is_304(http: TestClient, start: Start, db: D
 
 def test_why_a_job_failed_is_told_file_by_file(http: TestClient, start: Start, db: Database) -> None:
     job = start()
-    problems = [{"detail": "no mask for this image", "pointer": "images/a.png"}]
+    problems = [
+        {"detail": "class id 7 not in classes.json", "pointer": "masks/a.png", "picture": "iVBORw0KGgo="},
+        {"detail": "no mask for this image", "pointer": "images/a.png"},
+    ]
     with db.write() as connection:
         end_job(
             connection,
@@ -185,7 +188,11 @@ def test_why_a_job_failed_is_told_file_by_file(http: TestClient, start: Start, d
             error_problems=problems,
         )
     error = http.get(job["urls"]["self"]).json()["error"]
-    assert error == {"code": "bad_label_set", "detail": "1 problem", "retryable": False, "errors": problems}
+    shown = [problems[0] | {"picture": "data:image/png;base64,iVBORw0KGgo="}, problems[1] | {"picture": None}]
+    assert error == {"code": "bad_label_set", "detail": "1 problem", "retryable": False, "errors": shown}
+    (listed,) = http.get("/v1/jobs").json()["items"]
+    assert [one["picture"] for one in listed["error"]["errors"]] == [None, None], "a list would grow heavy"
+    assert 'src="data:image/png;base64,iVBORw0KGgo="' in http.get(f"/jobs/{job['id']}").text
 
 
 def test_cancelling(http: TestClient, start: Start) -> None:
