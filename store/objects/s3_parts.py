@@ -68,6 +68,8 @@ class S3Parts:
         found = []
         pages = self._client.get_paginator("list_parts")
         with translated(f"no parts of {key!r}"):
+            # Swift goes on listing the parts of what was joined; the marker went with the joining.
+            self._client.head_object(Bucket=self._bucket, Key=self._marker(multipart))
             for page in pages.paginate(Bucket=self._bucket, Key=self._name(key), UploadId=multipart):
                 for part in page.get("Parts", []):
                     tag = part["ETag"].strip('"')
