@@ -7,8 +7,8 @@ Each arm inverts the same labelled heads, trains the same labeler on the codes, 
 - the reconstruction of the labelled heads and of held-out ones (PSNR in dB, perceptual distance; medians),
 - the labeler's mIoU on the codes of the held-out heads, whose masks are known,
 - its mIoU on codes that the generator draws by itself, which is what a delivered dataset is made of: against a net that
-  was trained on 5,000 true labels and looks at the pictures; with --exact also against what the renderer draws from the
-  same latents, for a generator whose latents are the world's. There, one more arm begins (and ends) at the code that
+  was trained on 5,000 true labels and looks at the pictures; with --exact instead against what the renderer draws from
+  the same latents, for a generator whose latents are the world's. There, one more arm begins (and ends) at the code that
   the generator's teacher gives to the labelled head's latents: what a perfect inversion would be worth.
 
 Arms: from the encoder and from the mean code, at 0, 50, 100 and 300 steps (the encoder at 0 steps is the encoder
@@ -263,6 +263,12 @@ def _say(line: str) -> None:
     print(f"[{time.strftime('%H:%M:%S')}] {line}", file=sys.stderr, flush=True)
 
 
+def _net() -> Judge:
+    _say("the net that judges generated pictures")
+    net = judge()
+    return lambda images: predict_masks(net, images)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Print the table, and write JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -275,9 +281,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--generated", type=int, default=Sizes.generated)
     chosen = parser.parse_args(arguments)
     sizes = Sizes(chosen.labels, chosen.held_out, chosen.generated, chosen.exact)
-    _say("the net that judges generated pictures")
-    net = judge()
-    ablation = Ablation(sizes, lambda images: predict_masks(net, images))
+    ablation = Ablation(sizes, None if chosen.exact else _net())
     arms = [*MAIN, *(EXTRA if chosen.extra else ()), *((TEACHER,) if chosen.exact else ())]
     cells = ablation.run(arms, chosen.repeats)
     if chosen.json is not None:
