@@ -8,8 +8,8 @@ Each arm inverts the same labelled heads, trains the same labeler on the codes, 
 - the labeler's mIoU on the codes of the held-out heads, whose masks are known,
 - its mIoU on codes that the generator draws by itself, which is what a delivered dataset is made of: against a net that
   was trained on 5,000 true labels and looks at the pictures; with --exact instead against what the renderer draws from
-  the same latents, for a generator whose latents are the world's. There, one more arm begins (and ends) at the code that
-  the generator's teacher gives to the labelled head's latents: what a perfect inversion would be worth.
+  the same latents, for a generator whose latents are the world's. There, one more arm begins (and ends) at the code
+  that the generator's teacher gives to the labelled head's latents: what a perfect inversion would be worth.
 
 Arms: from the encoder and from the mean code, at 0, 50, 100 and 300 steps (the encoder at 0 steps is the encoder
 alone). --extra: at 100 steps from the encoder also other radii of the ball, a soft penalty, no constraint, and W+. The
