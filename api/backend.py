@@ -1,10 +1,13 @@
-"""The database and the objects of this process, opened at first use: the service starts and answers without them."""
+"""The database and the objects of this process, opened at first use: the service starts and answers without them; and
+what its streams share.
+"""
 
 import threading
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from api.live_logs import LiveLogs
 from store.db import Database, open_database
 from store.objects import ObjectStore, open_objects
 from store.settings import Settings
@@ -15,6 +18,7 @@ class Backend:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.logs = LiveLogs()
         self._lock = threading.Lock()
         self._database: Database | None = None
         self._objects: ObjectStore | None = None

@@ -9,7 +9,8 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from api.backend import Db
+from api.backend import Db, backend_of
+from api.live_logs import LiveLogs, News
 from api.paging import NumberToken, PageSize, coerced, position_of, token_for
 from api.problems import documented
 from api.schemas.base import ListOf
@@ -22,7 +23,6 @@ from store.jobs.views import job_view
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-POLL_SECONDS = 0.5
 HEARTBEAT_SECONDS = 15.0
 BATCH = 200
 STREAM: dict[int | str, dict[str, Any]] = {
@@ -46,7 +46,7 @@ async def list_job_events(
 ) -> Response:
     """What happened to a job, oldest first. Numbers have no gaps."""
     if "text/event-stream" in request.headers.get("accept", ""):
-        return await _stream(db, tenant, job_id, after=event_number(last_event_id))
+        return await _stream(request, db, tenant, job_id, after=event_number(last_event_id))
     return await run_in_threadpool(_page, db, tenant, job_id, coerced(page_size), page_token)
 
 
@@ -65,37 +65,45 @@ def _page(db: Database, tenant: str, job_id: str, size: int, token: str | None) 
     return JSONResponse(ListOf[Event](items=items, next_page_token=more).model_dump(mode="json"))
 
 
-async def _stream(db: Database, tenant: str, job_id: str, after: int) -> Response:
-    terminal, found = await run_in_threadpool(_look, db, tenant, job_id, after)  # 404 before the stream begins
-    if terminal and not found:
+async def _stream(request: Request, db: Database, tenant: str, job_id: str, after: int) -> Response:
+    first = await run_in_threadpool(_look, db, tenant, job_id, after)  # 404 before the stream begins
+    if first.over and not first.events:
         return Response(status_code=204)
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_follow(db, tenant, job_id, after), media_type="text/event-stream", headers=headers)
+    told = _follow(backend_of(request).logs, db, tenant, job_id, after, first)
+    return StreamingResponse(told, media_type="text/event-stream", headers=headers)
 
 
-def _look(db: Database, tenant: str, job_id: str, after: int) -> tuple[bool, list[stored.Event]]:
+def _look(db: Database, tenant: str, job_id: str, after: int) -> News:
     # The state first: an event that is written between the two reads is then never missed.
     terminal = job_view(db, job_id, tenant=tenant).terminal
-    return terminal, stored.events(db, job_id, tenant=tenant, after=after, limit=BATCH)
+    found = stored.events(db, job_id, tenant=tenant, after=after, limit=BATCH)
+    more = len(found) == BATCH
+    return News(terminal and not more, found, more)
 
 
-async def _follow(db: Database, tenant: str, job_id: str, after: int) -> AsyncIterator[bytes]:
+async def _follow(
+    logs: LiveLogs, db: Database, tenant: str, job_id: str, after: int, news: News
+) -> AsyncIterator[bytes]:
     silent_since = anyio.current_time()
-    while True:
-        try:
-            terminal, found = await run_in_threadpool(_look, db, tenant, job_id, after)
-        except StoreUnavailable:
-            return  # the stream ends, and its reader reconnects with Last-Event-ID
-        for event in found:
-            after = event.number
-            data = Event.model_validate(event).model_dump_json()
-            yield format_sse_event(data_str=data, event=event.name, id=str(event.number))
-            silent_since = anyio.current_time()
-        if len(found) == BATCH:
-            continue
-        if terminal:
-            return
-        if anyio.current_time() - silent_since >= HEARTBEAT_SECONDS:
-            yield KEEPALIVE_COMMENT
-            silent_since = anyio.current_time()
-        await anyio.sleep(POLL_SECONDS)
+    last = news.events[-1].number if news.events else after
+    with logs.listening(tenant, job_id, lambda number: _look(db, tenant, job_id, number), last) as log:
+        while True:
+            for event in news.events:
+                after = event.number
+                data = Event.model_validate(event).model_dump_json()
+                yield format_sse_event(data_str=data, event=event.name, id=str(event.number))
+                silent_since = anyio.current_time()
+            if news.over:
+                return
+            silence = anyio.current_time() - silent_since
+            if silence >= HEARTBEAT_SECONDS:
+                yield KEEPALIVE_COMMENT
+                silent_since, silence = anyio.current_time(), 0.0
+            try:
+                if news.more:
+                    news = await run_in_threadpool(_look, db, tenant, job_id, after)
+                else:
+                    news = await log.after(after, HEARTBEAT_SECONDS - silence)
+            except StoreUnavailable:
+                return  # the stream ends, and its reader reconnects with Last-Event-ID

@@ -90,7 +90,7 @@ def test_silence_is_filled_with_heartbeats(
 
     monkeypatch.setattr("api.routes.events._look", look)
     monkeypatch.setattr("api.routes.events.HEARTBEAT_SECONDS", 0.01)
-    monkeypatch.setattr("api.routes.events.POLL_SECONDS", 0.02)
+    monkeypatch.setattr("api.live_logs.POLL_SECONDS", 0.02)
     job = start()
 
     def end_later() -> None:
