@@ -53,35 +53,26 @@ class LiveLog:
                 await self._look_for_all()
         if self._failure is not None:
             raise self._failure
-        if number >= self._seen or (self._tail and self._tail[0].number <= number + 1):
+        if number >= self._seen:
+            return News(self._over, [])
+        if self._tail and self._tail[0].number <= number + 1:
             return News(self._over, [event for event in self._tail if event.number > number])
         return await run_in_threadpool(self._look, number)  # from further back than what is at hand
 
-    def wake(self) -> None:
-        """Let those who wait see for themselves, one of them by looking where nobody does."""
-        self._changed.set()
-        self._changed = anyio.Event()
-
-    def leave(self) -> None:
-        """A reader goes. Where it was the one that looked, another has to."""
-        self.readers -= 1
-        if not self._looking:
-            self.wake()
-
     async def _look_for_all(self) -> None:
-        self._looking, heard = True, False
+        self._looking = True
         try:
             await anyio.sleep(POLL_SECONDS)
             self._over, found, _ = await run_in_threadpool(self._look, self._seen)
             self._tail.extend(found)
             self._seen = found[-1].number if found else self._seen
-            heard = self._over or bool(found)
         except StoreUnavailable as error:
-            self._failure, heard = error, True
+            self._failure = error
         finally:
+            # Also where nothing came, or this reader is going: the next one to wait looks, however slow this one is.
             self._looking = False
-            if heard:
-                self.wake()
+            self._changed.set()
+            self._changed = anyio.Event()
 
 
 class LiveLogs:
@@ -99,6 +90,6 @@ class LiveLogs:
         try:
             yield log
         finally:
-            log.leave()
+            log.readers -= 1
             if not log.readers:
                 self._logs.pop(key, None)
