@@ -137,3 +137,17 @@ def png(image: Image.Image) -> bytes:
     stream = io.BytesIO()
     image.save(stream, "PNG", optimize=False, compress_level=6)
     return stream.getvalue()
+
+
+def with_points(
+    image: NDArray[np.uint8], points: NDArray[np.float32], step: int, visible_in: Colour, hidden_in: Colour
+) -> NDArray[np.uint8]:
+    """Keypoints, float32 [K, 3] as (x, y, visibility), as rings on every ``step``-th pixel of their image."""
+    canvas = Image.fromarray(image)
+    draw = ImageDraw.Draw(canvas)
+    radius = max(2, max(canvas.size) // 60)
+    for x, y, visible in points.tolist():
+        if visible:
+            at = (x / step - radius, y / step - radius, x / step + radius, y / step + radius)
+            draw.ellipse(at, outline=visible_in if visible == 2 else hidden_in, width=max(1, radius // 2))
+    return np.array(canvas)

@@ -1,9 +1,8 @@
 """What was understood of labelled images, as a picture: the label over the image for the first of them."""
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
+from core.datasets.drawing import with_points
 from core.datasets.label_set import LabelItem, LabelSet
 from core.datasets.pictures import SheetCell, contact_sheet
 
@@ -26,16 +25,5 @@ def _cell(item: LabelItem) -> SheetCell:
     step = max(1, -(-max(item.size) // _LONGEST_SIDE))  # every so many pixels: nothing mixes, ids least of all
     image, mask = np.ascontiguousarray(item.image[::step, ::step]), item.mask[::step, ::step]
     if item.keypoints is not None:
-        image = _with_points(image, item.keypoints, step)
+        image = with_points(image, item.keypoints, step, _SEEN, _HIDDEN)
     return SheetCell(image, mask, None, item.name)
-
-
-def _with_points(image: NDArray[np.uint8], points: NDArray[np.float32], step: int) -> NDArray[np.uint8]:
-    canvas = Image.fromarray(image)
-    draw = ImageDraw.Draw(canvas)
-    radius = max(2, max(canvas.size) // 60)
-    for x, y, visible in points.tolist():
-        if visible:
-            at = (x / step - radius, y / step - radius, x / step + radius, y / step + radius)
-            draw.ellipse(at, outline=_SEEN if visible == 2 else _HIDDEN, width=max(1, radius // 2))
-    return np.array(canvas)

@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from core.datasets import drawing
 from core.datasets.classes import ClassMap
@@ -27,7 +27,7 @@ def problem_picture(
     shown = np.ascontiguousarray(image[::step, ::step])
     label = shown if mask is None else _label(shown, mask, step, classes, mask.shape == image.shape[:2])
     if points is not None:
-        label = _with_points(label, points, step)
+        label = drawing.with_points(label, points, step, _WRONG, _WRONG)
     panels = [drawing.fitted(one, SIDE) for one in (shown, label)]
     whole = Image.new("RGB", (sum(one.width for one in panels) + _GAP, max(one.height for one in panels)), "white")
     whole.paste(panels[0], (0, 0))
@@ -45,14 +45,3 @@ def _label(
     if classes is not None:
         drawn[~np.isin(ids, [*classes.ids, classes.ignore_index])] = _WRONG
     return np.asarray(drawn, np.uint8)
-
-
-def _with_points(image: NDArray[np.uint8], points: NDArray[np.float32], step: int) -> NDArray[np.uint8]:
-    canvas = Image.fromarray(image)
-    draw = ImageDraw.Draw(canvas)
-    radius = max(2, max(canvas.size) // 60)
-    for x, y, visible in points.tolist():
-        if visible:
-            at = (x / step - radius, y / step - radius, x / step + radius, y / step + radius)
-            draw.ellipse(at, outline=_WRONG)
-    return np.array(canvas)
