@@ -6,6 +6,7 @@ import threading
 from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
 
 from api.live_logs import LiveLogs
 from store.db import Database, open_database
@@ -37,6 +38,14 @@ class Backend:
                 self._objects = open_objects(self.settings)
             return self._objects
 
+    async def opened_database(self) -> Database:
+        """The database, for the event loop: opening it, which may take its time, is left to a thread."""
+        return self._database or await run_in_threadpool(lambda: self.database)
+
+    async def opened_objects(self) -> ObjectStore:
+        """The objects, likewise."""
+        return self._objects or await run_in_threadpool(lambda: self.objects)
+
     def close(self) -> None:
         with self._lock:
             if self._database is not None:
@@ -49,16 +58,16 @@ def backend_of(request: Request) -> Backend:
     return backend
 
 
-# Sync dependencies run in the thread pool: opening or waiting for the database never holds up the event loop.
-def _database(request: Request) -> Database:
-    return backend_of(request).database
+# All dependencies are coroutines: each that is not costs a request a way to the thread pool and back.
+async def _database(request: Request) -> Database:
+    return await backend_of(request).opened_database()
 
 
-def _objects(request: Request) -> ObjectStore:
-    return backend_of(request).objects
+async def _objects(request: Request) -> ObjectStore:
+    return await backend_of(request).opened_objects()
 
 
-def _settings(request: Request) -> Settings:
+async def _settings(request: Request) -> Settings:
     return backend_of(request).settings
 
 

@@ -90,7 +90,7 @@ class JobRoute(APIRoute):
             except RequestValidationError as error:
                 if not isinstance(error.body, dict):
                     raise
-                database = await run_in_threadpool(lambda: backend_of(request).database)
+                database = await backend_of(request).opened_database()
                 tenant = request.state.caller.tenant
                 found = [_without_kind(one) for one in error.errors()]
                 more = await run_in_threadpool(_references, database, tenant, error.body, found)

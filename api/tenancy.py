@@ -8,12 +8,12 @@ from api.errors import ApiError
 from store.keys import Caller, Scope
 
 
-def _caller(request: Request) -> Caller:
+async def _caller(request: Request) -> Caller:
     caller: Caller = request.state.caller
     return caller
 
 
-def _tenant(caller: Annotated[Caller, Depends(_caller)]) -> str:
+async def _tenant(caller: Annotated[Caller, Depends(_caller)]) -> str:
     return caller.tenant
 
 
@@ -23,7 +23,7 @@ def demand(caller: Caller, scope: Scope) -> None:
         raise ApiError("insufficient_scope", f"This needs a key with the scope `{scope}`.")
 
 
-def _admin(caller: Annotated[Caller, Depends(_caller)]) -> str:
+async def _admin(caller: Annotated[Caller, Depends(_caller)]) -> str:
     demand(caller, "admin")
     return caller.tenant
 
