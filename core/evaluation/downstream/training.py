@@ -157,16 +157,20 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
         # Deep nets draw their own dropout; tied to the step, so that a resumed run draws the same.
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), self._arithmetic():
             torch.manual_seed(int(random.integers(1 << 62)))
             output = self.network(x.to(self.device).contiguous(memory_format=torch.channels_last))
-        loss = self._loss(output, y.to(self.device))
+        loss = self._loss(output.float(), y.to(self.device))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.step += 1
         if self.step % max(1, config.steps // 50) == 0:
             self.losses.append((self.step, float(loss.detach())))
+
+    def _arithmetic(self) -> torch.autocast:
+        kind = torch.device(self.device).type
+        return torch.autocast(kind, torch.bfloat16, enabled=self.config.precision == "bfloat16")
 
     def _loss(self, output: Tensor, target: Tensor) -> Tensor:
         if target.ndim == 3:

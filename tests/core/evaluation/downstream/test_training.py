@@ -39,6 +39,15 @@ def test_it_learns_discs_and_repeats_itself():
     assert same(first, second)
 
 
+def test_half_precision_learns_as_well_and_keeps_weights_in_full():
+    config = replace(QUICK, precision="bfloat16")
+    first, second = (train_downstream(ArrayImages(*discs(32, 0)), 2, config, seed=3) for _ in range(2))
+    fresh, truth = discs(16, 1)
+    assert np.mean(predict_masks(first, fresh) == truth) > 0.95
+    assert all(one.dtype == torch.float32 for one in first.network.parameters())
+    assert same(first, second)
+
+
 def test_it_goes_on_where_it_stopped():
     images = ArrayImages(*discs(8, 0))
     config = replace(QUICK, steps=12, validate_every=4)
