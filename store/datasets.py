@@ -13,7 +13,6 @@ from store.clock import database_now, to_datetime
 from store.db import Database
 from store.errors import Gone, NotFound, NotReady
 from store.files import files_of
-from store.ids import new_id
 from store.paging import Page, page
 from store.tables import datasets as table
 from store.tables import files, jobs
@@ -47,21 +46,12 @@ class Dataset:
     deleted_at: datetime | None
 
 
-def add_dataset(connection: Connection, *, tenant: str, job_id: str, count: int) -> str:
-    """The row of a dataset about to be made; its id."""
-    dataset_id = new_id("ds")
-    connection.execute(
-        insert(table).values(
-            id=dataset_id,
-            tenant=tenant,
-            job_id=job_id,
-            state="building",
-            count=count,
-            info={},
-            created_at=database_now(),
-        )
-    )
-    return dataset_id
+_ADD = insert(table).values(state="building", created_at=database_now())
+
+
+def add_dataset(connection: Connection, dataset_id: str, *, tenant: str, job_id: str, count: int) -> None:
+    """The row of a dataset about to be made."""
+    connection.execute(_ADD, {"id": dataset_id, "tenant": tenant, "job_id": job_id, "count": count, "info": {}})
 
 
 def finish_dataset(connection: Connection, job_id: str, info: dict[str, Any]) -> None:

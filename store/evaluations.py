@@ -49,7 +49,7 @@ def submit_evaluation(db: Database, spec: EvaluateSpec, **asked: Unpack[Asked]) 
         seed=spec.seed,
         total=0,
         check=lambda connection: _check(connection, spec, asked["tenant"]),
-        prepare=lambda _connection, job_id: {"dataset": spec.dataset, "evaluation": job_id},
+        result=lambda job_id: {"dataset": spec.dataset, "evaluation": job_id},
         **asked,
     )
 

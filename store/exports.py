@@ -67,7 +67,7 @@ def submit_export(db: Database, spec: ExportSpec, **asked: Unpack[Asked]) -> Sub
             seed=0,
             total=count,
             check=check,
-            prepare=lambda _connection, _job_id: {"dataset": spec.dataset},
+            result=lambda _job_id: {"dataset": spec.dataset},
             **asked,
         )
     except _AlreadyAsked as known:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from store.clock import database_now
 from store.db import Database
@@ -82,10 +82,12 @@ def get_file(db: Database, resource_id: str, name: str, *, tenant: str) -> File:
     return _file(row)
 
 
+_STORED_BYTES = select(func.coalesce(func.sum(table.c.bytes), 0)).where(table.c.tenant == bindparam("tenant"))
+
+
 def stored_bytes(connection: Connection, tenant: str) -> int:
     """Bytes of all objects of a tenant."""
-    total = select(func.coalesce(func.sum(table.c.bytes), 0)).where(table.c.tenant == tenant)
-    return int(connection.execute(total).scalar_one())
+    return int(connection.execute(_STORED_BYTES, {"tenant": tenant}).scalar_one())
 
 
 def _file(row: object) -> File:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
 from store.clock import database_now, to_datetime
 from store.db import Database
@@ -113,14 +113,21 @@ def get_generator(db: Database, name_or_id: str, *, tenant: str) -> Generator:
         return find_generator(connection, name_or_id, tenant=tenant)
 
 
+def _visible(tenant: Any) -> Any:
+    return or_(table.c.tenant == tenant, table.c.tenant.is_(None))
+
+
+_FIND = (
+    select(table)
+    .where(_visible(bindparam("tenant")), or_(table.c.id == bindparam("wanted"), table.c.name == bindparam("wanted")))
+    .order_by(table.c.builtin)
+    .limit(1)
+)
+
+
 def find_generator(connection: Connection, name_or_id: str, *, tenant: str) -> Generator:
     """`get_generator` inside the caller's transaction."""
-    row = connection.execute(
-        select(table)
-        .where(_visible(tenant), or_(table.c.id == name_or_id, table.c.name == name_or_id))
-        .order_by(table.c.builtin)
-        .limit(1)
-    ).one_or_none()
+    row = connection.execute(_FIND, {"tenant": tenant, "wanted": name_or_id}).one_or_none()
     if row is None:
         raise NotFound(f"no generator {name_or_id!r}")
     return _generator(row)
@@ -138,10 +145,6 @@ def list_generators(
     with db.read() as connection:
         query = select(table).where(_visible(tenant))
         return page(connection, query, table, _generator, page_size=page_size, page_token=page_token)
-
-
-def _visible(tenant: str) -> Any:
-    return or_(table.c.tenant == tenant, table.c.tenant.is_(None))
 
 
 def _described(path: Path) -> dict[str, Any] | None:

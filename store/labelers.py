@@ -52,7 +52,7 @@ def submit_assessment(db: Database, spec: AssessLabelerSpec, **asked: Unpack[Ask
         spec=spec.model_dump(mode="json"),
         seed=0,
         total=0,
-        prepare=lambda _connection, _job_id: {"labeler": labeler.id},
+        result=lambda _job_id: {"labeler": labeler.id},
         **asked,
     )
 

@@ -54,7 +54,7 @@ def submit_draw_samples(db: Database, spec: DrawSamplesSpec, **asked: Unpack[Ask
         seed=spec.seed,
         total=spec.count,
         check=check,
-        prepare=lambda _connection, job_id: {"samples": sample_set_id(job_id)},
+        result=lambda job_id: {"samples": sample_set_id(job_id)},
         **asked,
     )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from store.clock import database_now, to_datetime
@@ -33,19 +34,28 @@ class Quota:
     used: int | None
 
 
+# Statements that every request needs are built once: building one takes longer than the database does with it.
+_LIMITS = select(table.c.limits).where(table.c.id == bindparam("tenant"))
+_ACTIVE_JOBS = (
+    select(func.count())
+    .select_from(jobs)
+    .where(jobs.c.tenant == bindparam("tenant"), jobs.c.state.in_(sorted(ACTIVE_JOB_STATES)))
+)
+
+
 def limits_of(connection: Connection, settings: LimitSettings, tenant: str) -> dict[str, int]:
     """The tenant's limits by name: its own where set, else the deployment's."""
-    own = connection.execute(select(table.c.limits).where(table.c.id == tenant)).scalar() or {}
-    return {name: int(own.get(name, getattr(settings, name))) for name in QUOTAS}
+    return effective(connection.execute(_LIMITS, {"tenant": tenant}).scalar(), settings)
+
+
+def effective(own: Mapping[str, int] | None, settings: LimitSettings) -> dict[str, int]:
+    """All limits by name, of a tenant that has these of its own."""
+    return {name: int((own or {}).get(name, getattr(settings, name))) for name in QUOTAS}
 
 
 def active_jobs(connection: Connection, tenant: str) -> int:
     """Jobs of the tenant that wait or run."""
-    return int(
-        connection.execute(
-            select(func.count()).select_from(jobs).where(jobs.c.tenant == tenant, jobs.c.state.in_(ACTIVE_JOB_STATES))
-        ).scalar_one()
-    )
+    return int(connection.execute(_ACTIVE_JOBS, {"tenant": tenant}).scalar_one())
 
 
 def quotas(db: Database, *, tenant: str) -> list[Quota]:

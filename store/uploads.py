@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from store import idempotency
@@ -156,12 +156,14 @@ def _content(upload_id: str, stored: ObjectInfo) -> File:
     return File(upload_id, CONTENT, stored.key, stored.bytes, stored.sha256, "application/octet-stream")
 
 
+_STATE = select(table.c.state).where(table.c.id == bindparam("upload"), table.c.tenant == bindparam("tenant"))
+
+
 def upload_missing(connection: Connection, upload_id: str, *, tenant: str, other: str = "") -> str:
     """Why an upload cannot be used, inside the caller's transaction; empty where it can. `other`: what else the id
     might have been.
     """
-    query = select(table.c.state).where(table.c.id == upload_id, table.c.tenant == tenant)
-    state = connection.execute(query).scalar()
+    state = connection.execute(_STATE, {"upload": upload_id, "tenant": tenant}).scalar()
     if state is None:
         return f"no upload {f'or {other} ' if other else ''}{upload_id!r}"
     return "" if state == "complete" else f"the upload {upload_id!r} is not complete"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from store.db import Database
 from store.errors import InvalidRequest, NotFound, Problem
@@ -57,7 +57,8 @@ def _known_classes(connection: Connection, labels: str, tenant: str) -> list[str
 
 
 def _collapse_problems(connection: Connection, spec: LabelingSpec, tenant: str) -> list[Problem]:
-    there, collapse = _known_classes(connection, spec.labels, tenant), spec.labeler.collapse
+    collapse = spec.labeler.collapse
+    there = _known_classes(connection, spec.labels, tenant) if collapse is not None else None
     if there is None or collapse is None:
         return []
     return [
@@ -71,7 +72,8 @@ def _collapse_problems(connection: Connection, spec: LabelingSpec, tenant: str) 
 def _composition_problems(connection: Connection, db: Database, spec: GenerateSpec, tenant: str) -> list[Problem]:
     """Classes that the dataset will not have, and bounds that cannot be kept."""
     problems = []
-    there, collapse = _known_classes(connection, spec.labels, tenant), spec.labeler.collapse
+    collapse = spec.labeler.collapse
+    there = _known_classes(connection, spec.labels, tenant) if spec.composition else None
     # Which classes a preset leaves, the worker knows.
     if there is not None and (collapse is None or collapse.classes):
         names = [one.name for one in collapse.classes] if collapse else there
@@ -151,9 +153,13 @@ def reference_problems(
     return problems
 
 
+_LABEL_SET = select(label_sets.c.id).where(
+    label_sets.c.id == bindparam("labels"), label_sets.c.tenant == bindparam("tenant")
+)
+
+
 def _label_problems(connection: Connection, labels: str, tenant: str) -> list[Problem]:
-    label_set = select(label_sets.c.id).where(label_sets.c.id == labels, label_sets.c.tenant == tenant)
-    if connection.execute(label_set).one_or_none() is not None:
+    if connection.execute(_LABEL_SET, {"labels": labels, "tenant": tenant}).one_or_none() is not None:
         return []
     why_not = upload_missing(connection, labels, tenant=tenant, other="label set")
     return [Problem(why_not, "/labels")] if why_not else []

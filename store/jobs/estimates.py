@@ -5,14 +5,44 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select, true
+from sqlalchemy import Connection, Select, bindparam, case, func, or_, select
 
 from store.clock import database_now
-from store.jobs.progress import Progress, Sums
+from store.jobs.progress import Progress, StepProgress
 from store.tables import jobs, steps
 
 #: Earlier steps of the same name that the typical duration is taken from.
 _HISTORY = 20
+_NOW = select(database_now())
+
+
+def _pace() -> Select[Any]:
+    """Of each step of a job: the mean duration in earlier jobs of its tenant with its generator, per image where it
+    counts images. Kinds of job that have a step in common do the same in it.
+    """
+    this, earlier = steps.alias("this"), steps.alias("earlier")
+    duration = earlier.c.finished_at - earlier.c.started_at
+    recent = (
+        select((duration / case((this.c.counts_images, jobs.c.total), else_=1)).label("seconds"))
+        .join_from(earlier, jobs, jobs.c.id == earlier.c.job_id)
+        .where(
+            earlier.c.tenant == bindparam("tenant", type_=earlier.c.tenant.type),
+            earlier.c.generator == bindparam("generator", type_=earlier.c.generator.type),
+            earlier.c.name == this.c.name,
+            earlier.c.finished_at.is_not(None),
+            earlier.c.state == "succeeded",
+            or_(~this.c.counts_images, jobs.c.total > 0),
+        )
+        .order_by(earlier.c.finished_at.desc())
+        .limit(_HISTORY)
+        .correlate(this)
+        .subquery()
+    )
+    mean = select(func.avg(recent.c.seconds)).correlate(this).scalar_subquery()
+    return select(this.c.name, mean).where(this.c.job_id == bindparam("job", type_=this.c.job_id.type))
+
+
+_PACE = _pace()
 
 
 class Estimates:
@@ -20,12 +50,12 @@ class Estimates:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._typical: dict[tuple[object, ...], float | None] = {}
+        self._paces: dict[tuple[str, str, str], dict[str, float | None]] = {}
 
     @cached_property
     def now(self) -> float:
         """The database's clock, at the first question."""
-        return float(self._connection.execute(select(database_now())).scalar_one())
+        return float(self._connection.execute(_NOW).scalar_one())
 
     def seconds_left(self, job: Any, progress: Progress) -> float | None:
         """Seconds until the end of `job` (a row of `jobs`), or None while some step to come was never measured."""
@@ -33,51 +63,33 @@ class Estimates:
         for step in progress.steps:
             if step.state == "succeeded":
                 continue
-            sums = progress.sums.get(step.name) if step.state == "running" else None
-            part = self._running(job, step, sums) if sums is not None else None
+            part = self._running(job, step)
             if part is None:
-                part = self._typical_seconds(job, step)
+                part = self._typical(job, step)
             if part is None:
                 return None
             left += part
         return left
 
-    def _running(self, job: Any, step: Any, sums: Sums) -> float | None:
+    def _running(self, job: Any, step: StepProgress) -> float | None:
+        sums = step.sums
+        if step.state != "running" or sums is None or not sums.done or not sums.total or step.started_at is None:
+            return None
         elapsed = self.now - step.started_at
-        if not sums.done or not sums.total or elapsed <= 0:
+        if elapsed <= 0:
             return None
         # Not all shards of images may be planned yet.
         total = max(sums.total, job.total) if step.counts_images else sums.total
         return float(max(0, total - sums.done) * elapsed / sums.done)
 
-    def _typical_seconds(self, job: Any, step: Any) -> float | None:
-        generator = job.spec.get("generator")
-        alike = (job.tenant, generator, step.name, step.counts_images)
-        if alike not in self._typical:
-            self._typical[alike] = _typical(self._connection, job.tenant, generator, step)
-        typical = self._typical[alike]
-        return typical if typical is None or not step.counts_images else typical * job.total
-
-
-def _typical(connection: Connection, tenant: str, generator: str | None, step: Any) -> float | None:
-    """Mean duration of the step in earlier jobs with this generator, per image where it counts images. Kinds of job
-    that have a step in common do the same in it.
-    """
-    duration = steps.c.finished_at - steps.c.started_at
-    comparable = jobs.c.total > 0 if step.counts_images else true()
-    recent = (
-        select((duration / jobs.c.total if step.counts_images else duration).label("seconds"))
-        .join(jobs, and_(jobs.c.id == steps.c.job_id))
-        .where(
-            jobs.c.tenant == tenant,
-            jobs.c.spec["generator"].as_string() == generator,
-            steps.c.name == step.name,
-            steps.c.state == "succeeded",
-            comparable,
-        )
-        .order_by(steps.c.finished_at.desc())
-        .limit(_HISTORY)
-        .subquery()
-    )
-    mean = connection.execute(select(func.avg(recent.c.seconds))).scalar()
-    return None if mean is None else float(mean)
+    def _typical(self, job: Any, step: StepProgress) -> float | None:
+        generator = job.spec.get("generator") or ""
+        alike = (job.tenant, generator, job.kind)
+        if alike not in self._paces:
+            asked = {"tenant": job.tenant, "generator": generator, "job": job.id}
+            found = self._connection.execute(_PACE, asked)
+            self._paces[alike] = {row[0]: row[1] for row in found}
+        seconds = self._paces[alike].get(step.name)
+        if seconds is None:
+            return None
+        return float(seconds) * (job.total if step.counts_images else 1)

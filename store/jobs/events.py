@@ -42,9 +42,20 @@ def record(connection: Connection, job_id: str, name: str, level: Level = "info"
     number = connection.execute(
         update(jobs).where(jobs.c.id == job_id).values(last_event=jobs.c.last_event + 1).returning(jobs.c.last_event)
     ).scalar_one()
-    connection.execute(
-        insert(events_table).values(job_id=job_id, number=number, at=database_now(), level=level, name=name, data=data)
-    )
+    _write(connection, job_id, number, NewEvent(name, data, level))
+
+
+def record_first(connection: Connection, job_id: str, name: str, **data: Any) -> None:
+    """Begin the log of a job whose row was made with `last_event` = 1, inside the caller's transaction."""
+    _write(connection, job_id, 1, NewEvent(name, data))
+
+
+_ADD = insert(events_table).values(at=database_now())
+
+
+def _write(connection: Connection, job_id: str, number: int, event: NewEvent) -> None:
+    written = {"job_id": job_id, "number": number, "level": event.level, "name": event.name, "data": event.data}
+    connection.execute(_ADD, written)
 
 
 def events(db: Database, job_id: str, *, tenant: str, after: int = 0, limit: int = 200) -> list[Event]:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, Select, and_, bindparam, case, func, or_, select, tuple_
 
+from store.jobs.kinds import JobKind
 from store.tables import jobs, shards, steps
 
 
@@ -20,42 +21,107 @@ class Sums:
     succeeded: int
 
 
+@dataclass(frozen=True, slots=True)
+class StepProgress:
+    """A row of `steps`; `sums`: of its shards, None while it has none."""
+
+    name: str
+    state: str
+    counts_images: bool
+    started_at: float | None
+    finished_at: float | None
+    sums: Sums | None
+
+
 @dataclass(slots=True)
 class Progress:
-    """A job's rows of `steps` in order, the sums of those that have shards, and the most attempts at any shard."""
+    """A job's steps in order, and the most attempts at any of its shards."""
 
-    steps: list[Any] = field(default_factory=list)
-    sums: dict[str, Sums] = field(default_factory=dict)
+    steps: list[StepProgress] = field(default_factory=list)
     attempts: int = 0
+
+    @property
+    def counted(self) -> list[Sums]:
+        """Of the steps that count images, those that have shards."""
+        return [step.sums for step in self.steps if step.counts_images and step.sums is not None]
+
+
+# Statements that every request needs are built once: building one takes longer than the database does with it.
+_STEPS = (
+    select(
+        steps.c.job_id,
+        steps.c.name,
+        steps.c.state,
+        steps.c.counts_images,
+        steps.c.started_at,
+        steps.c.finished_at,
+        func.sum(shards.c.done),
+        func.sum(shards.c.total),
+        func.sum(case((shards.c.state == "succeeded", shards.c.done), else_=0)),
+        func.max(shards.c.attempt),
+    )
+    .outerjoin(shards, and_(shards.c.job_id == steps.c.job_id, shards.c.step == steps.c.name))
+    .where(steps.c.job_id.in_(bindparam("jobs", expanding=True)))
+    .group_by(steps.c.job_id, steps.c.position)
+    .order_by(steps.c.job_id, steps.c.position)
+)
 
 
 def progress_of(connection: Connection, job_ids: Sequence[str]) -> dict[str, Progress]:
-    """The progress of each job, in two queries however many they are."""
+    """The progress of each job, in one query however many they are."""
     found = {job_id: Progress() for job_id in job_ids}
-    ordered = select(steps).where(steps.c.job_id.in_(job_ids)).order_by(steps.c.job_id, steps.c.position)
-    for row in connection.execute(ordered):
-        found[row.job_id].steps.append(row)
-    succeeded = case((shards.c.state == "succeeded", shards.c.done), else_=0)
-    summed = select(
-        shards.c.job_id,
-        shards.c.step,
-        func.sum(shards.c.done).label("done"),
-        func.sum(shards.c.total).label("total"),
-        func.sum(succeeded).label("succeeded"),
-        func.max(shards.c.attempt).label("attempts"),
-    )
-    for row in connection.execute(summed.where(shards.c.job_id.in_(job_ids)).group_by(shards.c.job_id, shards.c.step)):
-        progress = found[row.job_id]
-        progress.sums[row.step] = Sums(int(row.done), int(row.total), int(row.succeeded))
-        progress.attempts = max(progress.attempts, row.attempts)
+    for row in connection.execute(_STEPS, {"jobs": job_ids}):
+        job_id, name, state, counts_images, started_at, finished_at, done, total, succeeded, attempts = row
+        sums = None if attempts is None else Sums(int(done), int(total), int(succeeded))
+        progress = found[job_id]
+        progress.steps.append(StepProgress(name, state, counts_images, started_at, finished_at, sums))
+        progress.attempts = max(progress.attempts, attempts or 0)
     return found
 
 
-def queue_positions(connection: Connection, job_ids: Sequence[str]) -> dict[str, int]:
-    """Of those that wait, the place in the line of all that wait: 1 is next."""
-    if not job_ids:
+def progress_at_birth(kind: JobKind) -> Progress:
+    """What `progress_of` finds for a job of which the first shard was just made."""
+    first = Sums(0, 0, 0)
+    return Progress(
+        [
+            StepProgress(plan.name, "pending", plan.counts_images, None, None, None if at else first)
+            for at, plan in enumerate(kind.steps)
+        ]
+    )
+
+
+def _line() -> Select[Any]:
+    """The line of all that wait, from one of them to another. Those before the first are only counted, in an index."""
+    waits = jobs.c.state == "queued"
+    higher, lower = (bindparam(f"{end}_priority", type_=jobs.c.priority.type) for end in ("first", "last"))
+    earliest, latest = (
+        tuple_(bindparam(f"{end}_at", type_=jobs.c.created_at.type), bindparam(f"{end}_id", type_=jobs.c.id.type))
+        for end in ("first", "last")
+    )
+    here, counted = tuple_(jobs.c.created_at, jobs.c.id), select(func.count()).select_from(jobs)
+    of_higher = counted.where(waits, jobs.c.priority > higher).scalar_subquery()
+    of_equal = counted.where(waits, jobs.c.priority == higher, here < earliest).scalar_subquery()
+    place = func.row_number().over(order_by=(jobs.c.priority.desc(), jobs.c.created_at, jobs.c.id))
+    return select(jobs.c.id, place + of_higher + of_equal).where(
+        waits,
+        jobs.c.priority.between(lower, higher),
+        or_(jobs.c.priority < higher, here >= earliest),
+        or_(jobs.c.priority > lower, here <= latest),
+    )
+
+
+_LINE = _line()
+
+
+def queue_positions(connection: Connection, waiting: Sequence[Any]) -> dict[str, int]:
+    """Of rows of `jobs` that wait, the place in the line of all that wait: 1 is next."""
+    if not waiting:
         return {}
-    order = (jobs.c.priority.desc(), jobs.c.created_at, jobs.c.id)
-    place = func.row_number().over(order_by=order).label("place")
-    line = select(jobs.c.id, place).where(jobs.c.state == "queued").subquery()
-    return {row.id: row.place for row in connection.execute(select(line).where(line.c.id.in_(job_ids)))}
+    ordered = sorted(waiting, key=lambda row: (-row.priority, row.created_at, row.id))
+    ends = {
+        f"{end}_{what}": value
+        for end, row in (("first", ordered[0]), ("last", ordered[-1]))
+        for what, value in (("priority", row.priority), ("at", row.created_at), ("id", row.id))
+    }
+    wanted = {row.id for row in waiting}
+    return {job_id: place for job_id, place in connection.execute(_LINE, ends) if job_id in wanted}

@@ -21,6 +21,11 @@ class ShardPlan:
     total: int = 0
 
 
+_NOW = database_now()
+_ADD_SHARDS = insert(shards).values(created_at=_NOW, not_before=_NOW, rung_at=_NOW)
+_ADD_HINTS = insert(outbox).values(created_at=_NOW)
+
+
 def add_shards(
     connection: Connection,
     *,
@@ -48,6 +53,5 @@ def add_shards(
         }
         for position, plan in enumerate(plans, first)
     ]
-    now = database_now()
-    connection.execute(insert(shards).values(created_at=now, not_before=now, rung_at=now), rows)
-    connection.execute(insert(outbox).values(created_at=now), [{"shard_id": row["id"]} for row in rows])
+    connection.execute(_ADD_SHARDS, rows)
+    connection.execute(_ADD_HINTS, [{"shard_id": row["id"]} for row in rows])

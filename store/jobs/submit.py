@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict, Unpack
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from store import idempotency
@@ -21,20 +21,22 @@ from store.idempotency import IdempotencyKey
 from store.ids import new_id
 from store.jobs.checks import check_generate
 from store.jobs.estimates import Estimates
-from store.jobs.events import record
+from store.jobs.events import record_first
 from store.jobs.forecast import candidates
 from store.jobs.kinds import GENERATE, JobKind
-from store.jobs.progress import progress_of
+from store.jobs.progress import progress_at_birth
 from store.jobs.shards import ShardPlan, add_shards
-from store.jobs.views import Job, job_view
+from store.jobs.views import Job, job_view, view
 from store.spec import Spec
 from store.specs import MAX_SEED, GenerateSpec
 from store.tables import jobs, steps
 from store.tenants import active_jobs, limits_of
 from store.tracing import traceparent
 
-#: Given the transaction and the new job's id, makes what belongs to the job and returns the job's first `result`.
-Prepare = Callable[[Connection, str], Mapping[str, str]]
+#: Of a new job's id, the job's first `result`.
+Result = Callable[[str], Mapping[str, str]]
+#: Given the transaction and the new job's id, makes what belongs to the job.
+Prepare = Callable[[Connection, str], None]
 
 
 class Asked(TypedDict):
@@ -92,10 +94,10 @@ def submit_generate(db: Database, spec: GenerateSpec, **asked: Unpack[Asked]) ->
     Raises InvalidRequest with every problem found, QuotaExceeded, IdempotencyMismatch, StoreUnavailable, StorageFull.
     """
 
-    tenant = asked["tenant"]
+    tenant, dataset = asked["tenant"], new_id("ds")
 
-    def prepare(connection: Connection, job_id: str) -> Mapping[str, str]:
-        return {"dataset": add_dataset(connection, tenant=tenant, job_id=job_id, count=spec.count)}
+    def prepare(connection: Connection, job_id: str) -> None:
+        add_dataset(connection, dataset, tenant=tenant, job_id=job_id, count=spec.count)
 
     return submit_job(
         db,
@@ -106,6 +108,7 @@ def submit_generate(db: Database, spec: GenerateSpec, **asked: Unpack[Asked]) ->
         labels=spec.labels_map,
         priority=spec.priority,
         check=lambda connection: check_generate(connection, db, spec, tenant=tenant),
+        result=lambda _job_id: {"dataset": dataset},
         prepare=prepare,
         **asked,
     )
@@ -124,6 +127,7 @@ def submit_job(
     request_id: str = "",
     idempotency_key: IdempotencyKey | None = None,
     check: Callable[[Connection], None] | None = None,
+    result: Result | None = None,
     prepare: Prepare | None = None,
     rehearsal: bool = False,
 ) -> Submission:
@@ -140,7 +144,7 @@ def submit_job(
                         check(connection)
                     check_quota(connection, db, tenant=tenant)
                     idempotency.keep(connection, tenant, idempotency_key, job_id)
-                    _insert_job(
+                    row = _insert_job(
                         connection,
                         db,
                         kind,
@@ -152,14 +156,14 @@ def submit_job(
                         labels=dict(labels or {}),
                         priority=priority,
                         request_id=request_id,
+                        result=dict(result(job_id)) if result is not None else {},
                     )
                     if prepare is not None:
-                        made = prepare(connection, job_id)
-                        connection.execute(jobs.update().where(jobs.c.id == job_id).values(result=dict(made)))
+                        prepare(connection, job_id)
+                    progress = progress_at_birth(kind)
                     if rehearsal:
-                        row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one()
-                        progress = progress_of(connection, [job_id])[job_id]
                         raise _RehearsalOver(Estimates(connection).seconds_left(row, progress))
+                    job = view(connection, row, progress)
                     crash_point("api.before_commit")
             crash_point("api.after_commit")
             break
@@ -168,7 +172,7 @@ def submit_job(
             continue
     if replay is not None:
         return Submission(job_view(db, replay.resource_id, tenant=tenant), True, replay.answer)
-    return Submission(job_view(db, job_id, tenant=tenant), False, None)
+    return Submission(job, False, None)
 
 
 def check_quota(connection: Connection, db: Database, *, tenant: str) -> None:
@@ -184,33 +188,44 @@ def check_quota(connection: Connection, db: Database, *, tenant: str) -> None:
         raise QuotaExceeded(f"{allowed} bytes are stored, which is the limit", quota="stored_bytes", limit=allowed)
 
 
-def _insert_job(connection: Connection, db: Database, kind: JobKind, **values: Any) -> None:
-    days = db.settings.limits.retention_days
-    connection.execute(
-        insert(jobs).values(
-            kind=kind.name,
-            state="queued",
-            result={},
-            traceparent=traceparent(),
-            created_at=database_now(),
-            expires_at=None if days is None else database_now() + days * 86400.0,
-            **values,
-        )
+# Built once: building a statement takes longer than the database does with it.
+_ADD_JOB = (
+    insert(jobs)
+    .values(
+        state="queued",
+        last_event=1,
+        created_at=database_now(),
+        expires_at=database_now() + bindparam("lifetime", type_=jobs.c.expires_at.type),
     )
+    .returning(jobs)
+)
+_ADD_STEPS = insert(steps)
+
+
+def _insert_job(connection: Connection, db: Database, kind: JobKind, **values: Any) -> Any:
+    """The new row of `jobs`, with its steps, its first event and its first shard."""
+    days = db.settings.limits.retention_days
+    own = {"kind": kind.name, "traceparent": traceparent(), "lifetime": None if days is None else days * 86400.0}
+    row = connection.execute(_ADD_JOB, own | values).one()
     job_id, tenant = values["id"], values["tenant"]
-    for position, plan in enumerate(kind.steps):
-        connection.execute(
-            insert(steps).values(
-                job_id=job_id,
-                position=position,
-                name=plan.name,
-                state="pending",
-                queue=plan.queue,
-                counts_images=plan.counts_images,
-                fan_out=plan.fan_out,
-            )
-        )
-    record(connection, job_id, "job.queued", kind=kind.name, request_id=values["request_id"])
+    connection.execute(
+        _ADD_STEPS,
+        [
+            {
+                "job_id": job_id,
+                "position": position,
+                "name": plan.name,
+                "state": "pending",
+                "queue": plan.queue,
+                "counts_images": plan.counts_images,
+                "fan_out": plan.fan_out,
+                "tenant": tenant,
+                "generator": values["spec"].get("generator") or "",
+            }
+            for position, plan in enumerate(kind.steps)
+        ],
+    )
+    record_first(connection, job_id, "job.queued", kind=kind.name, request_id=values["request_id"])
     first = kind.steps[0]
     add_shards(
         connection,
@@ -221,3 +236,4 @@ def _insert_job(connection: Connection, db: Database, kind: JobKind, **values: A
         queue=first.queue,
         plans=[ShardPlan()],
     )
+    return row

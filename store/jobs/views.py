@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, bindparam, exists, select
 
 from store.clock import to_datetime
 from store.db import Database
 from store.errors import NotFound, Problem
 from store.jobs.estimates import Estimates
-from store.jobs.progress import Progress, Sums, progress_of, queue_positions
+from store.jobs.progress import Progress, StepProgress, progress_of, queue_positions
 from store.jobs.states import TERMINAL_JOB_STATES
 from store.paging import Page, page
 from store.tables import jobs, shards
@@ -81,10 +81,13 @@ class Job:
         return self.state in TERMINAL_JOB_STATES
 
 
+_JOB = select(jobs).where(jobs.c.id == bindparam("job"), jobs.c.tenant == bindparam("tenant"))
+
+
 def job_view(db: Database, job_id: str, *, tenant: str) -> Job:
     """One job. Raises NotFound."""
     with db.read() as connection:
-        row = connection.execute(select(jobs).where(jobs.c.id == job_id, jobs.c.tenant == tenant)).one_or_none()
+        row = connection.execute(_JOB, {"job": job_id, "tenant": tenant}).one_or_none()
         if row is None:
             raise NotFound(f"no job {job_id!r}")
         return view(connection, row)
@@ -113,19 +116,20 @@ def list_jobs(
         query = query.where(jobs.c.created_at > created_after.timestamp())
     with db.read() as connection:
         found = page(connection, query, jobs, lambda row: row, page_size=page_size, page_token=page_token)
-        return Page(_views(connection, found.items), found.next_page_token)
+        progress = progress_of(connection, [row.id for row in found.items])
+        return Page(_views(connection, found.items, progress), found.next_page_token)
 
 
-def view(connection: Connection, row: Any) -> Job:
-    """The view of a row of `jobs`, read in the caller's transaction."""
-    (job,) = _views(connection, [row])
+def view(connection: Connection, row: Any, progress: Progress | None = None) -> Job:
+    """The view of a row of `jobs`, read in the caller's transaction; `progress` where the caller knows it."""
+    known = progress_of(connection, [row.id]) if progress is None else {row.id: progress}
+    (job,) = _views(connection, [row], known)
     return job
 
 
-def _views(connection: Connection, rows: Sequence[Any]) -> list[Job]:
+def _views(connection: Connection, rows: Sequence[Any], progress: Mapping[str, Progress]) -> list[Job]:
     """The views of rows of `jobs`, in a number of queries that does not grow with them."""
-    progress = progress_of(connection, [row.id for row in rows])
-    positions = queue_positions(connection, [row.id for row in rows if row.state == "queued"])
+    positions = queue_positions(connection, [row for row in rows if row.state == "queued"])
     estimates = Estimates(connection)
     return [_view(row, progress[row.id], positions.get(row.id), estimates) for row in rows]
 
@@ -155,29 +159,29 @@ def _view(row: Any, progress: Progress, queue_position: int | None, estimates: E
 def _steps(job: Any, progress: Progress) -> tuple[Step, ...]:
     return tuple(
         Step(
-            name=row.name,
-            state=row.state,
-            done=progress.sums[row.name].done if row.name in progress.sums else 0,
-            total=_total(job, row, progress.sums.get(row.name)),
-            started_at=to_datetime(row.started_at),
-            finished_at=to_datetime(row.finished_at),
+            name=step.name,
+            state=step.state,
+            done=0 if step.sums is None else step.sums.done,
+            total=_total(job, step),
+            started_at=to_datetime(step.started_at),
+            finished_at=to_datetime(step.finished_at),
         )
-        for row in progress.steps
+        for step in progress.steps
     )
 
 
-def _total(job: Any, step: Any, sums: Sums | None) -> int:
+def _total(job: Any, step: StepProgress) -> int:
     """What is known of a step's size: its shards may not all be planned yet, but the job knows its images."""
-    if sums is None:
+    if step.sums is None:
         return 0
-    return max(sums.total, job.total) if step.counts_images else sums.total
+    return max(step.sums.total, job.total) if step.counts_images else step.sums.total
 
 
 def _counts(row: Any, progress: Progress) -> Counts:
     if row.state == "succeeded":
         lost = _lost(row, progress)
         return Counts(row.total, row.total - row.rejected - lost, row.rejected, lost)
-    counted = [progress.sums[step.name] for step in progress.steps if step.counts_images and step.name in progress.sums]
+    counted = progress.counted
     if row.state not in TERMINAL_JOB_STATES:
         return Counts(row.total, min(row.total, sum(one.done for one in counted)), 0, 0)
     done = sum(one.succeeded for one in counted)
@@ -188,8 +192,7 @@ def _lost(row: Any, progress: Progress) -> int:
     """Images of poisoned shards, without which a job ended that was allowed to."""
     if not row.spec.get("allow_partial"):
         return 0
-    counted = [progress.sums[step.name] for step in progress.steps if step.counts_images and step.name in progress.sums]
-    return sum(one.total - one.succeeded for one in counted)
+    return sum(one.total - one.succeeded for one in progress.counted)
 
 
 def _estimate(row: Any, progress: Progress, estimates: Estimates) -> datetime | None:

@@ -32,7 +32,7 @@ from store.tables.resources import (
 from store.tables.work import events, idempotency_keys, jobs, outbox, shards, steps, workers
 
 #: Revision that this program expects; a test holds it to the newest migration.
-SCHEMA_REVISION = "0010"
+SCHEMA_REVISION = "0011"
 
 __all__ = [
     "SCHEMA_REVISION",

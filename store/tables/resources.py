@@ -32,6 +32,7 @@ files = Table(
     Column("items", BigInteger),
     Column("created_at", Double, nullable=False),
     UniqueConstraint("resource_id", "name"),
+    Index(None, "tenant", "bytes"),
 )
 
 uploads = Table(

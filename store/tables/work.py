@@ -15,6 +15,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
 )
 
 from store.tables.columns import ID, JSON_VALUES, SERIAL, metadata, tenant
@@ -45,7 +46,8 @@ jobs = Table(
     Column("finished_at", Double),
     Column("expires_at", Double),
     Index(None, "tenant", "created_at", "id"),
-    Index(None, "state"),
+    Index(None, "tenant", "state"),
+    Index("ix_jobs_line", "state", "priority", "created_at", "id"),
 )
 
 steps = Table(
@@ -58,9 +60,21 @@ steps = Table(
     Column("queue", String(16), nullable=False, server_default="cpu"),
     Column("counts_images", Boolean, nullable=False, server_default=false()),
     Column("fan_out", Boolean, nullable=False, server_default=false()),
+    # Whose pace it tells, as its job says: estimates look at the latest of a tenant and generator (empty: none).
+    Column("tenant", ID),
+    Column("generator", ID),
     Column("started_at", Double),
     Column("finished_at", Double),
     UniqueConstraint("job_id", "name"),
+    Index(
+        "ix_steps_pace",
+        "tenant",
+        "generator",
+        "name",
+        "finished_at",
+        sqlite_where=text("finished_at IS NOT NULL"),
+        postgresql_where=text("finished_at IS NOT NULL"),
+    ),
 )
 
 shards = Table(
