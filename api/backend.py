@@ -40,11 +40,15 @@ class Backend:
 
     async def opened_database(self) -> Database:
         """The database, for the event loop: opening it, which may take its time, is left to a thread."""
-        return self._database or await run_in_threadpool(lambda: self.database)
+        if self._database is not None:
+            return self._database
+        return await run_in_threadpool(lambda: self.database)
 
     async def opened_objects(self) -> ObjectStore:
         """The objects, likewise."""
-        return self._objects or await run_in_threadpool(lambda: self.objects)
+        if self._objects is not None:
+            return self._objects
+        return await run_in_threadpool(lambda: self.objects)
 
     def close(self) -> None:
         with self._lock:

@@ -19,15 +19,20 @@ UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Unchanged si
 
 def etag_of(document: BaseModel) -> str:
     """A tag that changes with anything the document says."""
-    return f'"{sha256(document.model_dump_json().encode()).hexdigest()[:32]}"'
+    return _tag(document.model_dump_json())
+
+
+def _tag(written: str) -> str:
+    return f'"{sha256(written.encode()).hexdigest()[:32]}"'
 
 
 def unless_unchanged(document: BaseModel, if_none_match: str | None, headers: dict[str, str] | None = None) -> Response:
     """The document with its tag; 304 where the caller has it already."""
-    headers = {"ETag": etag_of(document), "Cache-Control": "no-cache"} | (headers or {})
+    written = document.model_dump_json()
+    headers = {"ETag": _tag(written), "Cache-Control": "no-cache"} | (headers or {})
     if matches(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    return Response(document.model_dump_json(), media_type="application/json", headers=headers)
+    return Response(written, media_type="application/json", headers=headers)
 
 
 def demand_unchanged(current: BaseModel | None, if_match: str | None, if_none_match: str | None = None) -> None:

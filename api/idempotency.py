@@ -1,11 +1,12 @@
 """One POST, one effect, over HTTP: the `Idempotency-Key` header, and the first answer again for a key that repeats."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Protocol
 
 from fastapi import Header, Request
 from pydantic import BaseModel
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from store.db import Database
 from store.idempotency import IdempotencyKey, remember_answer
@@ -51,14 +52,14 @@ def answer_once(
     status: int,
     document: Callable[[], BaseModel],
     headers: Mapping[str, str],
-) -> JSONResponse:
+) -> Response:
     """``document`` with ``status``, remembered under ``key``; or what was remembered, however things stand by now."""
     if made.replayed and made.answer:
         return JSONResponse(made.answer["body"], made.answer["status"], headers=headers)
-    body = document().model_dump(mode="json")
+    written = document().model_dump_json()
     if key:
-        remember_answer(db, tenant, key, {"status": status, "body": body})
-    return JSONResponse(body, status, headers=headers)
+        remember_answer(db, tenant, key, {"status": status, "body": json.loads(written)})
+    return Response(written, status, headers=headers, media_type="application/json")
 
 
 def created(what: str, model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:

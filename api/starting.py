@@ -1,6 +1,7 @@
 """Requests that start a job: what each may say beside its body, and how each is answered."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import anyio
@@ -28,22 +29,16 @@ RETRY_AFTER = "2"
 POLL_SECONDS = 0.2
 
 
+@dataclass(frozen=True)
 class Asked:
-    """Who asks for a job, and how. A dependency of every route that starts one."""
+    """Who asks for a job, and how: for every route that starts one."""
 
-    def __init__(
-        self,
-        request: Request,
-        db: Db,
-        tenant: Tenant,
-        validate_only: Annotated[
-            bool, Query(description="Start nothing; say what it would be, or all that is wrong.")
-        ] = False,
-        idempotency_key: IdempotencyHeader = None,
-        prefer: PreferHeader = None,
-    ) -> None:
-        self.request, self.db, self.tenant = request, db, tenant
-        self.validate_only, self.idempotency_key, self.wait = validate_only, idempotency_key, seconds_to_wait(prefer)
+    request: Request
+    db: Database
+    tenant: str
+    validate_only: bool
+    idempotency_key: str | None
+    wait: int
 
     async def start(
         self, spec: Spec, *, where: Callable[[str], str] | None = None, retry_after: str = RETRY_AFTER
@@ -60,23 +55,44 @@ class Asked:
 
     async def _answer(self, spec: Spec, where: Callable[[str], str], retry_after: str) -> Response:
         key = key_of(self.idempotency_key, self.request, spec)
-        submitted = await run_in_threadpool(self._submit, spec, key)
-        location = where(submitted.job.id)
-        answer = await run_in_threadpool(_accepted, self.db, self.tenant, submitted, key, location, retry_after)
+        submitted, answer = await run_in_threadpool(self._submit, spec, key, where, retry_after)
         if not self.wait:
             return answer
         job = await ended_or_not(self.db, self.tenant, submitted.job.id, self.wait)
-        headers = creation_headers(location, submitted.replayed) | {"Preference-Applied": f"wait={self.wait}"}
+        headers = creation_headers(where(job.id), submitted.replayed) | {"Preference-Applied": f"wait={self.wait}"}
         if not job.terminal:
             headers["Retry-After"] = retry_after
         return JSONResponse(job_document(job).model_dump(mode="json"), 200 if job.terminal else 202, headers=headers)
 
-    def _submit(self, spec: Spec, key: IdempotencyKey | None) -> Submission:
+    def _submit(
+        self, spec: Spec, key: IdempotencyKey | None, where: Callable[[str], str], retry_after: str
+    ) -> tuple[Submission, Response]:
+        """The job, and the answer to who does not wait for its end."""
         request_id = self.request.state.request_id
-        return SUBMIT[type(spec)](self.db, spec, tenant=self.tenant, request_id=request_id, idempotency_key=key)
+        submitted = SUBMIT[type(spec)](self.db, spec, tenant=self.tenant, request_id=request_id, idempotency_key=key)
+        there_already = submitted.job.terminal and not submitted.replayed
+        headers = creation_headers(where(submitted.job.id), submitted.replayed)
+        if not there_already:
+            headers["Retry-After"] = retry_after
+        status = 200 if there_already else 202
+        answer = answer_once(self.db, self.tenant, key, submitted, status, lambda: job_document(submitted.job), headers)
+        return submitted, answer
 
 
-Asking = Annotated[Asked, Depends()]
+async def _asked(
+    request: Request,
+    db: Db,
+    tenant: Tenant,
+    validate_only: Annotated[
+        bool, Query(description="Start nothing; say what it would be, or all that is wrong.")
+    ] = False,
+    idempotency_key: IdempotencyHeader = None,
+    prefer: PreferHeader = None,
+) -> Asked:
+    return Asked(request, db, tenant, validate_only, idempotency_key, seconds_to_wait(prefer))
+
+
+Asking = Annotated[Asked, Depends(_asked)]
 
 
 def started(description: str, location: str = "The job") -> dict[int | str, dict[str, Any]]:
@@ -99,17 +115,6 @@ async def ended_or_not(db: Database, tenant: str, job_id: str, wait: int) -> vie
         if job.terminal or anyio.current_time() + POLL_SECONDS > give_up_at:
             return job
         await anyio.sleep(POLL_SECONDS)
-
-
-def _accepted(
-    db: Database, tenant: str, submitted: Submission, key: IdempotencyKey | None, location: str, retry_after: str
-) -> JSONResponse:
-    there_already = submitted.job.terminal and not submitted.replayed
-    headers = creation_headers(location, submitted.replayed)
-    if not there_already:
-        headers["Retry-After"] = retry_after
-    status = 200 if there_already else 202
-    return answer_once(db, tenant, key, submitted, status, lambda: job_document(submitted.job), headers)
 
 
 def _estimate(db: Database, tenant: str, spec: Spec) -> Estimate:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -80,6 +81,7 @@ def create_database_engine(settings: Settings) -> Engine:
         return _sqlite_engine(url, settings)
     return create_engine(
         url,
+        json_deserializer=from_json,
         pool_size=settings.database.pool_size,
         max_overflow=settings.database.pool_size,
         pool_pre_ping=True,
@@ -123,6 +125,7 @@ def _sqlite_engine(url: str, settings: Settings) -> Engine:
         Path(file).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
         url,
+        json_deserializer=from_json,
         pool_size=settings.database.pool_size,
         max_overflow=4 * settings.database.pool_size,
         connect_args={"timeout": settings.database.busy_timeout_seconds, "check_same_thread": False},

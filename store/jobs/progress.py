@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, and_, bindparam, case, func, or_, select, tuple_
+from sqlalchemy import Connection, Select, and_, bindparam, case, func, select, tuple_
 
 from store.jobs.kinds import JobKind
 from store.tables import jobs, shards, steps
 
 
-@dataclass(frozen=True, slots=True)
-class Sums:
+class Sums(NamedTuple):
     """`done` of `total` over the shards of a step; `succeeded`: the part of `done` that is committed."""
 
     done: int
@@ -21,8 +20,7 @@ class Sums:
     succeeded: int
 
 
-@dataclass(frozen=True, slots=True)
-class StepProgress:
+class StepProgress(NamedTuple):
     """A row of `steps`; `sums`: of its shards, None while it has none."""
 
     name: str
@@ -70,7 +68,7 @@ _STEPS = (
 def progress_of(connection: Connection, job_ids: Sequence[str]) -> dict[str, Progress]:
     """The progress of each job, in one query however many they are."""
     found = {job_id: Progress() for job_id in job_ids}
-    for row in connection.execute(_STEPS, {"jobs": job_ids}):
+    for row in connection.execute(_STEPS, {"jobs": job_ids}).all():
         job_id, name, state, counts_images, started_at, finished_at, done, total, succeeded, attempts = row
         sums = None if attempts is None else Sums(int(done), int(total), int(succeeded))
         progress = found[job_id]
@@ -91,22 +89,21 @@ def progress_at_birth(kind: JobKind) -> Progress:
 
 
 def _line() -> Select[Any]:
-    """The line of all that wait, from one of them to another. Those before the first are only counted, in an index."""
+    """The line of all that wait with one priority, from one of them to another. Those before the first are only
+    counted, in an index.
+    """
     waits = jobs.c.state == "queued"
-    higher, lower = (bindparam(f"{end}_priority", type_=jobs.c.priority.type) for end in ("first", "last"))
-    earliest, latest = (
+    priority = bindparam("priority", type_=jobs.c.priority.type)
+    first, last = (
         tuple_(bindparam(f"{end}_at", type_=jobs.c.created_at.type), bindparam(f"{end}_id", type_=jobs.c.id.type))
         for end in ("first", "last")
     )
     here, counted = tuple_(jobs.c.created_at, jobs.c.id), select(func.count()).select_from(jobs)
-    of_higher = counted.where(waits, jobs.c.priority > higher).scalar_subquery()
-    of_equal = counted.where(waits, jobs.c.priority == higher, here < earliest).scalar_subquery()
-    place = func.row_number().over(order_by=(jobs.c.priority.desc(), jobs.c.created_at, jobs.c.id))
-    return select(jobs.c.id, place + of_higher + of_equal).where(
-        waits,
-        jobs.c.priority.between(lower, higher),
-        or_(jobs.c.priority < higher, here >= earliest),
-        or_(jobs.c.priority > lower, here <= latest),
+    higher = counted.where(waits, jobs.c.priority > priority).scalar_subquery()
+    earlier = counted.where(waits, jobs.c.priority == priority, here < first).scalar_subquery()
+    place = func.row_number().over(order_by=(jobs.c.created_at, jobs.c.id))
+    return select(jobs.c.id, place + higher + earlier).where(
+        waits, jobs.c.priority == priority, here >= first, here <= last
     )
 
 
@@ -114,14 +111,12 @@ _LINE = _line()
 
 
 def queue_positions(connection: Connection, waiting: Sequence[Any]) -> dict[str, int]:
-    """Of rows of `jobs` that wait, the place in the line of all that wait: 1 is next."""
-    if not waiting:
-        return {}
-    ordered = sorted(waiting, key=lambda row: (-row.priority, row.created_at, row.id))
-    ends = {
-        f"{end}_{what}": value
-        for end, row in (("first", ordered[0]), ("last", ordered[-1]))
-        for what, value in (("priority", row.priority), ("at", row.created_at), ("id", row.id))
-    }
-    wanted = {row.id for row in waiting}
-    return {job_id: place for job_id, place in connection.execute(_LINE, ends) if job_id in wanted}
+    """Of rows of `jobs` that wait, the place in the line of all that wait: 1 is next. A query for each priority."""
+    found: dict[str, int] = {}
+    for priority in {row.priority for row in waiting}:
+        places = sorted((row.created_at, row.id) for row in waiting if row.priority == priority)
+        (first_at, first_id), (last_at, last_id) = places[0], places[-1]
+        ends = {"first_at": first_at, "first_id": first_id, "last_at": last_at, "last_id": last_id}
+        for job_id, place in connection.execute(_LINE, {"priority": priority, **ends}).all():
+            found[job_id] = place
+    return found
