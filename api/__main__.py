@@ -1,5 +1,7 @@
 """`python -m api`: the service on the address of the settings."""
 
+import gc
+
 import uvicorn
 
 from api import logs
@@ -11,7 +13,11 @@ from store.settings import Settings
 def main() -> None:
     settings = Settings()
     logs.configure(settings.log_level)
-    uvicorn.Server(config(create_app(settings), settings.api.host, settings.api.port)).run()
+    server = uvicorn.Server(config(create_app(settings), settings.api.host, settings.api.port))
+    # What is there by now stays: looking through all of it again and again would hold up whoever asks meanwhile.
+    gc.collect()
+    gc.freeze()
+    server.run()
 
 
 if __name__ == "__main__":

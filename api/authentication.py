@@ -20,7 +20,7 @@ from api.errors import ApiError, on_api_error, on_store_error
 from api.tenancy import demand
 from store.errors import StoreError
 from store.keys import SCOPES, Caller, identify
-from store.tenants import LOCAL, limits_of
+from store.tenants import LOCAL
 
 log = structlog.get_logger(__name__)
 
@@ -48,8 +48,8 @@ class Authentication:
         caller = SERVICE_WITHOUT_KEYS
         if self.required and not OPEN.fullmatch(scope["path"]):
             try:
-                caller, rate = await run_in_threadpool(self._admit, request)
-                headers = self._count(caller, rate)
+                caller = await run_in_threadpool(self._admit, request)
+                headers = self._count(caller)
                 demand(caller, "read" if scope["method"] in SAFE_METHODS else "write")
             except ApiError as error:
                 await (await on_api_error(request, error))(scope, receive, send)
@@ -82,8 +82,8 @@ class Authentication:
                     status=status,
                 )
 
-    def _admit(self, request: Request) -> tuple[Caller, int]:
-        """The caller and how many requests its tenant has each minute."""
+    def _admit(self, request: Request) -> Caller:
+        """Who asks; raises 401 for who may not, and 429 for who tries too often."""
         address = request.client.host if request.client else ""
         failures = RateLimitItemPerMinute(FAILURES_PER_MINUTE)
         if not self.limiter.test(failures, "failures", address):
@@ -97,12 +97,13 @@ class Authentication:
             # Pages are for people: their browser asks for the key, as a password.
             challenge = "Bearer" if request.url.path.startswith("/v1/") else 'Basic realm="Offhand", charset="UTF-8"'
             raise ApiError("unauthenticated", what, headers={"WWW-Authenticate": challenge})
-        database = self.backend.database
-        with database.read() as connection:
-            return caller, limits_of(connection, database.settings.limits, caller.tenant)["requests_per_minute"]
+        return caller
 
-    def _count(self, caller: Caller, rate: int) -> dict[str, str]:
+    def _count(self, caller: Caller) -> dict[str, str]:
         """Headers that say what is left; raises 429 when nothing is."""
+        rate = caller.requests_per_minute
+        if rate is None:
+            return {}
         item = RateLimitItemPerMinute(rate)
         allowed = self.limiter.hit(item, "tenant", caller.tenant)
         window = self.limiter.get_window_stats(item, "tenant", caller.tenant)

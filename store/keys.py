@@ -9,7 +9,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, Literal, cast
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import bindparam, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from store import idempotency
@@ -20,6 +20,8 @@ from store.idempotency import IdempotencyKey
 from store.ids import new_id
 from store.paging import Page, page
 from store.tables import api_keys as table
+from store.tables import tenants
+from store.tenants import effective
 
 Scope = Literal["read", "write", "admin"]
 #: Each scope holds those before it.
@@ -55,11 +57,15 @@ class CreatedKey:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: a tenant, by which key, and what that key may do. `key_id` is empty for a service without keys."""
+    """Who asks: a tenant, by which key, and what that key may do; how many requests the tenant has each minute.
+
+    A service without keys has an empty `key_id` and counts no requests.
+    """
 
     tenant: str
     key_id: str
     scopes: frozenset[Scope]
+    requests_per_minute: int | None = None
 
 
 def create_key(
@@ -98,26 +104,40 @@ def create_key(
     return CreatedKey(get_key(db, key_id, tenant=tenant), secret, False)
 
 
+_NOW = database_now()
+# Of every request, so built once. Looked up by digest: how long it takes says nothing about the key.
+_IDENTIFY = (
+    select(
+        table.c.id,
+        table.c.tenant,
+        table.c.scopes,
+        or_(table.c.last_used_at.is_(None), table.c.last_used_at < _NOW - _USE_SECONDS).label("stale"),
+        tenants.c.limits,
+    )
+    .outerjoin(tenants, tenants.c.id == table.c.tenant)
+    .where(
+        table.c.digest == bindparam("digest"),
+        table.c.revoked_at.is_(None),
+        or_(table.c.expires_at.is_(None), table.c.expires_at > _NOW),
+    )
+)
+
+
 def identify(db: Database, secret: str) -> Caller | None:
-    """Whose key this is; None for one that is unknown, revoked or expired."""
+    """Whose key this is; None for one that is unknown, revoked or expired. Asked of the database each time: a key that
+    was ended opens nothing any more, whichever process ended it.
+    """
     if not secret.startswith(PREFIX) or len(secret) > 200:
         return None
-    now = database_now()
-    # Looked up by digest: how long it takes says nothing about the key.
-    valid = (
-        (table.c.digest == digest_of(secret))
-        & table.c.revoked_at.is_(None)
-        & or_(table.c.expires_at.is_(None), table.c.expires_at > now)
-    )
-    stale = or_(table.c.last_used_at.is_(None), table.c.last_used_at < now - _USE_SECONDS)
     with db.read() as connection:
-        row = connection.execute(select(table, stale.label("stale")).where(valid)).one_or_none()
+        row = connection.execute(_IDENTIFY, {"digest": digest_of(secret)}).one_or_none()
     if row is None:
         return None
     if row.stale:
         with db.write() as connection:
-            connection.execute(update(table).where(table.c.id == row.id).values(last_used_at=now))
-    return Caller(row.tenant, row.id, frozenset(row.scopes))
+            connection.execute(update(table).where(table.c.id == row.id).values(last_used_at=_NOW))
+    rate = effective(row.limits, db.settings.limits)["requests_per_minute"]
+    return Caller(row.tenant, row.id, frozenset(row.scopes), rate)
 
 
 def get_key(db: Database, key_id: str, *, tenant: str) -> ApiKey:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Body, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 
@@ -36,6 +37,9 @@ router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 PART_TYPE = "application/octet-stream"
 #: How long a link takes the part it is for.
 LINK_SECONDS = 3600
+#: Uploads that are read through at once, to be completed; others wait. Each takes a thread for as long as its file is
+#: large, and most of the threads are to be there for requests that are short.
+READERS = CapacityLimiter(8)
 COMPLETE_EXAMPLE = {
     "parts": [{"number": 1, "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}]
 }
@@ -109,7 +113,7 @@ def create_part_links(
 
 
 @router.post("/{upload_id}/complete", responses=documented(400, 404, 409, 413, 415, 422, 507))
-def complete_upload(
+async def complete_upload(
     upload_id: str,
     wish: Annotated[CompleteUploadRequest, Body(examples=[COMPLETE_EXAMPLE])],
     db: Db,
@@ -122,6 +126,10 @@ def complete_upload(
     goes wrong, the parts stay; but those that went straight to the storage are forgotten where they are all there and
     yet not the file.
     """
+    return await to_thread.run_sync(_complete, db, objects, tenant, upload_id, wish, limiter=READERS)
+
+
+def _complete(db: Database, objects: ObjectStore, tenant: str, upload_id: str, wish: CompleteUploadRequest) -> Upload:
     upload = uploads.get_upload(db, upload_id, tenant=tenant)
     if upload.state == "complete":
         return upload_document(upload)

@@ -10,7 +10,8 @@ from sqlalchemy import update
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from store import tables
+from api.routes.upload_parts import READERS
+from store import tables, upload_parts
 from store.clock import database_now
 from store.db import Database
 from store.files import get_file
@@ -211,3 +212,20 @@ def test_deleting_an_upload_takes_its_parts(http: TestClient, pending: dict[str,
     put(http, pending, 1)
     assert http.delete(pending["urls"]["self"]).status_code == 204
     assert kept_files(settings) == []
+
+
+def test_an_upload_is_read_through_in_a_thread_of_those_kept_for_that(
+    http: TestClient, pending: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+    join = upload_parts.join_parts
+
+    def watched(*arguments: Any, **named: Any) -> Any:
+        taken.append(READERS.borrowed_tokens)
+        return join(*arguments, **named)
+
+    monkeypatch.setattr(upload_parts, "join_parts", watched)
+    for number in PARTS:
+        put(http, pending, number)
+    assert http.post(pending["urls"]["complete"], json=listing()).status_code == 200
+    assert taken == [1], "those of all other requests are still there"

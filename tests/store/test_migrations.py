@@ -18,7 +18,7 @@ from store.jobs.events import events
 from store.jobs.views import job_view
 from store.migrate import upgrade
 from store.settings import Settings
-from store.tables import SCHEMA_REVISION, jobs, metadata
+from store.tables import SCHEMA_REVISION, jobs, metadata, steps
 from tests.store.jobkit import TENANT, drain, submit, view
 
 REVISIONS = [f"{number:04d}" for number in range(1, int(SCHEMA_REVISION) + 1)]
@@ -55,6 +55,9 @@ def test_a_job_that_an_older_program_accepted_is_done_after_the_upgrade(
         _write_old_job(connection)
     engine.dispose()
     database = open_database(empty_settings)
+    with database.read() as connection:
+        whose = connection.execute(select(steps.c.tenant, steps.c.generator).where(steps.c.job_id == OLD_JOB)).all()
+    assert {tuple(row) for row in whose} == {(TENANT, "none")}, "what it takes tells how long the next one will"
     assert drain(database) == 3 + 1, "the work that waited, what it asked for, and the end"
     ended = job_view(database, OLD_JOB, tenant=TENANT)
     assert (ended.state, ended.counts.done, ended.seed) == ("succeeded", 10, 7)
