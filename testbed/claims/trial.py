@@ -66,8 +66,8 @@ class Sizes:
 SIZES = {
     "full": Sizes("500 test images, 1,800 generated, nets of 600 steps", 500, 1800, 100, DownstreamConfig(), None),
     "short": Sizes(
-        "300 test images, 500 generated, nets of 250 steps in bfloat16, labelers of 300", 300, 500, 40,
-        DownstreamConfig(steps=250, precision="bfloat16"), 300,
+        "300 test images, 400 generated, nets of 200 steps in bfloat16, labelers of 300", 300, 400, 40,
+        DownstreamConfig(steps=200, precision="bfloat16"), 300,
     ),
     "tiny": Sizes("nothing to go by", 8, 12, 2, DownstreamConfig(steps=3, batch=4, width=4), 5),
 }  # fmt: skip

@@ -65,7 +65,6 @@ def main() -> None:
     given = parser.parse_args()
     minutes, world = given.minutes, WORLDS[given.world]
     torch.manual_seed(0)
-    torch.set_num_threads(2)
     net = Repair(PerceptualTrunk(((24, 24), (48, 48), (80, 80), (112,))))
     optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
     start, step, images = time.time(), 0, torch.empty(0)
