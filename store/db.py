@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ class Database:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self.engine = engine
         self.settings = settings
+        self._writing = threading.Lock()
 
     @property
     def is_sqlite(self) -> bool:
@@ -43,8 +45,23 @@ class Database:
         retried half-way. Raises StoreUnavailable, StorageFull; IntegrityError passes through for those who expect it.
         """
         writing = self.engine.execution_options(offhand_write=True)
-        with _translated(), writing.begin() as connection:
+        with self._turn_to_write(), _translated(), writing.begin() as connection:
             yield connection
+
+    @contextmanager
+    def _turn_to_write(self) -> Iterator[None]:
+        """On SQLite the threads of a process wait for each other here, where the lock goes to the next as soon as it is
+        free: SQLite itself would have each sleep and look again, and some of them for ever.
+        """
+        if not self.is_sqlite:
+            yield
+            return
+        if not self._writing.acquire(timeout=self.settings.database.busy_timeout_seconds):
+            raise StoreUnavailable("the database is busy")
+        try:
+            yield
+        finally:
+            self._writing.release()
 
     def ping(self) -> None:
         """One round trip. Raises StoreUnavailable."""
@@ -127,7 +144,8 @@ def _sqlite_engine(url: str, settings: Settings) -> Engine:
         url,
         json_deserializer=from_json,
         pool_size=settings.database.pool_size,
-        max_overflow=4 * settings.database.pool_size,
+        max_overflow=settings.database.pool_size,
+        pool_timeout=settings.database.busy_timeout_seconds,
         connect_args={"timeout": settings.database.busy_timeout_seconds, "check_same_thread": False},
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +143,35 @@ def test_the_drawing_of_states_is_the_table(what) -> None:
         }
     unsaid = {state for state, following in states.TABLES[what].items() if not following} - set(drawn)
     assert drawn | {state: set() for state in unsaid} == states.TABLES[what]
+
+
+def test_writers_of_one_process_take_turns_and_none_waits_for_ever(db: Database) -> None:
+    db.settings.database.busy_timeout_seconds = 0.2
+    holds, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with db.write():
+            holds.set()
+            over.wait(20)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert holds.wait(20)
+    try:
+        if db.is_sqlite:
+            with pytest.raises(StoreUnavailable), db.write():
+                pass
+        else:
+            with db.write():
+                pass
+    finally:
+        over.set()
+        holder.join()
+    with db.write() as connection:
+        connection.execute(text("SELECT 1"))
+
+
+def test_many_threads_write_at_once_and_all_come_through(db: Database) -> None:
+    with ThreadPoolExecutor(40) as threads:
+        made = list(threads.map(lambda _: submit(db).id, range(80)))
+    assert len(set(made)) == 80
