@@ -1,11 +1,11 @@
-"""How good is the shipped generator? Pictures and numbers, against the world it was taught.
+"""How good is a shipped generator? Pictures and numbers, against the world it was taught.
 
-    python -m testbed.quality [--json]
+    python -m testbed.quality [--world heads] [--json]
 
 Writes grids of 64 uncurated samples at ψ = 1 and ψ = 0.7 to docs/images/, and measures the Fréchet distance to rendered
-heads (features of the net that 5,000 true labels trained, see testbed.score, each feature scaled to unit variance over
-rendered heads), the same between two sets of rendered heads, how often glasses and hats are drawn against how often the
-world has them (as that net sees both), and how well held-out heads are reconstructed.
+scenes (features of the net that 5,000 true labels trained, see testbed.score, each feature scaled to unit variance over
+rendered scenes), the same between two sets of rendered scenes, how often each class is drawn against how often the
+world has it (as that net sees both), and how well held-out scenes are reconstructed.
 """
 
 import argparse
@@ -22,13 +22,14 @@ from core.evaluation.distribution import frechet_distance
 from core.evaluation.downstream.networks import SmallUNet
 from core.evaluation.downstream.training import Trained, predict_masks
 from core.evaluation.extractors import domain_extractor
+from core.evaluation.label_statistics import label_shown
 from core.generators.files import load_generator, shipped_generators
 from core.generators.stylegan2 import Generator
 from core.pixels import to_bytes
 from core.sampling.stream import latent
-from testbed.examples import TEST_SEED, labelled_heads
-from testbed.score import inverted_heads, judge
-from testbed.world import CLASS_NAMES
+from testbed.examples import TEST_SEED
+from testbed.score import inverted_scenes, judge
+from testbed.worlds import WORLDS, World
 
 IMAGES = Path("docs/images")
 COUNT = 4000
@@ -52,37 +53,34 @@ def grid(images: NDArray[np.uint8], columns: int = 8) -> NDArray[np.uint8]:
     return np.concatenate(rows, axis=0)
 
 
-def prevalence(net: Trained, images: NDArray[np.uint8]) -> dict[str, float]:
-    """Share of images on which the net sees at least a few pixels of each rare part."""
-    masks = predict_masks(net, images)
-    return {
-        part: round(float(((masks == CLASS_NAMES.index(part)).sum((1, 2)) >= _LEAST_PIXELS).mean()), 4)
-        for part in ("glasses", "hat")
-    }
+def prevalence(net: Trained, images: NDArray[np.uint8], world: World) -> dict[str, float]:
+    """Share of images on which the net sees at least a few pixels of each class."""
+    shown = label_shown(predict_masks(net, images), len(world.classes), least_pixels=_LEAST_PIXELS)
+    return {name: round(float(share), 4) for name, share in zip(world.classes, shown.mean(0), strict=True)}
 
 
-def measure() -> dict[str, Any]:
+def measure(world: World) -> dict[str, Any]:
     """All numbers; writes the grids on the way."""
-    loaded = load_generator(shipped_generators()["heads64"])
+    loaded = load_generator(shipped_generators()[world.generator])
     IMAGES.mkdir(parents=True, exist_ok=True)
     drawn = samples(loaded.network, COUNT, 1.0)
-    Image.fromarray(grid(drawn[:64])).save(IMAGES / "heads64_psi1.png", optimize=True)
-    Image.fromarray(grid(samples(loaded.network, 64, 0.7))).save(IMAGES / "heads64_psi07.png", optimize=True)
-    net = judge()
-    real = labelled_heads(REFERENCE_STREAM, 2 * COUNT).images
+    for psi, shown in (("1", drawn[:64]), ("07", samples(loaded.network, 64, 0.7))):
+        Image.fromarray(grid(shown)).save(IMAGES / f"{world.generator}_psi{psi}.png", optimize=True)
+    net = judge(world=world)
+    real = world.labelled(REFERENCE_STREAM, 2 * COUNT, 0).images
     assert isinstance(net.network, SmallUNet)
-    features = domain_extractor(net.network.maps, "5,000 rendered heads")
+    features = domain_extractor(net.network.maps, f"5,000 rendered {world.things}")
     one, two, fake = (features(images) for images in (real[:COUNT], real[COUNT:], drawn))
     scale = one.std(0) + 1e-6
     one, two, fake = one / scale, two / scale, fake / scale
-    inverted = inverted_heads(labelled_heads(TEST_SEED, HELD_OUT).images, steps=300)
+    inverted = inverted_scenes(world.labelled(TEST_SEED, HELD_OUT, 0).images, 300, world)
     return {
         "generator": loaded.info.digest,
         "images": COUNT,
         "frechet": round(frechet_distance(one, fake), 4),
         "frechet_real_against_real": round(frechet_distance(one, two), 4),
-        "prevalence_drawn": prevalence(net, drawn),
-        "prevalence_world": prevalence(net, real[:COUNT]),
+        "prevalence_drawn": prevalence(net, drawn, world),
+        "prevalence_world": prevalence(net, real[:COUNT], world),
         "inversion_psnr_median_db": round(float(np.median([image.report.psnr for image in inverted])), 2),
         "inversion_start_psnr_median_db": round(float(np.median([image.report.start_psnr for image in inverted])), 2),
     }
@@ -91,10 +89,11 @@ def measure() -> dict[str, Any]:
 def main() -> None:
     """Print the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--world", choices=sorted(WORLDS), default="heads")
     parser.add_argument("--json", action="store_true")
-    as_json = parser.parse_args().json
-    numbers = measure()
-    if as_json:
+    given = parser.parse_args()
+    numbers = measure(WORLDS[given.world])
+    if given.json:
         print(json.dumps(numbers, indent=2))
     else:
         for name, value in numbers.items():

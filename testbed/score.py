@@ -49,6 +49,7 @@ from core.sampling.stream import Sample, draw, draw_codes, latent
 from testbed.examples import ARCHIVE, EXAMPLE_SEED, TEST_SEED, labelled_heads
 from testbed.latents import normalise
 from testbed.world import CLASS_NAMES, head_parameters, render
+from testbed.worlds import HEADS, World
 
 CLASSES = len(CLASS_NAMES)
 TEST_HEADS = 500
@@ -84,7 +85,7 @@ def heldout_quick(labeler_folder: Path, images: int = 40, steps: int = 100) -> H
 def score_labeler(loaded: LoadedGenerator, labeler: Labeler, images: int, steps: int) -> HeldOutScore:
     """The labeler on inverted held-out heads."""
     heads = labelled_heads(TEST_SEED, images)
-    inverted = inverted_heads(heads.images, steps)
+    inverted = inverted_scenes(heads.images, steps, HEADS)
     w_plus = torch.stack([image.w_plus for image in inverted])
     _, labels = draw_codes(loaded.network, labeler, w_plus)
     masks = labels.mask.numpy()
@@ -98,9 +99,9 @@ def score_labeler(loaded: LoadedGenerator, labeler: Labeler, images: int, steps:
     )
 
 
-def inverted_heads(images: NDArray[np.uint8], steps: int) -> list[InvertedImage]:
-    """Invert uint8 [N, 64, 64, 3] with what ships beside heads64 and the service's default settings."""
-    folder = shipped_generators()["heads64"]
+def inverted_scenes(images: NDArray[np.uint8], steps: int, world: World) -> list[InvertedImage]:
+    """Invert uint8 [N, 64, 64, 3] with what ships beside the world's generator and the service's default settings."""
+    folder = shipped_generators()[world.generator]
     loaded = load_generator(folder)
     config = InversionConfig(steps=steps, noise="none", space=loaded.info.space)
     return invert(
@@ -131,10 +132,10 @@ def trained_net(
     return trained
 
 
-def judge(recipe: DownstreamConfig | None = None, seed: int = 0) -> Trained:
-    """The net of arm (d), trained on 5,000 true labels."""
-    full = labelled_heads(TRUE_STREAM, FULL_LABELS)
-    return trained_net("d", full.images, full.masks, recipe or DownstreamConfig(), seed)
+def judge(recipe: DownstreamConfig | None = None, seed: int = 0, world: World = HEADS) -> Trained:
+    """The net of arm (d), trained on 5,000 true labels of the world."""
+    full = world.labelled(TRUE_STREAM, FULL_LABELS, 0)
+    return trained_net("d", full.images, full.masks, recipe or DownstreamConfig(), seed, len(world.classes))
 
 
 # -- the parts of the score --------------------------------------------------------------------------------------------
@@ -181,7 +182,7 @@ class Scoring:
             images = np.stack([item.image for item in labels.items])
             masks = np.stack([item.mask for item in labels.items])
         _say("inverting the 50 labelled heads")
-        w_plus = torch.stack([image.w_plus for image in inverted_heads(images, self.inversion_steps)])
+        w_plus = torch.stack([image.w_plus for image in inverted_scenes(images, self.inversion_steps, HEADS)])
         _say("training the labeler")
         labeler = train_ensemble(self.loaded.network, w_plus, masks, CLASSES, noise="none", seed=self.seed)
         stop = candidates_needed(GENERATED, DROP_FRACTION)

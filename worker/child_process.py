@@ -121,6 +121,11 @@ def environment_of_child(settings: Settings) -> dict[str, str]:
     environment = dict(os.environ)
     if settings.worker.threads:
         environment["OMP_NUM_THREADS"] = str(settings.worker.threads)
+    # Given fewer threads than it counted on, oneDNN leaves part of its results unwritten: losses that are no numbers.
+    environment["OMP_DYNAMIC"] = "false"
+    # Threads that have finished wait for the slowest. Where another process holds a core they would do so busily, for
+    # milliseconds in each of thousands of operations, and take that core from it and from themselves.
+    environment.setdefault("GOMP_SPINCOUNT", "1000")
     # cuBLAS sums in a fixed order only when told so before it is first used.
     environment.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     number = _gpu_number(settings.worker.device)

@@ -67,3 +67,13 @@ def test_a_child_sees_its_gpu_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     settings.worker.device = "cpu"
     assert environment_of_child(settings)["CUDA_VISIBLE_DEVICES"] == os.environ["CUDA_VISIBLE_DEVICES"]
     assert settings_of_child(settings).worker.device == "cpu"
+
+
+def test_a_childs_threads_do_not_wait_busily_nor_vanish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = quick_settings(tmp_path)
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    monkeypatch.setenv("OMP_DYNAMIC", "true")  # with which PyTorch's convolutions answer with what is no number
+    assert environment_of_child(settings)["GOMP_SPINCOUNT"] == "1000"
+    assert environment_of_child(settings)["OMP_DYNAMIC"] == "false"
+    monkeypatch.setenv("GOMP_SPINCOUNT", "5")
+    assert environment_of_child(settings)["GOMP_SPINCOUNT"] == "5"
