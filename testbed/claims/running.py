@@ -3,6 +3,7 @@
 Claims of one run share their trials, so that what several of them need is made once.
 """
 
+import hashlib
 import json
 import sys
 import time
@@ -28,10 +29,10 @@ def run_claims(
     after every arm.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    generator = load_generator(shipped_generators()[world.generator]).info.digest
+    identity = _identity(size, world)
     wanted = {claim.name: repeats or claim.repeats for claim in claims}
     results: dict[str, dict[str, Any]] = {}
-    kept = {claim.name: _kept(claim, size, world, generator, folder) for claim in claims}
+    kept = {claim.name: _kept({"claim": claim.name} | identity, folder) for claim in claims}
     for repeat in range(max(wanted.values())):
         trial = Trial(world, repeat, SIZES[size])
         for claim in claims:
@@ -52,15 +53,31 @@ def run_claims(
     return results
 
 
-def _kept(claim: Claim, size: str, world: World, generator: str, folder: Path) -> dict[str, Any]:
+def _identity(size: str, world: World) -> dict[str, str]:
+    """What results have to share to be of one experiment. ``inversion``: of the files that it works with; ``sizes``:
+    of the numbers behind the size's name.
+    """
+    folder = shipped_generators()[world.generator]
+    inversion = hashlib.sha256()
+    for path in sorted([*folder.glob("encoder.*"), *folder.glob("perceptual.*")]):
+        inversion.update(path.read_bytes())
+    return {
+        "world": world.name,
+        "size": size,
+        "generator": load_generator(folder).info.digest,
+        "inversion": inversion.hexdigest(),
+        "sizes": hashlib.sha256(repr(SIZES[size]).encode()).hexdigest(),
+    }
+
+
+def _kept(identity: dict[str, str], folder: Path) -> dict[str, Any]:
     """What an earlier run has left of this claim, or a beginning."""
-    path = folder / f"{claim.name}.json"
-    identity = {"claim": claim.name, "world": world.name, "size": size, "generator": generator}
+    path = folder / f"{identity['claim']}.json"
     if path.exists():
         found: dict[str, Any] = json.loads(path.read_text())
         if {name: found.get(name) for name in identity} == identity:
             return identity | {"runs": found["runs"]}
-        _say(f"{path} was made with another generator; starting anew")
+        _say(f"{path} was made with another generator, encoder or size; starting anew")
     return identity | {"runs": {}}
 
 

@@ -66,12 +66,13 @@ def test_a_run_that_is_killed_leaves_what_its_whole_repeats_show(tmp_path):
     assert "| a | b | miou | +20.45 " in text
 
 
-def test_results_of_another_generator_are_not_gone_on_with(tmp_path):
+@pytest.mark.parametrize("what", ["generator", "inversion", "sizes"])
+def test_results_of_another_experiment_are_not_gone_on_with(tmp_path, what):
     calls: list[int] = []
     claim = Claim("transfer", "Better?", "+32", {"a": fake(1, calls), "b": fake(0, [])}, (Contrast("a", "b"),), 1)
     run_claims([claim], 1, "tiny", HEADS, tmp_path)
     path = tmp_path / "transfer.json"
-    path.write_text(path.read_text().replace('"generator": "', '"generator": "other'))
+    path.write_text(path.read_text().replace(f'"{what}": "', f'"{what}": "other'))
     run_claims([claim], 1, "tiny", HEADS, tmp_path)
     assert calls == [0, 0]
 
