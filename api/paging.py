@@ -6,10 +6,10 @@ from typing import Annotated
 from fastapi import Query
 from pydantic import AwareDatetime, BeforeValidator
 
-from store.paging import MAX_PAGE, TOKEN
+from store.paging import DEFAULT_PAGE, MAX_PAGE, TOKEN
 
 PageSize = Annotated[
-    int, Query(ge=1, description=f"Items a page; more than {MAX_PAGE} means {MAX_PAGE}.", examples=[50])
+    int, Query(ge=1, description=f"Items a page; more than {MAX_PAGE} means {MAX_PAGE}.", examples=[DEFAULT_PAGE])
 ]
 
 

@@ -294,7 +294,8 @@ def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, list[Row]]
         calls = [
             ("GET", f"/v1/jobs/{job['id']}", None, "GET job"),
             ("POST", "/v1/jobs", wish, "POST job"),
-            ("GET", "/v1/jobs?page_size=50", None, "list jobs"),
+            ("GET", "/v1/jobs", None, "list jobs"),
+            ("GET", "/v1/jobs?page_size=50", None, "list 50 jobs"),
         ]
         latency = [
             {"request": name, **asyncio.run(open_loop(url, method, path, body, *load))}

@@ -11,6 +11,7 @@ import httpx
 from client.errors import Refused, Unreachable
 
 DEFAULT_URL = "http://127.0.0.1:8321"
+LARGEST_PAGE = 200
 
 Document = dict[str, Any]
 
@@ -75,10 +76,10 @@ class Connection:
         return document
 
     def pages(self, path: str, **params: Any) -> Iterator[Document]:
-        """Every item of a list, page by page."""
+        """Every item of a list, page by page; whoever wants them all asks for few large pages."""
         token = None
         while True:
-            page = self.get(path, page_token=token, **params)
+            page = self.get(path, page_token=token, page_size=LARGEST_PAGE, **params)
             yield from page["items"]
             token = page.get("next_page_token")
             if not token:

@@ -13,7 +13,7 @@ from store.clock import database_now, to_datetime
 from store.db import Database
 from store.errors import Gone, NotFound, NotReady
 from store.files import files_of
-from store.paging import Page, page
+from store.paging import DEFAULT_PAGE, Page, page
 from store.tables import datasets as table
 from store.tables import files, jobs
 
@@ -146,7 +146,9 @@ def get_dataset(db: Database, dataset_id: str, *, tenant: str) -> Dataset:
     return _dataset(row)
 
 
-def list_datasets(db: Database, *, tenant: str, page_size: int = 50, page_token: str | None = None) -> Page[Dataset]:
+def list_datasets(
+    db: Database, *, tenant: str, page_size: int = DEFAULT_PAGE, page_token: str | None = None
+) -> Page[Dataset]:
     """Datasets that are not deleted, newest first. Raises InvalidRequest for a bad token."""
     with db.read() as connection:
         query = select(table).where(table.c.tenant == tenant, table.c.deleted_at.is_(None))

@@ -14,7 +14,7 @@ from store.errors import InvalidRequest, NotFound, NotReady, Problem
 from store.files import File, get_file
 from store.jobs.kinds import EVALUATE
 from store.jobs.submit import Asked, Submission, submit_job
-from store.paging import Page, page
+from store.paging import DEFAULT_PAGE, Page, page
 from store.specs import EvaluateSpec
 from store.tables import datasets, files, jobs, label_sets, uploads
 
@@ -65,7 +65,12 @@ def get_evaluation(db: Database, evaluation_id: str, *, tenant: str) -> Evaluati
 
 
 def list_evaluations(
-    db: Database, *, tenant: str, dataset: str | None = None, page_size: int = 50, page_token: str | None = None
+    db: Database,
+    *,
+    tenant: str,
+    dataset: str | None = None,
+    page_size: int = DEFAULT_PAGE,
+    page_token: str | None = None,
 ) -> Page[Evaluation]:
     """Evaluations, newest first; of one dataset alone where it is given. Raises InvalidRequest for a bad token."""
     query = select(jobs).where(jobs.c.tenant == tenant, jobs.c.kind == EVALUATE.name)

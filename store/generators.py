@@ -17,7 +17,7 @@ from store.files import remove_files
 from store.ids import new_id
 from store.jobs.states import ACTIVE_JOB_STATES
 from store.objects import ObjectStore
-from store.paging import Page, page
+from store.paging import DEFAULT_PAGE, Page, page
 from store.tables import generators as table
 from store.tables import jobs
 
@@ -139,7 +139,7 @@ def generator_names(connection: Connection, *, tenant: str) -> list[str]:
 
 
 def list_generators(
-    db: Database, *, tenant: str, page_size: int = 50, page_token: str | None = None
+    db: Database, *, tenant: str, page_size: int = DEFAULT_PAGE, page_token: str | None = None
 ) -> Page[Generator]:
     """Generators that the tenant can use, newest first. Raises InvalidRequest for a bad token."""
     with db.read() as connection:

@@ -18,7 +18,7 @@ from store.db import Database
 from store.errors import NotFound
 from store.idempotency import IdempotencyKey
 from store.ids import new_id
-from store.paging import Page, page
+from store.paging import DEFAULT_PAGE, Page, page
 from store.tables import api_keys as table
 from store.tables import tenants
 from store.tenants import effective
@@ -149,7 +149,9 @@ def get_key(db: Database, key_id: str, *, tenant: str) -> ApiKey:
     return _key(row)
 
 
-def list_keys(db: Database, *, tenant: str, page_size: int = 50, page_token: str | None = None) -> Page[ApiKey]:
+def list_keys(
+    db: Database, *, tenant: str, page_size: int = DEFAULT_PAGE, page_token: str | None = None
+) -> Page[ApiKey]:
     """Keys, newest first, revoked ones included. Raises InvalidRequest for a bad token."""
     with db.read() as connection:
         query = select(table).where(table.c.tenant == tenant)

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from store.clock import database_now, to_datetime
 from store.db import Database
 from store.errors import NotFound
-from store.paging import Page, page
+from store.paging import DEFAULT_PAGE, Page, page
 from store.tables import encoders, inversions, inverted_images, label_sets, labelers
 
 Kind = Literal["label_set", "inversion", "encoder", "labeler"]
@@ -91,17 +91,23 @@ def get_labeler(db: Database, labeler_id: str, *, tenant: str) -> Made:
     return _get(db, "labeler", labeler_id, tenant)
 
 
-def list_label_sets(db: Database, *, tenant: str, page_size: int = 50, page_token: str | None = None) -> Page[Made]:
+def list_label_sets(
+    db: Database, *, tenant: str, page_size: int = DEFAULT_PAGE, page_token: str | None = None
+) -> Page[Made]:
     """Label sets, newest first. Raises InvalidRequest for a bad token."""
     return _list(db, "label_set", tenant, page_size, page_token)
 
 
-def list_encoders(db: Database, *, tenant: str, page_size: int = 50, page_token: str | None = None) -> Page[Made]:
+def list_encoders(
+    db: Database, *, tenant: str, page_size: int = DEFAULT_PAGE, page_token: str | None = None
+) -> Page[Made]:
     """Encoders, newest first. Raises InvalidRequest for a bad token."""
     return _list(db, "encoder", tenant, page_size, page_token)
 
 
-def list_labelers(db: Database, *, tenant: str, page_size: int = 50, page_token: str | None = None) -> Page[Made]:
+def list_labelers(
+    db: Database, *, tenant: str, page_size: int = DEFAULT_PAGE, page_token: str | None = None
+) -> Page[Made]:
     """Labelers, newest first. Raises InvalidRequest for a bad token."""
     return _list(db, "labeler", tenant, page_size, page_token)
 

@@ -15,7 +15,7 @@ from store.files import File, get_file
 from store.jobs.checks import SAMPLES_PREFIX, reference_problems, samples_job
 from store.jobs.kinds import DRAW_SAMPLES
 from store.jobs.submit import Asked, Submission, submit_job
-from store.paging import Page, page
+from store.paging import DEFAULT_PAGE, Page, page
 from store.specs import DrawSamplesSpec
 from store.tables import jobs
 
@@ -74,7 +74,7 @@ def get_sample_set(db: Database, sample_set_id: str, *, tenant: str) -> SampleSe
 
 
 def list_sample_sets(
-    db: Database, *, tenant: str, page_size: int = 50, page_token: str | None = None
+    db: Database, *, tenant: str, page_size: int = DEFAULT_PAGE, page_token: str | None = None
 ) -> Page[SampleSet]:
     """Sets, newest first. Raises InvalidRequest for a bad token."""
     query = select(jobs).where(jobs.c.tenant == tenant, jobs.c.kind == DRAW_SAMPLES.name)

@@ -17,7 +17,7 @@ from store.files import File, add_files, remove_files, stored_bytes
 from store.idempotency import IdempotencyKey
 from store.ids import new_id
 from store.objects import DirectParts, ObjectInfo, ObjectStore, ObjectWriter
-from store.paging import Page, page
+from store.paging import DEFAULT_PAGE, Page, page
 from store.tables import uploads as table
 from store.tenants import limits_of
 
@@ -184,7 +184,7 @@ def list_uploads(
     tenant: str,
     state: str | None = None,
     sha256: str | None = None,
-    page_size: int = 50,
+    page_size: int = DEFAULT_PAGE,
     page_token: str | None = None,
 ) -> Page[Upload]:
     """Uploads, newest first, of one state or hex digest where given. Raises InvalidRequest for a bad token."""

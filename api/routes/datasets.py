@@ -24,6 +24,7 @@ from store.errors import Gone, NotReady
 from store.exports import get_export
 from store.files import get_file
 from store.objects import ObjectStore
+from store.paging import DEFAULT_PAGE
 from store.specs import DeliveryFormat
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -32,7 +33,9 @@ EXPORTS, CONTAINER = "leave it out, or say zip: exports are zips", "query:contai
 
 
 @router.get("", responses=documented(422))
-def list_datasets(db: Db, tenant: Tenant, page_size: PageSize = 50, page_token: PageToken = None) -> ListOf[Dataset]:
+def list_datasets(
+    db: Db, tenant: Tenant, page_size: PageSize = DEFAULT_PAGE, page_token: PageToken = None
+) -> ListOf[Dataset]:
     """Datasets, newest first."""
     page = stored.list_datasets(db, tenant=tenant, page_size=page_size, page_token=page_token)
     return list_of(page, dataset_document)

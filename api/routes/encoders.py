@@ -17,6 +17,7 @@ from api.starting import Asking, started
 from api.tenancy import Tenant
 from store import made
 from store.db import Database
+from store.paging import DEFAULT_PAGE
 from store.specs import TrainEncoderSpec
 
 router = APIRouter(prefix="/v1/encoders", tags=["encoders"], route_class=JobRoute)
@@ -36,7 +37,9 @@ async def create_encoder(
 
 
 @router.get("", responses=documented(422))
-def list_encoders(db: Db, tenant: Tenant, page_size: PageSize = 50, page_token: PageToken = None) -> ListOf[Encoder]:
+def list_encoders(
+    db: Db, tenant: Tenant, page_size: PageSize = DEFAULT_PAGE, page_token: PageToken = None
+) -> ListOf[Encoder]:
     """Encoders, newest first."""
     page = made.list_encoders(db, tenant=tenant, page_size=page_size, page_token=page_token)
     return list_of(page, lambda one: encoder_with_pictures(db, tenant, one))

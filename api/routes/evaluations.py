@@ -17,6 +17,7 @@ from api.schemas.evaluations import Evaluation, evaluation_document
 from api.starting import Asking, started
 from api.tenancy import Tenant
 from store import evaluations as stored
+from store.paging import DEFAULT_PAGE
 from store.specs import EvaluateSpec
 
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"], route_class=JobRoute)
@@ -39,7 +40,7 @@ async def create_evaluation(
 def list_evaluations(
     db: Db,
     tenant: Tenant,
-    page_size: PageSize = 50,
+    page_size: PageSize = DEFAULT_PAGE,
     page_token: PageToken = None,
     dataset: Annotated[str | None, Query(description="Only those of this dataset.")] = None,
 ) -> ListOf[Evaluation]:

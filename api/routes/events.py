@@ -20,6 +20,7 @@ from store.db import Database
 from store.errors import StoreUnavailable
 from store.jobs import events as stored
 from store.jobs.views import job_view
+from store.paging import DEFAULT_PAGE
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -40,7 +41,7 @@ async def list_job_events(
     request: Request,
     db: Db,
     tenant: Tenant,
-    page_size: PageSize = 50,
+    page_size: PageSize = DEFAULT_PAGE,
     page_token: NumberToken = None,
     last_event_id: Annotated[str | None, Header(description="For a stream: the last number that was received.")] = None,
 ) -> Response:

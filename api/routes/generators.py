@@ -15,6 +15,7 @@ from api.starting import Asking, started
 from api.tenancy import Tenant
 from store import generators as stored
 from store.files import get_file
+from store.paging import DEFAULT_PAGE
 from store.specs import ImportGeneratorSpec
 
 router = APIRouter(prefix="/v1/generators", tags=["generators"])
@@ -44,7 +45,7 @@ async def create_generator(
 
 @router.get("", responses=documented(422))
 def list_generators(
-    db: Db, tenant: Tenant, page_size: PageSize = 50, page_token: PageToken = None
+    db: Db, tenant: Tenant, page_size: PageSize = DEFAULT_PAGE, page_token: PageToken = None
 ) -> ListOf[Generator]:
     """Every generator there is, newest first."""
     page = stored.list_generators(db, tenant=tenant, page_size=page_size, page_token=page_token)

@@ -17,6 +17,7 @@ from api.schemas.jobs import Job, JobKind, JobState, job_document
 from api.starting import RETRY_AFTER, Asking, ended_or_not, started
 from api.tenancy import Tenant
 from store.jobs import cancel, resume, views
+from store.paging import DEFAULT_PAGE
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JobRoute)
 
@@ -72,7 +73,7 @@ async def create_job(
 def list_jobs(
     db: Db,
     tenant: Tenant,
-    page_size: PageSize = 50,
+    page_size: PageSize = DEFAULT_PAGE,
     page_token: PageToken = None,
     state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
     kind: Annotated[JobKind | None, Query(description="Only jobs of this kind.")] = None,

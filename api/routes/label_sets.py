@@ -12,12 +12,15 @@ from api.schemas.resources import LabelSet, label_set_document
 from api.tenancy import Tenant
 from store import made
 from store.files import get_file
+from store.paging import DEFAULT_PAGE
 
 router = APIRouter(prefix="/v1/label-sets", tags=["label sets"])
 
 
 @router.get("", responses=documented(422))
-def list_label_sets(db: Db, tenant: Tenant, page_size: PageSize = 50, page_token: PageToken = None) -> ListOf[LabelSet]:
+def list_label_sets(
+    db: Db, tenant: Tenant, page_size: PageSize = DEFAULT_PAGE, page_token: PageToken = None
+) -> ListOf[LabelSet]:
     """Label sets, newest first."""
     page = made.list_label_sets(db, tenant=tenant, page_size=page_size, page_token=page_token)
     return list_of(page, label_set_document)

@@ -21,6 +21,7 @@ from store.labeler_spec import AssessLabelerSpec, TrainLabelerSpec
 from store.labelers import REPORT_HTML, REPORT_JSON, REPORT_PNG, has_report
 from store.labelers import get_labeler_report as stored_report
 from store.objects import ObjectStore
+from store.paging import DEFAULT_PAGE
 
 router = APIRouter(prefix="/v1/labelers", tags=["labelers"], route_class=JobRoute)
 
@@ -29,7 +30,9 @@ EXAMPLE = {"labels": "upl_01jd0c5w6w3m8z4k1x2y3z4a5b", "generator": "heads64", "
 
 
 @router.get("", responses=documented(422))
-def list_labelers(db: Db, tenant: Tenant, page_size: PageSize = 50, page_token: PageToken = None) -> ListOf[Labeler]:
+def list_labelers(
+    db: Db, tenant: Tenant, page_size: PageSize = DEFAULT_PAGE, page_token: PageToken = None
+) -> ListOf[Labeler]:
     """Labelers, newest first."""
     page = made.list_labelers(db, tenant=tenant, page_size=page_size, page_token=page_token)
     return list_of(page, lambda one: labeler_with_reports(db, tenant, one))

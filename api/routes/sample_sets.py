@@ -15,6 +15,7 @@ from api.schemas.sample_sets import SampleSet, sample_set_document
 from api.starting import Asking, started
 from api.tenancy import Tenant
 from store import sample_sets as stored
+from store.paging import DEFAULT_PAGE
 from store.specs import DrawSamplesSpec
 
 router = APIRouter(prefix="/v1/sample-sets", tags=["sample sets"], route_class=JobRoute)
@@ -35,7 +36,7 @@ async def create_sample_set(
 
 @router.get("", responses=documented(422))
 def list_sample_sets(
-    db: Db, tenant: Tenant, page_size: PageSize = 50, page_token: PageToken = None
+    db: Db, tenant: Tenant, page_size: PageSize = DEFAULT_PAGE, page_token: PageToken = None
 ) -> ListOf[SampleSet]:
     """Sets of samples, newest first."""
     page = stored.list_sample_sets(db, tenant=tenant, page_size=page_size, page_token=page_token)

@@ -13,6 +13,7 @@ from api.schemas.base import ListOf, list_of
 from api.schemas.tenants import ApiKey, ApiKeyRequest, NewApiKey, QuotaList, key_document, quota_document
 from api.tenancy import AdminTenant, Tenant
 from store import keys
+from store.paging import DEFAULT_PAGE
 from store.tenants import quotas
 
 router = APIRouter(prefix="/v1", tags=["settings"])
@@ -44,7 +45,7 @@ def create_api_key(
 
 @router.get("/api-keys", responses=documented(422))
 def list_api_keys(
-    db: Db, tenant: AdminTenant, page_size: PageSize = 50, page_token: PageToken = None
+    db: Db, tenant: AdminTenant, page_size: PageSize = DEFAULT_PAGE, page_token: PageToken = None
 ) -> ListOf[ApiKey]:
     """Keys, newest first, revoked ones included."""
     page = keys.list_keys(db, tenant=tenant, page_size=page_size, page_token=page_token)

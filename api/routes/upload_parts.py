@@ -31,6 +31,7 @@ from store import direct_uploads, upload_parts, uploads
 from store.db import Database
 from store.errors import InvalidRequest, Problem, StoreError, StoreUnavailable
 from store.objects import ObjectStore, ObjectWriter
+from store.paging import DEFAULT_PAGE
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
@@ -80,7 +81,12 @@ async def put_upload_part(
 
 @router.get("/{upload_id}/parts", responses=documented(404, 409, 422))
 def list_upload_parts(
-    upload_id: str, db: Db, objects: Objects, tenant: Tenant, page_size: PageSize = 50, page_token: NumberToken = None
+    upload_id: str,
+    db: Db,
+    objects: Objects,
+    tenant: Tenant,
+    page_size: PageSize = DEFAULT_PAGE,
+    page_token: NumberToken = None,
 ) -> ListOf[UploadPart]:
     """The parts that are there, by number: what a sender that broke off need not send again."""
     position, size = position_of(page_token), coerced(page_size)

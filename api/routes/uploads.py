@@ -26,6 +26,7 @@ from store.db import Database
 from store.errors import StoreError, StoreUnavailable
 from store.idempotency import IdempotencyKey
 from store.objects import ObjectInfo, ObjectStore, ObjectWriter
+from store.paging import DEFAULT_PAGE
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
@@ -125,7 +126,7 @@ def list_uploads(
     tenant: Tenant,
     state: Annotated[Literal["pending", "complete"] | None, Query(description="Only uploads in this state.")] = None,
     sha256: Annotated[Sha256 | None, Query(description="Only uploads of this file.")] = None,
-    page_size: PageSize = 50,
+    page_size: PageSize = DEFAULT_PAGE,
     page_token: PageToken = None,
 ) -> ListOf[Upload]:
     """Uploads, newest first."""

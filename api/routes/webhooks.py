@@ -22,6 +22,7 @@ from api.schemas.webhooks import (
     endpoint_document,
 )
 from api.tenancy import Tenant
+from store.paging import DEFAULT_PAGE
 from store.webhooks import deliveries, endpoints
 from store.webhooks.deliveries import State
 
@@ -60,7 +61,7 @@ def create_webhook_endpoint(
 
 @router.get("", responses=documented(422))
 def list_webhook_endpoints(
-    db: Db, tenant: Tenant, page_size: PageSize = 50, page_token: PageToken = None
+    db: Db, tenant: Tenant, page_size: PageSize = DEFAULT_PAGE, page_token: PageToken = None
 ) -> ListOf[WebhookEndpoint]:
     """Endpoints, newest first."""
     page = endpoints.list_endpoints(db, tenant=tenant, page_size=page_size, page_token=page_token)
@@ -123,7 +124,7 @@ def list_webhook_deliveries(
     endpoint_id: str,
     db: Db,
     tenant: Tenant,
-    page_size: PageSize = 50,
+    page_size: PageSize = DEFAULT_PAGE,
     page_token: PageToken = None,
     state: Annotated[State | None, Query(description="Only deliveries in this state.")] = None,
 ) -> ListOf[WebhookDelivery]:

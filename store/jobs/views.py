@@ -15,7 +15,7 @@ from store.errors import NotFound, Problem
 from store.jobs.estimates import Estimates
 from store.jobs.progress import Progress, StepProgress, progress_of, queue_positions
 from store.jobs.states import TERMINAL_JOB_STATES
-from store.paging import Page, page
+from store.paging import DEFAULT_PAGE, Page, page
 from store.tables import jobs, shards
 
 
@@ -101,7 +101,7 @@ def list_jobs(
     kind: str | None = None,
     label: tuple[str, str] | None = None,
     created_after: datetime | None = None,
-    page_size: int = 50,
+    page_size: int = DEFAULT_PAGE,
     page_token: str | None = None,
 ) -> Page[Job]:
     """Jobs, newest first. `label` is a (name, value) pair. Raises InvalidRequest for a bad token."""

@@ -14,7 +14,7 @@ from store.clock import database_now, to_datetime
 from store.db import Database
 from store.errors import NotFound, NotReady
 from store.ids import new_id
-from store.paging import Page, page
+from store.paging import DEFAULT_PAGE, Page, page
 from store.tables import jobs
 from store.tables import webhook_deliveries as table
 from store.tables import webhook_endpoints as endpoints
@@ -185,7 +185,7 @@ def list_deliveries(
     *,
     tenant: str,
     state: State | None = None,
-    page_size: int = 50,
+    page_size: int = DEFAULT_PAGE,
     page_token: str | None = None,
 ) -> Page[Delivery]:
     """Deliveries to an endpoint, newest first. Raises NotFound, InvalidRequest for a bad token."""

@@ -17,7 +17,7 @@ from store.egress import Lookup, check_url, look_up, resolve
 from store.errors import EgressFailed, EgressRefused, InvalidRequest, NotFound, Problem, QuotaExceeded
 from store.idempotency import IdempotencyKey
 from store.ids import new_id
-from store.paging import Page, page
+from store.paging import DEFAULT_PAGE, Page, page
 from store.tables import webhook_deliveries as deliveries
 from store.tables import webhook_endpoints as table
 from store.webhooks.signing import new_secret
@@ -94,7 +94,9 @@ def get_endpoint(db: Database, endpoint_id: str, *, tenant: str) -> Endpoint:
     return _endpoint(row)
 
 
-def list_endpoints(db: Database, *, tenant: str, page_size: int = 50, page_token: str | None = None) -> Page[Endpoint]:
+def list_endpoints(
+    db: Database, *, tenant: str, page_size: int = DEFAULT_PAGE, page_token: str | None = None
+) -> Page[Endpoint]:
     """Endpoints, newest first. Raises InvalidRequest for a bad token."""
     with db.read() as connection:
         query = select(table).where(table.c.tenant == tenant)

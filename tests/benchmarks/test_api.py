@@ -12,7 +12,7 @@ def test_it_measures_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFix
     target = tmp_path / "numbers.json"
     main(["--json", str(target), "--rate", "10", "--seconds", "0.5", "--listeners", "5", "--mib", "1"])
     found = json.loads(target.read_text())
-    assert [row["request"] for row in found["latency"]] == ["GET job", "POST job", "list jobs"]
+    assert [row["request"] for row in found["latency"]] == ["GET job", "POST job", "list jobs", "list 50 jobs"]
     assert all((row["requests"], row["not_answered_well"]) == (5, 0) for row in found["latency"])
     assert found["events"][0]["heard"] == 5
     assert len(found["transfers"]) == 7
