@@ -224,6 +224,7 @@ class Arms:
         scoring = self.data.scoring
         return {
             "ignore_index": scoring.ignore_index,
+            "heat": scoring.heat,
             "validation": Taught(self.validated, scoring) if self.validated is not None else None,
             "device": self.device,
             "should_stop": self.should_stop,

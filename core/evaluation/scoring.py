@@ -28,7 +28,9 @@ _BATCH = 64
 
 
 class Scoring(ABC):
-    """``parts``: names by channel. ``metric``: what the score of a part is called, ``mean`` its mean over parts."""
+    """``parts``: names by channel. ``metric``: what the score of a part is called, ``mean`` its mean over parts.
+    ``heat``: the height of the peaks where a net learns heatmaps, else 0.
+    """
 
     task: Task
     metric: str
@@ -36,6 +38,7 @@ class Scoring(ABC):
     parts: Mapping[int, str]
     channels: int
     ignore_index: int = 255
+    heat: float = 0.0
 
     @abstractmethod
     def taught(self, labels: Targets) -> Targets:
@@ -101,6 +104,7 @@ class PointScoring(Scoring):
 
     task: Task = "keypoints"
     metric, mean = "PCK-0.1", "mean PCK-0.1"
+    heat = 10.0
 
     def __init__(self, names: tuple[str, ...], size: tuple[int, int]) -> None:
         self.parts, self.channels = dict(enumerate(names)), len(names)
@@ -108,7 +112,7 @@ class PointScoring(Scoring):
 
     def taught(self, labels: Targets) -> Targets:
         """Heat around every labelled point."""
-        return heatmaps(labels, self.size, self.std)
+        return heatmaps(labels, self.size, self.std, self.heat)
 
     def said(self, trained: Trained, images: NDArray[np.uint8]) -> Targets:
         """Places of the highest heat; the third number is its height."""

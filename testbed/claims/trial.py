@@ -220,7 +220,8 @@ class Trial:
     ) -> Trained:
         scoring = self.scoring(task)
         recipe = replace(self.sizes.net, mirrored=mirrored_pairs(scoring.parts))
-        return train(Taught(ArrayImages(images, labels), scoring), scoring.channels, recipe, seed=self.repeat)
+        taught = Taught(ArrayImages(images, labels), scoring)
+        return train(taught, scoring.channels, recipe, heat=scoring.heat, seed=self.repeat)
 
     @cached_property
     def pretrained(self) -> Pretrained:

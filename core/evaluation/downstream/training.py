@@ -26,6 +26,8 @@ from core.pixels import as_tensor, to_float
 _FINE_TUNE_RATE = 0.1
 _WEIGHED_IMAGES = 2000
 _STREAM = 40
+_NEAR = 0.01
+"""Of a heatmap's height: about three standard deviations around a point."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ def train_downstream(
     *,
     seed: int,
     ignore_index: int = 255,
+    heat: float = 0.0,
     validation: LabelledImages | None = None,
     fine_tune_on: LabelledImages | None = None,
     trunk_weights: Path | None = None,
@@ -62,15 +65,17 @@ def train_downstream(
 ) -> Trained:
     """Train on ``images``; the target's type says the task: ids (cross-entropy) or maps (squared error where known).
 
-    ``channels``: classes or maps. ``start``: a net to go on from, its last layer fresh where the channels differ.
-    ``freeze_trunk``: learn the rest alone (head-only transfer). ``fine_tune_on``: real images for the last
-    ``config.fine_tune_steps``. ``checkpoint`` is given bytes every ``checkpoint_every`` steps; the same call with
-    ``resume_from`` goes on from there and ends with the same weights. Step ``s`` depends on (seed, s) alone.
+    ``channels``: classes or maps. ``heat``: the height of the peaks where maps are heatmaps; pixels near a point and
+    far from any then weigh as two classes do, or a net would say "nowhere" of all. ``start``: a net to go on from,
+    its last layer fresh where the channels differ. ``freeze_trunk``: learn the rest alone (head-only transfer).
+    ``fine_tune_on``: real images for the last ``config.fine_tune_steps``. ``checkpoint`` is given bytes every
+    ``checkpoint_every`` steps; the same call with ``resume_from`` goes on from there and ends with the same weights.
+    Step ``s`` depends on (seed, s) alone.
 
     Raises :class:`core.errors.EvaluationError` for data that cannot be trained on or a checkpoint of something else,
     :class:`core.errors.Stopped` between steps when asked.
     """
-    run = _Run(images, channels, config, seed, ignore_index, trunk_weights, start, freeze_trunk, device)
+    run = _Run(images, channels, config, seed, ignore_index, heat, trunk_weights, start, freeze_trunk, device)
     if resume_from is not None:
         run.load(resume_from)
     total = config.steps + (config.fine_tune_steps if fine_tune_on is not None else 0)
@@ -115,6 +120,7 @@ class _Run:
         config: DownstreamConfig,
         seed: int,
         ignore_index: int,
+        heat: float,
         trunk_weights: Path | None,
         start: DownstreamNet | None,
         freeze_trunk: bool,
@@ -123,6 +129,7 @@ class _Run:
         if not len(images):
             raise EvaluationError("nothing to train on", [Problem("no images", "images")])
         self.config, self.seed, self.ignore_index, self.device = config, seed, ignore_index, device
+        self.near = heat * _NEAR
         self.channels = channels
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -136,7 +143,7 @@ class _Run:
         self.optimizer = torch.optim.AdamW(
             learnt, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
         )
-        self.weights = _class_weights(images, channels, config.class_weight_power, ignore_index)
+        self.weights = _weights(images, channels, config.class_weight_power, ignore_index, self.near)
         self.step = 0
         self.losses: list[tuple[int, float]] = []
         self.scores: list[tuple[int, float]] = []
@@ -173,11 +180,13 @@ class _Run:
         return torch.autocast(kind, torch.bfloat16, enabled=self.config.precision == "bfloat16")
 
     def _loss(self, output: Tensor, target: Tensor) -> Tensor:
+        weights = None if self.weights is None else self.weights.to(output.device)
         if target.ndim == 3:
-            weights = None if self.weights is None else self.weights.to(output.device)
             return F.cross_entropy(output, target, weight=weights, ignore_index=self.ignore_index)
-        known = target.isfinite()
-        return ((output - target.nan_to_num(0.0)).square() * known).sum() / known.sum().clamp_min(1)
+        share = target.isfinite().float()
+        if weights is not None:
+            share = share * weights[(target > self.near).long()]
+        return ((output - target.nan_to_num(0.0)).square() * share).sum() / share.sum().clamp_min(1e-6)
 
     def _rate(self) -> float:
         """One cycle: up over the first 30 %, down by a cosine to almost nothing; fine-tuning at a tenth, constant."""
@@ -238,26 +247,33 @@ def _as_target(targets: Targets) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(targets, np.int64 if targets.ndim == 3 else np.float32))
 
 
-def _class_weights(images: LabelledImages, channels: int, power: float, ignore_index: int) -> Tensor | None:
-    """Frequency to minus ``power``, mean 1 over the classes that occur; None for maps."""
+def _weights(images: LabelledImages, channels: int, power: float, ignore_index: int, near: float) -> Tensor | None:
+    """Frequency to minus ``power``, mean 1 over the classes that occur; None for maps that are no heatmaps. Heatmaps
+    have two classes of pixels: far from a point, and near one, where the map is above ``near``.
+    """
     look = np.linspace(0, len(images) - 1, min(len(images), _WEIGHED_IMAGES)).astype(np.int64)
-    counts = np.zeros(channels, np.int64)
+    counts = np.zeros(256, np.int64)
     for start in range(0, len(look), 64):
         targets = images.take(look[start : start + 64])[1]
-        if targets.ndim != 3:
+        if targets.ndim != 3 and not near:
             return None
-        found = np.bincount(targets.ravel(), minlength=256)
-        beyond = [one for one in np.flatnonzero(found) if one >= channels and one != ignore_index]
-        if beyond:
-            problem = Problem(f"the id {beyond[0]} occurs, and there are {channels} classes", "images")
-            raise EvaluationError("these masks cannot be trained on", [problem])
-        found[ignore_index] = 0
-        counts += found[:channels]
-    if not counts.sum():
-        raise EvaluationError("these masks cannot be trained on", [Problem("every pixel is ignored", "images")])
+        counts += np.bincount((targets > near if near else targets).ravel(), minlength=256)
+    counts = counts[:2] if near else _of_classes(counts, channels, ignore_index)
     frequency = counts / counts.sum()
     weights = np.where(frequency > 0, np.maximum(frequency, 1e-6) ** -power, 0.0)
     return torch.from_numpy(weights / (weights.sum() / (weights > 0).sum())).float()
+
+
+def _of_classes(counts: NDArray[np.int64], channels: int, ignore_index: int) -> NDArray[np.int64]:
+    """Pixels by id [256] → those of the classes; raises where that leaves nothing to learn or there are more."""
+    beyond = [one for one in np.flatnonzero(counts) if one >= channels and one != ignore_index]
+    if beyond:
+        problem = Problem(f"the id {beyond[0]} occurs, and there are {channels} classes", "images")
+        raise EvaluationError("these masks cannot be trained on", [problem])
+    known = np.where(np.arange(256) == ignore_index, 0, counts)[:channels]
+    if not known.sum():
+        raise EvaluationError("these masks cannot be trained on", [Problem("every pixel is ignored", "images")])
+    return known
 
 
 def _copy_into(network: DownstreamNet, start: DownstreamNet) -> None:
