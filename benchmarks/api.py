@@ -28,13 +28,13 @@ from functools import partial
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from statistics import quantiles
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 from sqlalchemy import update
 
+from benchmarks.load import Row, open_loop, percentiles
 from client.sdk import Offhand
 from client.uploads import send_at_once, send_in_parts, sha256_of
 from store import datasets, tables
@@ -45,7 +45,6 @@ from store.settings import Settings
 
 CHUNK = 1 << 20
 BINARY = {"Content-Type": "application/octet-stream"}
-Row = dict[str, Any]
 
 
 @contextmanager
@@ -145,31 +144,6 @@ def start_job(offhand: Offhand) -> dict[str, Any]:
     return offhand.generate(labels, "tiny", 20, seed=1)
 
 
-async def open_loop(url: str, method: str, path: str, body: Any, rate: float, seconds: float) -> Row:
-    """Requests at `rate` a second for so many seconds; percentiles of the latency in milliseconds."""
-    latencies: list[float] = []
-    wrong = 0
-
-    async def one(due: float) -> None:
-        nonlocal wrong
-        try:
-            answer = await http.request(method, path, json=body)
-            wrong += not answer.is_success
-        except httpx.TransportError:
-            wrong += 1
-        latencies.append((loop.time() - due) * 1000)
-
-    loop = asyncio.get_running_loop()
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    async with httpx.AsyncClient(base_url=url, timeout=60.0, limits=limits) as http, asyncio.TaskGroup() as tasks:
-        begun = loop.time() + 0.05
-        for number in range(max(2, round(rate * seconds))):
-            due = begun + number / rate
-            await asyncio.sleep(max(0.0, due - loop.time()))
-            tasks.create_task(one(due))
-    return {"rate": rate, "requests": len(latencies), "not_answered_well": wrong, **percentiles(latencies)}
-
-
 async def fan_out(url: str, job: str, listeners: int) -> Row:
     """From a cancel to the event it makes, over all that listen to the job; milliseconds."""
     heard: list[float] = []
@@ -199,11 +173,6 @@ async def fan_out(url: str, job: str, listeners: int) -> Row:
         begun = time.perf_counter()
         (await http.post(f"/v1/jobs/{job}/cancel")).raise_for_status()
     return {"listeners": listeners, "heard": len(heard), **percentiles(heard)}
-
-
-def percentiles(values: list[float]) -> Row:
-    cuts = quantiles(values, n=100, method="inclusive") if len(values) > 1 else values * 99
-    return {"p50_ms": round(cuts[49], 2), "p99_ms": round(cuts[98], 2)}
 
 
 def deliver(home: Path, job: dict[str, Any], path: Path) -> str:
