@@ -95,23 +95,25 @@ def test_maps_are_learnt_where_they_are_known():
 def test_points_are_found_by_a_short_training():
     """Of a heatmap one pixel in a hundred is warm: unweighed, a net learns to say that none is."""
     random = np.random.default_rng(4)
-    size, heat = 32, 10.0
+    size, count, heat = 48, 8, 10.0
+    colours = random.integers(60, 255, (count, 3))
 
-    def dots(count):
-        places = random.uniform(4, size - 4, (count, 1, 2)).astype(np.float32)
+    def dots(images):
+        places = random.uniform(4, size - 4, (images, count, 2)).astype(np.float32)
         y, x = np.mgrid[:size, :size] + 0.5
-        near = (x - places[..., :1]) ** 2 + (y - places[..., 1:]) ** 2 < 9
-        points = np.concatenate([places, np.full((count, 1, 1), 2, np.float32)], axis=2)
-        return np.repeat((40 + 170 * near)[..., None], 3, axis=3).astype(np.uint8), points
+        pictures = random.integers(0, 90, (images, size, size, 3))
+        for k in range(count):
+            near = (x - places[:, k, 0, None, None]) ** 2 + (y - places[:, k, 1, None, None]) ** 2 < 5
+            pictures = np.where(near[..., None], colours[k], pictures)
+        points = np.concatenate([places, np.full((images, count, 1), 2, np.float32)], axis=2)
+        return pictures.astype(np.uint8), points
 
-    images, points = dots(64)
-    fresh, truth = dots(16)
-    config = replace(QUICK, augment="none")
-    trained = train_downstream(
-        ArrayImages(images, heatmaps(points, (size, size), 1.0, heat)), 1, config, heat=heat, seed=0
-    )
+    images, points = dots(128)
+    fresh, truth = dots(32)
+    targets = ArrayImages(images, heatmaps(points, (size, size), 1.0, heat))
+    trained = train_downstream(targets, count, replace(QUICK, steps=120, augment="none"), heat=heat, seed=0)
     found = peaks(predict(trained, fresh))
-    assert np.mean(np.abs(found[..., :2] - truth[..., :2]).max(axis=(1, 2)) <= 2) >= 0.9
+    assert np.mean(np.abs(found[..., :2] - truth[..., :2]).max(axis=2) <= 2) >= 0.5
 
 
 def test_real_images_have_the_last_word():
