@@ -31,7 +31,7 @@ class DownstreamConfig:
     mirrored: tuple[tuple[int, int], ...] = ()
     """Pairs of ids (left eye, right eye) that change places when an image is flipped; channels for heatmaps."""
     class_weight_power: float = 0.5
-    """Classes weigh frequency to minus this; 0 weighs all pixels alike."""
+    """Classes weigh frequency to minus this; 0 weighs all pixels alike. Heatmaps have two: near a point, and far."""
     validate_every: int = 0
     """Steps between validations, the best of which is kept; 0: the last step is."""
     precision: Precision = "float32"
