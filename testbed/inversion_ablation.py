@@ -1,6 +1,7 @@
 """Where should inversion begin, and how far should it go? Judged by how well labels transfer, not by likeness alone.
 
     python -m testbed.inversion_ablation --json out/inversion_ablation.json [--repeats 3] [--extra] [--exact]
+    python -m testbed.inversion_ablation --arm "encoder, 100 steps" --labeler '{"max_steps": 600}'
 
 Each arm inverts the same labelled heads, trains the same labeler on the codes, and measures
 
@@ -34,6 +35,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.errors import LabelerError
 from core.evaluation.downstream.training import predict_masks
 from core.evaluation.overlap import image_confusions, pooled_miou
 from core.generators.files import load_generator, shipped_generators
@@ -269,20 +271,34 @@ def _net() -> Judge:
     return lambda images: predict_masks(net, images)
 
 
+def _labeler(text: str) -> LabelerConfig:
+    try:
+        return LabelerConfig.from_json(json.loads(text))
+    except (ValueError, LabelerError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Print the table, and write JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="file to write all cells to")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--extra", action="store_true", help="other radii, constraints and spaces too")
+    named = {arm.name: arm for arm in (*MAIN, *EXTRA, TEACHER)}
+    parser.add_argument(
+        "--arm", action="append", choices=named, metavar="NAME", help="only this one, as the table names it; repeatable"
+    )
+    parser.add_argument("--labeler", type=_labeler, metavar="JSON", help="the labeler's settings, where not default")
     parser.add_argument("--exact", action="store_true", help="the generator's latents are the world's")
     parser.add_argument("--labels", type=int, default=Sizes.labels)
     parser.add_argument("--held-out", type=int, default=Sizes.held_out)
     parser.add_argument("--generated", type=int, default=Sizes.generated)
     chosen = parser.parse_args(arguments)
     sizes = Sizes(chosen.labels, chosen.held_out, chosen.generated, chosen.exact)
-    ablation = Ablation(sizes, None if chosen.exact else _net())
+    ablation = Ablation(sizes, None if chosen.exact else _net(), labeler=chosen.labeler)
     arms = [*MAIN, *(EXTRA if chosen.extra else ()), *((TEACHER,) if chosen.exact else ())]
+    if chosen.arm:
+        arms = [named[name] for name in chosen.arm]
     cells = ablation.run(arms, chosen.repeats)
     if chosen.json is not None:
         chosen.json.parent.mkdir(parents=True, exist_ok=True)

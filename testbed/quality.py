@@ -2,7 +2,8 @@
 
     python -m testbed.quality [--world heads] [--json]
 
-Writes grids of 64 uncurated samples at ψ = 1 and ψ = 0.7 to docs/images/, and measures the Fréchet distance to rendered
+Writes grids of 64 uncurated samples at ψ = 1 and ψ = 0.7 to docs/images/, and of 16 with what the renderer draws from
+their latents below them; and measures the Fréchet distance to rendered
 scenes (features of the net that 5,000 true labels trained, see testbed.score, each feature scaled to unit variance over
 rendered scenes), the same between two sets of rendered scenes, how often each class is drawn against how often the
 world has it (as that net sees both), and how well held-out scenes are reconstructed.
@@ -53,6 +54,13 @@ def grid(images: NDArray[np.uint8], columns: int = 8) -> NDArray[np.uint8]:
     return np.concatenate(rows, axis=0)
 
 
+def against_truth(generator: Generator, drawn: NDArray[np.uint8], world: World) -> NDArray[np.uint8]:
+    """The first images of stream 0 at ψ = 1, eight at a time, each eight followed by what their latents mean."""
+    z = np.stack([latent(0, i, generator.config.z_dim).numpy() for i in range(len(drawn))])
+    meant = world.meant(z).images
+    return np.concatenate([part for i in range(0, len(drawn), 8) for part in (drawn[i : i + 8], meant[i : i + 8])])
+
+
 def prevalence(net: Trained, images: NDArray[np.uint8], world: World) -> dict[str, float]:
     """Share of images on which the net sees at least a few pixels of each class."""
     shown = label_shown(predict_masks(net, images), len(world.classes), least_pixels=_LEAST_PIXELS)
@@ -64,8 +72,13 @@ def measure(world: World) -> dict[str, Any]:
     loaded = load_generator(shipped_generators()[world.generator])
     IMAGES.mkdir(parents=True, exist_ok=True)
     drawn = samples(loaded.network, COUNT, 1.0)
-    for psi, shown in (("1", drawn[:64]), ("07", samples(loaded.network, 64, 0.7))):
-        Image.fromarray(grid(shown)).save(IMAGES / f"{world.generator}_psi{psi}.png", optimize=True)
+    pictures = {
+        "psi1": drawn[:64],
+        "psi07": samples(loaded.network, 64, 0.7),
+        "against_truth": against_truth(loaded.network, drawn[:16], world),
+    }
+    for name, shown in pictures.items():
+        Image.fromarray(grid(shown)).save(IMAGES / f"{world.generator}_{name}.png", optimize=True)
     net = judge(world=world)
     real = world.labelled(REFERENCE_STREAM, 2 * COUNT, 0).images
     assert isinstance(net.network, SmallUNet)

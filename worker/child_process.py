@@ -121,7 +121,8 @@ def environment_of_child(settings: Settings) -> dict[str, str]:
     environment = dict(os.environ)
     if settings.worker.threads:
         environment["OMP_NUM_THREADS"] = str(settings.worker.threads)
-    # Given fewer threads than it counted on, oneDNN leaves part of its results unwritten: losses that are no numbers.
+    # With "true", under which OpenMP may give fewer threads than were asked for, PyTorch's convolutions on the CPU were
+    # seen to answer with what is no number.
     environment["OMP_DYNAMIC"] = "false"
     # Threads that have finished wait for the slowest. Where another process holds a core they would do so busily, for
     # milliseconds in each of thousands of operations, and take that core from it and from themselves.

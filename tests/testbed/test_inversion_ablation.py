@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.labeling.config import LabelerConfig
-from testbed.inversion_ablation import EXTRA, MAIN, TEACHER, Ablation, Arm, Sizes, table
+from testbed.inversion_ablation import EXTRA, MAIN, TEACHER, Ablation, Arm, Sizes, main, table
 
 TINY = Sizes(labels=3, held_out=2, generated=3)
 ARMS = (Arm("encoder", 0), Arm("w_avg", 2), Arm("encoder", 2, {"space": "w"}))
@@ -52,3 +52,26 @@ def test_the_teacher_s_codes_draw_heads_best(tmp_path):
 def test_repeats_are_summed_up():
     cells = [{"arm": "a", "psnr_labels": 20.0}, {"arm": "a", "psnr_labels": 22.0}, {"arm": "b", "psnr_labels": 19.0}]
     assert table(cells).splitlines()[2:] == ["| a | 21.000 ± 1.414 |", "| b | 19.000 |"]
+
+
+def test_one_arm_with_another_labeler_by_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tiny = ["--exact", "--labels", "3", "--held-out", "2", "--generated", "3", "--arm", "w_avg, 0 steps"]
+    main([*tiny, "--labeler", '{"members": 1, "max_steps": 3}', "--json", "cells.json"])
+    (cell,) = json.loads((tmp_path / "cells.json").read_text())
+    assert (cell["arm"], cell["labeler"]["max_steps"]) == ("w_avg, 0 steps", 3)
+    assert "| w_avg, 0 steps | " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (["--arm", "encoder, 7 steps"], "encoder, 100 steps"),
+        (["--labeler", '{"steps": 3, "member": 1}'], "member: unknown field"),
+        (["--labeler", "{"], "--labeler"),
+    ],
+)
+def test_what_is_wrong_in_the_command_is_named(wrong, told, capsys):
+    with pytest.raises(SystemExit):
+        main(wrong)
+    assert told in capsys.readouterr().err

@@ -240,7 +240,7 @@ class _Run:
         return Trained(self.network.eval(), self.channels, self.losses, self.scores, chosen)
 
     def _key(self) -> str:
-        return repr((self.config, self.seed, self.channels, self.freeze_trunk))
+        return repr((self.config, self.seed, self.channels, self.freeze_trunk, self.near))
 
 
 def _as_target(targets: Targets) -> Tensor:
