@@ -12,6 +12,7 @@
     ├── SamplingError           bad_sampling        sampling settings
     ├── ShardError              bad_shard           a dataset shard that is damaged or lacks a sample
     ├── EvaluationError         bad_evaluation      settings, weights or data from which no verdict can be had
+    ├── ResumeError             cannot_resume       what an earlier run kept is damaged, or belongs to another run
     └── Stopped                 stopped             ``should_stop()`` said so; nothing is wrong
 
 ``code`` is stable and safe to switch on. ``problems`` holds everything found, not the first: one entry a problem, with
@@ -105,6 +106,12 @@ class EvaluationError(OffhandError):
     """Evaluation settings, weights, or data from which no verdict can be had."""
 
     code = "bad_evaluation"
+
+
+class ResumeError(OffhandError):
+    """State that an earlier run kept and this one cannot go on from. Without it the work begins anew."""
+
+    code = "cannot_resume"
 
 
 class Stopped(OffhandError):

@@ -51,7 +51,7 @@ from core.sampling.stream import draw_codes, latent
 from testbed.examples import EXAMPLE_SEED, VALIDATION_SEED
 from testbed.latents import normalise
 from testbed.recipes.heads64 import RECIPE
-from testbed.recipes.teaching import Training
+from testbed.recipes.training import Training
 from testbed.score import judge
 from testbed.world import CLASS_NAMES, draw_latents, head_parameters, render
 from testbed.world.parameters import LATENT_COUNT

@@ -7,8 +7,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
+import structlog
+
+from core.errors import ResumeError
 from store.crash import crash_point
 from store.db import Database
 from store.errors import NotFound
@@ -20,6 +23,9 @@ from store.sweep import work_prefix
 from worker.figures import plottable
 from worker.messages import Checkpointed, Measured
 from worker.models import Models
+
+log = structlog.get_logger()
+Made = TypeVar("Made")
 
 #: Seconds between two points of a curve in the job's log: a day of training leaves no more lines than people read.
 _LOG_SECONDS = 10.0
@@ -101,6 +107,18 @@ class StepContext:
             return None
         with self.objects.open(file.key) as source:
             return source.read()
+
+    def resume(self, work: Callable[[bytes | None], Made]) -> Made:
+        """`work` from what an earlier attempt kept; from nothing where none did, or where another release kept what
+        this one cannot read.
+        """
+        kept = self.load_checkpoint()
+        if kept is not None:
+            try:
+                return work(kept)
+            except ResumeError as error:
+                log.warning("checkpoint.unusable", shard=self.claim.shard_id, why=str(error))
+        return work(None)
 
     def fetch(self, resource_id: str, name: str, into: Path | None = None) -> Path:
         """A file of a resource, copied into a temporary file. Raises NotFound."""

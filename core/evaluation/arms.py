@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.callbacks import Progress, ShouldStop, stop_if_asked
 from core.datasets.classes import ClassMap
-from core.errors import EvaluationError, Problem
+from core.errors import EvaluationError, Problem, ResumeError
 from core.evaluation.downstream.baselines import BASELINES, Baseline, Pretrained, pretrain_on, train_baseline
 from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages, LabelledImages
@@ -116,9 +116,15 @@ class Arms:
         self.data, self.config, self.device, self.should_stop = data, config, device, should_stop
         self._checkpoint, self._progress = checkpoint, progress
         head, _, self._training = (resume_from or b"").partition(b"\n")
-        state: dict[str, Any] = json.loads(head) if head else {"done": {}, "training": ""}
-        self._done: dict[str, dict[str, Any]] = state["done"]
-        self._interrupted: str = state["training"]
+        self._done: dict[str, dict[str, Any]] = {}
+        self._interrupted = ""
+        if resume_from is not None:
+            try:
+                state = json.loads(head)
+                self._done, self._interrupted = state["done"], state["training"]
+            except (ValueError, KeyError, TypeError) as error:
+                problem = Problem(str(error)[:300], "checkpoint")
+                raise ResumeError("this evaluation cannot go on from the checkpoint", [problem]) from error
         mirrored = config.downstream.mirrored or mirrored_pairs(data.scoring.parts)
         self._recipe = replace(config.downstream, mirrored=mirrored)
         self._pretrained: Pretrained | None = None

@@ -76,7 +76,11 @@ def evaluate(
     checkpoint: Callable[[bytes], None] | None = None,
     resume_from: bytes | None = None,
 ) -> Evaluation:
-    """Train every arm, compare, and decide. ``progress`` counts steps of training, over all nets."""
+    """Train every arm, compare, and decide. ``progress`` counts steps of training, over all nets.
+
+    Raises :class:`core.errors.EvaluationError` for data that cannot be compared, :class:`core.errors.ResumeError` where
+    ``resume_from`` is no state of this evaluation's making, :class:`core.errors.Stopped`.
+    """
     arms = Arms(data, config, device, should_stop, checkpoint, resume_from, progress)
     scoring = data.scoring
     scores = arms.run()

@@ -8,7 +8,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from core.errors import InversionError, Problem
+from core.errors import Problem, ResumeError
 from core.inversion.encoder import Encoder
 from core.inversion.objective import Objective
 
@@ -33,15 +33,15 @@ def to_bytes(tensors: dict[str, Tensor], first: int, batch: int, mark: str) -> b
 
 
 def from_bytes(content: bytes, mark: str) -> tuple[dict[str, Tensor], int, int]:
-    """What :func:`to_bytes` was given. Raises :class:`InversionError` when it cannot be read or is another's."""
+    """What :func:`to_bytes` was given. Raises :class:`ResumeError` when it cannot be read or is another's."""
     try:
         tensors = safetensors.torch.load(content)
         length = int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
     except (safetensors.SafetensorError, ValueError) as error:
-        raise InversionError("this checkpoint cannot be read", [Problem(str(error), "checkpoint")]) from None
+        raise ResumeError("this checkpoint cannot be read", [Problem(str(error), "checkpoint")]) from None
     if metadata.get("format") != FORMAT or metadata.get("fingerprint") != mark:
-        raise InversionError("this checkpoint belongs to another inversion", [Problem("does not match", "checkpoint")])
+        raise ResumeError("this checkpoint belongs to another inversion", [Problem("does not match", "checkpoint")])
     # Copied, so that each tensor is aligned as torch's own are: the last bit of a product may depend on it.
     copied = {name: torch.clone(tensor) for name, tensor in tensors.items()}
     return copied, int(metadata["first"]), int(metadata["batch"])

@@ -52,8 +52,8 @@ def invert(
     bytes every ``checkpoint_every`` steps of a batch; ``resume_from`` takes such bytes and goes on to the same result,
     bit for bit. A batch that the device's memory cannot hold after all is halved.
 
-    Raises :class:`InversionError` where an image cannot be inverted, :class:`core.errors.Stopped` between steps once
-    ``should_stop`` says so.
+    Raises :class:`InversionError` where an image cannot be inverted, :class:`core.errors.ResumeError` for the state of
+    another inversion, :class:`core.errors.Stopped` between steps once ``should_stop`` says so.
     """
     _check_images(generator, images)
     if encoder is not None:
@@ -166,7 +166,7 @@ class _Inversion:
         return checkpoints.to_bytes(tensors, self.first, self.batch, self._mark())
 
     def resume(self, content: bytes) -> None:
-        """Go on from :meth:`to_bytes`. Raises :class:`InversionError`."""
+        """Go on from :meth:`to_bytes`. Raises :class:`core.errors.ResumeError`."""
         tensors, self.first, self.batch = checkpoints.from_bytes(content, self._mark())
         for name in _KEPT:
             getattr(self, name)[: self.first] = tensors[name].to(self.device)

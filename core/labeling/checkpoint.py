@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from core.errors import LabelerError, Problem
+from core.errors import Problem, ResumeError
 from core.labeling.conditioning import Conditioning
 from core.labeling.ensemble import Ensemble, ensemble_from, ensemble_tensors
 from core.labeling.labeler import Head
@@ -46,10 +46,10 @@ class TrainingState:
         return safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata)
 
     def restore(self, content: bytes, fingerprint: str) -> None:
-        """Go on where :meth:`to_bytes` was called. Raises :class:`LabelerError` for another training's state."""
+        """Go on where :meth:`to_bytes` was called. Raises :class:`ResumeError` for another training's state."""
         metadata, tensors = _parse(content)
         if metadata.get("format") != FORMAT or metadata.get("fingerprint") != fingerprint:
-            raise LabelerError("this checkpoint belongs to another training", [Problem("does not match", "checkpoint")])
+            raise ResumeError("this checkpoint belongs to another training", [Problem("does not match", "checkpoint")])
         groups: dict[str, dict[str, Tensor]] = {"ensemble": {}, "best": {}, "adam": {}, "conditioning": {}}
         for name, tensor in tensors.items():
             group, rest = name.split(".", 1)
@@ -80,10 +80,10 @@ def pack_heads(done: Sequence[Head], state: bytes, fingerprint: str) -> bytes:
 
 
 def unpack_heads(content: bytes, fingerprint: str, members: int) -> tuple[list[Head], bytes]:
-    """The inverse of :func:`pack_heads`. Raises :class:`LabelerError` for damaged bytes or another training's."""
+    """The inverse of :func:`pack_heads`. Raises :class:`ResumeError` for damaged bytes or another training's."""
     metadata, tensors = _parse(content)
     if metadata.get("format") != FORMAT or metadata.get("fingerprint") != fingerprint:
-        raise LabelerError("this checkpoint belongs to another training", [Problem("does not match", "checkpoint")])
+        raise ResumeError("this checkpoint belongs to another training", [Problem("does not match", "checkpoint")])
     heads = []
     for fact in json.loads(metadata["facts"]):
         start = f"{fact['task']}."
@@ -98,5 +98,5 @@ def _parse(content: bytes) -> tuple[dict[str, str], dict[str, Tensor]]:
         length = int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
     except (safetensors.SafetensorError, ValueError) as error:
-        raise LabelerError("this checkpoint cannot be read", [Problem(str(error), "checkpoint")]) from None
+        raise ResumeError("this checkpoint cannot be read", [Problem(str(error), "checkpoint")]) from None
     return metadata, tensors

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop
 from core.datasets.label_set import LabelItem
-from core.errors import LabelerError, Problem
+from core.errors import LabelerError, Problem, ResumeError
 from core.generators.stylegan2 import Generator, Noise
 from core.labeling.config import LabelerConfig
 from core.labeling.labeler import Labeler
@@ -76,7 +76,8 @@ def cross_validate(
     ``folds``: as many as there are images at most. ``progress`` counts images. ``checkpoint`` is called after each fold
     but the last; ``resume_from`` takes those bytes and trains the others. Equal arguments give equal labels.
 
-    Raises :class:`LabelerError` for fewer than three images or labels that teach nothing, :class:`core.errors.Stopped`.
+    Raises :class:`LabelerError` for fewer than three images or labels that teach nothing, :class:`core.errors.
+    ResumeError` for what another cross-validation kept, :class:`core.errors.Stopped`.
     """
     if len(items) < LEAST_IMAGES or folds < 2:
         problem = Problem(
@@ -169,13 +170,17 @@ def _pack(done: dict[int, HeldOutLabel], fingerprint: str) -> bytes:
 
 
 def _unpack(content: bytes, fingerprint: str) -> dict[int, HeldOutLabel]:
-    """The inverse of :func:`_pack`; empty for another cross-validation's: nothing is lost but time."""
-    length = int.from_bytes(content[:8], "little")
-    metadata = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
-    if metadata.get("fingerprint") != fingerprint:
-        return {}
+    """The inverse of :func:`_pack`. Raises :class:`ResumeError` for damaged bytes or another cross-validation's."""
+    try:
+        tensors = safetensors.torch.load(content)
+        length = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise ResumeError("this checkpoint cannot be read", [Problem(str(error), "checkpoint")]) from None
+    if metadata.get("format") != FORMAT or metadata.get("fingerprint") != fingerprint:
+        raise ResumeError("this checkpoint belongs to another one", [Problem("does not match", "checkpoint")])
     images: dict[int, dict[str, Any]] = {}
-    for key, tensor in safetensors.torch.load(content).items():
+    for key, tensor in tensors.items():
         index, name = key.split(".", 1)
         images.setdefault(int(index), {})[name] = tensor.numpy()
     return {index: HeldOutLabel(**arrays) for index, arrays in images.items()}

@@ -55,7 +55,8 @@ def train_labeler(
     memory_bytes, folder: features of more than so many bytes, in half precision, go to a temporary file in ``folder``
     (None: the system's), which changes nothing but the time.
 
-    Raises :class:`LabelerError` for labels that do not fit or teach nothing, :class:`core.errors.Stopped` when asked.
+    Raises :class:`LabelerError` for labels that do not fit or teach nothing, :class:`core.errors.ResumeError` for the
+    state of another training, :class:`core.errors.Stopped` when asked.
     """
     config = config or LabelerConfig()
     targets = sorted(targets, key=lambda target: TASKS.index(target.task))

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from core.callbacks import Log, Progress, ShouldStop, ignore_progress, never_stop
-from core.errors import InversionError, Problem, Stopped
+from core.errors import InversionError, Problem, ResumeError, Stopped
 from core.generators.stylegan2 import Generator
 from core.inversion.encoder import Encoder, EncoderConfig, Heads, average_image, check_match
 from core.inversion.perceptual import Features, Perceptual
@@ -60,8 +60,8 @@ def train_encoder(
     images: uint8 [N, 3, H, W], or a source of them, or None to learn from the generator's samples alone. checkpoint:
     file written every ``checkpoint_every`` steps and when stopped; where it is there, training goes on from it and ends
     at the very weights that an unbroken run reaches. on_checkpoint: told after each writing, but for that when stopped.
-    Raises :class:`InversionError` for images or a checkpoint that do
-    not fit, :class:`core.errors.Stopped` between steps.
+    Raises :class:`InversionError` for images that do not fit, :class:`core.errors.ResumeError` for a checkpoint of
+    another training, :class:`core.errors.Stopped` between steps.
     """
     if encoder_config is None:
         encoder_config = default_encoder_config(generator, latent_spread(generator, seed))
@@ -295,12 +295,12 @@ class _Run:
         os.replace(partial, path)
 
     def restore(self, path: Path) -> None:
-        """Go on from what :meth:`save` wrote. Raises :class:`InversionError` when it belongs to another run."""
+        """Go on from what :meth:`save` wrote. Raises :class:`ResumeError` when it belongs to another run."""
         try:
             state: dict[str, Any] = torch.load(path, weights_only=True, map_location=self.device)
             settings = state["settings"]
         except Exception as error:  # a cut file fails in many ways
-            raise InversionError("this checkpoint cannot be read", [Problem(str(error), path.name)]) from error
+            raise ResumeError("this checkpoint cannot be read", [Problem(str(error), path.name)]) from error
         mine = self._settings()
         # What a checkpoint does not know yet was at its default when it was written.
         settings = {f"config.{name}": value for name, value in asdict(EncoderTrainingConfig()).items()} | settings
@@ -310,7 +310,7 @@ class _Run:
                 for name in mine
                 if settings.get(name) != mine[name]
             ]
-            raise InversionError(f"{path.name} belongs to another training run", differing)
+            raise ResumeError(f"{path.name} belongs to another training run", differing)
         self.step, self.curve, self.recent = state["step"], state["curve"], state["recent"]
         self.encoder.load_state_dict(state["encoder"])
         self.mean.load_state_dict(state["mean"])

@@ -17,7 +17,7 @@ from core.inversion.perceptual import choose_perceptual
 from core.pixels import as_tensor
 from core.training.config import EncoderTrainingConfig
 from core.training.encoder import train_encoder
-from testbed.recipes.teaching import TRAINING_SEED
+from testbed.recipes.recipe import TRAINING_SEED
 from testbed.worlds import WORLDS, World
 
 IMAGES = 8

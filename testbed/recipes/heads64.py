@@ -1,13 +1,9 @@
 """Make the shipped generator `heads64`: teach a StyleGAN2 to draw the world's heads.
 
-    python -m testbed.recipes.heads64 draw  --minutes 60     synthesis from shaped codes, by regression
-    python -m testbed.recipes.heads64 basis                  coordinates of w in which distance is change of the picture
-    python -m testbed.recipes.heads64 map   --minutes 60     the mapping network: latents → the codes' w
-    python -m testbed.recipes.heads64 join  --minutes 20     both together, from latents to pictures
-    python -m testbed.recipes.heads64 export                 into core/generators/shipped/heads64
+    python -m testbed.recipes.heads64 draw --minutes 60
 
-The phases, and how they resume, are those of `testbed.recipes.teaching`. A face is 3 % of the pixels, so small parts
-weigh more in the loss. The surface that is drawn beside the picture is the head's normals and where it is.
+The phases, their order and how they resume are those of `testbed.recipes.teaching`. A face is 3 % of the pixels, so
+small parts weigh more in the loss. A head's surface is its normals and where it is.
 """
 
 import numpy as np
@@ -17,16 +13,16 @@ from numpy.typing import NDArray
 from core.generators.config import StyleGAN2Config
 from testbed.recipes.codes import CODE_SIZE, shaped_codes
 from testbed.recipes.mapping import gaussian
-from testbed.recipes.teaching import Lesson, Recipe, lesson_of, main
-from testbed.world import LATENT_COUNT, draw_latents, head_parameters, render
+from testbed.recipes.recipe import Lesson, Recipe, lesson_of
+from testbed.recipes.teaching import main
+from testbed.world import LATENT_COUNT, head_parameters, render
 
 # By class id: background, skin, hair, eyes, brows, nose, mouth, ears, glasses, hat.
 PART_WEIGHTS = torch.tensor([0.7, 1.3, 1.0, 7.0, 6.0, 3.0, 6.0, 3.0, 5.0, 1.5])
 
 
-def heads(seed: int, start: int, count: int) -> Lesson:
-    """A stretch of a stream."""
-    latents = draw_latents(seed, start, count)
+def heads(latents: NDArray[np.float32]) -> Lesson:
+    """The heads of latents."""
     parameters = head_parameters(latents)
     seen = render(parameters)
     return lesson_of(latents, shaped_codes(latents, parameters), seen, PART_WEIGHTS, seen.depth > 0)
@@ -38,7 +34,7 @@ def codes(latents: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def practice(random: np.random.Generator, count: int) -> NDArray[np.float32]:
-    """Latents of which half show glasses or a hat, twice as many as in the world: they are drawn last of all."""
+    """Latents of which half show glasses or a hat, twice as many as in the world: they are learnt last of all."""
     latents = gaussian(LATENT_COUNT)(random, 3 * count)
     parameters = head_parameters(latents)
     rare = (parameters["glasses"] > 0) | (parameters["hat"] > 0)

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from core.generators.files import shipped_generators
 from core.inversion.perceptual import DomainPerceptual, LossWeights, PerceptualTrunk, save_perceptual
 from core.pixels import as_tensor, to_float
-from testbed.recipes.teaching import TRAINING_SEED
+from testbed.recipes.recipe import TRAINING_SEED
 from testbed.worlds import WORLDS
 
 FIRST = 5_000_000  # far from the scenes that the generator sees in the same stream

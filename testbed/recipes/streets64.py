@@ -11,17 +11,18 @@ import torch
 from numpy.typing import NDArray
 
 from core.generators.config import StyleGAN2Config
+from testbed.recipes.mapping import gaussian
+from testbed.recipes.recipe import Lesson, Recipe, lesson_of
 from testbed.recipes.street_codes import shaped_street_codes, street_code_size
-from testbed.recipes.teaching import Lesson, Recipe, lesson_of, main
-from testbed.streets import LATENT_COUNT, draw_latents, render, street_parameters
+from testbed.recipes.teaching import main
+from testbed.streets import LATENT_COUNT, render, street_parameters
 
 # By class id: road, building, sky, vegetation, pavement, vehicle, pole, person, sign.
 PART_WEIGHTS = torch.tensor([0.8, 1.0, 0.6, 1.2, 1.2, 2.0, 3.0, 5.0, 4.0])
 
 
-def streets(seed: int, start: int, count: int) -> Lesson:
-    """A stretch of a stream."""
-    latents = draw_latents(seed, start, count)
+def streets(latents: NDArray[np.float32]) -> Lesson:
+    """The streets of latents."""
     parameters = street_parameters(latents)
     seen = render(parameters)
     near = np.where(seen.depth > 0, 4 / (2 + seen.depth), 0)
@@ -43,6 +44,7 @@ RECIPE = Recipe(
     code_size=street_code_size(),
     codes=codes,
     lesson=streets,
+    practice=gaussian(LATENT_COUNT),
 )  # fmt: skip
 
 

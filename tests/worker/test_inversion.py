@@ -94,25 +94,6 @@ def test_an_inversion_that_was_interrupted_goes_on_from_its_checkpoint(
     undisturbed.db.close()
 
 
-def test_a_checkpoint_of_other_images_is_not_resumed_from(service: Service, looked_at: list[int]) -> None:
-    checkpoints = invert_step._Checkpoints
-
-    class Context:
-        content: bytes | None = None
-
-        def save_checkpoint(self, content: bytes) -> None:
-            self.content = content
-
-        def load_checkpoint(self) -> bytes | None:
-            return self.content
-
-    context = Context()
-    assert checkpoints(context, "a" * 64).load() is None
-    checkpoints(context, "a" * 64).save(b"state")
-    assert checkpoints(context, "a" * 64).load() == b"state"
-    assert checkpoints(context, "b" * 64).load() is None
-
-
 def test_an_image_is_inverted_once_whatever_set_it_comes_in(
     service: Service, material: Path, tmp_path: Path, looked_at: list[int]
 ) -> None:

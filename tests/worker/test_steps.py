@@ -140,6 +140,16 @@ def test_training_goes_on_from_its_checkpoint(
     assert not [f for f in service.objects.list() if "checkpoint" in f.key and f.key not in _known(service)]
 
 
+def test_what_another_release_kept_costs_time_and_not_the_job(
+    finished: tuple[Service, Job], service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StepContext, "load_checkpoint", lambda context: b"in another form")
+    job = generate(service.db, service.labels)
+    service.work()
+    assert (view(service.db, job).state, view(service.db, job).attempts) == ("succeeded", 1)
+    assert shard_digests(service.db, job) == shard_digests(*_of(finished))
+
+
 def test_equal_work_is_not_done_twice(finished: tuple[Service, Job]) -> None:
     service, first = finished
     again = generate(service.db, first.result["label_set"])

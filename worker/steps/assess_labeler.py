@@ -39,21 +39,24 @@ def assess_labeler(context: StepContext) -> StepResult:
     labels = replace(labels, items=tuple(labels.items[index] for index in used))
     inversion = get_inversion(context.db, labeler.parents["inversion_id"], tenant=context.tenant)
     folds = min(context.spec["folds"], len(used))
-    found = cross_validate(
-        source.network,
-        load_latents(context, inversion.id)[used],
-        labels.items,
-        labels.classes.count,
-        LabelerConfig.from_json(labeler.info["settings"]),
-        folds,
-        noise=source.info.noise,
-        device=source.device,
-        progress=context.progress,
-        should_stop=context.should_stop,
-        checkpoint=context.save_checkpoint,
-        resume_from=context.load_checkpoint(),
-        memory_bytes=context.settings.worker.features_mib << 20,
-        folder=context.folder,
+    w_plus = load_latents(context, inversion.id)[used]
+    found = context.resume(
+        lambda kept: cross_validate(
+            source.network,
+            w_plus,
+            labels.items,
+            labels.classes.count,
+            LabelerConfig.from_json(labeler.info["settings"]),
+            folds,
+            noise=source.info.noise,
+            device=source.device,
+            progress=context.progress,
+            should_stop=context.should_stop,
+            checkpoint=context.save_checkpoint,
+            resume_from=kept,
+            memory_bytes=context.settings.worker.features_mib << 20,
+            folder=context.folder,
+        )
     )
     quality = labeler_quality(labels, found, inversion.info["per_image"], folds)
     title = f"What {labeler.id} is worth"

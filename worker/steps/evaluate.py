@@ -50,16 +50,18 @@ def evaluate(context: StepContext) -> StepResult:
         _recipe(spec), spec.repeats, tuple(spec.baselines), PublishedWeights(Path(weights) if weights else None),
         seed=context.claim.seed,
     )  # fmt: skip
-    evaluation = measure(
-        data,
-        config,
-        regeneration=regeneration,
-        why_not_regenerated=why_not,
-        device=context.models.device,
-        progress=context.progress,
-        should_stop=context.should_stop,
-        checkpoint=context.save_checkpoint,
-        resume_from=context.load_checkpoint(),
+    evaluation = context.resume(
+        lambda kept: measure(
+            data,
+            config,
+            regeneration=regeneration,
+            why_not_regenerated=why_not,
+            device=context.models.device,
+            progress=context.progress,
+            should_stop=context.should_stop,
+            checkpoint=context.save_checkpoint,
+            resume_from=kept,
+        )
     )
     about = {"evaluation": context.claim.job_id, "dataset": spec.dataset, "against": context.claim.result["label_set"]}
     document = json_values({**about, **evaluation.document})

@@ -77,42 +77,27 @@ def invert(context: StepContext) -> StepResult:
     todo = [index for index in range(len(labels.items)) if index not in before]
     inverted = {index: one.image for index, one in before.items()}
     if todo:
-        checkpoints = _Checkpoints(context, digest_of({"images": [digests[index] for index in todo]}))
-        refined = refine(
-            source.network,
-            as_tensor(np.stack([labels.items[index].image for index in todo])),
-            encoder=encoder,
-            perceptual=perceptual,
-            config=config,
-            device=source.device,
-            seed=_SEED,
-            progress=context.progress,
-            should_stop=context.should_stop,
-            checkpoint=checkpoints.save,
-            checkpoint_every=CHECKPOINT_EVERY,
-            resume_from=checkpoints.load(),
+        images = as_tensor(np.stack([labels.items[index].image for index in todo]))
+        # Between two attempts another job may have inverted some of them: then the state fits no more.
+        refined = context.resume(
+            lambda kept: refine(
+                source.network,
+                images,
+                encoder=encoder,
+                perceptual=perceptual,
+                config=config,
+                device=source.device,
+                seed=_SEED,
+                progress=context.progress,
+                should_stop=context.should_stop,
+                checkpoint=context.save_checkpoint,
+                checkpoint_every=CHECKPOINT_EVERY,
+                resume_from=kept,
+            )
         )
         inverted |= dict(zip(todo, refined, strict=True))
     in_order = [inverted[index] for index in range(len(labels.items))]
     return _store(context, source, labels, warps, in_order, digest, digests, before)
-
-
-class _Checkpoints:
-    """Checkpoints that are only ever resumed from with the images they were made of: between two attempts another job
-    may have inverted some of them.
-    """
-
-    def __init__(self, context: StepContext, mark: str) -> None:
-        self._context, self._mark = context, mark.encode()
-
-    def save(self, content: bytes) -> None:
-        self._context.save_checkpoint(self._mark + content)
-
-    def load(self) -> bytes | None:
-        content = self._context.load_checkpoint()
-        if content is None or not content.startswith(self._mark):
-            return None
-        return content.removeprefix(self._mark)
 
 
 def _config(asked: InversionSpec, info: GeneratorInfo) -> InversionConfig:

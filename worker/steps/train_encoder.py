@@ -66,23 +66,27 @@ def train_encoder(context: StepContext) -> StepResult:
         return StepResult(job_result={"encoder": equal.id}, events=(NewEvent("encoder.reused", {"encoder": equal.id}),))
     learnt, held_out = _split(images)
     checkpoint = context.folder / "encoder.checkpoint"
-    kept = context.load_checkpoint()
-    if kept is not None and kept.startswith(digest.encode()):
-        checkpoint.write_bytes(kept.removeprefix(digest.encode()))
-    training = train(
-        source.network,
-        perceptual,
-        learnt,
-        config,
-        device=source.device,
-        seed=_SEED,
-        encoder_config=shape,
-        checkpoint=checkpoint,
-        on_checkpoint=lambda path: context.save_checkpoint(digest.encode() + path.read_bytes()),
-        progress=context.progress,
-        should_stop=context.should_stop,
-        log=context.log,
-    )
+
+    def trained(kept: bytes | None) -> EncoderTraining:
+        checkpoint.unlink(missing_ok=True)
+        if kept is not None and kept.startswith(digest.encode()):
+            checkpoint.write_bytes(kept.removeprefix(digest.encode()))
+        return train(
+            source.network,
+            perceptual,
+            learnt,
+            config,
+            device=source.device,
+            seed=_SEED,
+            encoder_config=shape,
+            checkpoint=checkpoint,
+            on_checkpoint=lambda path: context.save_checkpoint(digest.encode() + path.read_bytes()),
+            progress=context.progress,
+            should_stop=context.should_stop,
+            log=context.log,
+        )
+
+    training = context.resume(trained)
     report = _report(context, source, spec, training, perceptual, learnt, held_out)
     return _store(context, source, training.encoder, report, digest, images)
 

@@ -58,22 +58,26 @@ def train_labeler(context: StepContext) -> StepResult:
     if equal is not None:
         event = NewEvent("labeler.reused", {"labeler": equal.id})
         return StepResult(job_result={"labeler": equal.id}, events=(event,), fan_out=plan)
-    labeler = train(
-        source.network,
-        load_latents(context, inversion.id)[used],
-        targets_of([labels.items[index] for index in used], labels.classes.count, config),
-        config,
-        noise=source.info.noise,
-        device=source.device,
-        seed=_SEED,
-        progress=context.progress,
-        should_stop=context.should_stop,
-        checkpoint=context.save_checkpoint,
-        checkpoint_every=CHECKPOINT_EVERY,
-        resume_from=context.load_checkpoint(),
-        memory_bytes=context.settings.worker.features_mib << 20,
-        folder=context.folder,
-        log=context.log,
+    w_plus = load_latents(context, inversion.id)[used]
+    targets = targets_of([labels.items[index] for index in used], labels.classes.count, config)
+    labeler = context.resume(
+        lambda kept: train(
+            source.network,
+            w_plus,
+            targets,
+            config,
+            noise=source.info.noise,
+            device=source.device,
+            seed=_SEED,
+            progress=context.progress,
+            should_stop=context.should_stop,
+            checkpoint=context.save_checkpoint,
+            checkpoint_every=CHECKPOINT_EVERY,
+            resume_from=kept,
+            memory_bytes=context.settings.worker.features_mib << 20,
+            folder=context.folder,
+            log=context.log,
+        )
     )
     labeler = finished_labeler(labeler, context.spec, labels.classes)
     left_out = {

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop, stop_if_asked
-from core.errors import EvaluationError, Problem
+from core.errors import EvaluationError, Problem, ResumeError
 from core.evaluation.downstream.augmentation import augmented
 from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.images import LabelledImages, Targets
@@ -72,8 +72,8 @@ def train_downstream(
     ``checkpoint_every`` steps; the same call with ``resume_from`` goes on from there and ends with the same weights.
     Step ``s`` depends on (seed, s) alone.
 
-    Raises :class:`core.errors.EvaluationError` for data that cannot be trained on or a checkpoint of something else,
-    :class:`core.errors.Stopped` between steps when asked.
+    Raises :class:`core.errors.EvaluationError` for data that cannot be trained on, :class:`core.errors.ResumeError` for
+    the state of another training, :class:`core.errors.Stopped` between steps when asked.
     """
     run = _Run(images, channels, config, seed, ignore_index, heat, trunk_weights, start, freeze_trunk, device)
     if resume_from is not None:
@@ -230,7 +230,7 @@ class _Run:
             self.best = state["best"]
         except (RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
             problem = Problem(str(error)[:300], "checkpoint")
-            raise EvaluationError("this training cannot go on from the checkpoint", [problem]) from error
+            raise ResumeError("this training cannot go on from the checkpoint", [problem]) from error
 
     def result(self) -> Trained:
         chosen = self.step

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from core.datasets.classes import ClassMap
-from core.errors import EvaluationError, Stopped
+from core.errors import EvaluationError, ResumeError, Stopped
 from core.evaluation import arms
 from core.evaluation.arms import EvaluationConfig, EvaluationData
 from core.evaluation.downstream.config import DownstreamConfig
@@ -147,6 +147,12 @@ def test_an_interrupted_evaluation_trains_nothing_twice(sound, monkeypatch):
     assert len(kept) + len(trained) == 6
     first = [arm["repeats"][0] for arm in sound[1].document["arms"]]
     assert [arm["mean"] for arm in evaluation.document["arms"]] == pytest.approx(first)
+
+
+@pytest.mark.parametrize("content", [b"in another form", b'{"done": {}}\n', b"[]\n"])
+def test_the_state_of_something_else_is_refused(content):
+    with pytest.raises(ResumeError, match="cannot go on"):
+        run(*dataset(), repeats=1, resume_from=content)
 
 
 def test_one_repeat_proves_nothing():

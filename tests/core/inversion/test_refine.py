@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.errors import InversionError, Stopped
+from core.errors import InversionError, ResumeError, Stopped
 from core.generators.stylegan2 import Generator
 from core.inversion import batching
 from core.inversion.config import InversionConfig
@@ -330,11 +330,11 @@ def test_a_foreign_or_damaged_checkpoint_is_refused(
     arguments: dict[str, Any] = {"encoder": None, "perceptual": perceptual}
     invert(generator, images, **arguments, config=QUICK, checkpoint=saved.append, checkpoint_every=10)
     other = dataclasses.replace(QUICK, radius=0.4)
-    with pytest.raises(InversionError, match="another inversion"):
+    with pytest.raises(ResumeError, match="another inversion"):
         invert(generator, images, **arguments, config=other, resume_from=saved[0])
-    with pytest.raises(InversionError, match="another inversion"):
+    with pytest.raises(ResumeError, match="another inversion"):
         invert(generator, images.flip(0), **arguments, config=QUICK, resume_from=saved[0])
-    with pytest.raises(InversionError, match="cannot be read"):
+    with pytest.raises(ResumeError, match="cannot be read"):
         invert(generator, images, **arguments, config=QUICK, resume_from=saved[0][:100])
     # What only says how the work is cut may change in between.
     again = dataclasses.replace(QUICK, batch=1, poor_psnr=3.0)

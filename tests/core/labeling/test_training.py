@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.errors import LabelerError, Stopped
+from core.errors import LabelerError, ResumeError, Stopped
 from core.labeling import trainer
 from core.labeling.config import LabelerConfig
 from core.labeling.training import train_ensemble
@@ -64,9 +64,9 @@ def test_resuming_gives_the_same_labeler(network, codes, masks, trained):
         resumed = train_ensemble(network, codes[:8], masks[:8], 4, SMALL, resume_from=content, **again)
         assert same(resumed, trained)
         assert resumed.report == trained.report
-    with pytest.raises(LabelerError, match="another training"):
+    with pytest.raises(ResumeError, match="another training"):
         train_ensemble(network, codes[:7], masks[:7], 4, SMALL, resume_from=kept[0], **again)
-    with pytest.raises(LabelerError, match="cannot be read"):
+    with pytest.raises(ResumeError, match="cannot be read"):
         train_ensemble(network, codes[:8], masks[:8], 4, SMALL, resume_from=b"nonsense", **again)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.errors import InversionError, Stopped
+from core.errors import InversionError, ResumeError, Stopped
 from core.generators.config import StyleGAN2Config
 from core.generators.stylegan2 import Generator
 from core.inversion.encoder import EncoderConfig, encode
@@ -131,7 +131,7 @@ def test_a_checkpoint_from_before_a_setting_is_gone_on_from(
     done = train_encoder(generator, perceptual, images, config, encoder_config=shape, checkpoint=path)
     assert done.curve == state["curve"]
     other = dataclasses.replace(config, feature_weight=1.0)
-    with pytest.raises(InversionError, match="another training run"):
+    with pytest.raises(ResumeError, match="another training run"):
         train_encoder(generator, perceptual, images, other, encoder_config=shape, checkpoint=path)
 
 
@@ -220,11 +220,11 @@ def test_another_runs_checkpoint_is_refused(
     checkpoint = tmp_path / "encoder.checkpoint"
     config = dataclasses.replace(QUICK, steps=5)
     train_encoder(generator, perceptual, None, config, encoder_config=shape, checkpoint=checkpoint)
-    with pytest.raises(InversionError) as caught:
+    with pytest.raises(ResumeError) as caught:
         train_encoder(generator, perceptual, None, config, encoder_config=shape, checkpoint=checkpoint, seed=1)
     assert [problem.pointer for problem in caught.value.problems] == ["seed"]
     checkpoint.write_bytes(checkpoint.read_bytes()[:100])
-    with pytest.raises(InversionError, match="cannot be read"):
+    with pytest.raises(ResumeError, match="cannot be read"):
         train_encoder(generator, perceptual, None, config, encoder_config=shape, checkpoint=checkpoint)
 
 

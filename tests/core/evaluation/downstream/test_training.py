@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.errors import EvaluationError, Stopped
+from core.errors import EvaluationError, ResumeError, Stopped
 from core.evaluation.downstream.config import PRESETS, DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages
 from core.evaluation.downstream.networks import build_network
@@ -72,9 +72,9 @@ def test_a_checkpoint_of_another_training_is_refused():
     kept: list[bytes] = []
     config = replace(QUICK, steps=3)
     train_downstream(images, 2, config, seed=0, checkpoint=kept.append, checkpoint_every=2)
-    with pytest.raises(EvaluationError, match="cannot go on"):
+    with pytest.raises(ResumeError, match="cannot go on"):
         train_downstream(images, 2, config, seed=1, resume_from=kept[0])
-    with pytest.raises(EvaluationError, match="cannot go on"):
+    with pytest.raises(ResumeError, match="cannot go on"):
         train_downstream(images, 2, config, seed=0, resume_from=b"nonsense")
 
 

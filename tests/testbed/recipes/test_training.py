@@ -1,4 +1,4 @@
-"""A recipe goes on from its state, or from what is shipped, and its loss means what it says."""
+"""A run goes on from its state, or from what is shipped, and its loss means what it says."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from core.generators.files import load_generator, shipped_generators
-from testbed.recipes import heads64, streets64, teaching
-from testbed.recipes.teaching import Recipe, Training
+from testbed.recipes import heads64, streets64
+from testbed.recipes.recipe import VALIDATION_SEED, Recipe
+from testbed.recipes.training import Training, picture_loss
 
 
 @pytest.fixture
@@ -39,29 +40,18 @@ def test_a_saved_state_comes_back_whole(recipe: Recipe) -> None:
     assert not Path(f"{recipe.state}.new").exists()
 
 
-def test_a_short_run_learns_and_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(teaching, "CHUNK", 64)
-    recipe = replace(streets64.RECIPE, out=tmp_path)
-    training = Training(recipe)
-    teaching.run(training, "draw", minutes=0.08, rate=lambda gone: 5e-3)
-    assert training.images > 0
-    assert training.log[-1]["phase"] == "draw"
-    assert recipe.state == tmp_path / "streets64" / "state.pt"
-    assert recipe.state.exists()
-
-
 @pytest.mark.parametrize("recipe", [heads64.RECIPE, streets64.RECIPE], ids=lambda one: one.name)
 def test_the_loss_is_zero_for_the_picture_itself_and_weighs_pixels(recipe: Recipe) -> None:
-    lesson = recipe.lesson(teaching.VALIDATION_SEED, 0, 4)
+    lesson = recipe.stretch(VALIDATION_SEED, 0, 4)
     images, weights = lesson.images, lesson.weights
     assert lesson.codes.shape == (4, recipe.code_size)
     assert weights.mean() == pytest.approx(1.0)
     assert lesson.surface.shape == (4, 4, 64, 64)
-    assert teaching.picture_loss(images, images, weights) == 0
+    assert picture_loss(images, images, weights) == 0
     small, large = weights[0, 0] == weights[0].max(), weights[0, 0] == weights[0].min()
     costs = []
     for part in (small, large):
         changed = images[:1].clone()
         changed[0, :, part] += 0.5
-        costs.append(float(teaching.picture_loss(changed, images[:1], weights[:1])) / int(part.sum()))
+        costs.append(float(picture_loss(changed, images[:1], weights[:1])) / int(part.sum()))
     assert costs[0] > 4 * costs[1]

@@ -1,0 +1,95 @@
+"""What one generator of a world is made of, and the scenes that it learns from."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.generators.config import StyleGAN2Config
+from core.pixels import as_tensor, to_float
+from testbed.latents import draw_stream
+from testbed.recipes.mapping import Practice
+
+TRAINING_SEED = 1
+VALIDATION_SEED = 2
+BATCH = 16
+CHUNK = 1024
+SURFACE = 4
+"""Planes of a scene's surface: its normals, and one more that the recipe chooses."""
+
+
+class Lesson(NamedTuple):
+    """Scenes as the networks see them.
+
+    Latents [N, z_dim], codes [N, code_size], images [N, 3, 64, 64] in [-1, 1], pixel weights [N, 1, 64, 64] of mean 1,
+    surface [N, SURFACE, 64, 64].
+    """
+
+    latents: Tensor
+    codes: Tensor
+    images: Tensor
+    weights: Tensor
+    surface: Tensor
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What one generator is made of.
+
+    Attributes:
+        name: of the generator; its folders are named so.
+        domain: what it draws, for the shipped description.
+        config: its network; z_dim is the world's number of latents.
+        code_size: numbers in a code.
+        codes: latents [N, z_dim] → codes float32 [N, code_size].
+        lesson: latents → their scenes.
+        practice: latents that the mapping network learns from.
+        out: folder of states, one folder a recipe.
+    """
+
+    name: str
+    domain: str
+    config: StyleGAN2Config
+    code_size: int
+    codes: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    lesson: Callable[[NDArray[np.float32]], Lesson]
+    practice: Practice
+    out: Path = Path("out")
+
+    @property
+    def state(self) -> Path:
+        """Where a run keeps what it has learnt."""
+        return self.out / self.name / "state.pt"
+
+    def stretch(self, seed: int, start: int, count: int) -> Lesson:
+        """Scenes ``start … start + count - 1`` of a stream."""
+        return self.lesson(draw_stream(seed, start, count, self.config.z_dim))
+
+
+def batches(recipe: Recipe, seen: int) -> Iterator[Lesson]:
+    """Fresh scenes of the training stream without end, after the first ``seen``."""
+    for start in itertools.count(seen, CHUNK):
+        chunk = recipe.stretch(TRAINING_SEED, start, CHUNK)
+        for i in range(0, CHUNK, BATCH):
+            yield Lesson(*(part[i : i + BATCH] for part in chunk))
+
+
+def lesson_of(
+    latents: NDArray[np.float32],
+    codes: NDArray[np.float32],
+    seen: Any,
+    part_weights: Tensor,
+    fourth_plane: NDArray[Any],
+) -> Lesson:
+    """A lesson from what was rendered; ``part_weights``: by class id; ``fourth_plane``: [N, 64, 64]."""
+    weights = part_weights[torch.from_numpy(seen.masks.astype(np.int64))][:, None]
+    normals = torch.from_numpy(seen.normals).permute(0, 3, 1, 2)
+    surface = torch.cat([normals, torch.from_numpy(fourth_plane.astype(np.float32))[:, None]], dim=1)
+    images = to_float(as_tensor(seen.images))
+    return Lesson(torch.from_numpy(latents), torch.from_numpy(codes), images, weights / weights.mean(), surface)

@@ -1,0 +1,128 @@
+"""What a run of a recipe has learnt so far, and how good it is."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from core.generators.config import StyleGAN2Config
+from core.generators.resample import upsample_image
+from core.generators.stylegan2 import Generator, Synthesis, ToRGB
+from testbed.recipes.reader import CodeReader
+from testbed.recipes.recipe import BATCH, SURFACE, VALIDATION_SEED, Recipe
+from testbed.recipes.shipping import restore
+
+
+class Plaster(nn.Module):
+    """Features of every block → surface [N, SURFACE, 64, 64]; thrown away after training."""
+
+    def __init__(self, config: StyleGAN2Config) -> None:
+        super().__init__()
+        shape = replace(config, image_channels=SURFACE)
+        self.layers = nn.ModuleList(ToRGB(channels, shape) for channels in config.channels.values())
+
+    def forward(self, drawn: Synthesis, w: Tensor) -> Tensor:
+        """w [N, w_dim]."""
+        surface = self.layers[0](drawn.features[1], w)
+        for block, layer in enumerate(self.layers):
+            if block:
+                surface = upsample_image(surface) + layer(drawn.features[1 + 2 * block], w)
+        return surface
+
+
+class Training:
+    """Networks, their averages over time, and how far the run is; saved and read as one file."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        torch.manual_seed(0)
+        self.recipe = recipe
+        self.generator = Generator(recipe.config)
+        for name, parameter in self.generator.named_parameters():
+            parameter.requires_grad_("noise_strength" not in name)
+        self.reader = CodeReader(recipe.code_size, recipe.config.w_dim)
+        self.plaster = Plaster(recipe.config)
+        self.average = Generator(recipe.config).requires_grad_(False)
+        self.average.load_state_dict(self.generator.state_dict())
+        self.average_reader = CodeReader(recipe.code_size, recipe.config.w_dim).requires_grad_(False)
+        self.average_reader.load_state_dict(self.reader.state_dict())
+        self.images = 0
+        self.log: list[dict[str, Any]] = []
+        self.optimizers: dict[str, Any] = {}
+
+    _PARTS = ("generator", "reader", "plaster", "average", "average_reader")
+
+    def save(self) -> None:
+        """Replace the state file in one step, so that a kill leaves the old one or the new one."""
+        path = self.recipe.state
+        path.parent.mkdir(parents=True, exist_ok=True)
+        state = {name: getattr(self, name).state_dict() for name in self._PARTS}
+        torch.save(state | {"images": self.images, "log": self.log, "optimizers": self.optimizers}, f"{path}.new")
+        Path(f"{path}.new").replace(path)
+
+    def load(self) -> "Training":
+        """Go on from the state, else from what is shipped, else from nothing."""
+        if self.recipe.state.exists():
+            state = torch.load(self.recipe.state, weights_only=True)
+            for name in self._PARTS:
+                getattr(self, name).load_state_dict(state[name])
+            self.images, self.log, self.optimizers = state["images"], state["log"], state["optimizers"]
+        elif (shipped := restore(self.recipe.name, {"reader": self.reader, "plaster": self.plaster})) is not None:
+            generator, self.log = shipped
+            for network in (self.generator, self.average):
+                network.load_state_dict(generator.state_dict())
+            self.average_reader.load_state_dict(self.reader.state_dict())
+            self.images = max(line["images"] for line in self.log)
+        return self
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Move the averages toward the networks: a half-life of 10,000 images, shorter at the start."""
+        decay = 0.5 ** (BATCH / min(10_000, max(0.05 * self.images, 1)))
+        for average, network in ((self.average, self.generator), (self.average_reader, self.reader)):
+            for a, b in zip(average.parameters(), network.parameters(), strict=True):
+                a.lerp_(b, 1 - decay)
+
+    def repeat(self, w: Tensor) -> Tensor:
+        """w [N, w_dim] → w+ [N, num_ws, w_dim]."""
+        return w[:, None].expand(-1, self.recipe.config.num_ws, -1)
+
+    @torch.no_grad()
+    def answers(self, latents: NDArray[np.float32]) -> Tensor:
+        """What the averaged code reader says to latents: w [N, w_dim]."""
+        w: Tensor = self.average_reader(torch.from_numpy(self.recipe.codes(latents)))
+        return w
+
+    @torch.no_grad()
+    def validate(self, from_latents: bool) -> dict[str, float]:
+        """PSNR and part-weighted loss of the averaged networks on scenes that training never sees."""
+        lesson = self.recipe.stretch(VALIDATION_SEED, 0, 256)
+        w = self.average.map(lesson.latents)[:, 0] if from_latents else self.average_reader(lesson.codes)
+        drawn = torch.cat([self.average.synthesize(self.repeat(part)).image for part in w.split(64)])
+        return {"psnr": psnr(drawn, lesson.images), "loss": float(picture_loss(drawn, lesson.images, lesson.weights))}
+
+    def report(self, line: dict[str, Any], from_latents: bool) -> None:
+        """Validate, keep the line and the state, and print the line."""
+        line = {**line, "images": self.images}
+        line |= {name: round(value, 4) for name, value in self.validate(from_latents).items()}
+        self.log.append(line)
+        self.save()
+        print(json.dumps(line), flush=True)
+
+
+def picture_loss(drawn: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Weighted L1 of values and of differences between neighbours (which keeps edges sharp)."""
+    error = drawn - target
+    across, down = error.diff(dim=3), error.diff(dim=2)
+    loss = (error.abs() * weights).mean()
+    return loss + 0.7 * ((across.abs() * weights[..., 1:]).mean() + (down.abs() * weights[..., 1:, :]).mean())
+
+
+def psnr(drawn: Tensor, target: Tensor) -> float:
+    """Mean over images of the peak signal-to-noise ratio in dB, values clamped to [-1, 1]."""
+    error = (drawn.clamp(-1, 1) - target).square().mean((1, 2, 3)) / 4
+    return float((-10 * error.log10()).mean())
