@@ -16,8 +16,9 @@ Written by `python -m testbed.claims --document` from docs/claims/; do not edit.
 `python -m testbed.claims NAME` (all: `make claims`; an interrupted run goes on where it was): rendered scenes with
 exact truth, paired repeats that share labelled scenes, seeds and test scenes, Student's t intervals of 95 %. Scores are
 points of mIoU on held-out scenes unless named otherwise; 16 labels unless named otherwise. "Holds" means that the
-interval as a whole says so; "not shown" that it does not, which is no proof of the contrary. Sizes and repeats are
-those that were actually run: less than planned stands in bold.
+interval as a whole says so, "does not hold" that the interval as a whole says the contrary, "not shown" that it says
+neither. Sizes and repeats are those that were actually run: less than planned stands in bold; rows of 300 test images
+are made with `--size short`.
 """
 
 
@@ -73,13 +74,23 @@ def _section(claim: Claim, path: Path, result: dict[str, Any], folder: Path) -> 
     lines += ["", "| first | second | by | difference | wanted | |", "|---|---|---|---|---|---|"]
     for one in result["contrasts"]:
         wanted = f"above {one['bound']:g}" if one["wants"] == "above" else f"within ± {one['bound']:g}"
-        verdict = {True: "holds", False: "**not shown**", None: "too few repeats"}[one["holds"]]
-        row = (one["first"], one["second"], one["metric"], _interval(one["difference"], signed=True), wanted, verdict)
+        difference = _interval(one["difference"], signed=True)
+        row = (one["first"], one["second"], one["metric"], difference, wanted, _verdict(one))
         lines.append("| " + " | ".join(row) + " |")
     reason = path.with_suffix(".md")
     if reason.exists():
         lines += ["", reason.read_text().strip()]
     return "\n".join([*lines, ""])
+
+
+def _verdict(contrast: dict[str, Any]) -> str:
+    if contrast["holds"] is None:
+        return "too few repeats"
+    if contrast["holds"]:
+        return "holds"
+    gap, bound = contrast["difference"], contrast["bound"]
+    apart = gap["high"] <= bound if contrast["wants"] == "above" else gap["low"] > bound or gap["high"] < -bound
+    return "**does not hold**" if apart else "**not shown**"
 
 
 def _metrics(result: dict[str, Any]) -> Sequence[str]:

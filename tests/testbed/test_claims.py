@@ -7,7 +7,7 @@ import pytest
 
 from core.generators.files import shipped_generators
 from testbed.claims.claims import CLAIMS, Claim, Contrast
-from testbed.claims.document import results_folder, write_document
+from testbed.claims.document import _verdict, results_folder, write_document
 from testbed.claims.running import run_claims
 from testbed.claims.trial import SIZES, Trial, picked
 from testbed.worlds import HEADS, STREETS, WORLDS
@@ -43,7 +43,8 @@ def test_an_interrupted_claim_goes_on_where_it_was(tmp_path):
     assert missing == [one for one in planned if one != "transfer (heads)"]
     text = (tmp_path / "claims.md").read_text()
     assert "| a | b | miou | +10.00 (+10.00 to +10.00) | above 5 | holds |" in text
-    assert "**not shown**" in text
+    assert "| b | a | miou | -10.00 (-10.00 to -10.00) | above 0 | **does not hold** |" in text
+    assert "| a | b | miou | +10.00 (+10.00 to +10.00) | within ± 1 | **does not hold** |" in text
     assert f"**heads**: **3 of 15 planned repeats**, {SIZES['short'].words}" in text
     assert "![transfer, heads](claims/heads-short/transfer.png)" in text
     assert "The generator draws no hats." in text
@@ -130,3 +131,19 @@ def test_every_arm_runs(name, world):
     metrics = {arm: set(run(trial)) for arm, run in CLAIMS[name].arms.items()}
     for one in CLAIMS[name].contrasts:
         assert one.metric in metrics[one.first] & metrics[one.second]
+
+
+@pytest.mark.parametrize(
+    ("wants", "low", "high", "verdict"),
+    [
+        ("above", 1.5, 3.0, "holds"),
+        ("above", -1.0, 3.0, "**not shown**"),
+        ("above", -3.0, 1.0, "**does not hold**"),
+        ("within", -0.5, 0.9, "holds"),
+        ("within", -0.5, 1.2, "**not shown**"),
+        ("within", -4.0, -1.1, "**does not hold**"),
+    ],
+)
+def test_the_contrary_is_told_from_what_is_not_shown(wants, low, high, verdict):
+    apart = {"difference": {"low": low, "high": high}, "wants": wants, "bound": 1.0}
+    assert _verdict({**apart, "holds": verdict == "holds"}) == verdict
