@@ -10,14 +10,15 @@ the method: no image's loss, rate or end depends on another image.
 
 import math
 from collections.abc import Callable, Iterator
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from core import kept_state
 from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop, stop_if_asked
 from core.errors import InversionError, Problem
 from core.generators.stylegan2 import Generator
-from core.inversion import checkpoint as checkpoints
 from core.inversion.batching import images_at_once
 from core.inversion.config import InversionConfig
 from core.inversion.encoder import Encoder, check_match, encode
@@ -27,6 +28,8 @@ from core.inversion.refinement import Refinement
 from core.inversion.report import InversionReport, InvertedImage, flags
 from core.inversion.start import best_candidates, latent_spread
 from core.pixels import to_bytes, to_float
+
+_RUN = "inversion"
 
 
 def invert(
@@ -163,11 +166,12 @@ class _Inversion:
         if self.at_hand is not None:
             tensors |= {f"batch.{name}": tensor for name, tensor in self.at_hand.state().items()}
             tensors["batch_centre"] = self.at_hand.centre
-        return checkpoints.to_bytes(tensors, self.first, self.batch, self._mark())
+        return kept_state.pack(tensors, _RUN, self._mark, {"first": self.first, "batch": self.batch})
 
     def resume(self, content: bytes) -> None:
         """Go on from :meth:`to_bytes`. Raises :class:`core.errors.ResumeError`."""
-        tensors, self.first, self.batch = checkpoints.from_bytes(content, self._mark())
+        tensors, facts = kept_state.unpack(content, _RUN, self._mark)
+        self.first, self.batch = facts["first"], facts["batch"]
         for name in _KEPT:
             getattr(self, name)[: self.first] = tensors[name].to(self.device)
         if "batch_centre" in tensors:
@@ -175,8 +179,14 @@ class _Inversion:
             prefix = "batch."
             self.at_hand.restore({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
 
+    @cached_property
     def _mark(self) -> str:
-        return checkpoints.fingerprint(self.objective, self.encoder, self.images, self.seed)
+        """Names the inversion by all that it is given; batches and memory, which may change between attempts, apart."""
+        objective, encoder = self.objective, self.encoder
+        facts = [objective.config.of_codes(), objective.perceptual.name, objective.autocast, self.seed]
+        networks = [objective.generator, objective.perceptual, *([] if encoder is None else [encoder])]
+        weights = (tensor for network in networks for tensor in network.state_dict().values())
+        return kept_state.fingerprint([*facts, objective.generator.config.to_json()], [*weights, self.images])
 
     def results(self, should_stop: ShouldStop) -> list[InvertedImage]:
         """Codes, reconstructions and reports of all images. Raises :class:`InversionError` for lost ones."""

@@ -1,20 +1,17 @@
 """The state of a labeler's training between two steps, as bytes that the caller keeps wherever it likes."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
-from core.errors import Problem, ResumeError
+from core import kept_state
 from core.labeling.conditioning import Conditioning
 from core.labeling.ensemble import Ensemble, ensemble_from, ensemble_tensors
 from core.labeling.labeler import Head
 
-FORMAT = "offhand-labeler-training/1"
+RUN = "training of a labeler"
 
 
 @dataclass
@@ -34,7 +31,7 @@ class TrainingState:
     """Of the steps since the last point of the loss curve."""
 
     def to_bytes(self, fingerprint: str) -> bytes:
-        """safetensors; ``fingerprint`` names the training (settings, seed and data) that it belongs to."""
+        """``fingerprint`` names the training (settings, seed and data) that it belongs to."""
         tensors = {f"ensemble.{name}": tensor for name, tensor in self.ensemble.state_dict().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in (self.best or {}).items()}
         for number, moments in self.optimizer.state_dict()["state"].items():
@@ -42,14 +39,11 @@ class TrainingState:
         tensors |= {f"conditioning.{k}": v for k, v in self.conditioning._asdict().items() if v is not None}
         curves = {"loss_curve": self.loss_curve, "held_out_curve": self.held_out_curve}
         facts = {"step": self.step, "loss_sum": self.loss_sum, **curves}
-        metadata = {"format": FORMAT, "fingerprint": fingerprint, "facts": json.dumps(facts)}
-        return safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata)
+        return kept_state.pack(tensors, RUN, fingerprint, facts)
 
     def restore(self, content: bytes, fingerprint: str) -> None:
         """Go on where :meth:`to_bytes` was called. Raises :class:`ResumeError` for another training's state."""
-        metadata, tensors = _parse(content)
-        if metadata.get("format") != FORMAT or metadata.get("fingerprint") != fingerprint:
-            raise ResumeError("this checkpoint belongs to another training", [Problem("does not match", "checkpoint")])
+        tensors, facts = kept_state.unpack(content, RUN, fingerprint)
         groups: dict[str, dict[str, Tensor]] = {"ensemble": {}, "best": {}, "adam": {}, "conditioning": {}}
         for name, tensor in tensors.items():
             group, rest = name.split(".", 1)
@@ -63,7 +57,6 @@ class TrainingState:
             number, moment = name.split(".", 1)
             moments.setdefault(int(number), {})[moment] = tensor
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
-        facts = json.loads(metadata["facts"])
         self.step, self.loss_sum = facts["step"], facts["loss_sum"]
         self.loss_curve = [(step, loss) for step, loss in facts["loss_curve"]]
         self.held_out_curve = [(step, value) for step, value in facts["held_out_curve"]]
@@ -75,28 +68,15 @@ def pack_heads(done: Sequence[Head], state: bytes, fingerprint: str) -> bytes:
     for head in done:
         tensors |= {f"{head.task}.{name}": tensor for name, tensor in ensemble_tensors(head.ensemble).items()}
     facts = [{"task": head.task, "report": head.report} for head in done]
-    metadata = {"format": FORMAT, "fingerprint": fingerprint, "facts": json.dumps(facts)}
-    return safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata)
+    return kept_state.pack(tensors, RUN, fingerprint, facts)
 
 
 def unpack_heads(content: bytes, fingerprint: str, members: int) -> tuple[list[Head], bytes]:
     """The inverse of :func:`pack_heads`. Raises :class:`ResumeError` for damaged bytes or another training's."""
-    metadata, tensors = _parse(content)
-    if metadata.get("format") != FORMAT or metadata.get("fingerprint") != fingerprint:
-        raise ResumeError("this checkpoint belongs to another training", [Problem("does not match", "checkpoint")])
+    tensors, facts = kept_state.unpack(content, RUN, fingerprint)
     heads = []
-    for fact in json.loads(metadata["facts"]):
+    for fact in facts:
         start = f"{fact['task']}."
         mine = {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
         heads.append(Head(fact["task"], ensemble_from(mine, members), fact["report"]))
     return heads, tensors["state"].numpy().tobytes()
-
-
-def _parse(content: bytes) -> tuple[dict[str, str], dict[str, Tensor]]:
-    try:
-        tensors = safetensors.torch.load(content)
-        length = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
-    except (safetensors.SafetensorError, ValueError) as error:
-        raise ResumeError("this checkpoint cannot be read", [Problem(str(error), "checkpoint")]) from None
-    return metadata, tensors

@@ -1,21 +1,19 @@
 """What a labeler is worth where it has not been taught: every labelled image labelled by one that never saw it."""
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core import kept_state
 from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop
 from core.datasets.label_set import LabelItem
-from core.errors import LabelerError, Problem, ResumeError
+from core.errors import LabelerError, Problem
 from core.generators.stylegan2 import Generator, Noise
 from core.labeling.config import LabelerConfig
 from core.labeling.labeler import Labeler
@@ -29,7 +27,7 @@ JUDGED_PIXELS = 4096
 """Pixels of each image whose confidence is held against the truth."""
 FOLD_STREAM = 4
 """Tells these random numbers from others of the same seed."""
-FORMAT = "offhand-cross-validation/1"
+_RUN = "cross-validation"
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +84,8 @@ def cross_validate(
         raise LabelerError("these images cannot be judged by one another", [problem])
     order = np.random.default_rng([seed, FOLD_STREAM]).permutation(len(items))
     parts = [np.sort(part) for part in np.array_split(order, min(folds, len(items)))]
-    fingerprint = _fingerprint(w_plus, items, class_count, config, [part.tolist() for part in parts], noise, seed)
+    settings = [class_count, config.to_json(), [part.tolist() for part in parts], noise, seed]
+    fingerprint = _fingerprint(generator, w_plus, items, settings)
     done = {} if resume_from is None else _unpack(resume_from, fingerprint)
     for number, part in enumerate(parts):
         if set(part.tolist()) <= set(done):
@@ -150,14 +149,11 @@ def _label(
     )
 
 
-def _fingerprint(w_plus: Tensor, items: Sequence[LabelItem], *settings: Any) -> str:
-    plain = [one.to_json() if isinstance(one, LabelerConfig) else one for one in settings]
-    digest = hashlib.sha256(json.dumps(plain).encode())
-    digest.update(w_plus.cpu().contiguous().numpy().data)
-    for item in items:
-        for array in (item.mask, item.keypoints, item.depth):
-            digest.update(b"-" if array is None else np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+def _fingerprint(generator: Generator, w_plus: Tensor, items: Sequence[LabelItem], settings: Sequence[Any]) -> str:
+    labels = [array for item in items for array in (item.mask, item.keypoints, item.depth)]
+    facts = [*settings, [None if array is None else array.shape for array in labels], generator.config.to_json()]
+    known = [torch.from_numpy(np.ascontiguousarray(array)) for array in labels if array is not None]
+    return kept_state.fingerprint(facts, [*generator.state_dict().values(), w_plus, *known])
 
 
 def _pack(done: dict[int, HeldOutLabel], fingerprint: str) -> bytes:
@@ -166,21 +162,13 @@ def _pack(done: dict[int, HeldOutLabel], fingerprint: str) -> bytes:
         for index, label in done.items()
         for name, array in vars(label).items()
     }
-    return safetensors.torch.save(tensors, {"format": FORMAT, "fingerprint": fingerprint})
+    return kept_state.pack(tensors, _RUN, fingerprint)
 
 
 def _unpack(content: bytes, fingerprint: str) -> dict[int, HeldOutLabel]:
     """The inverse of :func:`_pack`. Raises :class:`ResumeError` for damaged bytes or another cross-validation's."""
-    try:
-        tensors = safetensors.torch.load(content)
-        length = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
-    except (safetensors.SafetensorError, ValueError) as error:
-        raise ResumeError("this checkpoint cannot be read", [Problem(str(error), "checkpoint")]) from None
-    if metadata.get("format") != FORMAT or metadata.get("fingerprint") != fingerprint:
-        raise ResumeError("this checkpoint belongs to another one", [Problem("does not match", "checkpoint")])
     images: dict[int, dict[str, Any]] = {}
-    for key, tensor in tensors.items():
+    for key, tensor in kept_state.unpack(content, _RUN, fingerprint)[0].items():
         index, name = key.split(".", 1)
         images.setdefault(int(index), {})[name] = tensor.numpy()
     return {index: HeldOutLabel(**arrays) for index, arrays in images.items()}

@@ -1,7 +1,5 @@
 """Training the ensemble: all members at once, on pixels gathered from native features, never on hypercolumn images."""
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core import kept_state
 from core.callbacks import Log, Progress, ShouldStop, ignore_progress, never_stop
 from core.errors import LabelerError, Problem
 from core.generators.stylegan2 import Generator, Noise
@@ -135,7 +134,5 @@ def _fingerprint(
 ) -> str:
     tasks = [[target.task, target.outputs] for target in targets]
     settings = [config.to_json(), tasks, noise, seed, generator.config.to_json()]
-    digest = hashlib.sha256(json.dumps(settings).encode())
-    for tensor in (generator.constant.detach(), w_plus, *(target.labels for target in targets)):
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    given = [w_plus, *(target.labels for target in targets)]
+    return kept_state.fingerprint(settings, [*generator.state_dict().values(), *given])

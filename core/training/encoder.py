@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from core import kept_state
 from core.callbacks import Log, Progress, ShouldStop, ignore_progress, never_stop
 from core.errors import InversionError, Problem, ResumeError, Stopped
 from core.generators.stylegan2 import Generator
@@ -68,7 +69,10 @@ def train_encoder(
     source = image_source(images, seed, config.mirror) if isinstance(images, Tensor) else images
     if source is None and not config.samples:
         raise InversionError("nothing to learn from", [Problem("no samples, and no images were given", "samples")])
-    run = _Run(generator, perceptual, source, config, encoder_config, torch.device(device), seed)
+    given = [*generator.state_dict().values(), *perceptual.state_dict().values()]
+    given += [images] if isinstance(images, Tensor) else []
+    mark = kept_state.fingerprint(generator.config.to_json(), given)
+    run = _Run(generator, perceptual, source, config, encoder_config, torch.device(device), seed, mark)
     if checkpoint is not None and checkpoint.is_file():
         run.restore(checkpoint)
     progress(run.step, config.steps)
@@ -137,7 +141,9 @@ class _Run:
         encoder_config: EncoderConfig,
         device: torch.device,
         seed: int,
+        mark: str,
     ) -> None:
+        self.mark = mark
         self.generator, self.perceptual, self.source = generator, perceptual, source
         self.config, self.device, self.seed = config, device, seed
         with torch.random.fork_rng(devices=[]):
@@ -320,6 +326,7 @@ class _Run:
 
     def _settings(self) -> dict[str, Any]:
         return {
+            "networks and images": self.mark,
             "seed": self.seed,
             "perceptual": self.perceptual.name,
             "real_images": self.source is not None,

@@ -78,7 +78,7 @@ def invert(context: StepContext) -> StepResult:
     inverted = {index: one.image for index, one in before.items()}
     if todo:
         images = as_tensor(np.stack([labels.items[index].image for index in todo]))
-        # Between two attempts another job may have inverted some of them: then the state fits no more.
+        # Between two attempts another job may have inverted some of them: then the state is of other images.
         refined = context.resume(
             lambda kept: refine(
                 source.network,

@@ -69,8 +69,8 @@ def train_encoder(context: StepContext) -> StepResult:
 
     def trained(kept: bytes | None) -> EncoderTraining:
         checkpoint.unlink(missing_ok=True)
-        if kept is not None and kept.startswith(digest.encode()):
-            checkpoint.write_bytes(kept.removeprefix(digest.encode()))
+        if kept is not None:
+            checkpoint.write_bytes(kept)
         return train(
             source.network,
             perceptual,
@@ -80,7 +80,7 @@ def train_encoder(context: StepContext) -> StepResult:
             seed=_SEED,
             encoder_config=shape,
             checkpoint=checkpoint,
-            on_checkpoint=lambda path: context.save_checkpoint(digest.encode() + path.read_bytes()),
+            on_checkpoint=lambda path: context.save_checkpoint(path.read_bytes()),
             progress=context.progress,
             should_stop=context.should_stop,
             log=context.log,

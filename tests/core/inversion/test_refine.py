@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
+from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.errors import InversionError, ResumeError, Stopped
 from core.generators.stylegan2 import Generator
@@ -20,6 +21,8 @@ from core.inversion.refine import _Inversion, invert
 from core.inversion.refinement import learning_rate
 from core.inversion.report import InversionReport, InvertedImage, summarize
 from core.pixels import as_tensor, to_bytes, to_float
+
+Network = TypeVar("Network", bound=nn.Module)
 
 QUICK = InversionConfig(steps=30, learning_rate=0.05, noise="none", precision="float32")
 
@@ -323,6 +326,14 @@ def test_an_inversion_goes_on_from_any_checkpoint_to_the_same_bits(
     assert told[-1] == 48
 
 
+def _nudged(network: Network) -> Network:
+    """The same under the same name, with one weight changed."""
+    other = deepcopy(network)
+    with torch.no_grad():
+        next(iter(other.parameters())).view(-1)[0] += 1e-3
+    return other
+
+
 def test_a_foreign_or_damaged_checkpoint_is_refused(
     generator: Generator, perceptual: DomainPerceptual, images: Tensor
 ) -> None:
@@ -334,6 +345,11 @@ def test_a_foreign_or_damaged_checkpoint_is_refused(
         invert(generator, images, **arguments, config=other, resume_from=saved[0])
     with pytest.raises(ResumeError, match="another inversion"):
         invert(generator, images.flip(0), **arguments, config=QUICK, resume_from=saved[0])
+    with pytest.raises(ResumeError, match="another inversion"):
+        invert(_nudged(generator), images, **arguments, config=QUICK, resume_from=saved[0])
+    nudged = arguments | {"perceptual": _nudged(perceptual)}
+    with pytest.raises(ResumeError, match="another inversion"):
+        invert(generator, images, **nudged, config=QUICK, resume_from=saved[0])
     with pytest.raises(ResumeError, match="cannot be read"):
         invert(generator, images, **arguments, config=QUICK, resume_from=saved[0][:100])
     # What only says how the work is cut may change in between.

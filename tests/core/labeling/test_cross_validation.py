@@ -65,7 +65,7 @@ def test_it_goes_on_after_the_last_finished_fold(network, codes, items, found):
     assert counted[-1] == (9, 9)
     for one, other in zip(resumed, found, strict=True):
         assert all(np.array_equal(vars(one)[name], vars(other)[name]) for name in vars(one))
-    for content, told in ((kept[1], "another one"), (kept[1][:50], "cannot be read")):
+    for content, told in ((kept[1], "another cross-validation"), (kept[1][:50], "cannot be read")):
         with pytest.raises(ResumeError, match=told):
             cross_validate(network, codes, items, 4, CONFIG, 3, seed=1, resume_from=content)
 

@@ -99,7 +99,7 @@ def test_training_resumes_in_the_middle_of_the_second_task(network, codes, targe
     for head, other in zip(resumed.heads, trained.heads, strict=True):
         assert torch.equal(head.ensemble.first_weight, other.ensemble.first_weight)
         assert json.dumps(head.report) == json.dumps(other.report)
-    with pytest.raises(ResumeError, match="another training"):
+    with pytest.raises(ResumeError, match="another training of a labeler"):
         train_labeler(network, codes, targets[:2], CONFIG, seed=3, resume_from=kept[1])
 
 

@@ -1,6 +1,7 @@
 """Encoder training: it learns, rolls its batch, goes on where it stopped."""
 
 import dataclasses
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,11 @@ def test_another_runs_checkpoint_is_refused(
     with pytest.raises(ResumeError) as caught:
         train_encoder(generator, perceptual, None, config, encoder_config=shape, checkpoint=checkpoint, seed=1)
     assert [problem.pointer for problem in caught.value.problems] == ["seed"]
+    other = deepcopy(generator)
+    other.w_avg += 1e-3
+    with pytest.raises(ResumeError) as caught:
+        train_encoder(other, perceptual, None, config, encoder_config=shape, checkpoint=checkpoint)
+    assert [problem.pointer for problem in caught.value.problems] == ["networks and images"]
     checkpoint.write_bytes(checkpoint.read_bytes()[:100])
     with pytest.raises(ResumeError, match="cannot be read"):
         train_encoder(generator, perceptual, None, config, encoder_config=shape, checkpoint=checkpoint)
@@ -236,7 +242,7 @@ def test_every_target_gets_its_corrections_one_after_another(
         return images[:count]
 
     asked: list[tuple[int, int]] = []
-    run = _Run(generator, perceptual, source, QUICK, shape, torch.device("cpu"), 0)
+    run = _Run(generator, perceptual, source, QUICK, shape, torch.device("cpu"), 0, "")
     for step in range(9):
         codes = run.slots.codes.clone()
         run.train_step()
@@ -261,7 +267,7 @@ def test_layers_unlock_between_the_two_shares(
     generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig
 ) -> None:
     config = dataclasses.replace(QUICK, steps=100, unlock_from=0.2, unlock_until=0.6)
-    run = _Run(generator, perceptual, None, config, shape, torch.device("cpu"), 0)
+    run = _Run(generator, perceptual, None, config, shape, torch.device("cpu"), 0, "")
     counts = []
     for run.step in range(100):
         counts.append(run._unlocked())

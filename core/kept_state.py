@@ -1,0 +1,47 @@
+"""State of a long run as bytes that a later attempt goes on from: safetensors that say what run they belong to."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from core.errors import Problem, ResumeError
+
+
+def fingerprint(facts: Any, tensors: Iterable[Tensor]) -> str:
+    """SHA-256 (hex) of what a run is given: ``facts`` as JSON holds them, then the tensors' bytes."""
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def pack(tensors: Mapping[str, Tensor], run: str, mark: str, facts: Any = None) -> bytes:
+    """Tensors and facts of a ``run``, such as "inversion", whose :func:`fingerprint` is ``mark``."""
+    metadata = {"format": _format(run), "fingerprint": mark, "facts": json.dumps(facts)}
+    return safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata)
+
+
+def unpack(content: bytes, run: str, mark: str) -> tuple[dict[str, Tensor], Any]:
+    """Tensors and facts that :func:`pack` was given, on the CPU. Raises :class:`ResumeError` where the bytes are
+    damaged or belong to another run.
+    """
+    try:
+        tensors = safetensors.torch.load(content)
+        length = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise ResumeError("this checkpoint cannot be read", [Problem(str(error), "checkpoint")]) from None
+    if metadata.get("format") != _format(run) or metadata.get("fingerprint") != mark:
+        raise ResumeError(f"this checkpoint belongs to another {run}", [Problem("does not match", "checkpoint")])
+    # Copied, so that each tensor is aligned as torch's own are: the last bit of a product may depend on it.
+    return {name: torch.clone(tensor) for name, tensor in tensors.items()}, json.loads(metadata["facts"])
+
+
+def _format(run: str) -> str:
+    return f"offhand-{run.replace(' ', '-')}/2"
