@@ -1,33 +1,65 @@
 """Teach a synthesis network by regression: from shaped codes, or from latents.
 
-Small parts weigh more in the loss, which the renderer's masks make possible. Colours are learnt long before shapes, so
-beside the picture the network draws the scene's surface, as if in plaster, through a second chain of to-RGB layers that
-is thrown away in the end.
+Small parts weigh more in the loss, which the renderer's masks make possible. Values alone make soft pictures, for where
+an edge or a thin frame may lie here or there their best answer is a blur; so pictures are compared in the features of
+the world's perceptual distance, too. Colours are learnt long before shapes, so beside the picture the network draws
+the scene's surface, as if in plaster, through a second chain of to-RGB layers that is thrown away in the end.
 """
 
 import time
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from testbed.recipes.recipe import BATCH, batches
+from core.generators.files import shipped_generators
+from core.inversion.perceptual import Perceptual, load_perceptual
+from testbed.recipes.crew import Crew
+from testbed.recipes.recipe import BATCH, Lesson, batches
 from testbed.recipes.training import Training, picture_loss
 
 PLASTER_WEIGHT = 1.5
+LIKENESS_WEIGHT = 0.1
+"""The features pull about as hard as the values then."""
+WARM_UP = 200
+WORTH_COMPILING = 10
+"""Minutes of training from which on a minute of compiling pays: steps are a fifth faster."""
 
 
-def draw(training: Training, minutes: float) -> None:
+def draw(training: Training, minutes: float, crew: Crew | None = None) -> None:
     """Train synthesis and the code reader for a time, from codes."""
-    _run(training, "draw", minutes, 4e-3, training.reader, 0.25)
+    _run(training, "draw", minutes, 4e-3, training.reader, 0.25, crew or Crew())
 
 
-def join(training: Training, minutes: float) -> None:
+def join(training: Training, minutes: float, crew: Crew | None = None) -> None:
     """Train synthesis and the mapping network for a time, from latents."""
-    _run(training, "join", minutes, 1.5e-3, training.generator.mapping, 25.0)
+    _run(training, "join", minutes, 1.5e-3, training.generator.mapping, 25.0, crew or Crew())
 
 
-def _run(training: Training, phase: str, minutes: float, rate: float, reader: nn.Module, pace: float) -> None:
+class _Loss:
+    """How far what the networks draw of a lesson lies from the lesson."""
+
+    def __init__(self, training: Training, from_latents: bool) -> None:
+        self.training = training
+        self.from_latents = from_latents
+        self.perceptual: Perceptual = load_perceptual(shipped_generators()[training.recipe.name])
+
+    def __call__(self, lesson: Lesson) -> tuple[Tensor, Tensor]:
+        """The loss to minimise, and of it that of the values of the picture."""
+        training = self.training
+        w = training.generator.map(lesson.latents)[:, 0] if self.from_latents else training.reader(lesson.codes)
+        with torch.autocast("cpu", torch.bfloat16):  # a quarter faster where the processor has instructions for it
+            drawn = training.generator.synthesize(training.repeat(w), noise="none", with_features=True)
+            plaster = training.plaster(drawn, w)
+            unlike = self.perceptual.distance(drawn.image, self.perceptual.features(lesson.images))
+        loss = picture_loss(drawn.image.float(), lesson.images, lesson.weights)
+        shape_loss = picture_loss(plaster.float(), lesson.surface, lesson.weights)
+        return loss + PLASTER_WEIGHT * shape_loss + LIKENESS_WEIGHT * unlike.float().mean(), loss.detach()
+
+
+def _run(
+    training: Training, phase: str, minutes: float, rate: float, reader: nn.Module, pace: float, crew: Crew
+) -> None:
     """``pace``: the rate of whatever answers with w, in those of the synthesis network."""
     synthesis = [p for n, p in training.generator.named_parameters() if p.requires_grad and "mapping" not in n]
     groups: list[dict[str, Any]] = [
@@ -38,34 +70,34 @@ def _run(training: Training, phase: str, minutes: float, rate: float, reader: nn
     if phase in training.optimizers:
         optimizer.load_state_dict(training.optimizers[phase])
     from_latents = phase == "join"
+    loss_of: Any = _Loss(training, from_latents)
+    if minutes >= WORTH_COMPILING:
+        loss_of = torch.compile(loss_of, dynamic=False)
     start, told, mean = time.time(), time.time(), 0.0
-    first = training.images
+    first, over = training.images, 0.0
+    learning = [p for g in optimizer.param_groups for p in g["params"]]
 
     def report() -> None:
         training.optimizers[phase] = optimizer.state_dict()
         speed = round((training.images - first) / (time.time() - start))
         training.report({"phase": phase, "training_loss": round(mean, 4), "images_per_second": speed}, from_latents)
 
-    for lesson in batches(training.recipe, training.images):
-        gone = (time.time() - start) / (60 * minutes)
-        if gone >= 1 and training.images > first:  # however slow the machine, a run takes a step
+    for step, lesson in enumerate(batches(training.recipe, training.images, crew.rank, crew.size)):
+        if over >= 1 and step:  # however slow the machine, a run takes a step
             break
         for group in optimizer.param_groups:
-            group["lr"] = rate * max(0.02, 1 - gone) * group["pace"]
-        w = training.generator.map(lesson.latents)[:, 0] if from_latents else training.reader(lesson.codes)
-        with torch.autocast("cpu", torch.bfloat16):  # a quarter faster where the processor has instructions for it
-            drawn = training.generator.synthesize(training.repeat(w), noise="none", with_features=True)
-            plaster = training.plaster(drawn, w)
-        loss = picture_loss(drawn.image.float(), lesson.images, lesson.weights)
-        shape_loss = picture_loss(plaster.float(), lesson.surface, lesson.weights)
+            group["lr"] = rate * max(0.02, 1 - over) * min(1.0, (step + 1) / WARM_UP) * group["pace"]
+        loss, of_values = loss_of(lesson)
         optimizer.zero_grad(set_to_none=True)
-        (loss + PLASTER_WEIGHT * shape_loss).backward()
-        nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], 1.0)
+        loss.backward()
+        over = crew.average(learning, (time.time() - start) / (60 * minutes))
+        nn.utils.clip_grad_norm_(learning, 1.0)
         optimizer.step()
-        training.images += BATCH
-        training.follow()
-        mean = 0.98 * mean + 0.02 * float(loss.detach()) if mean else float(loss.detach())
-        if time.time() - told > 90:
+        training.images += BATCH * crew.size
+        training.follow(BATCH * crew.size)
+        mean = 0.98 * mean + 0.02 * float(of_values) if mean else float(of_values)
+        if crew.first and time.time() - told > 90:
             report()
             told = time.time()
-    report()
+    if crew.first:
+        report()

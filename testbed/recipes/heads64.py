@@ -18,7 +18,7 @@ from testbed.recipes.teaching import main
 from testbed.world import LATENT_COUNT, head_parameters, render
 
 # By class id: background, skin, hair, eyes, brows, nose, mouth, ears, glasses, hat.
-PART_WEIGHTS = torch.tensor([0.7, 1.3, 1.0, 7.0, 6.0, 3.0, 6.0, 3.0, 5.0, 1.5])
+PART_WEIGHTS = torch.tensor([0.7, 1.3, 1.0, 7.0, 6.0, 3.0, 6.0, 3.0, 7.0, 2.5])
 
 
 def heads(latents: NDArray[np.float32]) -> Lesson:

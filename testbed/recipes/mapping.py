@@ -12,6 +12,7 @@ from torch import Tensor
 
 from core.generators.stylegan2 import GAIN, Mapping
 from testbed.latents import draw_stream, normalise
+from testbed.recipes.crew import Crew
 
 Teacher = Callable[[NDArray[np.float32]], Tensor]
 """Latents [N, z_dim] → w [N, w_dim]."""
@@ -20,7 +21,8 @@ Practice = Callable[[np.random.Generator, int], NDArray[np.float32]]
 """Latents to learn from: [count, z_dim]."""
 
 BATCH = 1024
-REUSE = 5
+REUSE = 16
+"""Steps for each batch of answers: answering takes six times as long as learning."""
 KEPT = 300
 """Batches of known answers at hand; each step takes rows of some of them."""
 PEAK = 1e-3
@@ -44,11 +46,12 @@ def learn_mapping(
     differences: Tensor,
     seed: int,
     held_out_seed: int,
+    crew: Crew | None = None,
 ) -> None:
     """Train in place; every half minute and at the end, tell how much of the held-out answers' variance is explained.
 
     practice: may show rare things more often than they are; what is held out never does. gone: how much of the training
-    is over at a step, from 0 at the start; it ends at 1. differences: [w_dim, k], what makes a difference of two codes
+    is over after a step; it ends at 1. differences: [w_dim, k], what makes a difference of two codes
     one of pictures; its mean square is the loss.
     """
     # Its weights are stored larger than they act by the inverse of the multiplier.
@@ -58,9 +61,9 @@ def learn_mapping(
     truth = teacher(fresh.numpy())
     spread = ((truth - truth.mean(0)) @ differences).square().mean()
     differences = differences / spread.sqrt()
-    told = time.time()
+    told, over = time.time(), 0.0
+    crew = crew or Crew()
     for step, (known, wanted) in enumerate(_lessons(teacher, practice, seed)):
-        over = gone(step)
         for group in optimizer.param_groups:
             group["lr"] = peak * min(1.0, (step + 1) / 200) * min(1.0, 1.5 * max(0.0, 1 - over))
         with torch.autocast("cpu", torch.bfloat16):
@@ -68,8 +71,9 @@ def learn_mapping(
         loss = ((answer.float() - wanted) @ differences).square().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        over = crew.average(list(mapping.parameters()), gone(step))
         optimizer.step()
-        if time.time() - told > 30 or over >= 1:
+        if crew.first and (time.time() - told > 30 or over >= 1):
             told = time.time()
             with torch.no_grad():
                 explained = 1 - float(((mapping(fresh, None) - truth) @ differences).square().mean())
@@ -95,7 +99,7 @@ def gaussian(z_dim: int) -> Practice:
 
 
 def _lessons(teacher: Teacher, practice: Practice, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of latents and answers without end; answering takes longer than learning, so each is used again."""
+    """Batches of latents and answers without end."""
     random = np.random.default_rng([seed, time.time_ns()])  # a run that goes on must not see the same heads again
     seen: list[tuple[Tensor, Tensor]] = []
     while True:

@@ -49,7 +49,7 @@ class Recipe:
         code_size: numbers in a code.
         codes: latents [N, z_dim] → codes float32 [N, code_size].
         lesson: latents → their scenes.
-        practice: latents that the mapping network learns from.
+        practice: latents that the networks learn from; may show rare things more often than they are.
         out: folder of states, one folder a recipe.
     """
 
@@ -72,10 +72,11 @@ class Recipe:
         return self.lesson(draw_stream(seed, start, count, self.config.z_dim))
 
 
-def batches(recipe: Recipe, seen: int) -> Iterator[Lesson]:
-    """Fresh scenes of the training stream without end, after the first ``seen``."""
-    for start in itertools.count(seen, CHUNK):
-        chunk = recipe.stretch(TRAINING_SEED, start, CHUNK)
+def batches(recipe: Recipe, seen: int, rank: int = 0, size: int = 1) -> Iterator[Lesson]:
+    """Fresh scenes to practise on without end; another ``seen`` or another one of ``size`` ranks sees others."""
+    for start in itertools.count(seen + rank * CHUNK, size * CHUNK):
+        random = np.random.default_rng([TRAINING_SEED, start])
+        chunk = recipe.lesson(random.permutation(recipe.practice(random, CHUNK)))
         for i in range(0, CHUNK, BATCH):
             yield Lesson(*(part[i : i + BATCH] for part in chunk))
 

@@ -6,8 +6,8 @@
     join    both together, from latents to pictures
     export  into core/generators/shipped/NAME
 
-Each phase resumes from `out/NAME/state.pt` or, where that is missing, from what was exported last. Scenes come from
-stream TRAINING_SEED, which no example and no test uses.
+Each phase resumes from `out/NAME/state.pt` or, where that is missing, from what was exported last. Scenes are drawn
+with the recipe's own TRAINING_SEED, which no example and no test uses.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from core.generators.stylegan2 import Mapping
 from testbed.latents import draw_stream
+from testbed.recipes.crew import Crew, together
 from testbed.recipes.drawing import draw, join
 from testbed.recipes.mapping import begin_at, learn_mapping
 from testbed.recipes.metric import differences, picture_basis, rebase, rebase_reader, sensitivity
@@ -49,7 +50,7 @@ def change_basis(training: Training) -> None:
     training.report({"phase": "basis"}, from_latents=False)
 
 
-def learn_latents(training: Training, minutes: float) -> None:
+def learn_latents(training: Training, minutes: float, crew: Crew) -> None:
     """Teach the mapping network what the code reader answers."""
     lesson, w = _known_codes(training)
     change = differences(training.average, w, lesson.weights)
@@ -59,8 +60,10 @@ def learn_latents(training: Training, minutes: float) -> None:
     learn_mapping(
         mapping, training.answers, training.recipe.practice,
         lambda _: (time.time() - start) / (60 * minutes), z_dim=z_dim, differences=change, seed=TRAINING_SEED,
-        held_out_seed=VALIDATION_SEED,
+        held_out_seed=VALIDATION_SEED, crew=crew,
     )  # fmt: skip
+    if not crew.first:
+        return
     mapping.requires_grad_(False)
     training.generator.mapping.load_state_dict(mapping.state_dict())
     with torch.no_grad():
@@ -71,21 +74,26 @@ def learn_latents(training: Training, minutes: float) -> None:
     training.report({"phase": "map"}, from_latents=True)
 
 
+_LONG = {"draw": draw, "map": learn_latents, "join": join}
+
+
+def _learn(crew: Crew, recipe: Recipe, phase: str, minutes: float) -> None:
+    _LONG[phase](Training(recipe).load(), minutes, crew)
+
+
 def main(recipe: Recipe, description: str | None) -> None:
     """Run one phase of a recipe."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("phase", choices=("draw", "basis", "map", "join", "export"))
     parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--processes", type=int, default=1, help="of one thread each, for draw, map and join")
     given = parser.parse_args()
+    if given.phase in _LONG:
+        together(given.processes, _learn, recipe, given.phase, given.minutes)
+        return
     training = Training(recipe).load()
-    if given.phase == "draw":
-        draw(training, given.minutes)
-    elif given.phase == "basis":
+    if given.phase == "basis":
         change_basis(training)
-    elif given.phase == "map":
-        learn_latents(training, given.minutes)
-    elif given.phase == "join":
-        join(training, given.minutes)
     else:
         teacher = {"reader": training.average_reader, "plaster": training.plaster}
         export(recipe.name, recipe.domain, training.average, teacher, training.log)

@@ -14,7 +14,7 @@ from core.generators.config import StyleGAN2Config
 from core.generators.resample import upsample_image
 from core.generators.stylegan2 import Generator, Synthesis, ToRGB
 from testbed.recipes.reader import CodeReader
-from testbed.recipes.recipe import BATCH, SURFACE, VALIDATION_SEED, Recipe
+from testbed.recipes.recipe import SURFACE, VALIDATION_SEED, Recipe
 from testbed.recipes.shipping import restore
 
 
@@ -80,9 +80,9 @@ class Training:
         return self
 
     @torch.no_grad()
-    def follow(self) -> None:
-        """Move the averages toward the networks: a half-life of 10,000 images, shorter at the start."""
-        decay = 0.5 ** (BATCH / min(10_000, max(0.05 * self.images, 1)))
+    def follow(self, images: int) -> None:
+        """Move the averages toward the networks, ``images`` later: a half-life of 10,000, shorter at the start."""
+        decay = 0.5 ** (images / min(10_000, max(0.05 * self.images, 1)))
         for average, network in ((self.average, self.generator), (self.average_reader, self.reader)):
             for a, b in zip(average.parameters(), network.parameters(), strict=True):
                 a.lerp_(b, 1 - decay)

@@ -2,14 +2,13 @@
 
 from itertools import islice
 
-import numpy as np
 import pytest
 import torch
 
-from testbed.latents import draw_stream
 from testbed.recipes import heads64
 from testbed.recipes import recipe as recipes
-from testbed.recipes.recipe import BATCH, TRAINING_SEED, batches
+from testbed.recipes.recipe import BATCH, batches
+from testbed.world import head_parameters
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +16,21 @@ def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "CHUNK", 2 * BATCH)
 
 
-def test_each_scene_of_the_stream_is_seen_once():
-    seen = torch.cat([lesson.latents for lesson in islice(batches(heads64.RECIPE, 100), 3)])
-    wanted = draw_stream(TRAINING_SEED, 100, 3 * BATCH, heads64.RECIPE.config.z_dim)
-    assert np.array_equal(seen.numpy(), wanted)
+def _latents(seen: int, rank: int = 0, size: int = 1, count: int = 4) -> torch.Tensor:
+    return torch.cat([lesson.latents for lesson in islice(batches(heads64.RECIPE, seen, rank, size), count)])
+
+
+def test_no_scene_is_seen_twice() -> None:
+    alone = _latents(100)
+    assert len(alone.unique(dim=0)) == 4 * BATCH
+    assert torch.equal(alone, _latents(100)), "a run that is repeated sees the same"
+    pair = torch.cat([_latents(100, rank, 2, 2) for rank in (0, 1)])
+    assert torch.equal(pair, alone), "ranks share the scenes out"
+    assert len(torch.cat([alone, _latents(100 + 4 * BATCH)]).unique(dim=0)) == 8 * BATCH
+
+
+def test_rare_things_are_practised_in_every_batch() -> None:
+    p = head_parameters(_latents(0, count=8).numpy())
+    rare = ((p["glasses"] > 0) | (p["hat"] > 0)).reshape(8, BATCH)
+    assert 0.3 < rare.mean() < 0.6
+    assert (rare.any(axis=1) & ~rare.all(axis=1)).all()

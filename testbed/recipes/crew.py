@@ -1,0 +1,59 @@
+"""One training in several processes of one thread each: half as fast again as one process of as many threads.
+
+Every process holds the same networks and sees scenes of its own; gradients are averaged at every step.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+from torch.multiprocessing.spawn import spawn
+
+
+class Crew:
+    """The processes of a training as one of them sees it: ``rank`` of ``size``, the first one tells and saves."""
+
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        self.rank, self.size = rank, size
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that tells and saves."""
+        return self.rank == 0
+
+    def average(self, parameters: Sequence[Tensor], number: float) -> float:
+        """Average the gradients of all processes in place; returns the average of ``number``, too, the same in all."""
+        if self.size == 1:
+            return number
+        grads = [p.grad for p in parameters if p.grad is not None]
+        together = torch.cat([*(g.flatten() for g in grads), torch.tensor([number])])
+        distributed.all_reduce(together)
+        together /= self.size
+        *parts, told = together.split([*(g.numel() for g in grads), 1])
+        for grad, part in zip(grads, parts, strict=True):
+            grad.copy_(part.view_as(grad))
+        return float(told)
+
+
+def together(size: int, work: Callable[..., None], *given: Any) -> None:
+    """Run ``work(crew, *given)`` in ``size`` processes; if that is more than one, ``work`` must be importable."""
+    if size == 1:
+        work(Crew(), *given)
+        return
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    spawn(_member, (size, port, work, given), nprocs=size)  # type: ignore[no-untyped-call]
+
+
+def _member(rank: int, size: int, port: int, work: Callable[..., None], given: tuple[Any, ...]) -> None:
+    torch.set_num_threads(1)
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    distributed.init_process_group("gloo", rank=rank, world_size=size)
+    try:
+        work(Crew(rank, size), *given)
+    finally:
+        distributed.destroy_process_group()
