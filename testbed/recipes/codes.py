@@ -1,7 +1,8 @@
 """A head's parameters as a code that a style-based generator can read: the teacher's language of the heads64 recipe.
 
 Raw parameters with kinds cut from one latent are a hard code (a prototype drew no faces from them). Here kinds are
-one-hot, angles are sines and cosines, the places of eyes, nose and mouth are given in the picture, colours as they look
+one-hot, angles are sines and cosines, the places of eyes, nose and mouth and the outlines of hair and hats are given
+in the picture, colours as they look
 under the light, and a thumbnail of 8×8 pixels says what no list of numbers says well: what lies where. Only the recipe
 reads these codes; encoder, inversion and labeler never do.
 """
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from testbed.recipes.reader import THUMBNAIL, thumbnails
 from testbed.world.parameters import GLASSES_STYLES, HAIR_STYLES, HAT_STYLES, LATENT_COUNT, Parameters
-from testbed.world.render import projected_keypoints, render
+from testbed.world.render import projected_keypoints, projected_outlines, render
 
 _COLOURS = ("skin", "hair", "brow", "lip", "eye_white", "iris", "cloth", *(f"wall_{place}" for place in range(9)))
 
@@ -38,6 +39,7 @@ def shaped_codes(latents: NDArray[np.float32], p: Parameters) -> NDArray[np.floa
         4 * points, 2 * light, 2 * bright, 2 * dim, *(3 * c - 1.5 for c in colours), *(3 * c for c in lit),
         hat * (3 * p["hat_colour"] - 1.5), hat * (3 * p["hat_colour"] * bright), 3 * occluder,
         p["occluder"][:, None] * (3 * p["occluder_colour"] - 1.5), _thumbnails(p),
+        3 * projected_outlines(p).reshape(len(latents), -1),
     ]  # fmt: skip
     return np.concatenate(parts, axis=1).astype(np.float32)
 
@@ -51,3 +53,4 @@ def _thumbnails(p: Parameters) -> NDArray[np.float32]:
 
 
 CODE_SIZE = LATENT_COUNT + 7 + 4 + 4 + 1 + 6 + 34 + 3 + 6 + 3 * len(_COLOURS) + 3 * 6 + 3 + 3 + 3 + 3 + 4 * THUMBNAIL**2
+CODE_SIZE += 5 * 10  # the outlines

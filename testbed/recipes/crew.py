@@ -46,7 +46,7 @@ def together(size: int, work: Callable[..., None], *given: Any) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    spawn(_member, (size, port, work, given), nprocs=size)  # type: ignore[no-untyped-call]
+    spawn(_member, (size, port, work, given), nprocs=size)
 
 
 def _member(rank: int, size: int, port: int, work: Callable[..., None], given: tuple[Any, ...]) -> None:

@@ -79,6 +79,27 @@ def projected_keypoints(parameters: Parameters, size: int = 64) -> NDArray[np.fl
     return _project(world.keypoints, _rotations(parameters), parameters, size)[..., :2].astype(np.float32)
 
 
+def projected_outlines(parameters: Parameters) -> NDArray[np.float32]:
+    """Where hair and hats are, each solid an ellipse in the picture: float32 [N, S, 5].
+
+    Centre x and y, half its width and height, and how far it leans (the correlation of x and y), in halves of the
+    picture from its middle, y upward; all zero where the solid is absent.
+    """
+    solids = build_scene(parameters).solids
+    solids = solids[:, np.isin(solids[0, :, s.SURFACE], (s.HAIR_CAP, s.HAIR_SURFACE, s.HAT_DOME, s.HAT_BRIM))]
+    turns, zoom = _rotations(parameters), parameters["zoom"][:, None]
+    centres = _project(solids[..., s.CX : s.CZ + 1], turns, parameters, 2)[..., :2] * (1, -1) + (-1, 1)
+    cos, sin, still = solids[..., s.COS], solids[..., s.SIN], np.zeros(solids.shape[:2])
+    axes = np.stack([cos, -sin, still, sin, cos, still, still, still, still + 1], axis=-1)
+    axes = axes.reshape(*solids.shape[:2], 3, 3) * solids[..., None, s.RX : s.RZ + 1]  # columns: the half axes
+    seen = np.einsum("nij,nsjk->nsik", turns, axes)[:, :, :2] * (zoom / _VIEW)[..., None, None]
+    spread = seen @ seen.swapaxes(2, 3)
+    wide, high = np.sqrt(spread[..., 0, 0]), np.sqrt(spread[..., 1, 1])
+    numbers = [centres, wide[..., None], high[..., None], (spread[..., 0, 1] / (wide * high))[..., None]]
+    present = solids[..., s.CLASS, None] >= 0
+    return np.where(present, np.concatenate(numbers, axis=2), 0.0).astype(np.float32)
+
+
 def _rotations(p: Parameters) -> NDArray[np.float64]:
     yaw, pitch, roll = (np.deg2rad(p[name]) for name in ("yaw", "pitch", "roll"))
     zero, one = np.zeros_like(yaw), np.ones_like(yaw)

@@ -12,6 +12,7 @@ from testbed.world import (
     head_parameters,
     render,
 )
+from testbed.world.render import projected_outlines
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +137,24 @@ def test_the_wall_runs_from_colour_to_colour_and_no_label_tells_of_it() -> None:
     assert np.isclose(seen.images[0, 0, 31, 0], levels[1], atol=2)
     assert np.all(np.diff(seen.images[0, 0, :, 0].astype(int)) >= 0)  # nothing but a slide from colour to colour
     assert np.array_equal(seen.masks, render(without_extras(1)).masks)
+
+
+def test_a_hat_ends_where_the_outlines_of_its_solids_do() -> None:
+    p = head_parameters(draw_latents(3, 0, 400))
+    wide = {name: value[p["hat"] == 2] for name, value in p.items()}  # a brim all around, which nothing hides
+    outlines, masks = projected_outlines(wide)[:, -4:], render(wide).masks  # the dome, then the brims
+    assert len(masks) > 5
+    x, half = outlines[..., 0], outlines[..., 2]
+    left = np.where(half > 0, 32 * (1 + x - half), 64).min(1)
+    right = np.where(half > 0, 32 * (1 + x + half), 0).max(1)
+    hats = (masks == CLASS_NAMES.index("hat")).any(axis=1)  # [N, columns]
+    first, last = hats.argmax(1), 64 - hats[:, ::-1].argmax(1)
+    np.testing.assert_allclose(first, left.clip(0), atol=1.0)
+    np.testing.assert_allclose(last, right.clip(max=64), atol=1.0)
+
+
+def test_absent_solids_have_no_outline() -> None:
+    p = head_parameters(draw_latents(3, 0, 100))
+    bald = {name: value[(p["hair_style"] == 0) & (p["hat"] == 0)] for name, value in p.items()}
+    assert not projected_outlines(bald).any()
+    assert projected_outlines(p).any(axis=(1, 2)).mean() > 0.8
