@@ -50,6 +50,7 @@ def train_encoder(
     device: torch.device | str = "cpu",
     seed: int = 0,
     encoder_config: EncoderConfig | None = None,
+    begin_with: Encoder | None = None,
     checkpoint: Path | None = None,
     on_checkpoint: Callable[[Path], None] | None = None,
     progress: Progress = ignore_progress,
@@ -58,7 +59,8 @@ def train_encoder(
 ) -> EncoderTraining:
     """Train an encoder for ``generator``, which lies frozen on ``device`` beside the perceptual distance.
 
-    images: uint8 [N, 3, H, W], or a source of them, or None to learn from the generator's samples alone. checkpoint:
+    images: uint8 [N, 3, H, W], or a source of them, or None to learn from the generator's samples alone. begin_with: an
+    encoder of the same configuration to begin with, such as that of the generator before it was trained on. checkpoint:
     file written every ``checkpoint_every`` steps and when stopped; where it is there, training goes on from it and ends
     at the very weights that an unbroken run reaches. on_checkpoint: told after each writing, but for that when stopped.
     Raises :class:`InversionError` for images that do not fit, :class:`core.errors.ResumeError` for a checkpoint of
@@ -71,8 +73,11 @@ def train_encoder(
         raise InversionError("nothing to learn from", [Problem("no samples, and no images were given", "samples")])
     given = [*generator.state_dict().values(), *perceptual.state_dict().values()]
     given += [images] if isinstance(images, Tensor) else []
+    given += begin_with.state_dict().values() if begin_with is not None else []
     mark = kept_state.fingerprint(generator.config.to_json(), given)
     run = _Run(generator, perceptual, source, config, encoder_config, torch.device(device), seed, mark)
+    if begin_with is not None:
+        run.begin_with(begin_with)
     if checkpoint is not None and checkpoint.is_file():
         run.restore(checkpoint)
     progress(run.step, config.steps)
@@ -160,6 +165,14 @@ class _Run:
         self.first_drawn = config.samples - config.samples_drawn
         self.average = average_image(generator, config.noise)  # [1, 3, H, W]
         self.slots = self._empty_slots()
+
+    def begin_with(self, encoder: Encoder) -> None:
+        """Take over another encoder's weights. Raises :class:`InversionError` where it is of another configuration."""
+        if encoder.config != self.encoder.config:
+            problem = Problem(f"{encoder.config} where {self.encoder.config} is trained", "begin_with")
+            raise InversionError("this encoder cannot be begun with", [problem])
+        for network in (self.encoder, self.mean):
+            network.load_state_dict(encoder.state_dict())
 
     def _empty_slots(self) -> _Slots:
         count = self.config.samples + (self.config.images if self.source is not None else 0)

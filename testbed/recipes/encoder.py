@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from core.generators.files import load_generator, shipped_generators
-from core.inversion.encoder import save_encoder
+from core.inversion.encoder import load_encoder, save_encoder
 from core.inversion.perceptual import choose_perceptual
 from core.pixels import as_tensor
 from core.training.config import EncoderTrainingConfig
@@ -46,6 +46,7 @@ def main() -> None:
     """Train, or go on training, and write the encoder beside the generator."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--again", action="store_true", help="begin with the shipped encoder")
     parser.add_argument("--world", choices=sorted(WORLDS), default="heads")
     given = parser.parse_args()
     world = WORLDS[given.world]
@@ -58,11 +59,13 @@ def main() -> None:
     )  # fmt: skip
     checkpoint = Path("out") / world.generator / "encoder.pt"
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    shipped = load_encoder(folder) if given.again else None
     training = train_encoder(
-        generator, choose_perceptual(folder, None), RenderedScenes(world), config, checkpoint=checkpoint,
+        generator, choose_perceptual(folder, None), RenderedScenes(world), config,
+        encoder_config=shipped.config if shipped else None, begin_with=shipped, checkpoint=checkpoint,
         log=lambda line: print(json.dumps(line), flush=True),
     )  # fmt: skip
-    save_encoder(folder, training.encoder, {"training": asdict(config), "curve": training.curve[-40:]})
+    save_encoder(folder, training.encoder, {"training": asdict(config), "again": given.again, "curve": training.curve[-40:]})
 
 
 if __name__ == "__main__":

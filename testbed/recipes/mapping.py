@@ -25,7 +25,7 @@ REUSE = 16
 """Steps for each batch of answers: answering takes six times as long as learning."""
 KEPT = 300
 """Batches of known answers at hand; each step takes rows of some of them."""
-PEAK = 1e-3
+PEAK = 2e-2
 HELD_OUT = 2048
 
 
