@@ -65,7 +65,9 @@ def main() -> None:
         encoder_config=shipped.config if shipped else None, begin_with=shipped, checkpoint=checkpoint,
         log=lambda line: print(json.dumps(line), flush=True),
     )  # fmt: skip
-    save_encoder(folder, training.encoder, {"training": asdict(config), "again": given.again, "curve": training.curve[-40:]})
+    save_encoder(
+        folder, training.encoder, {"training": asdict(config), "again": given.again, "curve": training.curve[-40:]}
+    )
 
 
 if __name__ == "__main__":

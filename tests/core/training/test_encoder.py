@@ -304,3 +304,22 @@ def test_the_last_digits_of_the_spread_make_no_other_encoder() -> None:
     few, many = (default_encoder_config(generator, spread) for spread in (0.9360718727, 0.9360719323))
     assert few == many
     assert few.latent_scale == pytest.approx(0.936, rel=1e-3)
+
+
+def test_training_may_begin_with_another_encoder(
+    generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor, tmp_path: Path
+) -> None:
+    config = dataclasses.replace(QUICK, steps=60, log_every=20, learning_rate=3e-3)
+    first = train_encoder(generator, perceptual, images, config, encoder_config=shape)
+    checkpoint = tmp_path / "encoder.checkpoint"
+    short = dataclasses.replace(config, steps=20)
+    again = {"encoder_config": shape, "begin_with": first.encoder, "checkpoint": checkpoint}
+    second = train_encoder(generator, perceptual, images, short, **again)
+    assert second.curve[0]["loss"] < first.curve[0]["loss"]
+    assert train_encoder(generator, perceptual, images, short, **again).curve == second.curve, "it was done already"
+    with pytest.raises(ResumeError) as caught:
+        train_encoder(generator, perceptual, images, short, encoder_config=shape, checkpoint=checkpoint)
+    assert [problem.pointer for problem in caught.value.problems] == ["networks and images"]
+    other = dataclasses.replace(shape, offset_rank=4)
+    with pytest.raises(InversionError, match="cannot be begun with"):
+        train_encoder(generator, perceptual, images, short, encoder_config=other, begin_with=first.encoder)
