@@ -18,7 +18,7 @@ exact truth, paired repeats that share labelled scenes, seeds and test scenes, S
 points of mIoU on held-out scenes unless named otherwise; 16 labels unless named otherwise. "Holds" means that the
 interval as a whole says so, "does not hold" that the interval as a whole says the contrary, "not shown" that it says
 neither. Sizes and repeats are those that were actually run: less than planned stands in bold; rows of 300 test images
-are made with `--size short`.
+are made with `--size short`. A row holds for the weights whose digest it names, trained on or not since.
 """
 
 
