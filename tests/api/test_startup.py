@@ -8,17 +8,22 @@ import sys
 from pathlib import Path
 
 
-def test_importing_takes_about_a_second_at_most(repository: Path) -> None:
-    best = 10.0
+def test_importing_costs_little_beside_the_libraries_that_it_stands_on(repository: Path) -> None:
+    libraries = _processor_seconds("import fastapi, sqlalchemy.orm, structlog", repository)
+    # Twice as much, and 0.8 s of a free core, when this was written; seconds alone would test the machine.
+    assert _processor_seconds("import api.app", repository) < 3 * libraries
+
+
+def _processor_seconds(code: str, folder: Path) -> float:
+    """The least of three runs: another program on the core slows some of them."""
+    found = []
     for _ in range(3):
-        process = subprocess.Popen([sys.executable, "-c", "import api.app"], cwd=repository)
+        process = subprocess.Popen([sys.executable, "-c", code], cwd=folder)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = status
         assert status == 0
-        best = min(best, usage.ru_utime + usage.ru_stime)
-        if best < 1.0:
-            return
-    assert best < 1.5  # 0.8 s of a free core; two that share one core slow each other down
+        found.append(usage.ru_utime + usage.ru_stime)
+    return min(found)
 
 
 def test_what_is_seldom_needed_is_not_imported(repository: Path) -> None:
