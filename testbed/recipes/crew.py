@@ -4,6 +4,7 @@ Every process holds the same networks and sees scenes of its own; gradients are 
 """
 
 import os
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -50,6 +51,8 @@ def together(size: int, work: Callable[..., None], *given: Any) -> None:
 
 
 def _member(rank: int, size: int, port: int, work: Callable[..., None], given: tuple[Any, ...]) -> None:
+    # How a member hears that the program which began it was killed; a shell lets what runs in the background ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     distributed.init_process_group("gloo", rank=rank, world_size=size)

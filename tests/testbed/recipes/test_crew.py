@@ -1,6 +1,11 @@
 """Several processes, one training."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import torch
@@ -29,3 +34,33 @@ def test_gradients_are_averaged_and_a_number_is_agreed_on(tmp_path: Path) -> Non
 def test_a_process_alone_keeps_its_own(tmp_path: Path) -> None:
     together(1, _take_a_step, tmp_path)
     assert json.loads((tmp_path / "0.json").read_text()) == {"grad": [[1.0] * 3] * 2, "told": 0.0, "first": True}
+
+
+def _sleep(crew: Crew, folder: Path) -> None:
+    (folder / f"{crew.rank}.pid").write_text(str(os.getpid()))
+    time.sleep(60)
+
+
+def _runs(process: int) -> bool:
+    status = Path(f"/proc/{process}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_no_process_outlives_the_program_that_began_them(tmp_path: Path, repository: Path) -> None:
+    code = "import sys, pathlib; from tests.testbed.recipes import test_crew as here; "
+    code += "here.together(2, here._sleep, pathlib.Path(sys.argv[1]))"
+    program = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=repository,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),  # as a shell does for the background
+    )
+    deadline = time.monotonic() + 60
+    while len(files := [file for file in tmp_path.glob("*.pid") if file.read_text()]) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    program.kill()
+    program.wait()
+    members = [int(file.read_text()) for file in files]
+    while any(_runs(member) for member in members):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
