@@ -14,10 +14,12 @@ from core.errors import Problem, ResumeError
 
 
 def fingerprint(facts: Any, tensors: Iterable[Tensor]) -> str:
-    """SHA-256 (hex) of what a run is given: ``facts`` as JSON holds them, then the tensors' bytes."""
+    """SHA-256 (hex) of what a run is given: ``facts`` as JSON holds them, then each tensor's type, shape and bytes."""
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for tensor in tensors:
-        digest.update(tensor.detach().cpu().contiguous().numpy().data)
+        digest.update(f"{tensor.dtype} {list(tensor.shape)}".encode())
+        plain = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)  # numpy knows no bfloat16
+        digest.update(plain.numpy().data)
     return digest.hexdigest()
 
 

@@ -52,5 +52,6 @@ def _thumbnails(p: Parameters) -> NDArray[np.float32]:
     return thumbnails(planes)
 
 
-CODE_SIZE = LATENT_COUNT + 7 + 4 + 4 + 1 + 6 + 34 + 3 + 6 + 3 * len(_COLOURS) + 3 * 6 + 3 + 3 + 3 + 3 + 4 * THUMBNAIL**2
-CODE_SIZE += 5 * 10  # the outlines
+_OUTLINES = 5 * 10
+_COLOUR_NUMBERS = 3 * (len(_COLOURS) + 6 + 4)
+CODE_SIZE = LATENT_COUNT + 7 + 4 + 4 + 1 + 6 + 34 + 3 + 6 + _COLOUR_NUMBERS + 4 * THUMBNAIL**2 + _OUTLINES

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core.generators.files import shipped_generators
 from core.inversion.perceptual import Perceptual, load_perceptual
 from testbed.recipes.crew import Crew
 from testbed.recipes.recipe import BATCH, Lesson, batches
+from testbed.recipes.shipping import SHIPPED
 from testbed.recipes.training import Training, picture_loss
 
 PLASTER_WEIGHT = 1.5
@@ -42,7 +42,7 @@ class _Loss:
     def __init__(self, training: Training, from_latents: bool) -> None:
         self.training = training
         self.from_latents = from_latents
-        self.perceptual: Perceptual = load_perceptual(shipped_generators()[training.recipe.name])
+        self.perceptual: Perceptual = load_perceptual(SHIPPED / training.recipe.name)
 
     def __call__(self, lesson: Lesson) -> tuple[Tensor, Tensor]:
         """The loss to minimise, and of it that of the values of the picture."""

@@ -5,7 +5,8 @@ without any label.
 
 A picture loses random rectangles and gets noise and a colour shift; the trunk's features, through a small decoder that
 is thrown away, must give the whole picture back. What helps to repair a picture is what makes two alike:
-edges, parts, colours. The loss weights stored with it balance the gradients of the two terms of the inversion.
+edges, parts, colours. It comes before the generator, which is taught with it. The loss weights stored with it balance
+the gradients of the two terms of the inversion.
 """
 
 import argparse
@@ -15,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.generators.files import shipped_generators
 from core.inversion.perceptual import DomainPerceptual, LossWeights, PerceptualTrunk, save_perceptual
 from core.pixels import as_tensor, to_float
 from testbed.recipes.recipe import TRAINING_SEED
+from testbed.recipes.shipping import SHIPPED
 from testbed.worlds import WORLDS
 
 FIRST = 5_000_000  # far from the scenes that the generator sees in the same stream
@@ -87,7 +88,9 @@ def main() -> None:
             )
     trunk = net.trunk.eval().requires_grad_(False)
     distance = DomainPerceptual(f"{world.generator}-repair-v1", trunk, LOSS_WEIGHTS)
-    save_perceptual(shipped_generators()[world.generator], distance)
+    folder = SHIPPED / world.generator
+    folder.mkdir(parents=True, exist_ok=True)
+    save_perceptual(folder, distance)
 
 
 if __name__ == "__main__":

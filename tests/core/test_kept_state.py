@@ -32,3 +32,11 @@ def test_a_fingerprint_depends_on_every_fact_and_number() -> None:
     assert plain == fingerprint({"seed": 0}, [tensor.clone() for tensor in TENSORS.values()])
     assert plain != fingerprint({"seed": 1}, TENSORS.values())
     assert plain != fingerprint({"seed": 0}, [TENSORS["a"], TENSORS["b"] + 1e-6])
+    assert plain != fingerprint({"seed": 0}, [TENSORS["a"].T.reshape(3, 2), TENSORS["b"]])
+
+
+def test_equal_bytes_of_another_shape_or_type_are_another_run() -> None:
+    zeros = torch.zeros(2, 3)
+    marks = [fingerprint(None, [one]) for one in (zeros, zeros.reshape(3, 2), zeros.int(), zeros[:, None])]
+    marks += [fingerprint(None, [half]) for half in (zeros.bfloat16(), zeros.half())]
+    assert len(set(marks)) == 6
