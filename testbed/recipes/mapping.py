@@ -51,8 +51,8 @@ def learn_mapping(
     """Train in place; every half minute and at the end, tell how much of the held-out answers' variance is explained.
 
     practice: may show rare things more often than they are; what is held out never does. gone: how much of the training
-    is over after a step; it ends at 1. differences: [w_dim, k], what makes a difference of two codes
-    one of pictures; its mean square is the loss.
+    is over after a step; it ends at 1. differences: [w_dim, k], what makes a difference of two codes one of pictures;
+    its mean square is the loss.
     """
     # Its weights are stored larger than they act by the inverse of the multiplier.
     peak = PEAK / mapping.layers[0].bias_scale  # type: ignore[operator]

@@ -89,6 +89,8 @@ def main(recipe: Recipe, description: str | None) -> None:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--processes", type=int, default=1, help="of one thread each, for draw, map and join")
     given = parser.parse_args()
+    if given.processes < 1:
+        parser.error("--processes: 1 or more")
     if given.phase in _LONG:
         together(given.processes, _learn, recipe, given.phase, given.minutes)
         return
