@@ -1,10 +1,9 @@
 """A head's parameters as a code that a style-based generator can read: the teacher's language of the heads64 recipe.
 
 Raw parameters with kinds cut from one latent are a hard code (a prototype drew no faces from them). Here kinds are
-one-hot, angles are sines and cosines, the places of eyes, nose and mouth and the outlines of hair and hats are given
-in the picture, colours as they look
-under the light, and a thumbnail of 8×8 pixels says what no list of numbers says well: what lies where. Only the recipe
-reads these codes; encoder, inversion and labeler never do.
+one-hot, angles are sines and cosines, the places of eyes, nose and mouth and the outlines of hair and hats are given in
+the picture, colours as they look under the light, and a thumbnail of 8×8 pixels says what no list of numbers says well:
+what lies where. Only the recipe reads these codes; encoder, inversion and labeler never do.
 """
 
 import numpy as np

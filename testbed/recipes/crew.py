@@ -1,4 +1,4 @@
-"""One training in several processes of one thread each: half as fast again as one process of as many threads.
+"""One training in several processes of one thread each: on two cores a quarter faster than one process with two threads.
 
 Every process holds the same networks and sees scenes of its own; gradients are averaged at every step.
 """

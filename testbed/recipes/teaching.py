@@ -8,7 +8,7 @@
 
 Each phase resumes from `out/NAME/state.pt` or, where that is missing, from what was exported last. Scenes are drawn
 with the recipe's own TRAINING_SEED, which no example and no test uses. Pictures are compared by the perceptual distance
-in that folder as well: `testbed.recipes.perceptual` comes first.
+that ships beside the generator, too: `testbed.recipes.perceptual` comes first.
 """
 
 import argparse
