@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from multiprocessing.connection import Connection
 
+from core.process import environment_to_compute
 from store.settings import Settings
 from worker.messages import Message, Ready, Start
 
@@ -118,17 +119,9 @@ class ChildProcess:
 
 def environment_of_child(settings: Settings) -> dict[str, str]:
     """Variables that count before the child imports anything."""
-    environment = dict(os.environ)
+    environment = environment_to_compute(os.environ)
     if settings.worker.threads:
         environment["OMP_NUM_THREADS"] = str(settings.worker.threads)
-    # With "true", under which OpenMP may give fewer threads than were asked for, PyTorch's convolutions on the CPU were
-    # seen to answer with what is no number.
-    environment["OMP_DYNAMIC"] = "false"
-    # Threads that have finished wait for the slowest. Where another process holds a core they would do so busily, for
-    # milliseconds in each of thousands of operations, and take that core from it and from themselves.
-    environment.setdefault("GOMP_SPINCOUNT", "1000")
-    # cuBLAS sums in a fixed order only when told so before it is first used.
-    environment.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     number = _gpu_number(settings.worker.device)
     if number is not None:
         # The child sees one GPU and cannot take another's memory by mistake. Numbers count within what we see.

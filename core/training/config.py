@@ -1,9 +1,10 @@
 """Settings of trainings. Torch-free, so that they can be read and checked anywhere."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from core.errors import InversionError, Problem
+from core.inversion.config import Precision
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class EncoderTrainingConfig:
     truncation_psi: float = 0.5
     """Half of the samples are truncated at random between this and 1, the others not at all."""
     noise: Literal["const", "none"] = "const"
+    precision: Precision = "auto"
+    """``auto``: bfloat16 on a GPU or a processor that has instructions for it, float32 elsewhere."""
     log_every: int = 25
     checkpoint_every: int = 250
 
@@ -57,6 +60,8 @@ class EncoderTrainingConfig:
             problems.append(Problem("negative", "samples"))
         elif not 0 <= self.samples_drawn <= self.samples:
             problems.append(Problem("not between 0 and samples", "samples_drawn"))
+        if self.precision not in get_args(Precision):
+            problems.append(Problem(f"not one of {', '.join(get_args(Precision))}", "precision"))
         if self.images < 0:
             problems.append(Problem("negative", "images"))
         if self.samples == 0 and self.images == 0:

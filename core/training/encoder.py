@@ -25,6 +25,7 @@ from core.callbacks import Log, Progress, ShouldStop, ignore_progress, never_sto
 from core.errors import InversionError, Problem, ResumeError, Stopped
 from core.generators.stylegan2 import Generator
 from core.inversion.encoder import Encoder, EncoderConfig, Heads, average_image, check_match
+from core.inversion.objective import computes_bfloat16
 from core.inversion.perceptual import Features, Perceptual
 from core.inversion.start import latent_spread
 from core.training.config import EncoderTrainingConfig
@@ -151,6 +152,8 @@ class _Run:
         self.mark = mark
         self.generator, self.perceptual, self.source = generator, perceptual, source
         self.config, self.device, self.seed = config, device, seed
+        automatic = computes_bfloat16(device)
+        self.autocast = automatic if config.precision == "auto" else config.precision == "bfloat16"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.encoder = Encoder(encoder_config).to(device).train()
@@ -214,12 +217,12 @@ class _Run:
         if len(own):
             codes = sample_codes(self.generator, self.config.truncation_psi, self.seed, self.step, len(own))
             slots.truth[own] = codes[:, 0]
-            slots.target[own] = self.generator.synthesize(codes, self.config.noise).image.clamp(-1, 1)
+            slots.target[own] = self._draw(codes).clamp(-1, 1)
         if len(real) and self.source is not None:
             slots.target[real] = real_images(self.generator, self.source, self.step, len(real))
         seen = spent[spent >= first]
         if len(seen):
-            for kept, tap in zip(slots.features, self.perceptual.features(slots.target[seen]), strict=True):
+            for kept, tap in zip(slots.features, self._features(slots.target[seen]), strict=True):
                 kept[seen - first] = tap
         slots.codes[spent] = self.generator.w_avg
         slots.current[spent] = self.average
@@ -231,7 +234,7 @@ class _Run:
         """Loss of this step, its parts, the corrected codes, and what the slots with image losses now draw."""
         slots, config, first = self.slots, self.config, self.first_drawn
         scale = self.encoder.config.latent_scale
-        codes = slots.codes + self.encoder(slots.target, slots.current, self._unlocked())  # [B, num_ws, w_dim]
+        codes = slots.codes + self._correction()  # [B, num_ws, w_dim]
         deviation = ((codes - codes.mean(1, keepdim=True)) / scale).square().mean()
         loss = config.deviation_weight * deviation
         parts = {"deviation": deviation}
@@ -241,8 +244,8 @@ class _Run:
             parts["latent"] = latent
         drawn = codes.new_zeros(0, *self.average.shape[1:])
         if first < len(codes):
-            drawn = self.generator.synthesize(codes[first:], config.noise).image
-            features = self.perceptual.features(drawn)
+            drawn = self._draw(codes[first:])
+            features = self._features(drawn)
             perceptual = self.perceptual.compare(features, slots.features)  # [B - first]
             l2 = (drawn - slots.target[first:]).square().mean((1, 2, 3)) / 4
             loss = loss + config.perceptual_weight * perceptual.mean() + config.l2_weight * l2.mean()
@@ -267,7 +270,26 @@ class _Run:
         slots.current[first:] = drawn
         undrawn = (slots.left[:first] > 0).nonzero().flatten()
         if len(undrawn):
-            slots.current[undrawn] = self.generator.synthesize(codes[undrawn], self.config.noise).image
+            slots.current[undrawn] = self._draw(codes[undrawn])
+
+    def _reduced(self) -> torch.autocast:
+        """Networks run in bfloat16 within, where they are to; what they answer is kept in float32."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
+
+    def _correction(self) -> Tensor:
+        with self._reduced():
+            correction: Tensor = self.encoder(self.slots.target, self.slots.current, self._unlocked())
+        return correction.float()
+
+    def _draw(self, codes: Tensor) -> Tensor:
+        with self._reduced():
+            image = self.generator.synthesize(codes, self.config.noise).image
+        return image.float()
+
+    def _features(self, images: Tensor) -> Features:
+        with self._reduced():
+            taps = self.perceptual.features(images)
+        return tuple(tap.float() for tap in taps)
 
     def _unlocked(self) -> int:
         begin, end = self.config.unlock_from * self.config.steps, self.config.unlock_until * self.config.steps

@@ -107,6 +107,22 @@ def test_real_images_alone_are_enough(
         train_encoder(generator, perceptual, None, config, encoder_config=shape)
 
 
+def test_bfloat16_learns_the_same(
+    generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor
+) -> None:
+    config = dataclasses.replace(QUICK, steps=60, samples=12, log_every=20, learning_rate=3e-3)
+    curves = {}
+    for precision in ("float32", "bfloat16"):
+        of_it = dataclasses.replace(config, precision=precision)
+        done = train_encoder(generator, perceptual, images, of_it, encoder_config=shape)
+        assert all(parameter.dtype == torch.float32 for parameter in done.encoder.parameters())
+        curves[precision] = done.curve
+    assert curves["float32"] != curves["bfloat16"]
+    for exact, reduced in zip(curves["float32"], curves["bfloat16"], strict=True):
+        for name in ("loss", "latent", "l2", "real_l2"):
+            assert reduced[name] == pytest.approx(exact[name], rel=0.03)
+
+
 def test_the_feature_loss_is_about_what_is_shown_and_not_where(
     generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor
 ) -> None:
@@ -291,8 +307,17 @@ def test_settings_and_images_that_cannot_be_used_are_refused(
     generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig
 ) -> None:
     with pytest.raises(InversionError) as caught:
-        EncoderTrainingConfig(steps=0, samples_drawn=99, unlock_from=0.9, unlock_until=0.1, images=-1)
-    assert [p.pointer for p in caught.value.problems] == ["steps", "samples_drawn", "images", "unlock_from"]
+        EncoderTrainingConfig(
+            steps=0,
+            samples_drawn=99,
+            unlock_from=0.9,
+            unlock_until=0.1,
+            images=-1,
+            precision="float8",  # type: ignore[arg-type]
+        )
+    assert [p.pointer for p in caught.value.problems] == [
+        "steps", "samples_drawn", "precision", "images", "unlock_from",
+    ]  # fmt: skip
     with pytest.raises(InversionError, match="cannot be learnt from"):
         train_encoder(generator, perceptual, torch.zeros(2, 16, 16, 3), QUICK, encoder_config=shape)
     with pytest.raises(InversionError, match="gave something else"):

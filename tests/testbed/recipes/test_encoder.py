@@ -2,37 +2,40 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from testbed.recipes import encoder
 from testbed.recipes.encoder import RenderedScenes
-from testbed.worlds import HEADS, World
+from testbed.recipes.heads64 import RECIPE
+from testbed.recipes.recipe import Lesson, Recipe
 
 
 @pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> tuple[World, list[int]]:
-    """A world that counts the scenes that were rendered, call by call; pools are small."""
+def counted(monkeypatch: pytest.MonkeyPatch) -> tuple[Recipe, list[int]]:
+    """A recipe that counts the scenes that were rendered, call by call; pools are small."""
     calls: list[int] = []
 
-    def labelled(seed: int, count: int, start: int):
-        calls.append(count)
-        return HEADS.labelled(seed, count, start)
+    def lesson(latents: NDArray[np.float32]) -> Lesson:
+        calls.append(len(latents))
+        return RECIPE.lesson(latents)
 
     monkeypatch.setattr(encoder, "_POOL", 64)
-    return replace(HEADS, labelled=labelled), calls
+    return replace(RECIPE, lesson=lesson), calls
 
 
-def test_steps_in_a_row_share_a_pool_however_many_scenes_they_take(counted: tuple[World, list[int]]) -> None:
-    world, calls = counted
-    source = RenderedScenes(world)
+def test_steps_in_a_row_share_a_pool_however_many_scenes_they_take(counted: tuple[Recipe, list[int]]) -> None:
+    recipe, calls = counted
+    source = RenderedScenes(recipe)
     taken = [source(step, count) for step, count in enumerate((16, 3, 4, 2))]
     assert [len(images) for images in taken] == [16, 3, 4, 2]
     assert len(calls) == 1
 
 
-def test_a_step_is_given_the_same_scenes_whatever_was_asked_before(counted: tuple[World, list[int]]) -> None:
-    world, _ = counted
-    source = RenderedScenes(world)
+def test_a_step_is_given_the_same_scenes_whatever_was_asked_before(counted: tuple[Recipe, list[int]]) -> None:
+    recipe, _ = counted
+    source = RenderedScenes(recipe)
     source(2, 16)
-    assert torch.equal(source(9, 3), RenderedScenes(world)(9, 16)[:3])
+    assert torch.equal(source(9, 3), RenderedScenes(recipe)(9, 16)[:3])

@@ -7,7 +7,7 @@ import torch
 
 from testbed.recipes import heads64
 from testbed.recipes import recipe as recipes
-from testbed.recipes.recipe import BATCH, batches
+from testbed.recipes.recipe import BATCH, TIMES, batches
 from testbed.world import head_parameters
 
 
@@ -20,13 +20,18 @@ def _latents(seen: int, rank: int = 0, size: int = 1, count: int = 4) -> torch.T
     return torch.cat([lesson.latents for lesson in islice(batches(heads64.RECIPE, seen, rank, size), count)])
 
 
-def test_no_scene_is_seen_twice() -> None:
-    alone = _latents(100)
-    assert len(alone.unique(dim=0)) == 4 * BATCH
-    assert torch.equal(alone, _latents(100)), "a run that is repeated sees the same"
-    pair = torch.cat([_latents(100, rank, 2, 2) for rank in (0, 1)])
+def test_every_scene_is_seen_twice_in_another_order_and_then_never_again() -> None:
+    alone = _latents(100, count=8)
+    scenes, times = alone.unique(dim=0, return_counts=True)
+    assert len(scenes) == 4 * BATCH
+    assert (times == TIMES).all()
+    first, again = alone[: 2 * BATCH], alone[2 * BATCH : 4 * BATCH]
+    assert torch.equal(first.unique(dim=0), again.unique(dim=0))
+    assert not torch.equal(first, again)
+    assert torch.equal(alone, _latents(100, count=8)), "a run that is repeated sees the same"
+    pair = torch.cat([_latents(100, rank, 2) for rank in (0, 1)])
     assert torch.equal(pair, alone), "ranks share the scenes out"
-    assert len(torch.cat([alone, _latents(100 + 4 * BATCH)]).unique(dim=0)) == 8 * BATCH
+    assert len(torch.cat([alone, _latents(100 + 8 * BATCH)]).unique(dim=0)) == 6 * BATCH
 
 
 def test_rare_things_are_practised_in_every_batch() -> None:
