@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from core.inversion.perceptual import Perceptual, load_perceptual
 from testbed.recipes.crew import Crew
-from testbed.recipes.critic import Critic, Critique
 from testbed.recipes.recipe import BATCH, Lesson, batches
 from testbed.recipes.shipping import SHIPPED
 from testbed.recipes.training import Training, picture_loss
@@ -32,12 +31,6 @@ def draw(training: Training, minutes: float, crew: Crew | None = None) -> None:
     _run(training, "draw", minutes, 4e-3, training.reader, 0.25, crew or Crew())
 
 
-def sharpen(training: Training, minutes: float, crew: Crew | None = None) -> None:
-    """Go on drawing under the eyes of a critic, which begins anew with each run."""
-    crew = crew or Crew()
-    _run(training, "sharpen", minutes, 2e-3, training.reader, 0.25, crew, Critique(Critic(), crew))
-
-
 def join(training: Training, minutes: float, crew: Crew | None = None) -> None:
     """Train synthesis and the mapping network for a time, from latents."""
     _run(training, "join", minutes, 1.5e-3, training.generator.mapping, 25.0, crew or Crew())
@@ -51,29 +44,21 @@ class _Loss:
         self.from_latents = from_latents
         self.perceptual: Perceptual = load_perceptual(SHIPPED / training.recipe.name)
 
-    def __call__(self, lesson: Lesson) -> tuple[Tensor, Tensor, Tensor]:
-        """The loss to minimise, of it that of the values of the picture, and the picture [N, 3, 64, 64]."""
+    def __call__(self, lesson: Lesson) -> tuple[Tensor, Tensor]:
+        """The loss to minimise, and of it that of the values of the picture."""
         training = self.training
         w = training.generator.map(lesson.latents)[:, 0] if self.from_latents else training.reader(lesson.codes)
         with torch.autocast("cpu", torch.bfloat16):  # a quarter faster where the processor has instructions for it
             drawn = training.generator.synthesize(training.repeat(w), noise="none", with_features=True)
             plaster = training.plaster(drawn, w)
             unlike = self.perceptual.distance(drawn.image, self.perceptual.features(lesson.images))
-        image = drawn.image.float()
-        loss = picture_loss(image, lesson.images, lesson.weights)
+        loss = picture_loss(drawn.image.float(), lesson.images, lesson.weights)
         shape_loss = picture_loss(plaster.float(), lesson.surface, lesson.weights)
-        return loss + PLASTER_WEIGHT * shape_loss + LIKENESS_WEIGHT * unlike.float().mean(), loss.detach(), image
+        return loss + PLASTER_WEIGHT * shape_loss + LIKENESS_WEIGHT * unlike.float().mean(), loss.detach()
 
 
 def _run(
-    training: Training,
-    phase: str,
-    minutes: float,
-    rate: float,
-    reader: nn.Module,
-    pace: float,
-    crew: Crew,
-    critique: Critique | None = None,
+    training: Training, phase: str, minutes: float, rate: float, reader: nn.Module, pace: float, crew: Crew
 ) -> None:
     """``pace``: the rate of whatever answers with w, in those of the synthesis network."""
     synthesis = [p for n, p in training.generator.named_parameters() if p.requires_grad and "mapping" not in n]
@@ -95,17 +80,14 @@ def _run(
     def report() -> None:
         training.optimizers[phase] = optimizer.state_dict()
         speed = round((training.images - first) / (time.time() - start))
-        line: dict[str, Any] = {"phase": phase, "training_loss": round(mean, 4), "images_per_second": speed}
-        training.report(line | ({"told": round(critique.told, 3)} if critique else {}), from_latents)
+        training.report({"phase": phase, "training_loss": round(mean, 4), "images_per_second": speed}, from_latents)
 
     for step, lesson in enumerate(batches(training.recipe, training.images, crew.rank, crew.size)):
         if over >= 1 and step:  # however slow the machine, a run takes a step
             break
         for group in optimizer.param_groups:
             group["lr"] = rate * max(0.02, 1 - over) * min(1.0, (step + 1) / WARM_UP) * group["pace"]
-        loss, of_values, image = loss_of(lesson)
-        if critique:
-            loss = loss + (image * critique.pull(image, lesson.images)).sum()
+        loss, of_values = loss_of(lesson)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         over = crew.average(learning, (time.time() - start) / (60 * minutes))

@@ -1,11 +1,10 @@
 """Teach a StyleGAN2 to draw a world: what the recipes of shipped generators have in common.
 
-    draw     synthesis from shaped codes, by regression
-    basis    coordinates of w in which distance is change of the picture
-    sharpen  synthesis from shaped codes, by regression and a critic
-    map      the mapping network: latents → the codes' w
-    join     synthesis and mapping together, from latents to pictures
-    export   into core/generators/shipped/NAME
+    draw    synthesis from shaped codes, by regression
+    basis   coordinates of w in which distance is change of the picture
+    map     the mapping network: latents → the codes' w
+    join    both together, from latents to pictures
+    export  into core/generators/shipped/NAME
 
 Each phase resumes from `out/NAME/state.pt` or, where that is missing, from what was exported last. Scenes are drawn
 with the recipe's own TRAINING_SEED, which no example and no test uses. Pictures are compared by the perceptual distance
@@ -21,7 +20,7 @@ from torch import Tensor
 from core.generators.stylegan2 import Mapping
 from testbed.latents import draw_stream
 from testbed.recipes.crew import Crew, together
-from testbed.recipes.drawing import draw, join, sharpen
+from testbed.recipes.drawing import draw, join
 from testbed.recipes.mapping import begin_at, learn_mapping
 from testbed.recipes.metric import differences, picture_basis, rebase, rebase_reader, sensitivity
 from testbed.recipes.recipe import TRAINING_SEED, VALIDATION_SEED, Lesson, Recipe
@@ -76,7 +75,7 @@ def learn_latents(training: Training, minutes: float, crew: Crew) -> None:
     training.report({"phase": "map"}, from_latents=True)
 
 
-_LONG = {"draw": draw, "sharpen": sharpen, "map": learn_latents, "join": join}
+_LONG = {"draw": draw, "map": learn_latents, "join": join}
 
 
 def _learn(crew: Crew, recipe: Recipe, phase: str, minutes: float) -> None:
@@ -86,9 +85,9 @@ def _learn(crew: Crew, recipe: Recipe, phase: str, minutes: float) -> None:
 def main(recipe: Recipe, description: str | None) -> None:
     """Run one phase of a recipe."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("phase", choices=("draw", "basis", "sharpen", "map", "join", "export"))
+    parser.add_argument("phase", choices=("draw", "basis", "map", "join", "export"))
     parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--processes", type=int, default=1, help="of one thread each, for draw, sharpen, map and join")
+    parser.add_argument("--processes", type=int, default=1, help="of one thread each, for draw, map and join")
     given = parser.parse_args()
     if given.processes < 1:
         parser.error("--processes: 1 or more")
