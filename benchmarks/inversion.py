@@ -119,7 +119,8 @@ def measure(
     codes = random_codes(generator, count, seed=2)[:, None].expand(-1, generator.num_ws, -1)
     with torch.no_grad():
         images = torch.cat([to_bytes(generator.synthesize(one[None]).image) for one in codes])
-    config = InversionConfig(steps=steps, patience=steps + 1)
+    # The papers' coordinates: those of the plain loop.
+    config = InversionConfig(steps=steps, patience=steps + 1, coordinates="w")
     plain = replace(config, precision="float32")
     radius = config.radius_without_encoder * latent_spread(generator)
     objective = Objective.of(generator, perceptual, config)

@@ -84,7 +84,11 @@ class InversionSpec(Spec):
         None, description="What keeps codes near the encoder's answer; null: the default, a ball."
     )
     radius: float | None = Field(
-        None, gt=0, le=1000, description="Of the ball around the encoder's answer, in units of w; null: the default."
+        None,
+        gt=0,
+        le=1000,
+        description="Of the ball around the encoder's answer, in units of w; null: 0.5, or where that is more, the "
+        "spread of the generator's codes.",
     )
     fit_noise: bool = Field(
         False, description="Fit noise maps beside the codes, so that codes need not explain grain. Only codes are kept."

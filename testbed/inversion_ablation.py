@@ -13,8 +13,9 @@ Each arm inverts the same labelled heads, trains the same labeler on the codes, 
   that the generator's teacher gives to the labelled head's latents: what a perfect inversion would be worth.
 
 Arms: from the encoder and from the mean code, at 0, 50, 100 and 300 steps (the encoder at 0 steps is the encoder
-alone). --extra: at 100 steps from the encoder also other radii of the ball, a soft penalty, no constraint, and W+. The
-heads are of the validation stream: defaults are chosen by this table. A repeat has labelled heads of its own.
+alone). --extra: at 100 steps from the encoder also the coordinates of w, a ball of the paper's radius, a soft penalty,
+no constraint, and W+. The heads are of the validation stream: defaults are chosen by this table. A repeat has labelled
+heads of its own.
 
 Every cell is kept in out/inversion_ablation/ and not done twice for the same files, settings and sizes.
 """
@@ -83,8 +84,8 @@ MAIN = tuple(Arm(start, steps) for start in ("encoder", "w_avg") for steps in ST
 EXTRA = tuple(
     Arm("encoder", 100, settings)
     for settings in (
-        {"radius": 0.25},
-        {"radius": 1.0},
+        {"coordinates": "w"},
+        {"radius": 0.5},
         {"constraint": "penalty"},
         {"constraint": "none"},
         {"space": "w_plus"},
@@ -283,7 +284,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="file to write all cells to")
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--extra", action="store_true", help="other radii, constraints and spaces too")
+    parser.add_argument("--extra", action="store_true", help="other coordinates, constraints and spaces too")
     named = {arm.name: arm for arm in (*MAIN, *EXTRA, TEACHER)}
     parser.add_argument(
         "--arm", action="append", choices=named, metavar="NAME", help="only this one, as the table names it; repeatable"

@@ -16,10 +16,14 @@ Norm = Literal["layer_rms", "flat"]
 """How far two codes are apart: the largest root mean square of a layer's difference (independent of the number of
 layers and of the width), or the Euclidean norm of the whole flattened difference."""
 
+Coordinates = Literal["principal", "w"]
+"""What Adam walks along: the principal axes of W, each in units of the spread of the generator's codes along it, or the
+coordinates of w, as in the papers."""
+
 Precision = Literal["auto", "float32", "bfloat16"]
 """Numbers that the networks compute with while codes are refined; codes, losses and reports are float32 always."""
 
-_POSITIVE = ("learning_rate", "radius", "radius_without_encoder", "loss_size", "patience")
+_POSITIVE = ("learning_rate", "radius_without_encoder", "loss_size", "patience")
 _NOT_NEGATIVE = (
     "steps",
     "penalty_weight",
@@ -34,6 +38,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "space": get_args(Space),
     "constraint": get_args(Constraint),
     "norm": get_args(Norm),
+    "coordinates": get_args(Coordinates),
     "noise": ("const", "none"),
     "precision": get_args(Precision),
 }
@@ -51,7 +56,8 @@ class InversionConfig:
     steps: int = 300
     """Updates at most; images that stop improving take fewer. 0 keeps the start."""
     learning_rate: float = 0.1
-    """Peak rate of Adam, in units of w."""
+    """Peak rate of Adam, in units of its coordinates."""
+    coordinates: Coordinates = "principal"
     ramp_up: float = 0.05
     """Share of the steps with a linearly rising rate."""
     ramp_down: float = 0.25
@@ -65,8 +71,10 @@ class InversionConfig:
     space: Space = "w_plus"
     constraint: Constraint = "ball"
     norm: Norm = "layer_rms"
-    radius: float = 0.5
-    """c_reg: radius of the ball around the encoder's code, in units of w and of ``norm``."""
+    radius: float | None = None
+    """c_reg: radius of the ball around the encoder's code, in units of w and of ``norm``; None for HandsOff's 0.5, or
+    where that is more, the spread of the generator's codes: how long w is differs from generator to generator.
+    """
     radius_without_encoder: float = 1.5
     """Radius of the ball around the mean code where there is no encoder, in spreads: the same norm of a typical w -
     w_avg.
@@ -121,6 +129,8 @@ class InversionConfig:
             for name in ("perceptual_weight", "l2_weight", "max_perceptual")
             if getattr(self, name) is not None and not _number(self, name) >= 0
         ]
+        if self.radius is not None and not _number(self, "radius") > 0:
+            problems.append(Problem("not a positive number", "radius"))
         problems += [
             Problem("not a whole number", name)
             for name, wanted in self.__annotations__.items()

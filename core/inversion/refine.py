@@ -1,7 +1,8 @@
 """Refinement of codes by gradient: many images at once, each with its own loss, its own rate and its own end.
 
 HandsOff (Xu et al. 2023, equation 2): minimise perceptual(X, G(w)) + λ |X - G(w)|² subject to |w - w_e| ≤ c, where w_e
-is the encoder's answer; Adam, projected after each step.
+is the encoder's answer; Adam, projected after each step. Adam's coordinates are ours: see
+:mod:`core.inversion.coordinates`.
 
 Deterministic: for one seed, machine, configuration and list of images the result is the same bit for bit. Cutting the
 list otherwise (another batch, other neighbours) changes the order of floating-point sums and so the last bits, never
@@ -21,6 +22,7 @@ from core.errors import InversionError, Problem
 from core.generators.stylegan2 import Generator
 from core.inversion.batching import images_at_once
 from core.inversion.config import InversionConfig
+from core.inversion.coordinates import principal_axes
 from core.inversion.encoder import Encoder, check_match, encode
 from core.inversion.objective import Objective, distance_from
 from core.inversion.perceptual import Features, Perceptual
@@ -29,6 +31,8 @@ from core.inversion.report import InversionReport, InvertedImage, flags
 from core.inversion.start import best_candidates, latent_spread
 from core.pixels import to_bytes, to_float
 
+PAPER_RADIUS = 0.5
+"""c_reg of HandsOff."""
 _RUN = "inversion"
 
 
@@ -92,12 +96,12 @@ def _check_images(generator: Generator, images: Tensor) -> None:
 def _radius(generator: Generator, encoder: Encoder | None, config: InversionConfig, seed: int) -> float | None:
     if config.constraint != "ball":
         return None
-    if encoder is not None:
+    if encoder is not None and config.radius is not None:
         return config.radius
     spread = latent_spread(generator, seed)
     if config.norm == "flat":
         spread *= math.sqrt(generator.num_ws * generator.config.w_dim)
-    return config.radius_without_encoder * spread
+    return config.radius_without_encoder * spread if encoder is None else max(PAPER_RADIUS, spread)
 
 
 class _Inversion:
@@ -108,6 +112,7 @@ class _Inversion:
     ) -> None:
         self.objective, self.encoder, self.images, self.device, self.seed = objective, encoder, images, device, seed
         self.radius = _radius(objective.generator, encoder, objective.config, seed)
+        self.axes = principal_axes(objective.generator) if objective.config.coordinates == "principal" else None
         count = len(images)
         self.batch = math.ceil(count / math.ceil(count / images_at_once(objective, device)))  # even batches
         self.first = 0
@@ -136,7 +141,7 @@ class _Inversion:
         features = self.objective.features(target)
         if centre is None:
             centre = self._start(target, features)
-        return Refinement(self.objective, target, features, centre, self.radius)
+        return Refinement(self.objective, target, features, centre, self.radius, self.axes)
 
     def _target(self, first: int, count: int) -> Tensor:
         return to_float(self.images[first : first + count].to(self.device))

@@ -50,9 +50,16 @@ class Refinement:
     """
 
     def __init__(
-        self, objective: Objective, target: Tensor, features: Features, centre: Tensor, radius: float | None
+        self,
+        objective: Objective,
+        target: Tensor,
+        features: Features,
+        centre: Tensor,
+        radius: float | None,
+        axes: Tensor | None = None,
     ) -> None:
-        self.objective, self.config, self.radius = objective, objective.config, radius
+        """axes: [w_dim, w_dim], the columns along which codes are refined; None for those of w."""
+        self.objective, self.config, self.radius, self.axes = objective, objective.config, radius, axes
         self.centre = centre  # [N, num_ws, w_dim]
         self._all = (centre, target, features)
         count, device = len(target), target.device
@@ -136,10 +143,14 @@ class Refinement:
         return kept
 
     def _update(self, gradients: _Tensors) -> None:
-        """Adam (Kingma and Ba 2015, algorithm 1) with one rate an image, then projection into the ball."""
+        """Adam (Kingma and Ba 2015, algorithm 1) with one rate an image, for codes along the axes; then projection into
+        the ball.
+        """
         now, (beta1, beta2) = self._active, ADAM_BETAS
         rate = learning_rate(now.position, self.config)
-        moved = []
+        if self.axes is not None:
+            gradients = (gradients[0] @ self.axes, *gradients[1:])
+        steps = []
         for variable, gradient, momentum, variance in zip(
             now.variables, gradients, now.momentum, now.variance, strict=True
         ):
@@ -147,8 +158,11 @@ class Refinement:
             variance.lerp_(gradient.square(), 1 - beta2)
             mean = momentum / (1 - beta1**self.step)
             root = (variance / (1 - beta2**self.step)).sqrt() + ADAM_EPSILON
-            moved.append(variable - rate.view(-1, *(1,) * (variable.ndim - 1)) * mean / root)
-        codes, maps = moved[0], tuple(normalised(one) for one in moved[1:])
+            steps.append(rate.view(-1, *(1,) * (variable.ndim - 1)) * mean / root)
+        if self.axes is not None:
+            steps[0] = steps[0] @ self.axes.T
+        codes, *moved = (variable - step for variable, step in zip(now.variables, steps, strict=True))
+        maps = tuple(normalised(one) for one in moved)
         if self.radius is not None:
             codes = project(codes, self._centre, self.radius, self.config.norm)
         now.variables = (codes, *maps)

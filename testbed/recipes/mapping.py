@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -95,7 +96,11 @@ def _answers(teacher: Teacher, latents: NDArray[np.float32]) -> tuple[Tensor, Te
 
 def gaussian(z_dim: int) -> Practice:
     """Latents as the generator meets them."""
-    return lambda random, count: normalise(random.standard_normal((count, z_dim))).astype(np.float32)
+    return partial(_gaussian, z_dim)
+
+
+def _gaussian(z_dim: int, random: np.random.Generator, count: int) -> NDArray[np.float32]:
+    return normalise(random.standard_normal((count, z_dim))).astype(np.float32)
 
 
 def _lessons(teacher: Teacher, practice: Practice, seed: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -20,6 +20,7 @@ from core.inversion.perceptual import DomainPerceptual
 from core.inversion.refine import _Inversion, invert
 from core.inversion.refinement import learning_rate
 from core.inversion.report import InversionReport, InvertedImage, summarize
+from core.inversion.start import latent_spread, random_codes
 from core.pixels import as_tensor, to_bytes, to_float
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -111,6 +112,25 @@ def test_projection_changes_only_what_is_outside(norm: Any) -> None:
     torch.testing.assert_close(directions[1:], torch.ones(49, 6), rtol=0, atol=1e-4)
 
 
+def test_unless_given_the_ball_is_as_wide_as_w_and_never_narrower_than_the_papers(
+    generator: Generator, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder
+) -> None:
+    narrow = deepcopy(generator)
+    with torch.no_grad():
+        last = narrow.mapping.layers[-1]
+        last.weight.mul_(0.1 / latent_spread(generator))
+        last.bias.mul_(0.1 / latent_spread(generator))
+    wide = deepcopy(generator)
+    with torch.no_grad():
+        last = wide.mapping.layers[-1]
+        last.weight.mul_(2 / latent_spread(generator))
+        last.bias.mul_(2 / latent_spread(generator))
+    for network, radius in ((narrow, 0.5), (wide, 2.0)):
+        network.w_avg.copy_(random_codes(network, 1000, 0).mean(0))
+        [result] = run(network, perceptual, images[:1], encoder=encoder, steps=1)
+        assert result.report.radius == pytest.approx(radius, rel=0.05)
+
+
 def test_the_soft_penalty_and_the_pull_toward_w_hold_codes_back(
     generator: Generator, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder
 ) -> None:
@@ -138,7 +158,7 @@ def test_images_on_a_plateau_leave_and_the_others_go_on(
         return losses(self, codes, *rest)
 
     monkeypatch.setattr(Objective, "losses", counted)
-    results = run(generator, perceptual, images, batch=4, steps=60, patience=5)
+    results = run(generator, perceptual, images, batch=4, steps=60, patience=5, learning_rate=0.2)
     steps = [result.report.steps for result in results]
     assert steps[1] < min(steps[0], steps[2], steps[3])
     assert sizes[0] == 4

@@ -1,13 +1,15 @@
 """Scenes to learn from."""
 
+import pickle
 from itertools import islice
 
+import numpy as np
 import pytest
 import torch
 
-from testbed.recipes import heads64
+from testbed.recipes import heads64, streets64
 from testbed.recipes import recipe as recipes
-from testbed.recipes.recipe import BATCH, TIMES, batches
+from testbed.recipes.recipe import BATCH, TIMES, Recipe, batches
 from testbed.world import head_parameters
 
 
@@ -32,6 +34,14 @@ def test_every_scene_is_seen_twice_in_another_order_and_then_never_again() -> No
     pair = torch.cat([_latents(100, rank, 2) for rank in (0, 1)])
     assert torch.equal(pair, alone), "ranks share the scenes out"
     assert len(torch.cat([alone, _latents(100 + 8 * BATCH)]).unique(dim=0)) == 6 * BATCH
+
+
+@pytest.mark.parametrize("recipe", [heads64.RECIPE, streets64.RECIPE], ids=lambda recipe: recipe.name)
+def test_a_recipe_can_be_handed_to_another_process(recipe: Recipe) -> None:
+    there = pickle.loads(pickle.dumps(recipe))
+    latents = there.practice(np.random.default_rng(0), 2)
+    assert np.array_equal(latents, recipe.practice(np.random.default_rng(0), 2))
+    assert torch.equal(there.lesson(latents).images, recipe.lesson(latents).images)
 
 
 def test_rare_things_are_practised_in_every_batch() -> None:
