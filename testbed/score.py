@@ -238,7 +238,9 @@ def main() -> None:
     parser.add_argument(
         "--steps", type=int, default=DownstreamConfig.steps, help="training steps of the net, in every arm"
     )
-    parser.add_argument("--inversion-steps", type=int, default=100)
+    parser.add_argument(
+        "--inversion-steps", type=int, default=InversionConfig.steps, help="by default as many as the service takes"
+    )
     arguments = parser.parse_args()
     recipe = DownstreamConfig(steps=arguments.steps)
     result = Scoring(arguments.psi, arguments.seed, recipe, arguments.inversion_steps).run()
