@@ -29,7 +29,7 @@ GENERATOR = "heads64"
 COUNT = 200
 SEED = 1
 # A third of the service's default, for a demo of minutes on two cores; the encoder has done most of the way.
-INVERSION_STEPS = 80
+INVERSION_STEPS = 100
 
 OUT = Path("out/demo")
 SERVICE = OUT / "service"
