@@ -258,7 +258,8 @@ def test_every_target_gets_its_corrections_one_after_another(
         return images[:count]
 
     asked: list[tuple[int, int]] = []
-    run = _Run(generator, perceptual, source, QUICK, shape, torch.device("cpu"), 0, "")
+    config = dataclasses.replace(QUICK, precision="float32")
+    run = _Run(generator, perceptual, source, config, shape, torch.device("cpu"), 0, "")
     for step in range(9):
         codes = run.slots.codes.clone()
         run.train_step()
