@@ -93,12 +93,12 @@ def _check_images(generator: Generator, images: Tensor) -> None:
         raise InversionError("these images do not fit the generator", [Problem(detail, "images")])
 
 
-def _radius(generator: Generator, encoder: Encoder | None, config: InversionConfig, seed: int) -> float | None:
+def _radius(generator: Generator, encoder: Encoder | None, config: InversionConfig) -> float | None:
     if config.constraint != "ball":
         return None
     if encoder is not None and config.radius is not None:
         return config.radius
-    spread = latent_spread(generator, seed)
+    spread = latent_spread(generator)  # a fact of the generator, whatever the seed
     if config.norm == "flat":
         spread *= math.sqrt(generator.num_ws * generator.config.w_dim)
     return config.radius_without_encoder * spread if encoder is None else max(PAPER_RADIUS, spread)
@@ -111,7 +111,7 @@ class _Inversion:
         self, objective: Objective, encoder: Encoder | None, images: Tensor, device: torch.device, seed: int
     ) -> None:
         self.objective, self.encoder, self.images, self.device, self.seed = objective, encoder, images, device, seed
-        self.radius = _radius(objective.generator, encoder, objective.config, seed)
+        self.radius = _radius(objective.generator, encoder, objective.config)
         self.axes = principal_axes(objective.generator) if objective.config.coordinates == "principal" else None
         count = len(images)
         self.batch = math.ceil(count / math.ceil(count / images_at_once(objective, device)))  # even batches

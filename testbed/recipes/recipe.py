@@ -21,7 +21,7 @@ VALIDATION_SEED = 2
 BATCH = 16
 CHUNK = 1024
 TIMES = 2
-"""How often a scene is seen, in another order: rendering takes a quarter of the time that learning does."""
+"""How often a scene is seen, in another order: rendering takes a third of the time that learning does."""
 SURFACE = 4
 """Planes of a scene's surface: its normals, and one more that the recipe chooses."""
 

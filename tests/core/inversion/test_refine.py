@@ -115,17 +115,11 @@ def test_projection_changes_only_what_is_outside(norm: Any) -> None:
 def test_unless_given_the_ball_is_as_wide_as_w_and_never_narrower_than_the_papers(
     generator: Generator, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder
 ) -> None:
-    narrow = deepcopy(generator)
-    with torch.no_grad():
-        last = narrow.mapping.layers[-1]
-        last.weight.mul_(0.1 / latent_spread(generator))
-        last.bias.mul_(0.1 / latent_spread(generator))
-    wide = deepcopy(generator)
-    with torch.no_grad():
-        last = wide.mapping.layers[-1]
-        last.weight.mul_(2 / latent_spread(generator))
-        last.bias.mul_(2 / latent_spread(generator))
-    for network, radius in ((narrow, 0.5), (wide, 2.0)):
+    for spread, radius in ((0.1, 0.5), (2.0, 2.0)):
+        network = deepcopy(generator)
+        last = network.mapping.layers[-1]
+        for parameter in (last.weight, last.bias):
+            parameter.data *= spread / latent_spread(generator)
         network.w_avg.copy_(random_codes(network, 1000, 0).mean(0))
         [result] = run(network, perceptual, images[:1], encoder=encoder, steps=1)
         assert result.report.radius == pytest.approx(radius, rel=0.05)
