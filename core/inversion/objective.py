@@ -12,17 +12,10 @@ from core.generators.stylegan2 import Generator, NoiseMaps
 from core.inversion.config import InversionConfig, Norm
 from core.inversion.noise import autocorrelation, initial_maps
 from core.inversion.perceptual import Features, Perceptual
+from core.inversion.precision import features_of, image_of, uses_bfloat16
 
 SHRINK = 1e-4
 """Projected codes stay this relative bit inside of the ball, so that rounding never puts them outside."""
-
-
-def computes_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for bfloat16, so that it is faster with them and not slower."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    able = torch.cpu.get_capabilities()
-    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
 class Losses(NamedTuple):
@@ -52,14 +45,13 @@ class Objective:
         for.
         """
         weights = perceptual.loss_weights
-        automatic = computes_bfloat16(generator.w_avg.device)
         return cls(
             generator,
             perceptual,
             config,
             weights.perceptual if config.perceptual_weight is None else config.perceptual_weight,
             weights.l2 if config.l2_weight is None else config.l2_weight,
-            automatic if config.precision == "auto" else config.precision == "bfloat16",
+            uses_bfloat16(config.precision, generator.w_avg.device),
         )
 
     @property
@@ -74,9 +66,7 @@ class Objective:
 
     def perceptual_features(self, images: Tensor) -> Features:
         """Perceptual features of images float [N, 3, h, w] at the size at which they are compared."""
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.autocast):
-            taps = self.perceptual.features(images)
-        return tuple(tap.float() for tap in taps)
+        return features_of(self.perceptual, images, self.autocast)
 
     def comparable(self, images: Tensor) -> Tensor:
         """Images at the size at which they are compared."""
@@ -97,10 +87,8 @@ class Objective:
         """Codes [N, num_ws or 1, w_dim] → images float [N, 3, H, W], not clamped; with noise maps where there are
         some.
         """
-        noise = maps or self.config.noise
-        with torch.autocast(codes.device.type, torch.bfloat16, enabled=self.autocast):
-            image = self.generator.synthesize(codes.expand(-1, self.generator.num_ws, -1), noise).image
-        return image.float()
+        codes = codes.expand(-1, self.generator.num_ws, -1)
+        return image_of(self.generator, codes, maps or self.config.noise, self.autocast)
 
     def noise_maps(self, count: int) -> tuple[Tensor, ...]:
         """Noise maps to begin with, or none where the settings do not ask for any. Raises :class:`InversionError`."""

@@ -25,8 +25,8 @@ from core.callbacks import Log, Progress, ShouldStop, ignore_progress, never_sto
 from core.errors import InversionError, Problem, ResumeError, Stopped
 from core.generators.stylegan2 import Generator
 from core.inversion.encoder import Encoder, EncoderConfig, Heads, average_image, check_match
-from core.inversion.objective import computes_bfloat16
 from core.inversion.perceptual import Features, Perceptual
+from core.inversion.precision import features_of, image_of, uses_bfloat16
 from core.inversion.start import latent_spread
 from core.training.config import EncoderTrainingConfig
 from core.training.encoder_targets import ImageSource, image_source, real_images, sample_codes
@@ -152,8 +152,7 @@ class _Run:
         self.mark = mark
         self.generator, self.perceptual, self.source = generator, perceptual, source
         self.config, self.device, self.seed = config, device, seed
-        automatic = computes_bfloat16(device)
-        self.autocast = automatic if config.precision == "auto" else config.precision == "bfloat16"
+        self.bfloat16 = uses_bfloat16(config.precision, device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.encoder = Encoder(encoder_config).to(device).train()
@@ -272,24 +271,16 @@ class _Run:
         if len(undrawn):
             slots.current[undrawn] = self._draw(codes[undrawn])
 
-    def _reduced(self) -> torch.autocast:
-        """Networks run in bfloat16 within, where they are to; what they answer is kept in float32."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
-
     def _correction(self) -> Tensor:
-        with self._reduced():
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             correction: Tensor = self.encoder(self.slots.target, self.slots.current, self._unlocked())
         return correction.float()
 
     def _draw(self, codes: Tensor) -> Tensor:
-        with self._reduced():
-            image = self.generator.synthesize(codes, self.config.noise).image
-        return image.float()
+        return image_of(self.generator, codes, self.config.noise, self.bfloat16)
 
     def _features(self, images: Tensor) -> Features:
-        with self._reduced():
-            taps = self.perceptual.features(images)
-        return tuple(tap.float() for tap in taps)
+        return features_of(self.perceptual, images, self.bfloat16)
 
     def _unlocked(self) -> int:
         begin, end = self.config.unlock_from * self.config.steps, self.config.unlock_until * self.config.steps
