@@ -90,6 +90,12 @@ class InversionSpec(Spec):
         description="Of the ball around the encoder's answer, in units of w; null: 0.5, or where that is more, the "
         "spread of the generator's codes.",
     )
+    mirror: bool = Field(
+        True,
+        description="Invert the mirror image of each labelled image as well, so that the labeler learns from twice as "
+        "many; in its label, parts whose names say left and right change places. False where the generator draws no "
+        "mirror images, or where such names do not say so. Of samples no mirror image is made.",
+    )
     fit_noise: bool = Field(
         False, description="Fit noise maps beside the codes, so that codes need not explain grain. Only codes are kept."
     )

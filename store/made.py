@@ -150,7 +150,8 @@ def find_inverted(db: Database, digests: Iterable[str], *, tenant: str) -> dict[
     with db.read() as connection:
         for first in range(0, len(wanted), _BATCH):
             for row in connection.execute(query.where(table.c.digest.in_(wanted[first : first + _BATCH]))):
-                report = row.info["per_image"][row.position]
+                reports = [*row.info["per_image"], *row.info.get("mirrored", ())]
+                report = reports[row.position]
                 found[row.digest] = InvertedBefore(row.inversion_id, row.position, report)
     return found
 

@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from core.datasets.mirroring import mirrored
 from core.datasets.reading import read_label_set
 from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages
@@ -176,12 +177,12 @@ class Scoring:
         return result
 
     def _generate(self) -> tuple[Labeler, list[Sample]]:
-        """The main job in short: invert the 50, train the labeler, draw the candidates."""
+        """The main job in short: invert the 50 and their mirror images, train the labeler, draw the candidates."""
         with tempfile.TemporaryDirectory() as folder:
             labels = read_label_set(ARCHIVE, Path(folder))
-            images = np.stack([item.image for item in labels.items])
-            masks = np.stack([item.mask for item in labels.items])
-        _say("inverting the 50 labelled heads")
+            items = [*labels.items, *mirrored(labels).items]
+            images, masks = np.stack([item.image for item in items]), np.stack([item.mask for item in items])
+        _say("inverting the 50 labelled heads and their mirror images")
         w_plus = torch.stack([image.w_plus for image in inverted_scenes(images, self.inversion_steps, HEADS)])
         _say("training the labeler")
         labeler = train_ensemble(self.loaded.network, w_plus, masks, CLASSES, noise="none", seed=self.seed)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from core.datasets.label_set import LabelSet
 from core.inversion.config import InversionConfig
 from core.inversion.report import InversionReport, InvertedImage, flags
 from core.pixels import to_bytes
@@ -28,10 +28,12 @@ class Reused:
     image: InvertedImage
 
 
-def image_digests(labels: LabelSet, source: Source, perceptual: str, config: InversionConfig) -> list[str]:
-    """SHA-256 (hex), for each image, of all that its code depends on: pixels at the generator's size, generator,
-    encoder, perceptual distance and settings. Masks, names and neighbours are no part of it (neighbours change the last
-    bits of a code, as every other batch would).
+def image_digests(
+    images: Sequence[NDArray[np.uint8]], source: Source, perceptual: str, config: InversionConfig
+) -> list[str]:
+    """SHA-256 (hex), for each image [H, W, 3], of all that its code depends on: pixels at the generator's size,
+    generator, encoder, perceptual distance and settings. Masks, names and neighbours are no part of it (neighbours
+    change the last bits of a code, as every other batch would).
     """
     common = {
         "made": "inverted image 1",
@@ -40,9 +42,9 @@ def image_digests(labels: LabelSet, source: Source, perceptual: str, config: Inv
         **source.inversion_digest,
     }
     found = []
-    for item in labels.items:
-        pixels = hashlib.sha256(np.ascontiguousarray(item.image).data).hexdigest()
-        found.append(digest_of({**common, "image": pixels, "shape": list(item.image.shape)}))
+    for image in images:
+        pixels = hashlib.sha256(np.ascontiguousarray(image).data).hexdigest()
+        found.append(digest_of({**common, "image": pixels, "shape": list(image.shape)}))
     return found
 
 

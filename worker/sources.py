@@ -30,6 +30,8 @@ from worker.framing import framed
 
 #: Name of an inversion's codes among its files.
 LATENTS = "latents.safetensors"
+#: Its tensors: codes of the labelled images, and of their mirror images where these were inverted.
+W_PLUS, MIRRORED = "w_plus", "mirrored"
 #: Name of an inversion's or a labeler's report among its files.
 REPORT = "report.json"
 
@@ -138,11 +140,14 @@ def other_labels(labels: LabelSet) -> dict[str, Any]:
 
 
 def load_latents(context: StepContext, inversion_id: str) -> Tensor:
-    """Codes of an inversion, float32 [N, num_ws, w_dim], in the order of the label set."""
+    """Codes of an inversion, float32 [N, num_ws, w_dim], in the order of the label set; after them, in the same order,
+    those of the mirror images where these were inverted.
+    """
     # A folder of its own: what is loaded may still be mapped when the codes of another inversion are fetched.
     folder = context.folder / f"latents-{inversion_id}"
     folder.mkdir(exist_ok=True)
-    return safetensors.torch.load_file(context.fetch(inversion_id, LATENTS, into=folder))["w_plus"]
+    tensors = safetensors.torch.load_file(context.fetch(inversion_id, LATENTS, into=folder))
+    return torch.cat([tensors[name] for name in (W_PLUS, MIRRORED) if name in tensors])
 
 
 def prepare_torch(context: StepContext) -> None:

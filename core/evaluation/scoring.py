@@ -4,7 +4,6 @@ Labels are as they stand in shards: masks uint8 [N, H, W], points float32 [N, K,
 are 0..1 (depth may fall below 0), higher is better, one for each part: a class, a keypoint, or the depth as a whole.
 """
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -187,25 +186,6 @@ class DepthScoring(Scoring):
 _COLOURS: Any = np.array(
     [(255, 80, 80), (80, 220, 80), (90, 140, 255), (255, 210, 60), (240, 100, 240), (80, 230, 230)], np.uint8
 )
-
-
-_SIDES = {"left": "right", "right": "left", "l": "r", "r": "l"}
-
-
-def mirrored_pairs(parts: Mapping[int, str]) -> tuple[tuple[int, int], ...]:
-    """Parts that change places in a mirror, by their names: left_eye and right_eye, mouth-left and mouth-right, l_brow
-    and r_brow.
-
-    >>> mirrored_pairs({0: "nose", 1: "left_eye", 2: "Right eye"})
-    ((1, 2),)
-    """
-
-    def words(name: str) -> tuple[str, ...]:
-        return tuple(re.findall(r"[^\W_]+", name.lower()))
-
-    known = {words(name): one for one, name in parts.items()}
-    pairs = [(one, known.get(tuple(_SIDES.get(word, word) for word in words(name)))) for one, name in parts.items()]
-    return tuple((one, other) for one, other in pairs if other is not None and one < other)
 
 
 class Taught:

@@ -56,7 +56,7 @@ class LabelerConfig:
     epochs: float = 4.0
     """Times that each member sees every labelled pixel, unless ``max_steps`` ends it earlier."""
     max_steps: int | None = 1500
-    class_balance: float = 0.5
+    class_balance: float = 0.25
     """Exponent e of the class weights frequency^-e: 0 weighs pixels alike, 1 weighs classes alike. Keypoints have two
     classes of pixels, near a point and far from any; depth has one."""
     balance_by: Balancing = "loss"

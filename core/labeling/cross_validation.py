@@ -57,6 +57,7 @@ def cross_validate(
     config: LabelerConfig,
     folds: int = 5,
     *,
+    origins: Sequence[int] | None = None,
     noise: Noise = "const",
     device: torch.device | str = "cpu",
     seed: int = 0,
@@ -70,37 +71,41 @@ def cross_validate(
     """Train ``folds`` labelers, each on all images but its part of them, and label that part; in order of ``items``.
 
     w_plus: float [N, num_ws, w_dim]. items: N labelled images of one size. class_count: 0 where they have no masks.
-    Each is trained as ``config`` says, with no more images held out for its own use than leave two to learn from.
-    ``folds``: as many as there are images at most. ``progress`` counts images. ``checkpoint`` is called after each fold
-    but the last; ``resume_from`` takes those bytes and trains the others. Equal arguments give equal labels.
+    origins: as :func:`core.labeling.training.train_labeler` has them: of several codes of an image the first is
+    labelled, by a labeler that saw none of them. Each is trained as ``config`` says, with no more images held out for
+    its own use than leave two to learn from. ``folds``: as many as there are images at most. ``progress`` counts
+    images. ``checkpoint`` is called after each fold but the last; ``resume_from`` takes those bytes and trains the
+    others. Equal arguments give equal labels.
 
     Raises :class:`LabelerError` for fewer than three images or labels that teach nothing, :class:`core.errors.
     ResumeError` for what another cross-validation kept, :class:`core.errors.Stopped`.
     """
-    if len(items) < LEAST_IMAGES or folds < 2:
-        problem = Problem(
-            f"{folds} folds of {len(items)} images; there have to be 2 of {LEAST_IMAGES} or more", "folds"
-        )
+    origin = np.arange(len(items)) if origins is None else np.asarray(origins)
+    images = np.sort(np.unique(origin, return_index=True)[1])  # the first code of each
+    count = len(images)
+    if count < LEAST_IMAGES or folds < 2:
+        problem = Problem(f"{folds} folds of {count} images; there have to be 2 of {LEAST_IMAGES} or more", "folds")
         raise LabelerError("these images cannot be judged by one another", [problem])
-    order = np.random.default_rng([seed, FOLD_STREAM]).permutation(len(items))
-    parts = [np.sort(part) for part in np.array_split(order, min(folds, len(items)))]
-    settings = [class_count, config.to_json(), [part.tolist() for part in parts], noise, seed]
+    order = images[np.random.default_rng([seed, FOLD_STREAM]).permutation(count)]
+    parts = [np.sort(part) for part in np.array_split(order, min(folds, count))]
+    settings = [class_count, config.to_json(), [part.tolist() for part in parts], origin.tolist(), noise, seed]
     fingerprint = _fingerprint(generator, w_plus, items, settings)
     done = {} if resume_from is None else _unpack(resume_from, fingerprint)
     for number, part in enumerate(parts):
         if set(part.tolist()) <= set(done):
             continue
-        rest = np.setdiff1d(order, part)
+        rest = np.flatnonzero(~np.isin(origin, origin[part]))
         before = len(done)
 
         def tell(step: int, total: int, before: int = before, images: int = len(part)) -> None:
-            progress(before + images * step // (total + 1), len(items))
+            progress(before + images * step // (total + 1), count)
 
         labeler = train_labeler(
             generator,
             w_plus[rest],
-            targets_of([items[index] for index in rest], class_count, config),
-            _with_held_out(config, len(rest)),
+            targets_of([items[index] for index in rest.tolist()], class_count, config),
+            _with_held_out(config, count - len(part)),
+            origins=origin[rest].tolist(),
             noise=noise,
             device=device,
             seed=seed,
@@ -112,10 +117,10 @@ def cross_validate(
         random = np.random.default_rng([seed, FOLD_STREAM, number])
         for index in part.tolist():
             done[index] = _label(generator, labeler, w_plus[index].to(device), items[index], noise, random)
-        progress(len(done), len(items))
-        if checkpoint is not None and len(done) < len(items):
+        progress(len(done), count)
+        if checkpoint is not None and len(done) < count:
             checkpoint(_pack(done, fingerprint))
-    return [done[index] for index in range(len(items))]
+    return [done[index] for index in images.tolist()]
 
 
 def _with_held_out(config: LabelerConfig, images: int) -> LabelerConfig:

@@ -1,6 +1,6 @@
 """Which pixels a task is learnt from and which it is measured on, and how much each class of them weighs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -20,16 +20,27 @@ class LabelledPixels:
     """The labelled pixels of a task, split into training and held-out images, with their hypercolumns at call."""
 
     def __init__(
-        self, source: PixelSource, target: Target, config: LabelerConfig, seed: int, should_stop: ShouldStop
+        self,
+        source: PixelSource,
+        target: Target,
+        origins: Sequence[int],
+        config: LabelerConfig,
+        seed: int,
+        should_stop: ShouldStop,
     ) -> None:
+        """``origins``: the labelled image that each code is of. An image is held out with all its codes, and measured
+        on the first.
+        """
         self.source, self.target, self.should_stop = source, target, should_stop
-        order = np.random.default_rng([seed, SPLIT_STREAM]).permutation(target.count)
-        self.held_out_images = sorted(order[: config.held_out].tolist())
+        images, first = np.unique(np.asarray(origins), return_index=True)
+        order = np.random.default_rng([seed, SPLIT_STREAM]).permutation(len(images))[: config.held_out]
+        self.held_out_images = sorted(first[order].tolist())
         usable = target.usable(config).flatten(1)
-        held = torch.zeros(target.count, dtype=torch.bool)
-        held[self.held_out_images] = True
+        held, judged = torch.zeros(2, target.count, dtype=torch.bool)
+        held[torch.from_numpy(np.isin(origins, images[order]))] = True
+        judged[self.held_out_images] = True
         self.training = (usable & ~held[:, None]).flatten().nonzero()[:, 0]  # [P] flat positions, ascending
-        self.held_out = (usable & held[:, None]).flatten().nonzero()[:, 0]
+        self.held_out = (usable & judged[:, None]).flatten().nonzero()[:, 0]
         self.group_pixels = torch.zeros(target.groups, dtype=torch.long)
         if len(self.training):
             target.scale(self.training)

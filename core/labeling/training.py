@@ -31,6 +31,7 @@ def train_labeler(
     targets: Sequence[Target],
     config: LabelerConfig | None = None,
     *,
+    origins: Sequence[int] | None = None,
     noise: Noise = "const",
     device: torch.device | str = "cpu",
     seed: int = 0,
@@ -47,7 +48,9 @@ def train_labeler(
     them on one set of features.
 
     generator: frozen, on ``device``. w_plus: float [N, num_ws, w_dim]. targets: labels of these N images, one target a
-    task, all of one size up to the generator's resolution. noise: "const" or "none".
+    task, all of one size up to the generator's resolution. origins: the number of the labelled image that each code is
+    of, where an image has several (its mirror image's beside its own): these are held out together, and ``held_out``
+    counts images. noise: "const" or "none".
     checkpoint: called with the state as bytes every ``checkpoint_every`` steps; ``resume_from`` takes such bytes and
     goes on to the same result, bit for bit. Equal arguments give equal labelers on the same machine.
     log: told ``step``, ``loss`` and, of held-out images, ``accuracy`` every ``measure_every`` steps of each task.
@@ -59,11 +62,12 @@ def train_labeler(
     """
     config = config or LabelerConfig()
     targets = sorted(targets, key=lambda target: TASKS.index(target.task))
-    _check(generator, w_plus, targets, config, noise)
+    origins = range(len(w_plus)) if origins is None else origins
+    _check(generator, w_plus, targets, origins, config, noise)
     w_plus = w_plus.to(device, torch.float32)
     layers = SelectedLayers(generator.feature_layers, config)
     source = PixelSource(generator, w_plus, layers, targets[0].size, noise, memory_bytes, folder)
-    fingerprint = _fingerprint(generator, w_plus, targets, config, noise, seed)
+    fingerprint = _fingerprint(generator, w_plus, targets, origins, config, noise, seed)
     heads, state = ([], None) if resume_from is None else unpack_heads(resume_from, fingerprint, config.members)
     with closing(source):
         for index, target in enumerate(targets[len(heads) :], start=len(heads)):
@@ -76,7 +80,8 @@ def train_labeler(
                 if checkpoint is not None:
                     checkpoint(pack_heads(done, content, fingerprint))
 
-            trainer = Trainer(LabelledPixels(source, target, config, seed, should_stop), config, seed, device)
+            pixels = LabelledPixels(source, target, origins, config, seed, should_stop)
+            trainer = Trainer(pixels, config, seed, device)
             if state is not None:
                 trainer.state.restore(state, fingerprint)
             for step in trainer.steps(should_stop):
@@ -103,7 +108,12 @@ def train_ensemble(
 
 
 def _check(
-    generator: Generator, w_plus: Tensor, targets: Sequence[Target], config: LabelerConfig, noise: Noise
+    generator: Generator,
+    w_plus: Tensor,
+    targets: Sequence[Target],
+    origins: Sequence[int],
+    config: LabelerConfig,
+    noise: Noise,
 ) -> None:
     problems = []
     rows = (generator.num_ws, generator.config.w_dim)
@@ -121,8 +131,10 @@ def _check(
             problems.append(Problem(f"larger than the generator's {generator.config.resolution}", field))
         elif not wrong and isinstance(target, MaskTarget):
             problems += target.unknown_ids(config)
-    if config.held_out >= len(w_plus):
-        problems.append(Problem(f"{len(w_plus)} images leave none to train on", "held_out"))
+    if len(origins) != len(w_plus):
+        problems.append(Problem(f"{len(origins)} for {len(w_plus)} codes", "origins"))
+    if config.held_out >= (images := len(set(origins))):
+        problems.append(Problem(f"{images} images leave none to train on", "held_out"))
     if noise == "random":
         problems.append(Problem("images drawn anew each time cannot be labelled", "noise"))
     if problems:
@@ -130,9 +142,15 @@ def _check(
 
 
 def _fingerprint(
-    generator: Generator, w_plus: Tensor, targets: Sequence[Target], config: LabelerConfig, noise: Noise, seed: int
+    generator: Generator,
+    w_plus: Tensor,
+    targets: Sequence[Target],
+    origins: Sequence[int],
+    config: LabelerConfig,
+    noise: Noise,
+    seed: int,
 ) -> str:
     tasks = [[target.task, target.outputs] for target in targets]
-    settings = [config.to_json(), tasks, noise, seed, generator.config.to_json()]
+    settings = [config.to_json(), tasks, list(origins), noise, seed, generator.config.to_json()]
     given = [w_plus, *(target.labels for target in targets)]
     return kept_state.fingerprint(settings, [*generator.state_dict().values(), *given])

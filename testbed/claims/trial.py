@@ -16,11 +16,12 @@ from torch import Tensor
 
 from core.datasets.classes import ClassMap
 from core.datasets.label_set import LabelItem
+from core.datasets.mirroring import mirrored_pairs
 from core.evaluation.downstream.baselines import Baseline, Pretrained, pretrain_on, train_baseline
 from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages, Targets
 from core.evaluation.downstream.training import Trained, train_downstream
-from core.evaluation.scoring import DepthScoring, MaskScoring, PointScoring, Scoring, Taught, mirrored_pairs
+from core.evaluation.scoring import DepthScoring, MaskScoring, PointScoring, Scoring, Taught
 from core.generators.files import LoadedGenerator, load_generator, shipped_generators
 from core.generators.stylegan2 import Generator
 from core.inversion.config import InversionConfig

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.generators.stylegan2 import GAIN, Mapping
+from core.inversion.precision import uses_bfloat16
 from testbed.latents import draw_stream, normalise
 from testbed.recipes.crew import Crew
 
@@ -63,11 +64,11 @@ def learn_mapping(
     spread = ((truth - truth.mean(0)) @ differences).square().mean()
     differences = differences / spread.sqrt()
     told, over = time.time(), 0.0
-    crew = crew or Crew()
+    crew, bfloat16 = crew or Crew(), uses_bfloat16("auto", torch.device("cpu"))
     for step, (known, wanted) in enumerate(_lessons(teacher, practice, seed)):
         for group in optimizer.param_groups:
             group["lr"] = peak * min(1.0, (step + 1) / 200) * min(1.0, 1.5 * max(0.0, 1 - over))
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             answer = mapping(known, None)
         loss = ((answer.float() - wanted) @ differences).square().mean()
         optimizer.zero_grad(set_to_none=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from store.inversion_spec import InversionSpec
 from store.jobs.claims import claim
 from store.jobs.events import events
 from store.jobs.views import Job
-from store.made import get_inversion, get_labeler
+from store.made import Made, get_inversion, get_labeler
 from tests.worker.inline import TENANT, InlineWorker, Service, content, generate, upload, view
+from worker.lessons import usable_mirrors
 from worker.sources import LATENTS
 
 invert_step = import_module("worker.steps.invert")
@@ -83,11 +85,11 @@ def test_an_inversion_that_was_interrupted_goes_on_from_its_checkpoint(
     monkeypatch.setattr(invert_step, "CHECKPOINT_EVERY", 2)
     job = generate(service.db, service.labels)
     worker = InlineWorker(service.db, service.objects)
-    worker.stop_at = ("invert", 5 * 6)  # five steps of six images
+    worker.stop_at = ("invert", 5 * 12)  # five steps of six images and their mirror images
     step_through(service, worker, "validate", "invert", "invert")
     assert "step.succeeded" in log(service.db, job)
     # One step, the fifth, was made twice; and the memory of one image was measured once more.
-    assert sum(looked_at) == whole + 6 + 1
+    assert sum(looked_at) == whole + 12 + 1
     assert torch.equal(codes(service, job), codes(undisturbed, reference))
     kept = [stored for stored in service.objects.list() if "checkpoint" in stored.key]
     assert not kept, "a checkpoint that has served is gone"
@@ -103,7 +105,7 @@ def test_an_image_is_inverted_once_whatever_set_it_comes_in(
         count=2,
     )
     service.work()
-    assert max(looked_at) == 4
+    assert max(looked_at) == 8, "four, and their mirror images"
     looked_at.clear()
     second = generate(
         service.db,
@@ -111,7 +113,7 @@ def test_an_image_is_inverted_once_whatever_set_it_comes_in(
         count=2,
     )
     service.work()
-    assert max(looked_at) == 1, "one image was new"
+    assert max(looked_at) == 2, "one image was new, and its mirror image"
     assert torch.equal(codes(service, second)[:2], codes(service, first)[2:])
     old, new = (
         get_inversion(service.db, view(service.db, job).result["inversion"], tenant=TENANT) for job in (first, second)
@@ -129,7 +131,47 @@ def test_an_image_is_inverted_once_whatever_set_it_comes_in(
     other = generate(service.db, view(service.db, second).result["label_set"], count=2, inversion={"steps": 9})
     service.work()
     assert view(service.db, other).state == "succeeded"
-    assert max(looked_at) == 3, "other settings, other codes"
+    assert max(looked_at) == 6, "other settings, other codes"
+
+
+def test_a_labeler_learns_from_mirror_images_as_well(service: Service, looked_at: list[int]) -> None:
+    job = generate(service.db, service.labels, count=2)
+    service.work()
+    inversion = get_inversion(service.db, view(service.db, job).result["inversion"], tenant=TENANT)
+    names = [row["name"] for row in inversion.info["per_image"]]
+    assert [row["name"] for row in inversion.info["mirrored"]] == names
+    tensors = safetensors.torch.load(content(service.db, service.objects, inversion.id, LATENTS))
+    assert tensors["mirrored"].shape == tensors["w_plus"].shape
+    assert not torch.equal(tensors["mirrored"], tensors["w_plus"])
+    labeler = get_labeler(service.db, view(service.db, job).result["labeler"], tenant=TENANT)
+    assert labeler.info["mirrored"] == names
+    looked_at.clear()
+    plain = generate(service.db, service.labels, count=2, inversion={"steps": 8, "mirror": False})
+    service.work()
+    assert not looked_at, "the codes of the images themselves are there"
+    inversion = get_inversion(service.db, view(service.db, plain).result["inversion"], tenant=TENANT)
+    assert inversion.info["mirrored"] == []
+    other = get_labeler(service.db, view(service.db, plain).result["labeler"], tenant=TENANT)
+    assert other.info["mirrored"] == []
+    assert labeler.info["held_out"]["images"] == other.info["held_out"]["images"], "on the images themselves"
+    assert labeler.info["pixels"] == 2 * other.info["pixels"]
+
+
+def test_a_mirror_image_that_is_lost_teaches_nothing() -> None:
+    def inverted(flagged: str, mirrored: str | None) -> Made:
+        """Images and mirror images by a letter each, those that are flagged as capitals."""
+        rows = [{"flagged": letter.isupper()} for letter in flagged]
+        info: dict[str, Any] = {"per_image": rows}
+        if mirrored is not None:
+            info["mirrored"] = [{"flagged": letter.isupper()} for letter in mirrored]
+        return Made("inversion", "inv_1", "", info, datetime.now(UTC), {})
+
+    assert usable_mirrors(inverted("abc", "aBc"), [0, 1, 2], drop_flagged=True) == [0, 2]
+    assert usable_mirrors(inverted("abc", "aBc"), [0, 1, 2], drop_flagged=False) == [0, 1, 2]
+    assert usable_mirrors(inverted("abC", "abC"), [0, 1], drop_flagged=True) == [0, 1]
+    assert usable_mirrors(inverted("ABc", "ABc"), [0, 1, 2], drop_flagged=True) == [0, 1, 2], "too few would stay"
+    assert usable_mirrors(inverted("abc", ""), [0, 1], drop_flagged=True) == []
+    assert usable_mirrors(inverted("abc", None), [0, 1], drop_flagged=True) == [], "made by an older version"
 
 
 def test_a_gate_drops_what_is_beyond_it_and_says_why(service: Service, looked_at: list[int]) -> None:

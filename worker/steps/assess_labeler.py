@@ -17,7 +17,8 @@ from store.made import get_inversion, get_labeler
 from worker.classes import taught
 from worker.context import StepContext
 from worker.digests import json_values
-from worker.sources import fitted_labels, load_latents, load_source
+from worker.lessons import lessons_of
+from worker.sources import fitted_labels, load_source
 
 
 def assess_labeler(context: StepContext) -> StepResult:
@@ -33,21 +34,24 @@ def assess_labeler(context: StepContext) -> StepResult:
     spec = {**asked, "generator": labeler.parents["generator_id"]}
     before = replace(context, claim=replace(context.claim, spec=spec))
     source = load_source(before)
-    labels = taught(fitted_labels(before, labeler.parents["label_set_id"], source), spec)
+    framed = fitted_labels(before, labeler.parents["label_set_id"], source)
+    numbers = {item.name: number for number, item in enumerate(framed.items)}
     dropped = {row["name"] for row in labeler.info["dropped"]}
-    used = [index for index, item in enumerate(labels.items) if item.name not in dropped]
-    labels = replace(labels, items=tuple(labels.items[index] for index in used))
+    used = [number for name, number in numbers.items() if name not in dropped]
+    mirrors = [numbers[name] for name in labeler.info.get("mirrored", ())]
     inversion = get_inversion(context.db, labeler.parents["inversion_id"], tenant=context.tenant)
     folds = min(context.spec["folds"], len(used))
-    w_plus = load_latents(context, inversion.id)[used]
+    lessons = lessons_of(before, framed, inversion, used, mirrors)
+    labels = replace(taught(framed, spec), items=lessons.items[: len(used)])
     found = context.resume(
         lambda kept: cross_validate(
             source.network,
-            w_plus,
-            labels.items,
+            lessons.w_plus,
+            lessons.items,
             labels.classes.count,
             LabelerConfig.from_json(labeler.info["settings"]),
             folds,
+            origins=lessons.origins,
             noise=source.info.noise,
             device=source.device,
             progress=context.progress,

@@ -1,4 +1,4 @@
-"""Label set → codes of the generator, with a report and a picture for each image.
+"""Label set → codes of the generator, with a report and a picture for each image; and codes of the mirror images.
 
 Made once per set and settings; and each image once, whatever set it comes in. A crash costs the steps since the last
 checkpoint.
@@ -16,6 +16,7 @@ import safetensors.torch
 import torch
 
 from core.datasets.label_set import LabelSet
+from core.datasets.mirroring import mirrored
 from core.datasets.pictures import InversionRow, inversion_picture, inversion_sheet
 from core.generators.files import GeneratorInfo
 from core.inversion.config import InversionConfig
@@ -33,7 +34,7 @@ from worker.digests import digest_of, json_values
 from worker.encoders import chosen_inverters
 from worker.inverted import Reused, image_digests, inverted_before
 from worker.samples import codes_of_samples
-from worker.sources import LATENTS, REPORT, Source, fitted_labels, load_source
+from worker.sources import LATENTS, MIRRORED, REPORT, W_PLUS, Source, fitted_labels, load_source
 
 #: Nothing random reaches a result that other jobs use again.
 _SEED = 0
@@ -53,6 +54,7 @@ def invert(context: StepContext) -> StepResult:
     config = _config(asked, source.info)
     source, encoder, perceptual = chosen_inverters(context, source, asked.encoder)
     samples = context.spec.get("samples")
+    mirror = asked.mirror and not samples
     warps = [item.warp.to_json() if item.warp else None for item in labels.items]
     digest = digest_of(
         {
@@ -63,6 +65,7 @@ def invert(context: StepContext) -> StepResult:
             "settings": config.to_json(),
             **source.inversion_digest,
             **({"samples": samples} if samples else {}),
+            **({"mirror": True} if mirror else {}),
         }
     )
     equal = find_made(context.db, "inversion", digest, tenant=context.tenant)
@@ -72,12 +75,15 @@ def invert(context: StepContext) -> StepResult:
     if samples:
         known = codes_of_samples(context, samples, labels, source, perceptual, config)
         return _store(context, source, labels, warps, known, digest, [], {})
-    digests = image_digests(labels, source, perceptual.name, config)
+    shown = [item.image for item in labels.items]
+    if mirror:
+        shown += [item.image for item in mirrored(labels).items]
+    digests = image_digests(shown, source, perceptual.name, config)
     before = inverted_before(context, source, config, digests)
-    todo = [index for index in range(len(labels.items)) if index not in before]
+    todo = [index for index in range(len(shown)) if index not in before]
     inverted = {index: one.image for index, one in before.items()}
     if todo:
-        images = as_tensor(np.stack([labels.items[index].image for index in todo]))
+        images = as_tensor(np.stack([shown[index] for index in todo]))
         # Between two attempts another job may have inverted some of them: then the state is of other images.
         refined = context.resume(
             lambda kept: refine(
@@ -96,7 +102,7 @@ def invert(context: StepContext) -> StepResult:
             )
         )
         inverted |= dict(zip(todo, refined, strict=True))
-    in_order = [inverted[index] for index in range(len(labels.items))]
+    in_order = [inverted[index] for index in range(len(shown))]
     return _store(context, source, labels, warps, in_order, digest, digests, before)
 
 
@@ -121,27 +127,32 @@ def _store(
     digests: list[str],
     before: Mapping[int, Reused],
 ) -> StepResult:
+    """`inverted`, `before` and `digests` are about the labelled images, then about their mirror images, if any."""
     inversion_id = new_id(PREFIXES["inversion"])
-    rows = [
+    count = len(labels.items)
+    each = [
         {
-            "name": item.name,
+            "name": labels.items[i % count].name,
             **image.report.to_json(),
-            "alignment": warps[i],
             "reused_from": before[i].inversion_id if i in before else None,
         }
-        for i, (item, image) in enumerate(zip(labels.items, inverted, strict=True))
+        for i, image in enumerate(inverted)
     ]
+    rows = [{**row, "alignment": warp} for row, warp in zip(each[:count], warps, strict=True)]
+    inverted, mirrors = inverted[:count], inverted[count:]
     info = {
         **summarize([image.report for image in inverted]),
         "fit": context.spec["fit"],
         "align": context.spec.get("align"),
         "height": source.size[0],
         "width": source.size[1],
-        "reused_images": len(before),
+        "reused_images": sum(row["reused_from"] is not None for row in rows),
         "per_image": rows,
+        "mirrored": each[count:],
     }
     info = json_values(info)
-    latents = safetensors.torch.save({"w_plus": torch.stack([image.w_plus for image in inverted]).contiguous()})
+    named = {W_PLUS: inverted, **({MIRRORED: mirrors} if mirrors else {})}
+    latents = safetensors.torch.save({name: torch.stack([one.w_plus for one in some]) for name, some in named.items()})
     files = (
         context.put(inversion_id, LATENTS, latents, "application/octet-stream"),
         context.put(inversion_id, REPORT, json.dumps(info, indent=1).encode(), "application/json"),

@@ -23,8 +23,9 @@ from worker.classes import delivered_classes, taught
 from worker.context import StepContext
 from worker.digests import digest_of, json_values
 from worker.labelers import ASKED, LEAST_IMAGES, finished_labeler, labeler_config
+from worker.lessons import lessons_of, usable_mirrors
 from worker.planning import first_shard
-from worker.sources import REPORT, Source, fitted_labels, load_latents, load_source
+from worker.sources import REPORT, Source, fitted_labels, load_source
 from worker.wishes import DatasetWish
 
 #: Nothing random reaches a result that other jobs use again.
@@ -40,15 +41,18 @@ def train_labeler(context: StepContext) -> StepResult:
     source = load_source(context)
     inversion = get_inversion(context.db, context.claim.result["inversion"], tenant=context.tenant)
     framed = fitted_labels(context, context.claim.result["label_set"], source)
-    labels, classes = taught(framed, context.spec), delivered_classes(framed.classes, context.spec)
-    used, dropped, remark = _chosen(inversion, InversionSpec.model_validate(context.spec["inversion"]))
-    config = labeler_config(context.spec, labels.classes, len(used))
+    learnt, classes = taught(framed, context.spec).classes, delivered_classes(framed.classes, context.spec)
+    asked_of_codes = InversionSpec.model_validate(context.spec["inversion"])
+    used, dropped, remark = _chosen(inversion, asked_of_codes)
+    mirrors = usable_mirrors(inversion, used, asked_of_codes.drop_flagged)
+    config = labeler_config(context.spec, learnt, len(used))
     asked = context.spec["labeler"]
     digest = digest_of(
         {
             "made": "labeler 3",
             "inversion": inversion.digest,
             "images": used,
+            "mirrored": mirrors,
             "settings": config.to_json(),
             "finished": {name: asked.get(name) for name in ("keep_members", "collapse")},
         }
@@ -58,14 +62,15 @@ def train_labeler(context: StepContext) -> StepResult:
     if equal is not None:
         event = NewEvent("labeler.reused", {"labeler": equal.id})
         return StepResult(job_result={"labeler": equal.id}, events=(event,), fan_out=plan)
-    w_plus = load_latents(context, inversion.id)[used]
-    targets = targets_of([labels.items[index] for index in used], labels.classes.count, config)
+    lessons = lessons_of(context, framed, inversion, used, mirrors)
+    targets = targets_of(lessons.items, learnt.count, config)
     labeler = context.resume(
         lambda kept: train(
             source.network,
-            w_plus,
+            lessons.w_plus,
             targets,
             config,
+            origins=lessons.origins,
             noise=source.info.noise,
             device=source.device,
             seed=_SEED,
@@ -79,12 +84,13 @@ def train_labeler(context: StepContext) -> StepResult:
             log=context.log,
         )
     )
-    labeler = finished_labeler(labeler, context.spec, labels.classes)
-    left_out = {
+    labeler = finished_labeler(labeler, context.spec, learnt)
+    chosen = {
+        "mirrored": [framed.items[number].name for number in mirrors],
         "dropped": [{"name": name, "why": why} for name, why in dropped.items()],
         "dropping": remark,
     }
-    return _store(context, source, framed, classes, inversion, labeler, digest, left_out, plan)
+    return _store(context, source, framed, classes, inversion, labeler, digest, chosen, plan)
 
 
 def _chosen(inversion: Made, asked: InversionSpec) -> tuple[list[int], dict[str, str], str]:
@@ -129,7 +135,7 @@ def _store(
     inversion: Made,
     labeler: Labeler,
     digest: str,
-    left_out: dict[str, Any],
+    chosen: dict[str, Any],
     plan: tuple[ShardPlan, ...],
 ) -> StepResult:
     labeler_id = new_id(PREFIXES["labeler"])
@@ -147,7 +153,7 @@ def _store(
     save_labeler(folder, labeler, about)
     tasks = {head.task: json_values(head.report) for head in labeler.heads}
     asked = {name: context.spec.get(name) for name in ASKED}
-    info = {"settings": labeler.config.to_json(), "asked": asked, **left_out, **report, "tasks": tasks}
+    info = {"settings": labeler.config.to_json(), "asked": asked, **chosen, **report, "tasks": tasks}
     files = [context.put(labeler_id, path.name, path, "application/octet-stream") for path in sorted(folder.iterdir())]
     files.append(context.put(labeler_id, REPORT, json.dumps(info, indent=1).encode(), "application/json"))
     parents = {
@@ -163,7 +169,7 @@ def _store(
         fan_out=plan,
         events=(
             NewEvent("labeler.trained", {"labeler": labeler_id, "held_out": score}),
-            *((NewEvent("images.dropped", {"images": left_out["dropped"]}, "warning"),) if left_out["dropped"] else ()),
-            *((NewEvent("images.kept", {"why": left_out["dropping"]}, "warning"),) if left_out["dropping"] else ()),
+            *((NewEvent("images.dropped", {"images": chosen["dropped"]}, "warning"),) if chosen["dropped"] else ()),
+            *((NewEvent("images.kept", {"why": chosen["dropping"]}, "warning"),) if chosen["dropping"] else ()),
         ),
     )

@@ -12,7 +12,7 @@ from core.evaluation.downstream.networks import DownstreamNet
 from core.evaluation.downstream.training import Trained
 from core.evaluation.quality import evaluate
 from core.evaluation.report import report_html
-from core.evaluation.scoring import DepthScoring, MaskScoring, PointScoring, Taught, mirrored_pairs
+from core.evaluation.scoring import DepthScoring, MaskScoring, PointScoring, Taught
 
 QUICK = EvaluationConfig(
     DownstreamConfig(steps=25, batch=8, width=4, learning_rate=1e-2, augment="none", validate_every=10),
@@ -78,11 +78,6 @@ def test_what_is_taught_is_said():
     # Twice the depth is wrong by all of it.
     assert metres.scores(depth, 2 * back) == pytest.approx([0], abs=1e-5)
     assert metres.more(depth, back)["RMSE"] == pytest.approx(0, abs=1e-5)
-
-
-def test_what_changes_places_in_a_mirror_is_known_by_name():
-    names = ("nose", "left_eye", "right_eye", "mouth-right", "Mouth Left", "l_brow", "r_brow", "left_ear", "lr")
-    assert mirrored_pairs(dict(enumerate(names))) == ((1, 2), (3, 4), (5, 6))
 
 
 def test_masks_by_hand():

@@ -76,3 +76,16 @@ def test_too_few_images_are_told(network, codes, items):
     three = cross_validate(network, codes[:3], items[:3], 4, CONFIG, folds=5)
     assert len(three) == 3
     assert torch.isfinite(torch.tensor([float(one.score[0]) for one in three])).all()
+
+
+def test_no_labeler_has_seen_another_code_of_the_image_that_it_judges(network, codes, items):
+    # The last three codes are of the first three images once more.
+    origins = [*range(6), 0, 1, 2]
+    found = cross_validate(network, codes, items, 4, CONFIG, folds=6, origins=origins)
+    assert len(found) == 6
+    seventh = replace(items[6], mask=items[6].mask * 0)
+    again = cross_validate(network, codes, [*items[:6], seventh, *items[7:]], 4, CONFIG, folds=6, origins=origins)
+    assert np.array_equal(again[0].mask, found[0].mask), "the seventh's label taught a labeler that judged the first"
+    assert not all(np.array_equal(a.mask, b.mask) for a, b in zip(again, found, strict=True))
+    with pytest.raises(LabelerError, match="judged by one another"):
+        cross_validate(network, codes, items, 4, CONFIG, origins=[0, 1, 0, 1, 0, 1, 0, 1, 0])

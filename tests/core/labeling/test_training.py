@@ -119,7 +119,25 @@ def test_held_out_images_end_training_and_the_best_is_kept(network, codes, masks
     assert report["steps"] < report["steps_planned"]
     assert len(report["held_out"]["images"]) == 3
     assert report["held_out"]["accuracy"] == max(curve)
-    assert max(curve) not in curve[-3:]
+    assert max(curve[-3:]) <= max(curve[:-3])
+
+
+def test_an_image_is_held_out_with_all_its_codes(network, codes, masks):
+    settings = {**vars(SMALL), "held_out": 3}
+    origins = [0, 1, 2, 3, 4, 0, 1, 2, 3]
+    report = train_ensemble(network, codes, masks, 4, LabelerConfig(**settings), origins=origins, seed=3).report
+    held = report["held_out"]["images"]
+    assert len(held) == 3
+    assert all(place < 5 for place in held), "an image is measured on its first code"
+    of_them = sum(origin in held for origin in origins)
+    assert of_them > 3
+    assert report["pixels"] == (9 - of_them) * 16 * 12
+    with pytest.raises(LabelerError) as wrong:
+        train_ensemble(network, codes, masks, 4, LabelerConfig(**{**settings, "held_out": 5}), origins=origins)
+    assert [problem.detail for problem in wrong.value.problems] == ["5 images leave none to train on"]
+    with pytest.raises(LabelerError) as wrong:
+        train_ensemble(network, codes, masks, 4, SMALL, origins=origins[:8])
+    assert [(problem.detail, problem.pointer) for problem in wrong.value.problems] == [("8 for 9 codes", "origins")]
 
 
 def test_ignored_pixels_teach_nothing(network, codes, masks):
