@@ -58,8 +58,9 @@ class GenerateSpec(LabelingSpec):
     truncation_psi: float = Field(0.7, ge=0.0, le=1.0)
     drop_fraction: float = Field(0.1, ge=0.0, le=0.9, description="Most uncertain part that is dropped.")
     drop_per_class: bool = Field(
-        False,
-        description="No class loses a larger part than the whole does, so that rare and therefore uncertain ones stay.",
+        True,
+        description="No class loses a larger part than the whole does, so that rare and therefore uncertain ones stay. "
+        "False: the most uncertain go, whatever they show, as in the paper.",
     )
     composition: list[ClassDemandSpec] = Field(
         default_factory=list,

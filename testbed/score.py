@@ -19,6 +19,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,10 @@ from core.labeling.files import load_labeler
 from core.labeling.labeler import Labeler
 from core.labeling.training import train_ensemble
 from core.pixels import as_tensor
+from core.sampling.candidates import Block
 from core.sampling.config import SamplingConfig
-from core.sampling.filtering import candidates_needed, keep_most_certain
+from core.sampling.filtering import candidates_needed, class_quotas, keep_most_certain
+from core.sampling.selection import select
 from core.sampling.stream import Sample, draw, draw_codes, latent
 from testbed.examples import ARCHIVE, EXAMPLE_SEED, TEST_SEED, labelled_heads
 from testbed.latents import normalise
@@ -163,7 +166,7 @@ class Scoring:
         result["a_labeler_on_held_out"] = asdict(
             score_labeler(self.loaded, labeler, HELD_OUT_HEADS, self.inversion_steps)
         )
-        kept = keep_most_certain([sample.score for sample in candidates], GENERATED)
+        kept = _kept(candidates)
         images = np.stack([sample.image for sample in candidates])
         masks = np.stack([sample.mask for sample in candidates])
         examples = labelled_heads(EXAMPLE_SEED, 50)
@@ -214,6 +217,26 @@ class Scoring:
             for name, truth in references.items()
             for part, chosen in (("kept", kept), ("dropped", dropped))
         }
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Candidates in memory."""
+
+    block: Block
+
+    def blocks(self) -> Iterator[Block]:
+        """The only one."""
+        yield self.block
+
+
+def _kept(candidates: list[Sample]) -> NDArray[np.int64]:
+    """Places of those that the service would deliver, by its defaults."""
+    masks = np.stack([sample.mask for sample in candidates])
+    areas = np.stack([(masks == class_id).mean((1, 2)) for class_id in range(CLASSES)], axis=1)
+    table = _Table(Block(0, np.array([sample.score for sample in candidates], np.float64), areas))
+    quotas = class_quotas(table, GENERATED)
+    return np.fromiter(select(table, GENERATED, quotas=quotas).places(table), np.int64)
 
 
 def _iou(truth: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> dict[str, Any]:
