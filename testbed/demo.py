@@ -28,8 +28,8 @@ LABELS = Path("examples/heads50.zip")
 GENERATOR = "heads64"
 COUNT = 200
 SEED = 1
-# A third of the service's default, for a demo of minutes on two cores; the encoder has done most of the way.
-INVERSION_STEPS = 100
+# A sixth of what the service does, for a demo of minutes on two slow cores; the encoder has done most of the way.
+INVERSION_STEPS = 50
 
 OUT = Path("out/demo")
 SERVICE = OUT / "service"
