@@ -30,13 +30,14 @@ def lessons_of(
     """The labelled images `used`, by number, then the mirror images of `mirrors`. `framed`: in the generator's frame,
     all classes. Raises LabelSetError for a collapse that cannot be.
     """
-    places = [*used, *(len(framed.items) + number for number in mirrors)]
-    items = tuple(taught(framed, context.spec).items[number] for number in used)
+    learnt = taught(framed, context.spec).items
+    items = [learnt[number] for number in used]
     if mirrors:
         # Left and right are told by the names that the labels have before any collapse.
         reflections = taught(mirrored(framed), context.spec).items
-        items += tuple(reflections[number] for number in mirrors)
-    return Lessons(load_latents(context, inversion.id)[places], items, [*used, *mirrors])
+        items += [reflections[number] for number in mirrors]
+    places = [*used, *(len(learnt) + number for number in mirrors)]
+    return Lessons(load_latents(context, inversion.id)[places], tuple(items), [*used, *mirrors])
 
 
 def usable_mirrors(inversion: Made, used: Sequence[int], drop_flagged: bool) -> list[int]:
