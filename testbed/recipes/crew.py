@@ -40,6 +40,15 @@ class Crew:
             grad.copy_(part.view_as(grad))
         return float(told)
 
+    def add(self, parts: Sequence[Tensor]) -> None:
+        """Make each tensor, in place, the sum of those of all processes."""
+        if self.size == 1:
+            return
+        together = torch.cat([part.flatten() for part in parts])
+        distributed.all_reduce(together)
+        for part, total in zip(parts, together.split([part.numel() for part in parts]), strict=True):
+            part.copy_(total.view_as(part))
+
 
 def together(size: int, work: Callable[..., None], *given: Any) -> None:
     """Run ``work(crew, *given)``, which must be importable, in ``size`` fresh processes of one thread each."""

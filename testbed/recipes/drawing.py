@@ -15,11 +15,13 @@ from torch import Tensor, nn
 from core.inversion.perceptual import Perceptual, load_perceptual
 from core.inversion.precision import uses_bfloat16
 from testbed.recipes.crew import Crew
-from testbed.recipes.recipe import BATCH, Lesson, batches
+from testbed.recipes.muon import Muon
+from testbed.recipes.recipe import BATCH, SURFACE, Lesson, batches
 from testbed.recipes.shipping import SHIPPED
-from testbed.recipes.training import Training, picture_loss
+from testbed.recipes.training import Training, colour_loss, picture_loss
 
 PLASTER_WEIGHT = 1.5
+COLOUR_WEIGHT = 0.5
 LIKENESS_WEIGHT = 0.1
 """The features pull about as hard as the values then."""
 WARM_UP = 200
@@ -55,9 +57,16 @@ class _Loss:
             drawn = training.generator.synthesize(training.repeat(w), noise="none", with_features=True)
             plaster = training.plaster(drawn, w)
             unlike = self.perceptual.distance(drawn.image, self.perceptual.features(lesson.images))
-        loss = picture_loss(drawn.image.float(), lesson.images, lesson.weights)
-        shape_loss = picture_loss(plaster.float(), lesson.surface, lesson.weights)
-        return loss + PLASTER_WEIGHT * shape_loss + LIKENESS_WEIGHT * unlike.float().mean(), loss.detach()
+        image = drawn.image.float()
+        loss = picture_loss(image, lesson.images, lesson.weights)
+        shapes = PLASTER_WEIGHT * picture_loss(plaster.float(), lesson.surface, lesson.weights)
+        colours = COLOUR_WEIGHT * colour_loss(image, lesson.images, lesson.parts)
+        return loss + shapes + colours + LIKENESS_WEIGHT * unlike.float().mean(), loss.detach()
+
+
+def _is_matrix(parameter: Tensor) -> bool:
+    """Whether it is one of many rows and many columns; what turns features into colours has no more than a few."""
+    return parameter.ndim >= 2 and min(parameter.flatten(1).shape) > 2 * SURFACE
 
 
 def _run(
@@ -65,37 +74,46 @@ def _run(
 ) -> None:
     """``pace``: the rate of whatever answers with w, in those of the synthesis network."""
     synthesis = [p for n, p in training.generator.named_parameters() if p.requires_grad and "mapping" not in n]
-    groups: list[dict[str, Any]] = [
-        {"params": [*synthesis, *training.plaster.parameters()], "pace": 1.0},
-        {"params": list(reader.parameters()), "pace": pace},
+    learners = (([*synthesis, *training.plaster.parameters()], 1.0), (list(reader.parameters()), pace))
+    learning = [p for parameters, _ in learners for p in parameters]
+
+    def groups(matrices: bool) -> list[dict[str, Any]]:
+        return [
+            {"params": [p for p in parameters if _is_matrix(p) is matrices], "pace": speed}
+            for parameters, speed in learners
+        ]
+
+    optimizers = [
+        torch.optim.Adam(groups(False), lr=rate, betas=(0.9, 0.99), fused=True),
+        Muon(groups(True), rate, crew),
     ]
-    optimizer = torch.optim.Adam(groups, lr=rate, betas=(0.9, 0.99), fused=True)
-    if phase in training.optimizers:
-        optimizer.load_state_dict(training.optimizers[phase])
+    for optimizer, kept in zip(optimizers, training.optimizers.get(phase, ()), strict=False):
+        optimizer.load_state_dict(kept)
     from_latents = phase == "join"
     loss_of: Any = _Loss(training, from_latents)
     if minutes >= WORTH_COMPILING:
         loss_of = torch.compile(loss_of, dynamic=False)
     start, told, mean = time.time(), time.time(), 0.0
     first, over = training.images, 0.0
-    learning = [p for g in optimizer.param_groups for p in g["params"]]
 
     def report() -> None:
-        training.optimizers[phase] = optimizer.state_dict()
+        training.optimizers[phase] = [optimizer.state_dict() for optimizer in optimizers]
         speed = round((training.images - first) / (time.time() - start))
         training.report({"phase": phase, "training_loss": round(mean, 4), "images_per_second": speed}, from_latents)
 
     for step, lesson in enumerate(batches(training.recipe, training.images, crew.rank, crew.size)):
         if over >= 1 and step:  # however slow the machine, a run takes a step
             break
-        for group in optimizer.param_groups:
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = rate * max(0.02, 1 - over) * min(1.0, (step + 1) / WARM_UP) * group["pace"]
         loss, of_values = loss_of(lesson)
-        optimizer.zero_grad(set_to_none=True)
+        for parameter in learning:
+            parameter.grad = None
         loss.backward()
         over = crew.average(learning, (time.time() - start) / (60 * minutes))
         nn.utils.clip_grad_norm_(learning, 1.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         training.images += BATCH * crew.size
         training.follow(BATCH * crew.size)
         mean = 0.98 * mean + 0.02 * float(of_values) if mean else float(of_values)

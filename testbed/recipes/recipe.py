@@ -30,7 +30,7 @@ class Lesson(NamedTuple):
     """Scenes as the networks see them.
 
     Latents [N, z_dim], codes [N, code_size], images [N, 3, 64, 64] in [-1, 1], pixel weights [N, 1, 64, 64] of mean 1,
-    surface [N, SURFACE, 64, 64].
+    surface [N, SURFACE, 64, 64], where each class of parts is seen: bool [N, classes, 64, 64].
     """
 
     latents: Tensor
@@ -38,6 +38,7 @@ class Lesson(NamedTuple):
     images: Tensor
     weights: Tensor
     surface: Tensor
+    parts: Tensor
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,10 @@ def lesson_of(
     fourth_plane: NDArray[Any],
 ) -> Lesson:
     """A lesson from what was rendered; ``part_weights``: by class id; ``fourth_plane``: [N, 64, 64]."""
-    weights = part_weights[torch.from_numpy(seen.masks.astype(np.int64))][:, None]
+    masks = torch.from_numpy(seen.masks.astype(np.int64))
+    weights = part_weights[masks][:, None]
+    parts = masks[:, None] == torch.arange(len(part_weights))[:, None, None]
     normals = torch.from_numpy(seen.normals).permute(0, 3, 1, 2)
     surface = torch.cat([normals, torch.from_numpy(fourth_plane.astype(np.float32))[:, None]], dim=1)
     images = to_float(as_tensor(seen.images))
-    return Lesson(torch.from_numpy(latents), torch.from_numpy(codes), images, weights / weights.mean(), surface)
+    return Lesson(torch.from_numpy(latents), torch.from_numpy(codes), images, weights / weights.mean(), surface, parts)

@@ -10,6 +10,7 @@ from torch import nn
 
 from core.generators.files import GeneratorInfo, load_generator, save_generator
 from core.generators.stylegan2 import Generator
+from testbed.recipes.widening import widened
 
 SHIPPED = Path("core/generators/shipped")
 TEACHERS = Path("testbed/recipes")
@@ -46,7 +47,8 @@ def restore(name: str, teacher: dict[str, nn.Module]) -> tuple[Generator, list[d
     parts = safetensors.torch.load_file(teacher_file)
     for part, network in teacher.items():
         prefix = f"{part}."
-        network.load_state_dict({k.removeprefix(prefix): v.float() for k, v in parts.items() if k.startswith(prefix)})
+        learnt = {k.removeprefix(prefix): v.float() for k, v in parts.items() if k.startswith(prefix)}
+        network.load_state_dict(widened(learnt, network.state_dict()))
     log = [json.loads(line) for line in log_file.read_text(encoding="utf-8").splitlines()]
     return load_generator(folder).network, log
 

@@ -16,6 +16,10 @@ from core.generators.stylegan2 import Generator, Synthesis, ToRGB
 from testbed.recipes.reader import CodeReader
 from testbed.recipes.recipe import SURFACE, VALIDATION_SEED, Recipe
 from testbed.recipes.shipping import restore
+from testbed.recipes.widening import widened
+
+FEW = 4
+"""Pixels; a part of as many counts half."""
 
 
 class Plaster(nn.Module):
@@ -65,7 +69,7 @@ class Training:
         Path(f"{path}.new").replace(path)
 
     def load(self) -> "Training":
-        """Go on from the state, else from what is shipped, else from nothing."""
+        """Go on from the state, else from what is shipped, which may be narrower by now, else from nothing."""
         if self.recipe.state.exists():
             state = torch.load(self.recipe.state, weights_only=True)
             for name in self._PARTS:
@@ -73,8 +77,8 @@ class Training:
             self.images, self.log, self.optimizers = state["images"], state["log"], state["optimizers"]
         elif (shipped := restore(self.recipe.name, {"reader": self.reader, "plaster": self.plaster})) is not None:
             generator, self.log = shipped
-            for network in (self.generator, self.average):
-                network.load_state_dict(generator.state_dict())
+            self.generator.load_state_dict(widened(generator.state_dict(), self.generator.state_dict()))
+            self.average.load_state_dict(self.generator.state_dict())
             self.average_reader.load_state_dict(self.reader.state_dict())
             self.images = max(line["images"] for line in self.log)
         return self
@@ -120,6 +124,17 @@ def picture_loss(drawn: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     across, down = error.diff(dim=3), error.diff(dim=2)
     loss = (error.abs() * weights).mean()
     return loss + 0.7 * ((across.abs() * weights[..., 1:]).mean() + (down.abs() * weights[..., 1:, :]).mean())
+
+
+def colour_loss(drawn: Tensor, target: Tensor, parts: Tensor) -> Tensor:
+    """L1 between the mean colours of each part, where it is seen; every class of ``parts`` weighs the same.
+
+    Of an eye drawn a pixel off, values alone learn that grey is safest; its mean colour hardly hangs on where it lies.
+    Parts of few pixels count for less.
+    """
+    seen = parts.flatten(2).to(drawn.dtype)  # [N, classes, pixels]
+    errors = seen @ (drawn - target).flatten(2).transpose(1, 2)  # [N, classes, 3]
+    return (errors.abs() / (seen.sum(2, keepdim=True) + FEW)).mean()
 
 
 def psnr(drawn: Tensor, target: Tensor) -> float:

@@ -19,21 +19,25 @@ def _take_a_step(crew: Crew, folder: Path) -> None:
     (weight.sum() * (1 + 2 * crew.rank)).backward()
     told = crew.average([weight, untouched], float(crew.rank))
     assert weight.grad is not None
-    facts = {"grad": weight.grad.tolist(), "told": told, "first": crew.first}
+    parts = [torch.full((2,), 1.0 + crew.rank), torch.zeros(1, 2).T]
+    crew.add(parts)
+    facts = {"grad": weight.grad.tolist(), "told": told, "first": crew.first, "sum": parts[0].tolist()}
     (folder / f"{crew.rank}.json").write_text(json.dumps(facts))
 
 
-def test_gradients_are_averaged_and_a_number_is_agreed_on(tmp_path: Path) -> None:
+def test_gradients_are_averaged_parts_added_and_a_number_agreed_on(tmp_path: Path) -> None:
     together(2, _take_a_step, tmp_path)
     one, other = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert one["grad"] == other["grad"] == [[2.0] * 3] * 2
     assert one["told"] == other["told"] == 0.5
+    assert one["sum"] == other["sum"] == [3.0, 3.0]
     assert (one["first"], other["first"]) == (True, False)
 
 
 def test_a_process_alone_keeps_its_own(tmp_path: Path) -> None:
     together(1, _take_a_step, tmp_path)
-    assert json.loads((tmp_path / "0.json").read_text()) == {"grad": [[1.0] * 3] * 2, "told": 0.0, "first": True}
+    facts = json.loads((tmp_path / "0.json").read_text())
+    assert facts == {"grad": [[1.0] * 3] * 2, "told": 0.0, "first": True, "sum": [1.0, 1.0]}
 
 
 def _sleep(crew: Crew, folder: Path) -> None:

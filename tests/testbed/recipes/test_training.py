@@ -9,7 +9,7 @@ import torch
 from core.generators.files import load_generator, shipped_generators
 from testbed.recipes import heads64, streets64
 from testbed.recipes.recipe import VALIDATION_SEED, Recipe
-from testbed.recipes.training import Training, picture_loss
+from testbed.recipes.training import FEW, Training, colour_loss, picture_loss
 
 
 @pytest.fixture
@@ -55,3 +55,19 @@ def test_the_loss_is_zero_for_the_picture_itself_and_weighs_pixels(recipe: Recip
         changed[0, :, part] += 0.5
         costs.append(float(picture_loss(changed, images[:1], weights[:1])) / int(part.sum()))
     assert costs[0] > 4 * costs[1]
+
+
+def test_colours_of_parts_are_compared_wherever_they_lie() -> None:
+    lesson = heads64.RECIPE.stretch(VALIDATION_SEED, 0, 4)
+    images, parts = lesson.images, lesson.parts
+    assert parts.sum(1).eq(1).all()
+    assert colour_loss(images, images, parts) == 0
+    eyes = parts[:, 3:4].expand_as(images)
+    assert eyes.any()
+    grey, turned = images.clone(), images.clone()
+    grey[eyes] += 0.5
+    turned[eyes] = images.flip(3)[eyes.flip(3)]  # the same values at other places of the same part
+    cost = float(colour_loss(grey, images, parts))
+    count = eyes[:, 0].flatten(1).sum(1).float()
+    assert cost == pytest.approx(float((0.5 * count / (count + FEW)).mean()) / 10, rel=1e-3)
+    assert colour_loss(turned, images, parts) < 1e-4
