@@ -15,6 +15,7 @@ from core.generators.stylegan2 import GAIN, Mapping
 from core.inversion.precision import uses_bfloat16
 from testbed.latents import draw_stream, normalise
 from testbed.recipes.crew import Crew
+from testbed.recipes.muon import Muon
 
 Teacher = Callable[[NDArray[np.float32]], Tensor]
 """Latents [N, z_dim] → w [N, w_dim]."""
@@ -28,6 +29,9 @@ REUSE = 16
 KEPT = 300
 """Batches of known answers at hand; each step takes rows of some of them."""
 PEAK = 2e-2
+MATRIX_PACE = 3.0
+"""The rate of matrices, in those of the rest: in the same two and a half minutes Muon explained 0.970 of the variance
+at 1 and 0.971 at 3, Adam 0.968."""
 HELD_OUT = 2048
 
 
@@ -57,24 +61,32 @@ def learn_mapping(
     its mean square is the loss.
     """
     # Its weights are stored larger than they act by the inverse of the multiplier.
-    peak = PEAK / mapping.layers[0].bias_scale  # type: ignore[operator]
-    optimizer = torch.optim.Adam(mapping.parameters(), lr=peak, betas=(0.9, 0.99), fused=True)
+    peak = PEAK / float(mapping.layers[0].bias_scale)  # type: ignore[arg-type]
+    crew, bfloat16 = crew or Crew(), uses_bfloat16("auto", torch.device("cpu"))
+    learning = list(mapping.parameters())
+    optimizers = (
+        (torch.optim.Adam([p for p in learning if p.ndim < 2], lr=peak, betas=(0.9, 0.99), fused=True), 1.0),
+        (Muon([p for p in learning if p.ndim >= 2], peak, crew), MATRIX_PACE),
+    )
     fresh = torch.from_numpy(draw_stream(held_out_seed, 0, HELD_OUT, z_dim))
     truth = teacher(fresh.numpy())
     spread = ((truth - truth.mean(0)) @ differences).square().mean()
     differences = differences / spread.sqrt()
     told, over = time.time(), 0.0
-    crew, bfloat16 = crew or Crew(), uses_bfloat16("auto", torch.device("cpu"))
     for step, (known, wanted) in enumerate(_lessons(teacher, practice, seed)):
-        for group in optimizer.param_groups:
-            group["lr"] = peak * min(1.0, (step + 1) / 200) * min(1.0, 1.5 * max(0.0, 1 - over))
+        rate = peak * min(1.0, (step + 1) / 200) * min(1.0, 1.5 * max(0.0, 1 - over))
+        for optimizer, pace in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * pace
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             answer = mapping(known, None)
         loss = ((answer.float() - wanted) @ differences).square().mean()
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer, _ in optimizers:
+            optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        over = crew.average(list(mapping.parameters()), gone(step))
-        optimizer.step()
+        over = crew.average(learning, gone(step))
+        for optimizer, _ in optimizers:
+            optimizer.step()
         if crew.first and (time.time() - told > 30 or over >= 1):
             told = time.time()
             with torch.no_grad():
