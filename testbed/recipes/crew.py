@@ -31,13 +31,11 @@ class Crew:
         """Average the gradients of all processes in place; returns the average of ``number``, too, the same in all."""
         if self.size == 1:
             return number
-        grads = [p.grad for p in parameters if p.grad is not None]
-        together = torch.cat([*(g.flatten() for g in grads), torch.tensor([number])])
-        distributed.all_reduce(together)
-        together /= self.size
-        *parts, told = together.split([*(g.numel() for g in grads), 1])
-        for grad, part in zip(grads, parts, strict=True):
-            grad.copy_(part.view_as(grad))
+        told = torch.tensor([number])
+        shared = [*(p.grad for p in parameters if p.grad is not None), told]
+        self.add(shared)
+        for tensor in shared:
+            tensor /= self.size
         return float(told)
 
     def add(self, parts: Sequence[Tensor]) -> None:

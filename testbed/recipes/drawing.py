@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from core.inversion.perceptual import Perceptual, load_perceptual
 from core.inversion.precision import uses_bfloat16
 from testbed.recipes.crew import Crew
-from testbed.recipes.muon import Muon
-from testbed.recipes.recipe import BATCH, SURFACE, Lesson, batches
+from testbed.recipes.muon import Muon, is_matrix
+from testbed.recipes.recipe import BATCH, Lesson, batches
 from testbed.recipes.shipping import SHIPPED
 from testbed.recipes.training import Training, colour_loss, picture_loss
 
@@ -64,11 +64,6 @@ class _Loss:
         return loss + shapes + colours + LIKENESS_WEIGHT * unlike.float().mean(), loss.detach()
 
 
-def _is_matrix(parameter: Tensor) -> bool:
-    """Whether it is one of many rows and many columns; what turns features into colours has no more than a few."""
-    return parameter.ndim >= 2 and min(parameter.flatten(1).shape) > 2 * SURFACE
-
-
 def _run(
     training: Training, phase: str, minutes: float, rate: float, reader: nn.Module, pace: float, crew: Crew
 ) -> None:
@@ -79,7 +74,7 @@ def _run(
 
     def groups(matrices: bool) -> list[dict[str, Any]]:
         return [
-            {"params": [p for p in parameters if _is_matrix(p) is matrices], "pace": speed}
+            {"params": [p for p in parameters if is_matrix(p) is matrices], "pace": speed}
             for parameters, speed in learners
         ]
 

@@ -15,7 +15,7 @@ from core.generators.stylegan2 import GAIN, Mapping
 from core.inversion.precision import uses_bfloat16
 from testbed.latents import draw_stream, normalise
 from testbed.recipes.crew import Crew
-from testbed.recipes.muon import Muon
+from testbed.recipes.muon import Muon, is_matrix
 
 Teacher = Callable[[NDArray[np.float32]], Tensor]
 """Latents [N, z_dim] → w [N, w_dim]."""
@@ -65,8 +65,8 @@ def learn_mapping(
     crew, bfloat16 = crew or Crew(), uses_bfloat16("auto", torch.device("cpu"))
     learning = list(mapping.parameters())
     optimizers = (
-        (torch.optim.Adam([p for p in learning if p.ndim < 2], lr=peak, betas=(0.9, 0.99), fused=True), 1.0),
-        (Muon([p for p in learning if p.ndim >= 2], peak, crew), MATRIX_PACE),
+        (torch.optim.Adam([p for p in learning if not is_matrix(p)], lr=peak, betas=(0.9, 0.99), fused=True), 1.0),
+        (Muon([p for p in learning if is_matrix(p)], peak, crew), MATRIX_PACE),
     )
     fresh = torch.from_numpy(draw_stream(held_out_seed, 0, HELD_OUT, z_dim))
     truth = teacher(fresh.numpy())

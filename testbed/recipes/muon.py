@@ -19,6 +19,12 @@ MOMENTUM = 0.95
 ROUNDS = 5
 STEP = 0.2
 """Root mean square of a matrix's step at rate 1, about that of Adam's."""
+FEW_ROWS = 8
+
+
+def is_matrix(parameter: Tensor) -> bool:
+    """Whether it has many rows and many columns; what turns features into colours or surface has FEW_ROWS at most."""
+    return parameter.ndim >= 2 and min(parameter.flatten(1).shape) > FEW_ROWS
 
 
 def orthogonal(matrix: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
