@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from core.inversion.perceptual import Perceptual, load_perceptual
 from core.inversion.precision import uses_bfloat16
 from testbed.recipes.crew import Crew
-from testbed.recipes.muon import Muon, is_matrix
+from testbed.recipes.muon import muon_and_adam, set_rate
 from testbed.recipes.recipe import BATCH, Lesson, batches
 from testbed.recipes.shipping import SHIPPED
 from testbed.recipes.training import Training, colour_loss, picture_loss
@@ -71,17 +71,7 @@ def _run(
     synthesis = [p for n, p in training.generator.named_parameters() if p.requires_grad and "mapping" not in n]
     learners = (([*synthesis, *training.plaster.parameters()], 1.0), (list(reader.parameters()), pace))
     learning = [p for parameters, _ in learners for p in parameters]
-
-    def groups(matrices: bool) -> list[dict[str, Any]]:
-        return [
-            {"params": [p for p in parameters if is_matrix(p) is matrices], "pace": speed}
-            for parameters, speed in learners
-        ]
-
-    optimizers = [
-        torch.optim.Adam(groups(False), lr=rate, betas=(0.9, 0.99), fused=True),
-        Muon(groups(True), rate, crew),
-    ]
+    optimizers = muon_and_adam(learners, crew)
     for optimizer, kept in zip(optimizers, training.optimizers.get(phase, ()), strict=False):
         optimizer.load_state_dict(kept)
     from_latents = phase == "join"
@@ -99,8 +89,7 @@ def _run(
     for step, lesson in enumerate(batches(training.recipe, training.images, crew.rank, crew.size)):
         if over >= 1 and step:  # however slow the machine, a run takes a step
             break
-        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-            group["lr"] = rate * max(0.02, 1 - over) * min(1.0, (step + 1) / WARM_UP) * group["pace"]
+        set_rate(optimizers, rate * max(0.02, 1 - over) * min(1.0, (step + 1) / WARM_UP))
         loss, of_values = loss_of(lesson)
         for parameter in learning:
             parameter.grad = None

@@ -3,7 +3,8 @@
     python -m testbed.recipes.heads64 draw --minutes 60
 
 The phases, their order and how they resume are those of `testbed.recipes.teaching`. A face is 3 % of the pixels, so
-small parts weigh more in the loss. A head's surface is its normals and where it is.
+small parts weigh more in the loss. A head's surface is its normals, where it is, its hair's stripes as if all hair had
+them, and where the ball hangs: what else a picture only hints at, now and then.
 """
 
 import numpy as np
@@ -15,17 +16,21 @@ from testbed.recipes.codes import CODE_SIZE, shaped_codes
 from testbed.recipes.mapping import gaussian
 from testbed.recipes.recipe import Lesson, Recipe, lesson_of
 from testbed.recipes.teaching import main
-from testbed.world import LATENT_COUNT, head_parameters, render
+from testbed.world import CLASS_NAMES, LATENT_COUNT, head_parameters, render
+from testbed.world.render import ball, strands
 
-# By class id: background, skin, hair, eyes, brows, nose, mouth, ears, glasses, hat.
-PART_WEIGHTS = torch.tensor([0.7, 1.3, 1.0, 7.0, 6.0, 3.0, 6.0, 3.0, 7.0, 2.5])
+# By class id: background, skin, hair, eyes, brows, nose, mouth, ears, glasses, hat; and the ball, in masks background.
+PART_WEIGHTS = torch.tensor([0.7, 1.3, 3.0, 5.0, 5.0, 3.0, 5.0, 3.0, 7.0, 3.0, 3.0])
 
 
 def heads(latents: NDArray[np.float32]) -> Lesson:
     """The heads of latents."""
     parameters = head_parameters(latents)
     seen = render(parameters)
-    return lesson_of(latents, shaped_codes(latents, parameters), seen, PART_WEIGHTS, seen.depth > 0)
+    hidden = ball(parameters)
+    classes = np.where(hidden, len(CLASS_NAMES), seen.masks)
+    planes = [seen.depth > 0, strands(parameters, seen), hidden]
+    return lesson_of(latents, shaped_codes(latents, parameters), seen, classes, PART_WEIGHTS, planes)
 
 
 def codes(latents: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -55,6 +60,7 @@ RECIPE = Recipe(
     code_size=CODE_SIZE,
     codes=codes,
     lesson=heads,
+    surface=6,
     practice=practice,
 )
 

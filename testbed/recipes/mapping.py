@@ -15,7 +15,7 @@ from core.generators.stylegan2 import GAIN, Mapping
 from core.inversion.precision import uses_bfloat16
 from testbed.latents import draw_stream, normalise
 from testbed.recipes.crew import Crew
-from testbed.recipes.muon import Muon, is_matrix
+from testbed.recipes.muon import muon_and_adam, set_rate
 
 Teacher = Callable[[NDArray[np.float32]], Tensor]
 """Latents [N, z_dim] → w [N, w_dim]."""
@@ -64,28 +64,22 @@ def learn_mapping(
     peak = PEAK / float(mapping.layers[0].bias_scale)  # type: ignore[arg-type]
     crew, bfloat16 = crew or Crew(), uses_bfloat16("auto", torch.device("cpu"))
     learning = list(mapping.parameters())
-    optimizers = (
-        (torch.optim.Adam([p for p in learning if not is_matrix(p)], lr=peak, betas=(0.9, 0.99), fused=True), 1.0),
-        (Muon([p for p in learning if is_matrix(p)], peak, crew), MATRIX_PACE),
-    )
+    optimizers = muon_and_adam([(learning, 1.0)], crew, MATRIX_PACE)
     fresh = torch.from_numpy(draw_stream(held_out_seed, 0, HELD_OUT, z_dim))
     truth = teacher(fresh.numpy())
     spread = ((truth - truth.mean(0)) @ differences).square().mean()
     differences = differences / spread.sqrt()
     told, over = time.time(), 0.0
     for step, (known, wanted) in enumerate(_lessons(teacher, practice, seed)):
-        rate = peak * min(1.0, (step + 1) / 200) * min(1.0, 1.5 * max(0.0, 1 - over))
-        for optimizer, pace in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = rate * pace
+        set_rate(optimizers, peak * min(1.0, (step + 1) / 200) * min(1.0, 1.5 * max(0.0, 1 - over)))
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             answer = mapping(known, None)
         loss = ((answer.float() - wanted) @ differences).square().mean()
-        for optimizer, _ in optimizers:
+        for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
         over = crew.average(learning, gone(step))
-        for optimizer, _ in optimizers:
+        for optimizer in optimizers:
             optimizer.step()
         if crew.first and (time.time() - told > 30 or over >= 1):
             told = time.time()

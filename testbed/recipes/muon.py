@@ -6,7 +6,7 @@ optimizer for hidden layers in neural networks"; steps of the size that Adam wou
 scalable for LLM training"). Convolutions count as matrices of output channels by the rest.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -64,3 +64,26 @@ class Muon(torch.optim.Optimizer):
         self.crew.add(steps)
         for (rate, p, _), step in zip(work, steps, strict=True):
             p.add_(step.view_as(p), alpha=-rate * STEP * max(step.shape) ** 0.5)
+
+
+def muon_and_adam(
+    learners: Sequence[tuple[Sequence[Tensor], float]], crew: Crew, matrix_pace: float = 1.0
+) -> tuple[torch.optim.Optimizer, ...]:
+    """Muon for matrices and Adam for the rest; their rates come from `set_rate`.
+
+    learners: parameters and their pace, the factor of their rate; matrix_pace: a further factor for matrices.
+    """
+    groups: dict[bool, list[dict[str, Any]]] = {
+        matrices: [
+            {"params": [p for p in parameters if is_matrix(p) is matrices], "pace": pace * further}
+            for parameters, pace in learners
+        ]
+        for matrices, further in ((False, 1.0), (True, matrix_pace))
+    }
+    return torch.optim.Adam(groups[False], lr=0.0, betas=(0.9, 0.99), fused=True), Muon(groups[True], 0.0, crew)
+
+
+def set_rate(optimizers: Iterable[torch.optim.Optimizer], rate: float) -> None:
+    """Of what `muon_and_adam` made: each group's rate is its pace of this one."""
+    for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+        group["lr"] = rate * group["pace"]

@@ -1,7 +1,7 @@
 """What one generator of a world is made of, and the scenes that it learns from."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,15 +22,13 @@ BATCH = 16
 CHUNK = 1024
 TIMES = 2
 """How often a scene is seen, in another order: rendering takes a third of the time that learning does."""
-SURFACE = 4
-"""Planes of a scene's surface: its normals, and one more that the recipe chooses."""
 
 
 class Lesson(NamedTuple):
     """Scenes as the networks see them.
 
     Latents [N, z_dim], codes [N, code_size], images [N, 3, 64, 64] in [-1, 1], pixel weights [N, 1, 64, 64] of mean 1,
-    surface [N, SURFACE, 64, 64], where each class of parts is seen: bool [N, classes, 64, 64].
+    surface [N, recipe.surface, 64, 64], where each class of parts is seen: bool [N, classes, 64, 64].
     """
 
     latents: Tensor
@@ -52,6 +50,7 @@ class Recipe:
         code_size: numbers in a code.
         codes: latents [N, z_dim] → codes float32 [N, code_size].
         lesson: latents → their scenes.
+        surface: planes of a scene's surface: its normals, and what else the lesson says of every pixel.
         practice: latents that the networks learn from; may show rare things more often than they are.
         out: folder of states, one folder a recipe.
     """
@@ -62,6 +61,7 @@ class Recipe:
     code_size: int
     codes: Callable[[NDArray[np.float32]], NDArray[np.float32]]
     lesson: Callable[[NDArray[np.float32]], Lesson]
+    surface: int
     practice: Practice
     out: Path = Path("out")
 
@@ -89,14 +89,19 @@ def lesson_of(
     latents: NDArray[np.float32],
     codes: NDArray[np.float32],
     seen: Any,
+    classes: NDArray[np.integer],
     part_weights: Tensor,
-    fourth_plane: NDArray[Any],
+    planes: Sequence[NDArray[Any]],
 ) -> Lesson:
-    """A lesson from what was rendered; ``part_weights``: by class id; ``fourth_plane``: [N, 64, 64]."""
-    masks = torch.from_numpy(seen.masks.astype(np.int64))
-    weights = part_weights[masks][:, None]
-    parts = masks[:, None] == torch.arange(len(part_weights))[:, None, None]
+    """A lesson from what was rendered.
+
+    classes: ids of parts [N, 64, 64], those of the masks or finer ones; part_weights: by these ids; planes: [N, 64, 64]
+    each, what the surface says beside its normals.
+    """
+    ids = torch.from_numpy(classes.astype(np.int64))
+    weights = part_weights[ids][:, None]
+    parts = ids[:, None] == torch.arange(len(part_weights))[:, None, None]
     normals = torch.from_numpy(seen.normals).permute(0, 3, 1, 2)
-    surface = torch.cat([normals, torch.from_numpy(fourth_plane.astype(np.float32))[:, None]], dim=1)
+    surface = torch.cat([normals, torch.from_numpy(np.stack(planes, axis=1).astype(np.float32))], dim=1)
     images = to_float(as_tensor(seen.images))
     return Lesson(torch.from_numpy(latents), torch.from_numpy(codes), images, weights / weights.mean(), surface, parts)

@@ -26,7 +26,7 @@ def streets(latents: NDArray[np.float32]) -> Lesson:
     parameters = street_parameters(latents)
     seen = render(parameters)
     near = np.where(seen.depth > 0, 4 / (2 + seen.depth), 0)
-    return lesson_of(latents, shaped_street_codes(latents, parameters), seen, PART_WEIGHTS, near)
+    return lesson_of(latents, shaped_street_codes(latents, parameters), seen, seen.masks, PART_WEIGHTS, [near])
 
 
 def codes(latents: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -44,6 +44,7 @@ RECIPE = Recipe(
     code_size=street_code_size(),
     codes=codes,
     lesson=streets,
+    surface=4,
     practice=gaussian(LATENT_COUNT),
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ from core.generators.config import StyleGAN2Config
 from core.generators.resample import upsample_image
 from core.generators.stylegan2 import Generator, Synthesis, ToRGB
 from testbed.recipes.reader import CodeReader
-from testbed.recipes.recipe import SURFACE, VALIDATION_SEED, Recipe
+from testbed.recipes.recipe import VALIDATION_SEED, Recipe
 from testbed.recipes.shipping import restore
 from testbed.recipes.widening import widened
 
@@ -23,11 +23,11 @@ FEW = 4
 
 
 class Plaster(nn.Module):
-    """Features of every block → surface [N, SURFACE, 64, 64]; thrown away after training."""
+    """Features of every block → surface [N, planes, 64, 64]; thrown away after training."""
 
-    def __init__(self, config: StyleGAN2Config) -> None:
+    def __init__(self, config: StyleGAN2Config, planes: int) -> None:
         super().__init__()
-        shape = replace(config, image_channels=SURFACE)
+        shape = replace(config, image_channels=planes)
         self.layers = nn.ModuleList(ToRGB(channels, shape) for channels in config.channels.values())
 
     def forward(self, drawn: Synthesis, w: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ class Training:
         for name, parameter in self.generator.named_parameters():
             parameter.requires_grad_("noise_strength" not in name)
         self.reader = CodeReader(recipe.code_size, recipe.config.w_dim)
-        self.plaster = Plaster(recipe.config)
+        self.plaster = Plaster(recipe.config, recipe.surface)
         self.average = Generator(recipe.config).requires_grad_(False)
         self.average.load_state_dict(self.generator.state_dict())
         self.average_reader = CodeReader(recipe.code_size, recipe.config.w_dim).requires_grad_(False)

@@ -26,7 +26,8 @@ def _widened(name: str, old: Tensor, fresh: Tensor) -> Tensor:
         # A style such as others are; both are of one channel, so both take the same one's.
         new[:] = old[torch.arange(len(new)) % outputs]
     elif old.ndim == 2:  # to colours: not demodulated, so the number of inputs tells in their strength
-        new.zero_()[:, : old.shape[1]] = old * (fresh.shape[1] / old.shape[1]) ** 0.5
+        new[:outputs].zero_()
+        new[:outputs, : old.shape[1]] = old * (fresh.shape[1] / old.shape[1]) ** 0.5
     elif old.ndim == 4:
         new[:outputs].zero_()
         new[:outputs, : old.shape[1]] = old

@@ -100,6 +100,33 @@ def projected_outlines(parameters: Parameters) -> NDArray[np.float32]:
     return np.where(present, np.concatenate(numbers, axis=2), 0.0).astype(np.float32)
 
 
+def strands(parameters: Parameters, seen: Rendering) -> NDArray[np.float32]:
+    """Stripes of hair as if all hair were striped alike: float32 [N, S, S] in [-1, 1], 0 where no hair is seen."""
+    turns, size = _rotations(parameters), seen.masks.shape[1]
+    zoom, shift_x, shift_y = (parameters[name][:, None, None] for name in ("zoom", "shift_x", "shift_y"))
+    across, up = _pixel_centres(size)
+    # From the camera's frame back into the head's; depth is told in units of the picture, the ray's in the head's.
+    point = np.stack(np.broadcast_arrays(across - shift_x, up - shift_y, _CAMERA_DISTANCE - seen.depth)) / zoom
+    x, y = (np.einsum("ni,inrc->nrc", turns[:, :, axis], point) for axis in (0, 1))
+    return np.where(seen.masks == CLASS_NAMES.index("hair"), _strands(x, y), 0.0).astype(np.float32)
+
+
+def ball(parameters: Parameters, size: int = 64) -> NDArray[np.bool_]:
+    """Where a ball hangs before everything else: [N, size, size]."""
+    across, up = _pixel_centres(size)
+    x, y, radius, there = (
+        parameters[name][:, None, None] for name in ("occluder_x", "occluder_y", "occluder_size", "occluder")
+    )
+    inside: NDArray[np.bool_] = (there > 0) & ((across - x) ** 2 + (up - y) ** 2 < radius**2)
+    return inside
+
+
+def _pixel_centres(size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of a picture, in head units: x [1, size] and y [size, 1], upward."""
+    along = ((np.arange(size) + 0.5) / size * 2 - 1) * _VIEW
+    return along[None, :], -along[:, None]
+
+
 def _rotations(p: Parameters) -> NDArray[np.float64]:
     yaw, pitch, roll = (np.deg2rad(p[name]) for name in ("yaw", "pitch", "roll"))
     zero, one = np.zeros_like(yaw), np.ones_like(yaw)
@@ -211,6 +238,12 @@ def _hit_glasses(g, ox, oy, oz, dx, dy, dz):
 
 
 @numba.njit(cache=True, fastmath=True)
+def _strands(x, y):
+    """How bright hair is at a head-frame point, in [-1, 1] of its stripes' strength."""
+    return np.sin(34 * x + 9 * y + 6 * np.sin(5 * y))
+
+
+@numba.njit(cache=True, fastmath=True)
 def _colour_at(solid, numbers, x, y, out):
     """Surface colour at a head-frame point, into out[0:3]."""
     r, g, b = solid[s.RED], solid[s.GREEN], solid[s.BLUE]
@@ -220,7 +253,7 @@ def _colour_at(solid, numbers, x, y, out):
         weight = 0.55 * numbers[0] * cheek
         r, g, b = r * (1 - 0.05 * weight), g * (1 - 0.45 * weight), b * (1 - 0.38 * weight)
     elif surface == s.HAIR_SURFACE or surface == s.HAIR_CAP:
-        wave = 1 + numbers[1] * np.sin(34 * x + 9 * y + 6 * np.sin(5 * y))
+        wave = 1 + numbers[1] * _strands(x, y)
         r, g, b = r * wave, g * wave, b * wave
     elif surface == s.HAT_DOME:
         wave = 1 + numbers[2] * np.sin(30 * y)

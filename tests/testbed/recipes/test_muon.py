@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from testbed.recipes.crew import Crew, together
-from testbed.recipes.muon import STEP, Muon, orthogonal
+from testbed.recipes.muon import STEP, Muon, muon_and_adam, orthogonal, set_rate
 
 
 @pytest.mark.parametrize("shape", [(24, 90), (90, 24)])
@@ -18,6 +18,16 @@ def test_directions_are_kept_and_their_strengths_made_alike(shape: tuple[int, in
     assert 0.6 < strengths.min() < strengths.max() < 1.3
     assert torch.allclose(orthogonal(matrix), (u * strengths) @ vt, atol=1e-4)
     assert orthogonal(1000 * matrix).sub(orthogonal(matrix)).abs().max() < 1e-4
+
+
+def test_matrices_go_to_muon_the_rest_to_adam_and_each_at_its_own_pace() -> None:
+    first, second = torch.nn.Linear(16, 12), torch.nn.Linear(12, 3)  # three rows: no matrix
+    learners = [(list(first.parameters()), 1.0), (list(second.parameters()), 0.25)]
+    adam, muon = muon_and_adam(learners, Crew(), matrix_pace=3.0)
+    set_rate((adam, muon), 0.1)
+    rates = {p: group["lr"] for one in (adam, muon) for group in one.param_groups for p in group["params"]}
+    assert rates == pytest.approx({first.weight: 0.3, first.bias: 0.1, second.weight: 0.025, second.bias: 0.025})
+    assert [len(group["params"]) for group in muon.param_groups] == [1, 0]
 
 
 def test_a_step_has_the_size_that_the_rate_asks_for_and_finds_what_is_rare() -> None:

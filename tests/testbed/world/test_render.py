@@ -12,7 +12,7 @@ from testbed.world import (
     head_parameters,
     render,
 )
-from testbed.world.render import projected_outlines
+from testbed.world.render import ball, projected_outlines, strands
 
 
 @pytest.fixture(scope="module")
@@ -158,3 +158,30 @@ def test_absent_solids_have_no_outline() -> None:
     bald = {name: value[(p["hair_style"] == 0) & (p["hat"] == 0)] for name, value in p.items()}
     assert not projected_outlines(bald).any()
     assert projected_outlines(p).any(axis=(1, 2)).mean() > 0.8
+
+
+def test_strands_are_what_stripes_add_to_hair_and_nothing_else_has_them() -> None:
+    p = head_parameters(draw_latents(5, 0, 60))
+    hairy = {name: value[p["hair_style"] > 0] for name, value in p.items()}
+    count = len(hairy["yaw"])
+    plain = render(hairy | {"hair_stripes": np.zeros(count)})
+    striped = render(hairy | {"hair_stripes": np.full(count, 0.25)})
+    told = strands(hairy, plain)
+    hair = plain.masks == CLASS_NAMES.index("hair")
+    assert not told[~hair].any()
+    assert 0.95 < np.abs(told).max() <= 1
+    before, after = plain.images.max(3).astype(float), striped.images.max(3).astype(float)
+    clear = hair & (before > 80) & (after < 250)  # bytes are coarse in the dark, and too much light is cut off
+    assert clear.sum() > 2000
+    added = (after / np.maximum(before, 1) - 1)[clear] / 0.25
+    assert np.corrcoef(added, told[clear])[0, 1] > 0.9  # told at a pixel's middle, drawn as the mean of its rays
+
+
+def test_the_ball_is_where_a_picture_with_it_differs_from_one_without() -> None:
+    p = head_parameters(draw_latents(5, 0, 60))
+    there, gone = render(p | {"occluder": np.ones(60)}), render(p | {"occluder": np.zeros(60)})
+    differs = (there.images != gone.images).any(axis=3)
+    told = ball(p | {"occluder": np.ones(60)})
+    assert told.any(axis=(1, 2)).all()
+    assert (differs == told).mean() > 0.985  # but for pixels on its rim
+    assert not ball(p | {"occluder": np.zeros(60)}).any()
