@@ -1,6 +1,6 @@
 """What is the method worth here? The main job measured against the renderer's truth.
 
-    python -m testbed.score [--json] [--psi 1.0] [--seed 0]
+    python -m testbed.score [--json] [--psi 1.0] [--seed 0] [--exact-labels]
 
 (a) the labeler on held-out heads after inversion
 (b) a small net trained on 2,000 generated images, tested on 500 held-out rendered heads
@@ -9,6 +9,8 @@
 (e) the generated labels against their truth, kept and dropped tenth apart. The latents of generated heads are known at
     ψ = 1, so the truth is what the renderer draws from them. The generator does not always draw quite that, so the net
     of (d), judging the pictures themselves, stands beside it as a proxy.
+(f) with --exact-labels: the net of (b) on the same images with this truth for labels; what it lacks to
+    (d) lies in the pictures and in their number, what (b) lacks to it in the labels
 
 Every part is kept in out/score/ and not done twice for the same files; delete the folder to begin anew.
 """
@@ -148,8 +150,11 @@ def judge(recipe: DownstreamConfig | None = None, seed: int = 0, world: World = 
 class Scoring:
     """The arms, each computed once and kept as JSON."""
 
-    def __init__(self, psi: float, seed: int, recipe: DownstreamConfig, inversion_steps: int) -> None:
+    def __init__(
+        self, psi: float, seed: int, recipe: DownstreamConfig, inversion_steps: int, exact_labels: bool
+    ) -> None:
         self.psi, self.seed, self.recipe, self.inversion_steps = psi, seed, recipe, inversion_steps
+        self.exact_labels = exact_labels
         self.test = labelled_heads(TEST_SEED, TEST_HEADS)
         self.loaded = load_generator(shipped_generators()["heads64"])
 
@@ -176,7 +181,12 @@ class Scoring:
         result["b_net_on_generated"] = self._tested(net) | {"images": len(kept)}
         net = judge(self.recipe, self.seed)
         result["d_net_on_5000_labels"] = self._tested(net) | {"images": FULL_LABELS}
-        result["e_generated_labels"] = self._truth_of(candidates, images, masks, kept, net)
+        exact = self._exact(candidates) if self.psi == 1.0 else None
+        references = {"proxy": predict_masks(net, images)} | ({} if exact is None else {"exact": exact})
+        result["e_generated_labels"] = _agreement(references, masks, kept)
+        if self.exact_labels and exact is not None:
+            net = trained_net("f", images[kept], exact[kept], self.recipe, self.seed)
+            result["f_net_on_exact_labels"] = self._tested(net) | {"images": len(kept)}
         return result
 
     def _generate(self) -> tuple[Labeler, list[Sample]]:
@@ -197,26 +207,11 @@ class Scoring:
     def _tested(self, net: Trained) -> dict[str, Any]:
         return _iou(self.test.masks, predict_masks(net, self.test.images))
 
-    def _truth_of(
-        self,
-        candidates: list[Sample],
-        images: NDArray[np.uint8],
-        masks: NDArray[np.uint8],
-        kept: NDArray[np.int64],
-        net: Trained,
-    ) -> dict[str, Any]:
-        """Agreement of the generated labels with the truth of their latents and with the net of arm (d)."""
-        dropped = np.setdiff1d(np.arange(len(candidates)), kept)
-        references = {"proxy": predict_masks(net, images)}
-        if self.psi == 1.0:
-            size = self.loaded.network.config.z_dim
-            z = np.stack([latent(self.seed, sample.index, size).numpy() for sample in candidates])
-            references["exact"] = render(head_parameters(normalise(z))).masks
-        return {
-            f"{name}_{part}": _iou(truth[chosen], masks[chosen])
-            for name, truth in references.items()
-            for part, chosen in (("kept", kept), ("dropped", dropped))
-        }
+    def _exact(self, candidates: list[Sample]) -> NDArray[np.uint8]:
+        """What the renderer draws from the latents of generated heads."""
+        size = self.loaded.network.config.z_dim
+        z = np.stack([latent(self.seed, sample.index, size).numpy() for sample in candidates])
+        return render(head_parameters(normalise(z))).masks
 
 
 @dataclass(frozen=True)
@@ -237,6 +232,18 @@ def _kept(candidates: list[Sample]) -> NDArray[np.int64]:
     table = _Table(Block(0, np.array([sample.score for sample in candidates], np.float64), areas))
     quotas = class_quotas(table, GENERATED)
     return np.fromiter(select(table, GENERATED, quotas=quotas).places(table), np.int64)
+
+
+def _agreement(
+    references: dict[str, NDArray[np.uint8]], masks: NDArray[np.uint8], kept: NDArray[np.int64]
+) -> dict[str, Any]:
+    """Of generated labels with each reference, kept and dropped ones apart."""
+    dropped = np.setdiff1d(np.arange(len(masks)), kept)
+    return {
+        f"{name}_{part}": _iou(truth[chosen], masks[chosen])
+        for name, truth in references.items()
+        for part, chosen in (("kept", kept), ("dropped", dropped))
+    }
 
 
 def _iou(truth: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> dict[str, Any]:
@@ -265,14 +272,18 @@ def main() -> None:
     parser.add_argument(
         "--inversion-steps", type=int, default=InversionConfig.steps, help="by default as many as the service takes"
     )
+    parser.add_argument("--exact-labels", action="store_true", help="train the net of (f), too")
     arguments = parser.parse_args()
+    if arguments.exact_labels and arguments.psi != 1.0:
+        parser.error("--exact-labels: latents tell the truth of a generated head at --psi 1 alone")
     recipe = DownstreamConfig(steps=arguments.steps)
-    result = Scoring(arguments.psi, arguments.seed, recipe, arguments.inversion_steps).run()
+    scoring = Scoring(arguments.psi, arguments.seed, recipe, arguments.inversion_steps, arguments.exact_labels)
+    result = scoring.run()
     if arguments.json:
         print(json.dumps(result, indent=2))
         return
     for name, value in result.items():
-        if name[1:2] == "_" and name[0] in "bcd":
+        if name[1:2] == "_" and name[0] in "bcdf":
             print(f"{name:24} mIoU {value['miou']:.3f}")
     a, e = result["a_labeler_on_held_out"], result["e_generated_labels"]
     print(f"{'a_labeler_on_held_out':24} mIoU {a['miou']:.3f}, kept {a['miou_kept']:.3f}, PSNR {a['psnr']:.1f} dB")
