@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from testbed.recipes.reader import THUMBNAIL, thumbnails
+from testbed.world.hints import projected_keypoints, projected_outlines
 from testbed.world.parameters import GLASSES_STYLES, HAIR_STYLES, HAT_STYLES, LATENT_COUNT, Parameters
-from testbed.world.render import projected_keypoints, projected_outlines, render
+from testbed.world.render import render
 
 _COLOURS = ("skin", "hair", "brow", "lip", "eye_white", "iris", "cloth", *(f"wall_{place}" for place in range(9)))
 

@@ -17,7 +17,7 @@ from testbed.recipes.mapping import gaussian
 from testbed.recipes.recipe import Lesson, Recipe, lesson_of
 from testbed.recipes.teaching import main
 from testbed.world import CLASS_NAMES, LATENT_COUNT, head_parameters, render
-from testbed.world.render import ball, strands
+from testbed.world.hints import ball, strands
 
 # By class id: background, skin, hair, eyes, brows, nose, mouth, ears, glasses, hat; and the ball, in masks background.
 PART_WEIGHTS = torch.tensor([0.7, 1.3, 3.0, 5.0, 5.0, 3.0, 5.0, 3.0, 7.0, 3.0, 3.0])

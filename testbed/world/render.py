@@ -1,25 +1,19 @@
-"""Rays through a head: image, mask, keypoints and depth, exact by construction.
+"""Heads and their truth: image, mask, keypoints and depth, exact by construction.
 
-Orthographic camera looking along -z; nearest hit of a ray with the scene's ellipsoids and plates; Lambert shading with
-one light. Each pixel averages `SAMPLES²` rays for the colour and takes the class that most of them hit.
+Each pixel averages the colours of several rays and takes the class that most of them hit (`casting`).
 """
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from testbed.world import scene as s
+from testbed.world.camera import project, rotations
+from testbed.world.casting import cast
 from testbed.world.parameters import Parameters
 from testbed.world.scene import CLASS_NAMES, KEYPOINT_NAMES, build_scene
 
 __all__ = ["CLASS_NAMES", "KEYPOINT_NAMES", "Rendering", "render"]
-
-SAMPLES = 2  # rays per pixel edge
-_VIEW = 0.80  # half the width of the picture, in head units
-_CAMERA_DISTANCE = 3.0
-_FAR = 1e9
 
 
 @dataclass(frozen=True)
@@ -58,94 +52,19 @@ def render(parameters: Parameters, size: int = 64, convention: str = "a") -> Ren
     if convention not in ("a", "b"):
         raise ValueError(f"convention must be 'a' or 'b', got {convention!r}")
     world = build_scene(parameters)
-    turns = _rotations(parameters)  # [N, 3, 3]
-    keypoints = _project(world.keypoints, turns, parameters, size)  # [N, K, 3]: x, y in pixels, depth
+    turns = rotations(parameters)  # [N, 3, 3]
+    keypoints = project(world.keypoints, turns, parameters, size)  # [N, K, 3]: x, y in pixels, depth
     count = len(turns)
     images = np.empty((count, size, size, 3), np.uint8)
     masks = np.empty((count, size, size), np.uint8)
     depth = np.empty((count, size, size), np.float32)
     normals = np.zeros((count, size, size, 3), np.float32)
-    _cast(
+    cast(
         world.solids, world.glasses, turns, _camera(parameters), _light(parameters), _surface_numbers(parameters),
         _wall(parameters), convention == "b", images, masks, depth, normals,
     )  # fmt: skip
     visible = _visible(keypoints, depth, size)
     return Rendering(images, masks, keypoints[..., :2].astype(np.float32), visible, depth, normals)
-
-
-def projected_keypoints(parameters: Parameters, size: int = 64) -> NDArray[np.float32]:
-    """Keypoints in pixels without rendering: float32 [N, K, 2]."""
-    world = build_scene(parameters)
-    return _project(world.keypoints, _rotations(parameters), parameters, size)[..., :2].astype(np.float32)
-
-
-def projected_outlines(parameters: Parameters) -> NDArray[np.float32]:
-    """Where hair and hats are, each solid an ellipse in the picture: float32 [N, S, 5].
-
-    Centre x and y, half its width and height, and how far it leans (the correlation of x and y), in halves of the
-    picture from its middle, y upward; all zero where the solid is absent.
-    """
-    solids = build_scene(parameters).solids
-    solids = solids[:, np.isin(solids[0, :, s.SURFACE], (s.HAIR_CAP, s.HAIR_SURFACE, s.HAT_DOME, s.HAT_BRIM))]
-    turns, zoom = _rotations(parameters), parameters["zoom"][:, None]
-    centres = _project(solids[..., s.CX : s.CZ + 1], turns, parameters, 2)[..., :2] * (1, -1) + (-1, 1)
-    cos, sin, still = solids[..., s.COS], solids[..., s.SIN], np.zeros(solids.shape[:2])
-    axes = np.stack([cos, -sin, still, sin, cos, still, still, still, still + 1], axis=-1)
-    axes = axes.reshape(*solids.shape[:2], 3, 3) * solids[..., None, s.RX : s.RZ + 1]  # columns: the half axes
-    seen = np.einsum("nij,nsjk->nsik", turns, axes)[:, :, :2] * (zoom / _VIEW)[..., None, None]
-    spread = seen @ seen.swapaxes(2, 3)
-    wide, high = np.sqrt(spread[..., 0, 0]), np.sqrt(spread[..., 1, 1])
-    numbers = [centres, wide[..., None], high[..., None], (spread[..., 0, 1] / (wide * high))[..., None]]
-    present = solids[..., s.CLASS, None] >= 0
-    return np.where(present, np.concatenate(numbers, axis=2), 0.0).astype(np.float32)
-
-
-def strands(parameters: Parameters, seen: Rendering) -> NDArray[np.float32]:
-    """Stripes of hair as if all hair were striped alike: float32 [N, S, S] in [-1, 1], 0 where no hair is seen."""
-    turns, size = _rotations(parameters), seen.masks.shape[1]
-    zoom, shift_x, shift_y = (parameters[name][:, None, None] for name in ("zoom", "shift_x", "shift_y"))
-    across, up = _pixel_centres(size)
-    # From the camera's frame back into the head's; depth is told in units of the picture, the ray's in the head's.
-    point = np.stack(np.broadcast_arrays(across - shift_x, up - shift_y, _CAMERA_DISTANCE - seen.depth)) / zoom
-    x, y = (np.einsum("ni,inrc->nrc", turns[:, :, axis], point) for axis in (0, 1))
-    return np.where(seen.masks == CLASS_NAMES.index("hair"), _strands(x, y), 0.0).astype(np.float32)
-
-
-def ball(parameters: Parameters, size: int = 64) -> NDArray[np.bool_]:
-    """Where a ball hangs before everything else: [N, size, size]."""
-    across, up = _pixel_centres(size)
-    x, y, radius, there = (
-        parameters[name][:, None, None] for name in ("occluder_x", "occluder_y", "occluder_size", "occluder")
-    )
-    inside: NDArray[np.bool_] = (there > 0) & ((across - x) ** 2 + (up - y) ** 2 < radius**2)
-    return inside
-
-
-def _pixel_centres(size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of a picture, in head units: x [1, size] and y [size, 1], upward."""
-    along = ((np.arange(size) + 0.5) / size * 2 - 1) * _VIEW
-    return along[None, :], -along[:, None]
-
-
-def _rotations(p: Parameters) -> NDArray[np.float64]:
-    yaw, pitch, roll = (np.deg2rad(p[name]) for name in ("yaw", "pitch", "roll"))
-    zero, one = np.zeros_like(yaw), np.ones_like(yaw)
-
-    def matrix(*rows: tuple[object, object, object]) -> NDArray[np.float64]:
-        return np.stack([np.stack([np.asarray(v) for v in row], axis=-1) for row in rows], axis=-2)
-
-    about_y = matrix((np.cos(yaw), zero, np.sin(yaw)), (zero, one, zero), (-np.sin(yaw), zero, np.cos(yaw)))
-    about_x = matrix((one, zero, zero), (zero, np.cos(pitch), -np.sin(pitch)), (zero, np.sin(pitch), np.cos(pitch)))
-    about_z = matrix((np.cos(roll), -np.sin(roll), zero), (np.sin(roll), np.cos(roll), zero), (zero, zero, one))
-    return about_z @ about_x @ about_y
-
-
-def _project(points: NDArray[np.float64], turns: NDArray[np.float64], p: Parameters, size: int) -> NDArray[np.float64]:
-    """Head-frame points → x and y in pixels and distance from the camera: [N, K, 3]."""
-    seen = p["zoom"][:, None, None] * np.einsum("nij,nkj->nki", turns, points)
-    x = (seen[..., 0] + p["shift_x"][:, None]) / _VIEW
-    y = (seen[..., 1] + p["shift_y"][:, None]) / _VIEW
-    return np.stack([(x + 1) * size / 2, (1 - y) * size / 2, _CAMERA_DISTANCE - seen[..., 2]], axis=-1)
 
 
 def _visible(keypoints: NDArray[np.float64], depth: NDArray[np.float32], size: int) -> NDArray[np.bool_]:
@@ -181,249 +100,3 @@ def _surface_numbers(p: Parameters) -> NDArray[np.float64]:
 def _wall(p: Parameters) -> NDArray[np.float64]:
     """[N, 3, 3, 3]: rows from above, columns from the left, colour."""
     return np.stack([p[f"wall_{place}_colour"] for place in range(9)], axis=1).reshape(-1, 3, 3, 3)
-
-
-@numba.njit(cache=True, fastmath=True)
-def _hit_ellipsoid(solid, ox, oy, oz, dx, dy, dz):
-    """Nearest distance at which the ray meets the ellipsoid, or _FAR; the ray is in the head's frame."""
-    qx, qy, qz = ox - solid[s.CX], oy - solid[s.CY], (oz - solid[s.CZ]) / solid[s.RZ]
-    ax = (solid[s.COS] * qx + solid[s.SIN] * qy) / solid[s.RX]
-    ay = (-solid[s.SIN] * qx + solid[s.COS] * qy) / solid[s.RY]
-    bx = (solid[s.COS] * dx + solid[s.SIN] * dy) / solid[s.RX]
-    by = (-solid[s.SIN] * dx + solid[s.COS] * dy) / solid[s.RY]
-    bz = dz / solid[s.RZ]
-    a = bx * bx + by * by + bz * bz
-    b = ax * bx + ay * by + qz * bz
-    c = ax * ax + ay * ay + qz * qz - 1
-    root = b * b - a * c
-    if root <= 0:
-        return _FAR
-    return (-b - np.sqrt(root)) / a
-
-
-@numba.njit(cache=True, fastmath=True)
-def _kept_by_rule(solid, x, y, z):
-    """Whether the solid's surface exists at the head-frame point (hair ends at the hairline, a hat at its rim)."""
-    surface = int(solid[s.SURFACE])
-    if surface == s.HAIR_CAP:
-        line = solid[s.RULE_A] + solid[s.RULE_B] * x + 0.012 * np.sin(38 * x)
-        return y > line - 1.9 * max(0.0, 0.17 - z)
-    if surface == s.HAT_DOME:
-        return y > solid[s.RULE_A]
-    return True
-
-
-@numba.njit(cache=True, fastmath=True)
-def _hit_glasses(g, ox, oy, oz, dx, dy, dz):
-    """Distance to the glasses, and what was hit: 0 nothing, 1 frame or temple, 2 clear lens, 3 dark lens."""
-    style = int(g[0])
-    best, what = _FAR, 0
-    if abs(dz) > 1e-6:
-        t = (g[4] - oz) / dz
-        x, y = ox + t * dx, oy + t * dy - g[2]
-        u, v = abs(x) - g[1], y
-        reach = max(abs(u), 1.15 * abs(v)) if style == 2 else np.sqrt(u * u + v * v)
-        if reach < g[3] + 0.013:
-            best = t
-            what = 3 if style == 3 else 1 if reach > g[3] - 0.020 else 2
-        elif abs(x) < g[1] and abs(v) < 0.015:
-            best, what = t, 1
-    if abs(dx) > 1e-6:
-        for side in (-1.0, 1.0):
-            t = (side * (g[1] + g[3]) * 1.27 - ox) / dx
-            y, z = oy + t * dy - g[2], oz + t * dz
-            if abs(y) < 0.016 and g[4] - 0.32 < z < g[4] and t < best:
-                best, what = t, 1
-    return best, what
-
-
-@numba.njit(cache=True, fastmath=True)
-def _strands(x, y):
-    """How bright hair is at a head-frame point, in [-1, 1] of its stripes' strength."""
-    return np.sin(34 * x + 9 * y + 6 * np.sin(5 * y))
-
-
-@numba.njit(cache=True, fastmath=True)
-def _colour_at(solid, numbers, x, y, out):
-    """Surface colour at a head-frame point, into out[0:3]."""
-    r, g, b = solid[s.RED], solid[s.GREEN], solid[s.BLUE]
-    surface = int(solid[s.SURFACE])
-    if surface == s.SKIN_SURFACE:
-        cheek = np.exp(-(((abs(x) - 0.17) / 0.07) ** 2) - ((y + 0.10) / 0.065) ** 2)
-        weight = 0.55 * numbers[0] * cheek
-        r, g, b = r * (1 - 0.05 * weight), g * (1 - 0.45 * weight), b * (1 - 0.38 * weight)
-    elif surface == s.HAIR_SURFACE or surface == s.HAIR_CAP:
-        wave = 1 + numbers[1] * _strands(x, y)
-        r, g, b = r * wave, g * wave, b * wave
-    elif surface == s.HAT_DOME:
-        wave = 1 + numbers[2] * np.sin(30 * y)
-        r, g, b = r * wave, g * wave, b * wave
-    elif surface == s.EYE_SURFACE:
-        u = (x - solid[s.CX]) / 0.062 - 0.30 * solid[s.RULE_A]
-        v = (y - solid[s.CY]) / 0.062 - 0.20 * solid[s.RULE_B]
-        reach = u * u + v * v
-        if reach < 0.05:
-            r, g, b = 0.03, 0.03, 0.03
-        elif reach < 0.28:
-            r, g, b = numbers[3], numbers[4], numbers[5]
-    elif surface == s.LIP_SURFACE:
-        v = (y - solid[s.CY]) / solid[s.RY]
-        if abs(v) < 0.62 * solid[s.RULE_A]:
-            r, g, b = 0.22 * r, 0.12 * g, 0.12 * b
-    out[0], out[1], out[2] = r, g, b
-
-
-@numba.njit(cache=True, fastmath=True)
-def _normal_at(solids, index, x, y, z, out):
-    """Outward unit normal at a head-frame point, into out[0:3]; cranium and jaw are blended, so that no seam shows."""
-    nx, ny, nz = 0.0, 0.0, 0.0
-    first, last = (0, 2) if index < 2 else (index, index + 1)
-    for i in range(first, last):
-        solid = solids[i]
-        qx, qy = x - solid[s.CX], y - solid[s.CY]
-        u = (solid[s.COS] * qx + solid[s.SIN] * qy) / solid[s.RX]
-        v = (-solid[s.SIN] * qx + solid[s.COS] * qy) / solid[s.RY]
-        w = (z - solid[s.CZ]) / solid[s.RZ]
-        weight = np.exp(-14 * (np.sqrt(u * u + v * v + w * w) - 1)) if last - first > 1 else 1.0
-        gx, gy, gz = u / solid[s.RX], v / solid[s.RY], w / solid[s.RZ]
-        gx, gy = solid[s.COS] * gx - solid[s.SIN] * gy, solid[s.SIN] * gx + solid[s.COS] * gy
-        length = weight / np.sqrt(gx * gx + gy * gy + gz * gz)
-        nx, ny, nz = nx + gx * length, ny + gy * length, nz + gz * length
-    length = 1 / np.sqrt(nx * nx + ny * ny + nz * nz)
-    out[0], out[1], out[2] = nx * length, ny * length, nz * length
-
-
-@numba.njit(cache=True, fastmath=True)
-def _wall_colour(wall, x, y, out):
-    """Background at picture coordinates in [-1, 1], into out[0:3]: nine colours that run into one another."""
-    u, v = 1 + x, 1 - y  # columns and rows of the colours
-    column, row = min(1, max(0, int(u))), min(1, max(0, int(v)))
-    u, v = min(1.0, max(0.0, u - column)), min(1.0, max(0.0, v - row))
-    u, v = u * u * (3 - 2 * u), v * v * (3 - 2 * v)
-    for k in range(3):
-        above = (1 - u) * wall[row, column, k] + u * wall[row, column + 1, k]
-        below = (1 - u) * wall[row + 1, column, k] + u * wall[row + 1, column + 1, k]
-        out[k] = (1 - v) * above + v * below
-
-
-@numba.njit(cache=True, fastmath=True)
-def _ray(solids, near, glasses, turn, camera, light, numbers, wall, narrow, px, py, colour, normal):
-    """One ray through picture point (px, py), in head units.
-
-    Returns class and distance; writes colour[0:3] and, where something is hit, normal[0:3].
-    """
-    x, y = (px - camera[1]) / camera[0], (py - camera[2]) / camera[0]
-    depth = _CAMERA_DISTANCE / camera[0]
-    ox = turn[0, 0] * x + turn[1, 0] * y + turn[2, 0] * depth
-    oy = turn[0, 1] * x + turn[1, 1] * y + turn[2, 1] * depth
-    oz = turn[0, 2] * x + turn[1, 2] * y + turn[2, 2] * depth
-    dx, dy, dz = -turn[2, 0], -turn[2, 1], -turn[2, 2]
-    best, index = _FAR, -1
-    for i in range(len(solids)):
-        if near[i, 2] <= 0 or (px - near[i, 0]) ** 2 + (py - near[i, 1]) ** 2 > near[i, 2]:
-            continue
-        solid = solids[i]
-        if int(solid[s.SURFACE]) == s.OCCLUDER:
-            best, index = 0.5 * depth, i  # it hangs before everything else
-            continue
-        t = _hit_ellipsoid(solid, ox, oy, oz, dx, dy, dz)
-        if t < best and _kept_by_rule(solid, ox + t * dx, oy + t * dy, oz + t * dz):
-            best, index = t, i
-    class_id = 0
-    if index < 0:
-        _wall_colour(wall, px / _VIEW, py / _VIEW, colour)
-    else:
-        solid = solids[index]
-        class_id = int(solid[s.CLASS])
-        hx, hy, hz = ox + best * dx, oy + best * dy, oz + best * dz
-        _colour_at(solid, numbers, hx, hy, colour)
-        if int(solid[s.SURFACE]) == s.OCCLUDER:
-            u, v = (px - solid[s.CX]) / solid[s.RX], (py - solid[s.CY]) / solid[s.RY]
-            nx, ny, nz = u, v, np.sqrt(max(0.0, 1 - u * u - v * v))
-        else:
-            _normal_at(solids, index, hx, hy, hz, normal)
-            nx = turn[0, 0] * normal[0] + turn[0, 1] * normal[1] + turn[0, 2] * normal[2]
-            ny = turn[1, 0] * normal[0] + turn[1, 1] * normal[1] + turn[1, 2] * normal[2]
-            nz = turn[2, 0] * normal[0] + turn[2, 1] * normal[1] + turn[2, 2] * normal[2]
-        normal[0], normal[1], normal[2] = nx, ny, nz
-        lit = max(0.0, nx * light[0] + ny * light[1] + nz * light[2])
-        for k in range(3):
-            colour[k] = colour[k] * (light[6 + k] + light[3 + k] * lit)
-        if narrow and int(solid[s.SURFACE]) == s.NECK:
-            class_id = s.BACKGROUND
-        elif narrow and class_id == s.NOSE and hy > solids[index, s.CY] + 0.02:
-            class_id = s.SKIN
-    if int(glasses[0]) > 0:
-        t, what = _hit_glasses(glasses, ox, oy, oz, dx, dy, dz)
-        if t < best and what > 0:
-            if what == 2:
-                for k in range(3):
-                    colour[k] = 0.90 * colour[k] + 0.05
-            else:
-                best, class_id = t, s.GLASSES
-                normal[0], normal[1], normal[2] = turn[0, 2], turn[1, 2], turn[2, 2]
-                for k in range(3):
-                    base = glasses[5 + k] if what == 1 else numbers[6 + k]
-                    colour[k] = base * (light[6 + k] + 0.6 * light[3 + k])
-    return class_id, best * camera[0]
-
-
-@numba.njit(cache=True, fastmath=True)
-def _footprints(solids, turn, camera, near):
-    """For each solid, the circle of the picture outside of which no ray can meet it: x, y, squared radius."""
-    for i in range(len(solids)):
-        solid = solids[i]
-        if solid[s.CLASS] < 0:
-            near[i, 2] = -1
-            continue
-        if int(solid[s.SURFACE]) == s.OCCLUDER:
-            near[i, 0], near[i, 1], near[i, 2] = solid[s.CX], solid[s.CY], solid[s.RX] ** 2
-            continue
-        for k in range(2):
-            near[i, k] = camera[1 + k] + camera[0] * (
-                turn[k, 0] * solid[s.CX] + turn[k, 1] * solid[s.CY] + turn[k, 2] * solid[s.CZ]
-            )
-        near[i, 2] = (camera[0] * max(solid[s.RX], solid[s.RY], solid[s.RZ])) ** 2
-
-
-@numba.njit(cache=True, parallel=True, fastmath=True)
-def _cast(solids, glasses, turns, cameras, lights, numbers, walls, narrow, images, masks, depths, normals):
-    count, size = masks.shape[0], masks.shape[1]
-    step = 2 * _VIEW / (size * SAMPLES)
-    for n in numba.prange(count):
-        near = np.empty((solids.shape[1], 3))
-        _footprints(solids[n], turns[n], cameras[n], near)
-        colour, normal = np.empty(3), np.empty(3)
-        votes = np.empty(len(CLASS_NAMES), np.int64)
-        for row in range(size):
-            for column in range(size):
-                red = green = blue = 0.0
-                distance, hits = 0.0, 0
-                votes[:] = 0
-                for sub in range(SAMPLES * SAMPLES):
-                    px = -_VIEW + step * (column * SAMPLES + sub % SAMPLES + 0.5)
-                    py = _VIEW - step * (row * SAMPLES + sub // SAMPLES + 0.5)
-                    class_id, t = _ray(
-                        solids[n], near, glasses[n], turns[n], cameras[n], lights[n], numbers[n], walls[n], narrow,
-                        px, py, colour, normal,
-                    )  # fmt: skip
-                    votes[class_id] += 1
-                    red += min(1.0, max(0.0, colour[0]))
-                    green += min(1.0, max(0.0, colour[1]))
-                    blue += min(1.0, max(0.0, colour[2]))
-                    if t < 0.5 * _FAR:
-                        for k in range(3):
-                            normals[n, row, column, k] += normal[k] / (SAMPLES * SAMPLES)
-                        distance += t
-                        hits += 1
-                # A tie goes to the rarer part: ids rise with rarity.
-                winner = 0
-                for k in range(1, len(CLASS_NAMES)):
-                    if votes[k] >= votes[winner]:
-                        winner = k
-                masks[n, row, column] = winner
-                scale = 255.0 / (SAMPLES * SAMPLES)
-                images[n, row, column, 0] = int(scale * red + 0.5)
-                images[n, row, column, 1] = int(scale * green + 0.5)
-                images[n, row, column, 2] = int(scale * blue + 0.5)
-                depths[n, row, column] = distance / hits if hits > 0 else 0.0
