@@ -1,8 +1,8 @@
 """Three-dimensional heads with exact masks, keypoints and depth.
 
 A head is a point of a Gaussian cube: a standard normal vector (`latents`) becomes named parameters (`parameters`),
-those become ellipsoids and thin plates (`scene`), and rays through them (`casting`), seen by a `camera`, become an image
-with its truth (`render`). `hints` tells those who teach a generator more.
+those become ellipsoids and thin plates (`scene`), and rays through them (`casting`), seen by a `camera`, become an
+image with its truth (`render`). `hints` tells those who teach a generator more.
 """
 
 from testbed.world.latents import draw_latents
