@@ -35,7 +35,8 @@ from core.generators.stylegan2 import Generator
 from core.inversion.batching import images_at_once
 from core.inversion.config import InversionConfig
 from core.inversion.objective import Objective, project
-from core.inversion.perceptual import Lpips, Perceptual
+from core.inversion.perceptual.distance import Perceptual
+from core.inversion.perceptual.lpips import Lpips
 from core.inversion.refine import invert
 from core.inversion.refinement import learning_rate
 from core.inversion.start import latent_spread, random_codes

@@ -42,7 +42,7 @@ from core.evaluation.overlap import image_confusions, pooled_miou
 from core.generators.files import load_generator, shipped_generators
 from core.inversion.config import InversionConfig
 from core.inversion.encoder import load_encoder
-from core.inversion.perceptual import choose_perceptual
+from core.inversion.perceptual.choice import choose_perceptual
 from core.inversion.refine import invert
 from core.labeling.config import LabelerConfig
 from core.labeling.labeler import Labeler

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from core.errors import InversionError, Problem
 from core.inversion.encoder import Encoder, load_encoder
-from core.inversion.perceptual import Perceptual
+from core.inversion.perceptual.distance import Perceptual
 from store.made import get_encoder
 from worker.context import StepContext
 from worker.sources import Source, load_inverters

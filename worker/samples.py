@@ -12,7 +12,7 @@ from core.datasets.label_set import LabelSet
 from core.errors import InversionError, Problem
 from core.inversion.config import InversionConfig
 from core.inversion.known import known_codes
-from core.inversion.perceptual import Perceptual
+from core.inversion.perceptual.distance import Perceptual
 from core.inversion.report import InvertedImage
 from core.pixels import as_tensor
 from store.sample_sets import CODES

@@ -19,7 +19,8 @@ from core.errors import GeneratorError, Problem
 from core.generators.files import DESCRIPTION, WEIGHTS, GeneratorInfo, load_generator
 from core.generators.stylegan2 import Generator
 from core.inversion.encoder import Encoder, load_encoder
-from core.inversion.perceptual import Perceptual, choose_perceptual
+from core.inversion.perceptual.choice import choose_perceptual
+from core.inversion.perceptual.distance import Perceptual
 from store.errors import NotFound
 from store.files import list_files
 from store.generators import Generator as GeneratorRow

@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from core.digests import sha256_of
 from core.errors import GeneratorError, Problem
 from core.generators.config import Space, StyleGAN2Config
 from core.generators.stylegan2 import Generator, Noise
@@ -100,7 +101,7 @@ def load_generator(folder: Path, device: torch.device | str = "cpu") -> LoadedGe
     config, info = read_description(folder)
     path = folder / WEIGHTS
     try:
-        digest = _sha256(path)
+        digest = sha256_of(path)
         if digest != info.digest:
             raise GeneratorError(f"{folder.name} is damaged", [Problem("not the file that was described", WEIGHTS)])
         state = safetensors.torch.load_file(path)
@@ -173,8 +174,3 @@ def _write_weights(path: Path, state: Mapping[str, Tensor], dtype: torch.dtype, 
 def _raw(tensor: Tensor, dtype: torch.dtype) -> memoryview:
     flat = tensor.detach().to("cpu", dtype).contiguous().reshape(-1)
     return flat.numpy().data.cast("B")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,7 +8,6 @@ target and the current reconstruction and adds a correction to the code. Two kin
 - ``psp`` (Richardson et al. 2021, section 3): every layer has a code of its own. Closer images, codes further from W.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from core.digests import sha256_of
 from core.errors import InversionError, Problem
 from core.generators.stylegan2 import Generator, Noise
 
@@ -192,7 +192,7 @@ def save_encoder(folder: Path, encoder: Encoder, facts: Mapping[str, Any] | None
     """
     tensors = {name: tensor.to("cpu", torch.float16).contiguous() for name, tensor in encoder.state_dict().items()}
     safetensors.torch.save_file(tensors, folder / WEIGHTS)
-    about = {"config": asdict(encoder.config), "digest": _sha256(folder / WEIGHTS), "facts": dict(facts or {})}
+    about = {"config": asdict(encoder.config), "digest": sha256_of(folder / WEIGHTS), "facts": dict(facts or {})}
     (folder / DESCRIPTION).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 
@@ -209,7 +209,7 @@ def load_encoder(folder: Path, device: torch.device | str = "cpu") -> Encoder | 
         known = {f.name for f in fields(EncoderConfig)}
         config = EncoderConfig(**{key: value for key, value in about["config"].items() if key in known})
         name = WEIGHTS
-        if _sha256(folder / name) != about["digest"]:
+        if sha256_of(folder / name) != about["digest"]:
             raise ValueError("its SHA-256 is not the one in encoder.json")
         encoder = Encoder(config)
         encoder.load_state_dict(safetensors.torch.load_file(folder / name))
@@ -218,8 +218,3 @@ def load_encoder(folder: Path, device: torch.device | str = "cpu") -> Encoder | 
     except Exception as error:  # absent, not JSON, a field missing, other tensors: all mean the same to the caller
         raise InversionError("the generator's encoder cannot be used", [Problem(str(error), name)]) from error
     return encoder.to(device).eval().requires_grad_(False)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

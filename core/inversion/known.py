@@ -10,7 +10,7 @@ from core.errors import InversionError, Problem
 from core.generators.stylegan2 import Generator
 from core.inversion.config import InversionConfig
 from core.inversion.objective import Objective
-from core.inversion.perceptual import Perceptual
+from core.inversion.perceptual.distance import Perceptual
 from core.inversion.report import InversionReport, InvertedImage
 from core.pixels import to_bytes, to_float
 

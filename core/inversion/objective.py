@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from core.generators.stylegan2 import Generator, NoiseMaps
 from core.inversion.config import InversionConfig, Norm
 from core.inversion.noise import autocorrelation, initial_maps
-from core.inversion.perceptual import Features, Perceptual
+from core.inversion.perceptual.distance import Features, Perceptual
 from core.inversion.precision import features_of, image_of, uses_bfloat16
 
 SHRINK = 1e-4

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from core.generators.stylegan2 import Generator, Noise, NoiseMaps
 from core.inversion.config import Precision
-from core.inversion.perceptual import Features, Perceptual
+from core.inversion.perceptual.distance import Features, Perceptual
 
 
 def uses_bfloat16(precision: Precision, device: torch.device) -> bool:

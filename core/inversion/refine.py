@@ -25,7 +25,7 @@ from core.inversion.config import InversionConfig
 from core.inversion.coordinates import principal_axes
 from core.inversion.encoder import Encoder, check_match, encode
 from core.inversion.objective import Objective, distance_from
-from core.inversion.perceptual import Features, Perceptual
+from core.inversion.perceptual.distance import Features, Perceptual
 from core.inversion.refinement import Refinement
 from core.inversion.report import InversionReport, InvertedImage, flags
 from core.inversion.start import best_candidates, latent_spread

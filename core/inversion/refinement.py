@@ -11,7 +11,7 @@ from core.callbacks import ShouldStop, stop_if_asked
 from core.inversion.config import InversionConfig
 from core.inversion.noise import normalised
 from core.inversion.objective import Objective, project
-from core.inversion.perceptual import Features
+from core.inversion.perceptual.distance import Features
 
 ADAM_BETAS = (0.9, 0.999)
 ADAM_EPSILON = 1e-8

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from core.generators.stylegan2 import Generator
 from core.inversion.objective import Objective
-from core.inversion.perceptual import Features
+from core.inversion.perceptual.distance import Features
 
 SPREAD_SAMPLES = 4096
 

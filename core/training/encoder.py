@@ -25,7 +25,7 @@ from core.callbacks import Log, Progress, ShouldStop, ignore_progress, never_sto
 from core.errors import InversionError, Problem, ResumeError, Stopped
 from core.generators.stylegan2 import Generator
 from core.inversion.encoder import Encoder, EncoderConfig, Heads, average_image, check_match
-from core.inversion.perceptual import Features, Perceptual
+from core.inversion.perceptual.distance import Features, Perceptual
 from core.inversion.precision import features_of, image_of, uses_bfloat16
 from core.inversion.start import latent_spread
 from core.training.config import EncoderTrainingConfig

@@ -11,7 +11,7 @@ from torch import Tensor
 from core.callbacks import ShouldStop, never_stop, stop_if_asked
 from core.generators.stylegan2 import Generator, Noise
 from core.inversion.encoder import ITERATIONS, Encoder, attempts
-from core.inversion.perceptual import Perceptual
+from core.inversion.perceptual.distance import Perceptual
 from core.inversion.start import random_codes
 from core.pixels import to_bytes, to_float
 

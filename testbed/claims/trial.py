@@ -26,7 +26,7 @@ from core.generators.files import LoadedGenerator, load_generator, shipped_gener
 from core.generators.stylegan2 import Generator
 from core.inversion.config import InversionConfig
 from core.inversion.encoder import load_encoder
-from core.inversion.perceptual import choose_perceptual
+from core.inversion.perceptual.choice import choose_perceptual
 from core.inversion.refine import invert
 from core.labeling.config import LabelerConfig
 from core.labeling.labeler import Labeler

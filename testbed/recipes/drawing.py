@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core.inversion.perceptual import Perceptual, load_perceptual
+from core.inversion.perceptual.distance import Perceptual
+from core.inversion.perceptual.domain import load_perceptual
 from core.inversion.precision import uses_bfloat16
 from testbed.recipes.crew import Crew
 from testbed.recipes.muon import muon_and_adam, set_rate

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.inversion.perceptual import DomainPerceptual, LossWeights, PerceptualTrunk, save_perceptual
+from core.inversion.perceptual.distance import LossWeights
+from core.inversion.perceptual.domain import DomainPerceptual, PerceptualTrunk, save_perceptual
 from core.pixels import as_tensor, to_float
 from testbed.recipes.recipe import TRAINING_SEED
 from testbed.recipes.shipping import SHIPPED

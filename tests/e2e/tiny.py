@@ -14,7 +14,7 @@ from PIL import Image
 from core.generators.config import StyleGAN2Config
 from core.generators.files import GeneratorInfo, save_generator
 from core.generators.stylegan2 import Generator
-from core.inversion.perceptual import DomainPerceptual, PerceptualTrunk, save_perceptual
+from core.inversion.perceptual.domain import DomainPerceptual, PerceptualTrunk, save_perceptual
 
 NAME = "tiny"
 SIZE = (16, 16)

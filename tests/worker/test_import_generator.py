@@ -17,7 +17,7 @@ from PIL import Image
 from safetensors.torch import save
 
 from core.generators.config import StyleGAN2Config
-from core.inversion.perceptual import DomainPerceptual, PerceptualTrunk, save_perceptual
+from core.inversion.perceptual.domain import DomainPerceptual, PerceptualTrunk, save_perceptual
 from store import catalogue
 from store.catalogue import CatalogueEntry
 from store.db import Database, open_database

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from core.inversion.encoder import Encoder, save_encoder
-from core.inversion.perceptual import Perceptual
+from core.inversion.perceptual.distance import Perceptual
 from core.inversion.start import latent_spread
 from core.pixels import as_tensor
 from core.training.config import EncoderTrainingConfig

@@ -3,7 +3,6 @@
 Read, never guess: whatever the file does not say is asked for in the error, and can be given as :class:`Answers`.
 """
 
-import hashlib
 import mmap
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from core.callbacks import ShouldStop, never_stop, stop_if_asked
+from core.digests import sha256_of
 from core.errors import CheckpointError, Problem
 from core.generators.checkpoints import nvidia, rosinality, tensorflow
 from core.generators.checkpoints.limits import Budget, Limits, unsafe
@@ -166,8 +166,6 @@ def _mean_code(network: Generator, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def _report(path: Path, found: Found, network: Generator, distance: float | None, notes: list[str]) -> ImportReport:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return ImportReport(
         format=found.format,
         network=found.network,
@@ -178,7 +176,7 @@ def _report(path: Path, found: Found, network: Generator, distance: float | None
         config=found.config.to_json(),
         noise="const" if found.noisy else "none",
         file_bytes=path.stat().st_size,
-        file_sha256=digest,
+        file_sha256=sha256_of(path),
         w_avg="stored" if found.has_w_avg else "measured",
         w_avg_distance=distance,
         facts=dict(found.facts),

@@ -5,7 +5,8 @@ import torch
 
 from core.generators.config import StyleGAN2Config
 from core.generators.stylegan2 import Generator
-from core.inversion.perceptual import DomainPerceptual, LossWeights, PerceptualTrunk
+from core.inversion.perceptual.distance import LossWeights
+from core.inversion.perceptual.domain import DomainPerceptual, PerceptualTrunk
 
 CONFIG = StyleGAN2Config(
     resolution=(16, 16), channels={0: 16, 1: 12, 2: 8}, z_dim=8, w_dim=16, mapping_layers=2, mapping_lr_multiplier=1.0

@@ -11,7 +11,7 @@ from core.generators.stylegan2 import Generator
 from core.inversion.config import InversionConfig
 from core.inversion.coordinates import LEAST_SPREAD, principal_axes
 from core.inversion.objective import Objective
-from core.inversion.perceptual import DomainPerceptual
+from core.inversion.perceptual.domain import DomainPerceptual
 from core.inversion.refine import invert
 from core.inversion.refinement import learning_rate
 from core.inversion.start import random_codes

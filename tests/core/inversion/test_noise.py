@@ -9,7 +9,7 @@ from core.errors import InversionError
 from core.generators.stylegan2 import Generator
 from core.inversion.config import InversionConfig
 from core.inversion.noise import autocorrelation, initial_maps, normalised
-from core.inversion.perceptual import DomainPerceptual
+from core.inversion.perceptual.domain import DomainPerceptual
 from core.inversion.refine import invert
 from core.pixels import to_bytes
 

@@ -16,7 +16,7 @@ from core.inversion import batching
 from core.inversion.config import InversionConfig
 from core.inversion.encoder import Encoder, EncoderConfig
 from core.inversion.objective import Losses, Objective, distance_from, project
-from core.inversion.perceptual import DomainPerceptual
+from core.inversion.perceptual.domain import DomainPerceptual
 from core.inversion.refine import _Inversion, invert
 from core.inversion.refinement import learning_rate
 from core.inversion.report import InversionReport, InvertedImage, summarize

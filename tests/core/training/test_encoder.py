@@ -13,7 +13,7 @@ from core.errors import InversionError, ResumeError, Stopped
 from core.generators.config import StyleGAN2Config
 from core.generators.stylegan2 import Generator
 from core.inversion.encoder import EncoderConfig, encode
-from core.inversion.perceptual import DomainPerceptual, PerceptualTrunk
+from core.inversion.perceptual.domain import DomainPerceptual, PerceptualTrunk
 from core.inversion.start import latent_spread
 from core.pixels import to_bytes, to_float
 from core.training.config import EncoderTrainingConfig

@@ -1,0 +1,37 @@
+"""An honest choice of the distance, or an error that says what to provide."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.errors import InversionError
+from core.inversion.perceptual.choice import choose_perceptual
+from core.inversion.perceptual.domain import DomainPerceptual, save_perceptual
+
+
+def test_choice_falls_back_to_the_domain_trunk(tmp_path: Path, perceptual: DomainPerceptual) -> None:
+    save_perceptual(tmp_path, perceptual)
+    assert choose_perceptual(tmp_path, None).name == "tiny-domain-v1"
+    empty = tmp_path / "weights"
+    empty.mkdir()
+    assert choose_perceptual(tmp_path, empty).name == "tiny-domain-v1"
+
+
+def test_choice_prefers_lpips_where_its_weights_are(
+    tmp_path: Path, lpips_trunk: Path, perceptual: DomainPerceptual
+) -> None:
+    save_perceptual(tmp_path, perceptual)
+    (tmp_path / "squeezenet1_1.safetensors").write_bytes(lpips_trunk.read_bytes())
+    assert choose_perceptual(tmp_path, tmp_path).name == "lpips-squeeze-v0.1"
+
+
+def test_no_distance_at_hand_is_an_error_that_says_what_to_provide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    with pytest.raises(InversionError) as caught:
+        choose_perceptual(tmp_path, tmp_path)
+    told = str(caught.value)
+    assert "vgg16-397923af.pth" in told
+    assert "perceptual.safetensors" in told
