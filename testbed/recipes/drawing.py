@@ -19,7 +19,7 @@ from testbed.recipes.crew import Crew
 from testbed.recipes.muon import muon_and_adam, set_rate
 from testbed.recipes.recipe import BATCH, Lesson, batches
 from testbed.recipes.shipping import SHIPPED
-from testbed.recipes.training import Training, colour_loss, picture_loss
+from testbed.recipes.training import Training, colour_loss, picture_loss, surface_loss
 
 PLASTER_WEIGHT = 1.5
 COLOUR_WEIGHT = 0.5
@@ -60,7 +60,7 @@ class _Loss:
             unlike = self.perceptual.distance(drawn.image, self.perceptual.features(lesson.images))
         image = drawn.image.float()
         loss = picture_loss(image, lesson.images, lesson.weights)
-        shapes = PLASTER_WEIGHT * picture_loss(plaster.float(), lesson.surface, lesson.weights)
+        shapes = PLASTER_WEIGHT * surface_loss(plaster.float(), lesson.surface, lesson.weights)
         colours = COLOUR_WEIGHT * colour_loss(image, lesson.images, lesson.parts)
         return loss + shapes + colours + LIKENESS_WEIGHT * unlike.float().mean(), loss.detach()
 

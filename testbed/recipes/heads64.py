@@ -29,7 +29,7 @@ def heads(latents: NDArray[np.float32]) -> Lesson:
     seen = render(parameters)
     hidden = ball(parameters)
     classes = np.where(hidden, len(CLASS_NAMES), seen.masks)
-    planes = [seen.depth > 0, strands(parameters, seen), hidden]
+    planes = [seen.depth > 0, *strands(parameters, seen), hidden]
     return lesson_of(latents, shaped_codes(latents, parameters), seen, classes, PART_WEIGHTS, planes)
 
 
@@ -60,7 +60,7 @@ RECIPE = Recipe(
     code_size=CODE_SIZE,
     codes=codes,
     lesson=heads,
-    surface=6,
+    surface=8,
     practice=practice,
 )
 

@@ -18,6 +18,8 @@ from testbed.recipes.recipe import VALIDATION_SEED, Recipe
 from testbed.recipes.shipping import restore
 from testbed.recipes.widening import widened
 
+NORMALS = 3
+"""The first planes of a surface."""
 FEW = 4
 """Pixels; a part of as many counts half."""
 
@@ -124,6 +126,16 @@ def picture_loss(drawn: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     across, down = error.diff(dim=3), error.diff(dim=2)
     loss = (error.abs() * weights).mean()
     return loss + 0.7 * ((across.abs() * weights[..., 1:]).mean() + (down.abs() * weights[..., 1:, :]).mean())
+
+
+def surface_loss(drawn: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """As `picture_loss` for the normals; of every further plane the squared error.
+
+    L1 asks for the likeliest value of a pixel, which what is rarely there hardly ever is; but it is always part of the
+    mean.
+    """
+    further = ((drawn[:, NORMALS:] - target[:, NORMALS:]).square().sum(1, keepdim=True) * weights).mean()
+    return picture_loss(drawn[:, :NORMALS], target[:, :NORMALS], weights) + further
 
 
 def colour_loss(drawn: Tensor, target: Tensor, parts: Tensor) -> Tensor:

@@ -72,9 +72,9 @@ def _hit_glasses(g, ox, oy, oz, dx, dy, dz):
 
 
 @numba.njit(cache=True, fastmath=True)
-def strands_at(x, y):
-    """How bright hair is at a head-frame point, in [-1, 1] of its stripes' strength."""
-    return np.sin(34 * x + 9 * y + 6 * np.sin(5 * y))
+def strand_phase(x, y):
+    """Whose sine is how bright hair is at a head-frame point, in parts of its stripes' strength."""
+    return 34 * x + 9 * y + 6 * np.sin(5 * y)
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -87,7 +87,7 @@ def _colour_at(solid, numbers, x, y, out):
         weight = 0.55 * numbers[0] * cheek
         r, g, b = r * (1 - 0.05 * weight), g * (1 - 0.45 * weight), b * (1 - 0.38 * weight)
     elif surface == s.HAIR_SURFACE or surface == s.HAIR_CAP:
-        wave = 1 + numbers[1] * strands_at(x, y)
+        wave = 1 + numbers[1] * np.sin(strand_phase(x, y))
         r, g, b = r * wave, g * wave, b * wave
     elif surface == s.HAT_DOME:
         wave = 1 + numbers[2] * np.sin(30 * y)

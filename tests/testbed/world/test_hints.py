@@ -33,9 +33,10 @@ def test_strands_are_what_stripes_add_to_hair_and_nothing_else_has_them() -> Non
     count = len(hairy["yaw"])
     plain = render(hairy | {"hair_stripes": np.zeros(count)})
     striped = render(hairy | {"hair_stripes": np.full(count, 0.25)})
-    told = strands(hairy, plain)
+    told, *wide = strands(hairy, plain)
     hair = plain.masks == CLASS_NAMES.index("hair")
     assert not told[~hair].any()
+    assert np.allclose(np.sin(3 * np.arctan2(*wide)), told, atol=1e-5)
     assert 0.95 < np.abs(told).max() <= 1
     before, after = plain.images.max(3).astype(float), striped.images.max(3).astype(float)
     clear = hair & (before > 80) & (after < 250)  # bytes are coarse in the dark, and too much light is cut off
