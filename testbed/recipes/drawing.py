@@ -3,7 +3,8 @@
 Small parts weigh more in the loss, which the renderer's masks make possible. Values alone make soft pictures, for where
 an edge or a thin frame may lie here or there their best answer is a blur; so pictures are compared in the features of
 the world's perceptual distance, too. Colours are learnt long before shapes, so beside the picture the network draws
-the scene's surface, as if in plaster, through a second chain of to-RGB layers that is thrown away in the end.
+the scene's surface, as if in plaster, through a second chain of to-RGB layers that is thrown away in the end; and there
+what is rare or only hinted at in the picture, by its mean (docs/adr/0009-teachers-ask-for-the-mean-of-what-is-rare.md).
 """
 
 import time

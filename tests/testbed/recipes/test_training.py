@@ -9,7 +9,7 @@ import torch
 from core.generators.files import load_generator, shipped_generators
 from testbed.recipes import heads64, streets64
 from testbed.recipes.recipe import VALIDATION_SEED, Recipe
-from testbed.recipes.training import FEW, Training, colour_loss, picture_loss
+from testbed.recipes.training import FEW, NORMALS, Training, colour_loss, picture_loss, surface_loss
 
 
 @pytest.fixture
@@ -71,3 +71,17 @@ def test_colours_of_parts_are_compared_wherever_they_lie() -> None:
     count = eyes[:, 0].flatten(1).sum(1).float()
     assert cost == pytest.approx(float((0.5 * count / (count + FEW)).mean()) / parts.shape[1], rel=1e-3)
     assert colour_loss(turned, images, parts) < 1e-4
+
+
+def test_of_a_plane_of_what_is_rare_the_mean_is_asked_for_which_likely_values_never_tell() -> None:
+    target = torch.zeros(10, NORMALS + 1, 8, 8)
+    target[0, NORMALS] = 1  # there in one picture of ten
+    weights = torch.ones(10, 1, 8, 8)
+    guess = torch.full((1, NORMALS + 1, 8, 8), 0.02, requires_grad=True)  # the same for all: nothing is known yet
+    (pull,) = torch.autograd.grad(surface_loss(guess.expand_as(target), target, weights), guess)
+    assert (pull[:, NORMALS] < 0).all()
+    (pull,) = torch.autograd.grad(picture_loss(guess.expand_as(target), target, weights), guess)
+    assert (pull[:, NORMALS] > 0).all()
+    normals = torch.cat([torch.full((10, NORMALS, 8, 8), 0.5), target[:, NORMALS:]], dim=1)
+    expected = picture_loss(normals[:, :NORMALS], target[:, :NORMALS], weights)
+    assert surface_loss(normals, target, weights) == pytest.approx(float(expected))
