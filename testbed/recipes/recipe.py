@@ -22,6 +22,8 @@ BATCH = 16
 CHUNK = 1024
 TIMES = 2
 """How often a scene is seen, in another order: rendering takes a third of the time that learning does."""
+NORMALS = 3
+"""Planes of normals, the first ones of a surface."""
 
 
 class Lesson(NamedTuple):

@@ -14,12 +14,10 @@ from core.generators.config import StyleGAN2Config
 from core.generators.resample import upsample_image
 from core.generators.stylegan2 import Generator, Synthesis, ToRGB
 from testbed.recipes.reader import CodeReader
-from testbed.recipes.recipe import VALIDATION_SEED, Recipe
+from testbed.recipes.recipe import NORMALS, VALIDATION_SEED, Recipe
 from testbed.recipes.shipping import restore
 from testbed.recipes.widening import widened
 
-NORMALS = 3
-"""The first planes of a surface."""
 FEW = 4
 """Pixels; a part of as many counts half."""
 

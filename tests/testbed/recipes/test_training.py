@@ -8,8 +8,8 @@ import torch
 
 from core.generators.files import load_generator, shipped_generators
 from testbed.recipes import heads64, streets64
-from testbed.recipes.recipe import VALIDATION_SEED, Recipe
-from testbed.recipes.training import FEW, NORMALS, Training, colour_loss, picture_loss, surface_loss
+from testbed.recipes.recipe import NORMALS, VALIDATION_SEED, Recipe
+from testbed.recipes.training import FEW, Training, colour_loss, picture_loss, surface_loss
 
 
 @pytest.fixture
