@@ -1,4 +1,4 @@
-"""The one door out: requests to URLs that callers named, never to machines that are none of their business.
+"""Requests to URLs that callers named, refused for every machine that is not on the public internet.
 
 A URL is judged by its text first (`check_url`), then by every address its name resolves to (`resolve`), and the
 connection goes to the very address that was judged: a name that changes between the two gains nothing. Redirects are
@@ -18,13 +18,11 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from store.errors import EgressFailed, EgressRefused
+from store.public_addresses import Address, is_public
 
-#: NAT64 (RFC 6052): the last 32 bits are an IPv4 address.
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _PIECE = 1 << 20
 _LONGEST_URL = 2000
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 #: Addresses of a name as text. Raises OSError where there are none.
 Lookup = Callable[[str, int], Sequence[str]]
 
@@ -84,7 +82,9 @@ def check_url(url: str, *, trusted_hosts: Sequence[str] = ()) -> Target:
     port = port or {"https": 443, "http": 80}[parts.scheme]
     trusted = host in trusted_hosts or f"{host}:{port}" in trusted_hosts
     if parts.scheme != "https" and not trusted:
-        raise EgressRefused("only https is accepted")
+        raise EgressRefused(
+            "expected an https URL; plain http is accepted only for hosts that OFFHAND_EGRESS__TRUSTED_HOSTS names"
+        )
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     target = Target(parts.scheme, host, port, path, trusted)
     if not trusted and (literal := _literal(host)) is not None:
@@ -104,7 +104,7 @@ def resolve(target: Target, *, lookup: Lookup = look_up) -> str:
         raise EgressFailed(f"{target.host} has no address")
     if not target.trusted:
         for address in found:
-            _refuse_private(ipaddress.ip_address(address.partition("%")[0]))
+            _refuse_private(_parsed(address))
     return found[0]
 
 
@@ -183,6 +183,13 @@ def _translated(target: Target) -> Iterator[None]:
         raise EgressFailed(f"{target.host}: {type(error).__name__}: {error}") from error
 
 
+def _parsed(address: str) -> Address:
+    try:
+        return ipaddress.ip_address(address.partition("%")[0])
+    except ValueError as error:
+        raise EgressRefused(f"the resolver returned {address!r}, which is not an IP address") from error
+
+
 def _literal(host: str) -> Address | None:
     """The address that `host` writes out; None for a name. Raises EgressRefused for other spellings of addresses."""
     try:
@@ -199,16 +206,5 @@ def _literal(host: str) -> Address | None:
 
 
 def _refuse_private(address: Address) -> None:
-    for part in (address, *_embedded(address)):
-        if not part.is_global or part.is_multicast:
-            raise EgressRefused(f"{address} is not a public address")
-
-
-def _embedded(address: Address) -> list[ipaddress.IPv4Address]:
-    """IPv4 addresses that an IPv6 address stands for on its way through a gateway."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return []
-    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if address in _NAT64:
-        found.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    return [part for part in found if part is not None]
+    if not is_public(address):
+        raise EgressRefused(f"{address} is not a public address")

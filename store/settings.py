@@ -5,11 +5,12 @@ Only what differs between deployments lives here; what a caller chooses per job 
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -96,9 +97,18 @@ class LimitSettings(BaseModel):
 
 
 class EgressSettings(BaseModel):
-    """Which machines the service calls for its callers (webhooks, generators by URL), beside public ones over https."""
+    """Machines that the service calls for its callers (webhooks, generators by URL), beside public ones over https."""
 
     trusted_hosts: list[str] = []
+
+    @field_validator("trusted_hosts")
+    @classmethod
+    def _as_compared(cls, hosts: list[str]) -> list[str]:
+        """Lower case, without brackets and final dots, as URLs are compared with them."""
+        wrong = [host for host in hosts if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?", host)]
+        if wrong:
+            raise ValueError(f"expected hosts as name or name:port, [address]:port for IPv6; found {', '.join(wrong)}")
+        return [re.sub(r"[\[\]]", "", host).replace(".:", ":").rstrip(".").lower() for host in hosts]
 
 
 class TracingSettings(BaseModel):

@@ -43,7 +43,7 @@ def fetch_checkpoint(context: StepContext) -> Path:
 
 
 def _download(context: StepContext, url: str) -> Path:
-    """Each redirect is judged anew: it may lead to another machine."""
+    """Follow redirects; each is checked like the first URL, since it may lead to another machine."""
     for _ in range(_REDIRECTS + 1):
         with request(
             "GET",
@@ -54,12 +54,12 @@ def _download(context: StepContext, url: str) -> Path:
             trusted_hosts=context.settings.egress.trusted_hosts,
         ) as answer:
             if answer.status in (301, 302, 303, 307, 308) and "location" in answer.headers:
-                url = urljoin(url, answer.headers["location"])
+                url = _redirected(url, answer.headers["location"])
                 continue
             if answer.status != 200:
                 raise EgressFailed(f"{url} answers {answer.status}; nothing was imported")
             declared = answer.headers.get("content-length", "")
-            total = int(declared) if declared.isdigit() else 0
+            total = int(declared) if re.fullmatch(r"[0-9]{1,18}", declared) else 0
             limit = context.settings.limits.upload_bytes
             if total > limit:
                 raise TooLarge(f"{url} has {total} bytes; {limit} are allowed")
@@ -74,6 +74,15 @@ def _download(context: StepContext, url: str) -> Path:
                 raise TooLarge(f"{url} has more than the allowed {limit} bytes")
             return path
     raise EgressFailed(f"{url} redirects more than {_REDIRECTS} times")
+
+
+def _redirected(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise EgressFailed(
+            f"{url} redirects to {location[:200]!r}, which is not a URL; nothing was imported"
+        ) from error
 
 
 def _safe(filename: str) -> str:

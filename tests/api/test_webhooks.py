@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -130,6 +131,18 @@ def test_only_what_was_asked_for(db: Database, receiver: Receiver, deliverer: De
     create_endpoint(db, tenant="other", url=receiver.url, lookup=here)
     ended()
     assert deliverer.deliver_due() == 0
+
+
+@pytest.mark.parametrize("later", ["127.0.0.1", "10.0.0.1", "fec0::1", "::ffff:0:127.0.0.1"])
+def test_a_webhook_whose_name_moves_to_a_private_address_is_not_called(
+    http: TestClient, db: Database, ended: Callable[[], Any], later: str
+) -> None:
+    made = create_endpoint(db, tenant="local", url="https://hooks.example/", lookup=lambda *_: ["93.184.216.34"])
+    ended()
+    assert Deliverer(db, lookup=lambda *_: [later]).deliver_due() == 1
+    (delivery,) = deliveries(http, {"path": f"/v1/webhook-endpoints/{made.endpoint.id}"})
+    (attempt,) = delivery["attempts"]
+    assert (attempt["status"], attempt["error"]) == (None, f"{ipaddress.ip_address(later)} is not a public address")
 
 
 @pytest.mark.parametrize("status", [302, 400, 404, 500, 503])

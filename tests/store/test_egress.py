@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from store.egress import check_url, request, resolve
 from store.errors import EgressFailed, EgressRefused
+from store.settings import EgressSettings
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,13 @@ from store.errors import EgressFailed, EgressRefused
         "https://[::ffff:7f00:1]/",
         "https://[64:ff9b::7f00:1]/",
         "https://[2002:7f00:1::]/",
+        "https://[fec0::1]/",
+        "https://[64:ff9b:1::a00:1]/",
+        "https://[::127.0.0.1]/",
+        "https://[::ffff:0:127.0.0.1]/",
+        "https://[3fff::1]/",
+        "https://[5f00::1]/",
+        "https://192.88.99.1/",
         "https://" + "a" * 3000 + ".com/",
     ],
 )
@@ -82,12 +90,17 @@ def test_one_private_address_among_public_ones_is_enough() -> None:
 
 
 @given(st.ip_addresses())
-def test_no_name_leads_to_an_address_that_is_not_public(address) -> None:
+def test_no_name_leads_to_an_address_that_python_calls_private(address) -> None:
     target = check_url("https://example.com/")
     if address.is_global and not address.is_multicast:
         return
     with pytest.raises(EgressRefused):
         resolve(target, lookup=lambda host, port: [str(address)])
+
+
+def test_a_resolver_that_returns_something_else_than_addresses_is_refused() -> None:
+    with pytest.raises(EgressRefused, match="not an IP address"):
+        resolve(check_url("https://example.com/"), lookup=lambda host, port: ["0x7f.1"])
 
 
 def test_a_name_without_addresses() -> None:
@@ -168,3 +181,45 @@ def test_a_peer_that_is_not_there() -> None:
         request("GET", "http://hooks.test:1/", trusted_hosts=["hooks.test"], lookup=here),
     ):
         pass
+
+
+class Resolver:
+    """A resolver of one test: returns the next of its answers for each question, the last one for ever."""
+
+    def __init__(self, *answers: list[str]) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+
+    def __call__(self, host: str, port: int) -> list[str]:
+        self.asked.append(host)
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+@pytest.mark.parametrize("later", ["127.0.0.1", "::1", "169.254.169.254", "fec0::1", "64:ff9b::7f00:1"])
+def test_a_name_that_changes_to_a_private_address_is_refused_at_the_next_request(later: str) -> None:
+    resolver = Resolver(["93.184.216.34"], [later])
+    resolve(check_url("https://example.com/"), lookup=resolver)
+    with pytest.raises(EgressRefused), request("POST", "https://example.com/", body=b"", lookup=resolver):
+        pass
+    assert resolver.asked == ["example.com"] * 2
+
+
+def test_each_request_resolves_once_and_connects_to_that_address(port: int) -> None:
+    resolver = Resolver(["127.0.0.1"], ["192.0.2.1"])
+    url = f"http://hooks.test:{port}/"
+    with request("POST", url, body=b"", trusted_hosts=["hooks.test"], lookup=resolver) as answer:
+        assert answer.status == 200
+    assert resolver.asked == ["hooks.test"]
+
+
+@pytest.mark.parametrize("written", ["Hooks.Test", "hooks.test.", "hooks.test:8080", "localhost:3000", "[::1]:3000"])
+def test_trusted_hosts_are_compared_however_they_are_written(written: str) -> None:
+    trusted = EgressSettings(trusted_hosts=[written]).trusted_hosts
+    host = written if ":" in written else f"{written}:8080"
+    assert check_url(f"http://{host}/", trusted_hosts=trusted).trusted
+
+
+@pytest.mark.parametrize("written", ["http://localhost:3000", "localhost/path", "10.0.0.0/8", "*", ""])
+def test_a_trusted_host_that_could_never_match_stops_the_start(written: str) -> None:
+    with pytest.raises(ValueError, match="name:port"):
+        EgressSettings(trusted_hosts=[written])

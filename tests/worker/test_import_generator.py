@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -169,7 +170,7 @@ def test_every_problem_of_a_request_is_told(service: Service, checkpoint: bytes)
         ("upl_none", "no upload"),
         ("stylegan9", "known: ada-ffhq"),
         ("https://127.0.0.1/x.pkl", "not a public address"),
-        ("http://example.com/x.pkl", "only https"),
+        ("http://example.com/x.pkl", "expected an https URL"),
     ):
         with pytest.raises(InvalidRequest) as caught:
             service.imported(source)
@@ -228,6 +229,7 @@ def test_what_a_url_can_do_wrong(trusting: Service, serve: Serve, checkpoint: by
         (serve("/gone.pkl", b"no", status=404), "egress_failed", "answers 404"),
         (serve("/huge.pkl", bytes(100_001)), "too_large", "100001 bytes"),
         (serve("/private", status=301, Location="https://10.0.0.1/x.pkl"), "egress_refused", "not a public"),
+        (serve("/broken", status=302, Location="http://["), "egress_failed", "not a URL"),
         (serve("/loop", status=302, Location="/loop"), "egress_failed", "redirects more than"),
         (serve("/short.pkl", checkpoint[:1000], Content_Length=str(len(checkpoint))), "egress_failed", "stopped"),
         (serve("/page.pkl", b"<html>sign in first</html>"), "bad_checkpoint", "no checkpoint"),
@@ -237,6 +239,24 @@ def test_what_a_url_can_do_wrong(trusting: Service, serve: Serve, checkpoint: by
         assert error is not None
         assert (error.code, told in error.detail) == (code, True), (url, error)
     assert list_generators(trusting.db, tenant=TENANT).items == []
+
+
+def test_a_redirect_to_a_name_with_a_private_address_is_refused(
+    trusting: Service, serve: Serve, checkpoint: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = serve("/real.pkl", checkpoint).split(":")[2].partition("/")[0]
+    asked, resolve = [], socket.getaddrinfo
+
+    def local_resolver(host: str, *arguments: Any, **named: Any) -> Any:
+        asked.append(host)
+        return resolve("127.0.0.1", *arguments, **named)
+
+    monkeypatch.setattr("socket.getaddrinfo", local_resolver)
+    start = serve("/start", status=302, Location=f"https://public.example:{port}/real.pkl")
+    error = trusting.imported(start).error
+    assert error is not None
+    assert (error.code, error.detail) == ("egress_refused", "127.0.0.1 is not a public address")
+    assert "public.example" in asked
 
 
 def test_from_the_catalogue(
