@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from sqlalchemy import Connection, Table, and_, select
+from sqlalchemy import Connection, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from store.clock import database_now, to_datetime
@@ -140,19 +140,31 @@ def add_made(connection: Connection, tenant: str, new: NewMade) -> str:
 
 def find_inverted(db: Database, digests: Iterable[str], *, tenant: str) -> dict[str, InvertedBefore]:
     """Which of the images were inverted before, by the digest of their inversion."""
-    table, found = inverted_images, {}
-    query = (
-        select(table, inversions.c.info)
-        .join(inversions, and_(inversions.c.id == table.c.inversion_id, inversions.c.tenant == table.c.tenant))
-        .where(table.c.tenant == tenant)
-    )
-    wanted = sorted(set(digests))
+    table, wanted = inverted_images, sorted(set(digests))
+    mine = select(table).where(table.c.tenant == tenant)
     with db.read() as connection:
-        for first in range(0, len(wanted), _BATCH):
-            for row in connection.execute(query.where(table.c.digest.in_(wanted[first : first + _BATCH]))):
-                reports = [*row.info["per_image"], *row.info.get("mirrored", ())]
-                report = reports[row.position]
-                found[row.digest] = InvertedBefore(row.inversion_id, row.position, report)
+        rows = [
+            row
+            for first in range(0, len(wanted), _BATCH)
+            for row in connection.execute(mine.where(table.c.digest.in_(wanted[first : first + _BATCH])))
+        ]
+        reports = _reports(connection, sorted({row.inversion_id for row in rows}), tenant)
+    return {
+        row.digest: InvertedBefore(row.inversion_id, row.position, reports[row.inversion_id][row.position])
+        for row in rows
+        if row.inversion_id in reports
+    }
+
+
+def _reports(connection: Connection, inversion_ids: Sequence[str], tenant: str) -> dict[str, list[dict[str, Any]]]:
+    """The reports of all images of each inversion, by position. An inversion's `info` holds them all and grows with
+    them, so that each is read once and not with each of its images.
+    """
+    query = select(inversions.c.id, inversions.c.info).where(inversions.c.tenant == tenant)
+    found = {}
+    for first in range(0, len(inversion_ids), _BATCH):
+        for row in connection.execute(query.where(inversions.c.id.in_(inversion_ids[first : first + _BATCH]))):
+            found[row.id] = [*row.info["per_image"], *row.info.get("mirrored", ())]
     return found
 
 
