@@ -1,6 +1,8 @@
 """Pickles of NVIDIA's TensorFlow projects stylegan2 and stylegan2-ada: (G, D, Gs), each with a list of variables."""
 
+import struct
 from collections.abc import Iterator, Mapping
+from math import inf
 from typing import Any
 
 from torch import Tensor
@@ -122,6 +124,16 @@ def _chosen(value: Any, answers: Answers) -> tuple[str, Record]:
     return wanted, named[wanted]
 
 
+def _scalar_array(value: float) -> StoredArray:
+    """Return a variable without axes as an array of shape (): a TensorFlow session returns it as ``numpy.float32``,
+    which is pickled as a number. float64, so that a value beyond float32 is refused by its name later.
+    """
+    try:
+        return StoredArray("<f8", (), False, struct.pack("<d", float(value)))
+    except OverflowError:
+        return StoredArray("<f8", (), False, struct.pack("<d", inf))
+
+
 def _variables(network: Record, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, StoredArray]]:
     if depth > _DEPTH:
         raise CheckpointError(
@@ -129,8 +141,10 @@ def _variables(network: Record, prefix: str = "", depth: int = 0) -> Iterator[tu
         )
     listed = network.state.get("variables")
     for pair in listed if type(listed) is list else ():
-        if type(pair) is tuple and len(pair) == 2 and type(pair[0]) is str and isinstance(pair[1], StoredArray):
-            yield f"{prefix}{pair[0]}", pair[1]
+        if type(pair) is tuple and len(pair) == 2 and type(pair[0]) is str:
+            value = _scalar_array(pair[1]) if type(pair[1]) in (float, int) else pair[1]
+            if isinstance(value, StoredArray):
+                yield f"{prefix}{pair[0]}", value
     components = network.state.get("components")
     for name, part in components.items() if type(components) is dict else ():
         if isinstance(part, Record):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -231,6 +232,27 @@ def test_tensorflow(changes: dict[str, Any], protocol: int, tmp_path: Path) -> N
     imported = import_checkpoint(written(tmp_path, writers.tensorflow_pickle(network, protocol=protocol)))
     assert_same(imported, network)
     assert (imported.report.format, imported.report.network) == ("nvidia-tensorflow", "Gs")
+
+
+def test_tensorflow_noise_strength_is_read_from_a_numpy_scalar(tmp_path: Path) -> None:
+    """A session returns a variable without axes as ``numpy.float32``, and NumPy pickles that as a number."""
+    network = trained(UNCLAMPED)
+    content = writers.tensorflow_pickle(network)
+    assert b"multiarray" in content
+    assert b"scalar" in content
+    imported = import_checkpoint(written(tmp_path, content))
+    strength = imported.network.state_dict()["blocks.1.conv0.noise_strength"]
+    assert strength.shape == ()
+    torch.testing.assert_close(strength, network.state_dict()["blocks.1.conv0.noise_strength"])
+    assert strength != 0
+
+
+@pytest.mark.parametrize("value", [np.float64(1e300), 10**400, np.float32("nan")], ids=["float64", "int", "nan"])
+def test_tensorflow_scalar_beyond_float32_is_refused_by_its_name(value: Any, tmp_path: Path) -> None:
+    content = writers.tensorflow_pickle(trained(UNCLAMPED), scalars={"8x8/Conv1/noise_strength": value})
+    with pytest.raises(CheckpointError) as caught:
+        import_checkpoint(written(tmp_path, content))
+    assert [problem.pointer for problem in caught.value.problems] == ["synthesis/8x8/Conv1/noise_strength"]
 
 
 def test_tensorflow_arguments_are_read(tmp_path: Path) -> None:

@@ -227,8 +227,23 @@ def save_rosinality(
     return path
 
 
-def tensorflow_pickle(network: Generator, *, protocol: int = 4, kwargs: Mapping[str, Any] | None = None) -> bytes:
-    """A snapshot as NVIDIA's TensorFlow projects write it: (G, D, Gs)."""
+def _as_session_returns(array: np.ndarray) -> np.ndarray | np.float32:
+    """The value of a variable as ``tf.Session.run`` returns it: one without axes is a NumPy scalar, not an array."""
+    return np.ascontiguousarray(array) if array.ndim else np.float32(array)
+
+
+def tensorflow_pickle(
+    network: Generator,
+    *,
+    protocol: int = 4,
+    kwargs: Mapping[str, Any] | None = None,
+    scalars: Mapping[str, Any] | None = None,
+    without: tuple[str, ...] = (),
+) -> bytes:
+    """A snapshot as NVIDIA's TensorFlow projects write it: (G, D, Gs).
+
+    scalars: values of synthesis variables, over those of ``network``. without: names of variables to leave out.
+    """
     config, ours = network.config, network.state_dict()
     mapping: list[tuple[str, Any]] = []
     synthesis: list[tuple[str, Any]] = [("4x4/Const/const", ours["constant"][None].numpy())]
@@ -252,7 +267,7 @@ def tensorflow_pickle(network: Generator, *, protocol: int = 4, kwargs: Mapping[
                 array = array[::-1, ::-1] if layer in ("conv0", "residual") else array
             names = {"affine.weight": "mod_weight", "affine.bias": "mod_bias"}
             array = array.T if rest == "affine.weight" else array - 1 if rest == "affine.bias" else array
-            synthesis.append((f"{side}x{side}/{scope[layer]}/{names.get(rest, rest)}", np.ascontiguousarray(array)))
+            synthesis.append((f"{side}x{side}/{scope[layer]}/{names.get(rest, rest)}", _as_session_returns(array)))
     with foreign_modules() as foreign:
 
         def made(name: str, variables: list[tuple[str, Any]], components: dict[str, Any]) -> Any:
@@ -268,7 +283,9 @@ def tensorflow_pickle(network: Generator, *, protocol: int = 4, kwargs: Mapping[
             )
             return one
 
+        synthesis = [(name, (scalars or {}).get(name, value)) for name, value in synthesis if name not in without]
         parts = {"mapping": made("G_mapping", mapping, {}), "synthesis": made("G_synthesis", synthesis, {})}
         top = [("lod", np.float32(0)), ("dlatent_avg", ours["w_avg"].numpy())]
+        top = [(name, value) for name, value in top if name not in without]
         whole = made("Gs", top, parts)
         return pickle.dumps((whole, made("D", [], {}), whole), protocol)
