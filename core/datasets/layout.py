@@ -11,9 +11,11 @@ Our layout of the archive, which may stand in one top-level folder (others: :mod
     boxes.json                      where the subject is, for images that are to be aligned by it
 
 Any of masks, keypoints and depth may be left out; what is there must be there for every image. Boxes are no labels, and
-some images may have none.
+some images may have none. NAME may hold folders: ``images/left/0001.jpg`` belongs to ``masks/left/0001.png``, and
+``images/right/0001.jpg`` is another image.
 """
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +33,10 @@ MAX_IMAGES = 1000
 
 @dataclass
 class Layout:
-    """Where things are: by stem, the entry's name. ``root``: the folder around everything, with its slash."""
+    """Where things are: the entry's name by the image's name, which is its path in ``images/`` without suffix.
+
+    ``root``: the folder around everything, with its slash.
+    """
 
     root: str
     images: dict[str, str] = field(default_factory=dict)
@@ -65,14 +70,30 @@ def find_layout(files: Mapping[str, Path], root: str, archive_name: str) -> tupl
             problems += [Problem(wrong, name)] if wrong else []
         else:
             others.append(name)
-    for folder, found in ((IMAGES, layout.images), (MASKS, layout.labelled)):
-        if not found:
-            problems.append(Problem(f"holds no files in {folder}/; it holds {listed(_tops(files))}", archive_name))
-    if not layout.images and not layout.labelled:
-        known = ", ".join(one.name for one in FORMATS)
-        problems.append(Problem(f"is not our layout ({IMAGES}/, {MASKS}/, {CLASSES}), nor {known}", archive_name))
+    _name_like_images(layout)
+    problems += _absent(layout, files, archive_name)
     aside = f"left aside, as they are in none of {'/, '.join(folders)}/: {listed(others)}"
     return layout, problems, [Note(aside)] if others else []
+
+
+def _name_like_images(layout: Layout) -> None:
+    """Give masks and depths the names of their images where those differ in case or Unicode form alone."""
+    names = {_comparable(name): name for name in layout.images}
+    for found in (layout.masks, layout.depths):
+        for name in [one for one in found if one not in layout.images]:
+            image = names.get(_comparable(name), name)
+            if image not in found:
+                found[image] = found.pop(name)
+
+
+def _absent(layout: Layout, files: Mapping[str, Path], archive_name: str) -> list[Problem]:
+    """A problem where images or labels are missing altogether."""
+    holds = f"it holds {listed(_tops(files))}"
+    if not layout.images and not layout.labelled:
+        known = ", ".join(one.name for one in FORMATS)
+        return [Problem(f"is not our layout ({IMAGES}/, {MASKS}/, {CLASSES}), nor {known}; {holds}", archive_name)]
+    folders = ((IMAGES, layout.images), (MASKS, layout.labelled))
+    return [Problem(f"holds no files in {folder}/; {holds}", archive_name) for folder, found in folders if not found]
 
 
 def unpaired(layout: Layout, archive_name: str) -> list[Problem]:
@@ -117,15 +138,17 @@ def listed(words: tuple[str, ...] | list[str], most: int = 6) -> str:
 
 
 def _put(name: str, rest: str, into: dict[str, str]) -> str | None:
-    """Under its stem; what is wrong with that, or None."""
-    if "/" in rest:
-        return f"lies in a folder of its own: {name.removesuffix(rest)} has no folders inside"
+    """Put an entry under its path without suffix; return the problem with that, or None."""
     stem, dot, _ = rest.rpartition(".")
-    stem = stem if dot and stem else rest
+    stem = stem if dot and stem and not stem.endswith("/") else rest
     if stem in into:
         return f"has the same name as {into[stem]}"
     into[stem] = name
     return None
+
+
+def _comparable(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _tops(names: Mapping[str, Path]) -> list[str]:

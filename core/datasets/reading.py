@@ -145,8 +145,9 @@ class _Reading:
 
     def _layout(self) -> Layout:
         layout, problems, notes = find_layout(self.extracted.files, self.root, self.archive_name)
-        if not (self.foreign and self.problems):  # where annotations are wrong, it is no news that masks are missing
-            problems += unpaired(layout, self.archive_name)
+        problems += unpaired(layout, self.archive_name)
+        if self.foreign and self.problems:
+            problems = []  # What a translation with problems lacks follows from them.
         for problem in problems:
             self._problem(problem.detail, problem.pointer)
         self.notes += notes
@@ -197,6 +198,8 @@ class _Reading:
     def _classes(self, layout: Layout) -> ClassMap | None:
         if not layout.masks and (layout.keypoints or layout.depths):
             return ClassMap({})
+        if layout.classes is None and ((self.foreign and self.problems) or not layout.images):
+            return None  # The cause is named already.
         if layout.classes is None:
             self._problem(f"has no {self.root}{CLASSES}, which says what the ids in the masks mean", self.archive_name)
             return None

@@ -73,4 +73,5 @@ def translate(
     into.mkdir(parents=True, exist_ok=True)
     out = Translation(entries, into, limits, guide)
     format.read(out)
+    out.finish()
     return f"{format.name} (by {entry})", out

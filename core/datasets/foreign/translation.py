@@ -1,4 +1,4 @@
-"""What a reader of a foreign format makes: the same labelled images in our own layout, and whence each part came."""
+"""The result of a reader of a foreign format: the labelled images in our own layout, and the entry of each part."""
 
 import io
 import json
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from core.datasets.foreign.guide import ClassGuide
+from core.datasets.foreign.image_names import PICTURE_SUFFIXES, image_titles
 from core.datasets.images import PictureError, PictureLimits, decode_mask, upright_size
 from core.datasets.label_set import Note
 from core.errors import LabelSetError, Problem
 
 IMAGES, MASKS, CLASSES, KEYPOINTS = "images", "masks", "classes.json", "keypoints.json"
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 #: Ids end here; the ignore index stands behind them.
 LARGEST_ID, IGNORE_INDEX = 254, 255
 #: More images than a label set may have are refused by name; far more are not even looked at.
@@ -43,7 +43,10 @@ class Translation:
         self.notes: list[Note] = []
         self.problems: list[Problem] = []
         self._into, self._guide = into, guide
-        self._stems: dict[str, str] = {}
+        self._taken: set[str] = set()
+        self._masks: dict[str, tuple[Path, str]] = {}
+        self._points: tuple[Sequence[str], Mapping[str, Sequence[Point]], str] | None = None
+        self._count = 0
         self._targets = np.arange(256, dtype=np.uint8)
 
     def problem(self, detail: str, pointer: str) -> None:
@@ -59,19 +62,20 @@ class Translation:
         """The content of an entry."""
         return self.entries[entry].read_bytes()
 
-    def image(self, entry: str, stem: str | None = None) -> str | None:
-        """Take a picture of the archive as an image; its name in the label set, or None where the name is taken."""
-        path = PurePosixPath(entry)
-        stem = stem or path.stem
-        if stem in self._stems:
-            self.problem(f"has the same name as {self._stems[stem]}", entry)
+    def image(self, entry: str) -> str | None:
+        """Take a picture of the archive as an image.
+
+        Returns the key under which its labels are added, or None, with a problem, where it is taken already.
+        :meth:`finish` turns keys into the names of the label set.
+        """
+        if entry in self._taken:
+            self.problem("is labelled twice: an image has one label", entry)
             return None
-        if len(self._stems) >= MOST_IMAGES:
+        if len(self._taken) >= MOST_IMAGES:
             self.problem(f"is one of more than {MOST_IMAGES:,} images", entry)
             return None
-        self._stems[stem] = entry
-        self._put(f"{IMAGES}/{stem}{path.suffix}", self.entries[entry], entry)
-        return stem
+        self._taken.add(entry)
+        return entry
 
     def size(self, entry: str) -> tuple[int, int] | None:
         """(height, width) of a picture as it is looked at, its EXIF orientation applied; None for what is none."""
@@ -103,31 +107,47 @@ class Translation:
                 self.problems.extend(error.problems)
         self.write(CLASSES, json.dumps(document).encode(), origin)
 
-    def mask(self, stem: str, ids: NDArray[np.uint8], origin: str) -> None:
-        """Add a mask, uint8 [H, W] of the ids that :meth:`classes` named."""
+    def mask(self, key: str, ids: NDArray[np.uint8], origin: str) -> None:
+        """Add the mask of an image, uint8 [H, W] of the ids that :meth:`classes` named."""
         stream = io.BytesIO()
         Image.fromarray(self._targets[ids]).save(stream, "PNG", compress_level=1)
-        self.write(f"{MASKS}/{stem}.png", stream.getvalue(), origin)
+        self._masks[key] = self._stored(stream.getvalue()), origin
 
-    def mask_entry(self, stem: str, entry: str) -> None:
+    def mask_entry(self, key: str, entry: str) -> None:
         """Add a palette or grey PNG of the archive as it is, its ids collapsed where the caller's class map says so."""
         if self._guide is None:
-            return self._put(f"{MASKS}/{stem}.png", self.entries[entry], entry)
+            self._masks[key] = self.entries[entry], entry
+            return
         try:
-            self.mask(stem, decode_mask(self.bytes_of(entry), self.limits).pixels, entry)
+            self.mask(key, decode_mask(self.bytes_of(entry), self.limits).pixels, entry)
         except PictureError as error:
             self.problem(str(error), entry)
 
     def keypoints(self, names: Sequence[str], rows: Mapping[str, Sequence[Point]], origin: str) -> None:
-        """Add named points: for each image [x, y, visibility] of every name."""
-        document = {"keypoints": list(names), "images": {stem: [list(one) for one in rows[stem]] for stem in rows}}
-        self.write(KEYPOINTS, json.dumps(document).encode(), origin)
+        """Set the named points: for the key of each image [x, y, visibility] of every name."""
+        self._points = names, rows, origin
 
     def write(self, name: str, content: bytes, origin: str) -> None:
         """Add a file that stands in no entry as it is."""
-        path = self._into / f"{len(self.files):06d}"
+        self._put(name, self._stored(content), origin)
+
+    def finish(self) -> None:
+        """Add the files of the images and of their labels, under names that are unique in the label set."""
+        titles = image_titles(sorted(self._taken))
+        for key, title in titles.items():
+            self._put(f"{IMAGES}/{title}{PurePosixPath(key).suffix}", self.entries[key], key)
+        for key, (path, origin) in self._masks.items():
+            self._put(f"{MASKS}/{titles[key]}.png", path, origin)
+        if self._points is not None:
+            names, rows, origin = self._points
+            images = {titles[key]: [list(one) for one in points] for key, points in rows.items()}
+            self.write(KEYPOINTS, json.dumps({"keypoints": list(names), "images": images}).encode(), origin)
+
+    def _stored(self, content: bytes) -> Path:
+        path = self._into / f"{self._count:06d}"
         path.write_bytes(content)
-        self._put(name, path, origin)
+        self._count += 1
+        return path
 
     def _put(self, name: str, path: Path, origin: str) -> None:
         self.files[name] = path

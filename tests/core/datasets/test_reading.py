@@ -82,7 +82,7 @@ def test_every_problem_at_once_with_its_file(tmp_path):
         ("images/000.png", "has no mask: masks/000.png is missing"),
         ("images/004.png", "is truncated"),
         ("images/005.png", "has the same name as images/005.jpg"),
-        ("images/deep/006.png", "lies in a folder of its own: images/ has no folders inside"),
+        ("images/deep/006.png", "has no mask: masks/deep/006.png is missing"),
         ("masks/001.png", "has no image: there is no images/001.*"),
         ("masks/002.png", "is 12 x 16, and its image is 16 x 12"),
         ("masks/007.png", "a mask must be a PNG"),
@@ -124,6 +124,36 @@ def test_images_of_different_sizes_are_taken(tmp_path):
         "masks/big.png": picture(mask(8, 30, 20)),
     }
     assert read(tmp_path, files).sizes == {(12, 16): 2, (30, 20): 1}
+
+
+def test_images_of_one_name_in_different_folders_are_different_images(tmp_path):
+    files = good_files(1)
+    for number, folder in ((3, "left"), (4, "right")):
+        files[f"images/{folder}/000.png"] = picture(photograph(number))
+        files[f"masks/{folder}/000.png"] = picture(mask(number))
+    items = {item.name: item for item in read(tmp_path, files).items}
+    assert sorted(items) == ["000", "left/000", "right/000"]
+    for number, name in ((0, "000"), (3, "left/000"), (4, "right/000")):
+        assert np.array_equal(items[name].image, photograph(number))
+        assert np.array_equal(items[name].mask, mask(number))
+    del files["masks/left/000.png"]
+    assert ("images/left/000.png", "has no mask: masks/left/000.png is missing") in refused(tmp_path, files)
+
+
+def test_masks_belong_to_images_whose_names_differ_in_unicode_form_or_case(tmp_path):
+    files = good_files(1)
+    files["images/ta\u0308sschen.PNG"] = picture(photograph(3))
+    files["masks/T\u00e4sschen.png"] = picture(mask(3))
+    last = read(tmp_path, files).items[-1]
+    assert np.array_equal(last.image, photograph(3))
+    assert np.array_equal(last.mask, mask(3))
+
+
+def test_what_is_no_known_layout_is_one_problem(tmp_path):
+    ((pointer, detail),) = refused(tmp_path, {"photos/a.png": picture(photograph(0)), "notes.txt": b"x"})
+    assert pointer == "labels.zip"
+    assert "is not our layout" in detail
+    assert "it holds notes.txt, photos/" in detail
 
 
 def test_exif_orientation_and_the_mask(tmp_path):
