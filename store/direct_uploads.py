@@ -18,6 +18,7 @@ from store.objects import DirectParts, ObjectInfo, ObjectStore, PartLink, SentPa
 from store.objects.contract import DeclaredDigest
 from store.tables import files
 from store.tables import uploads as table
+from store.tenants import lock_tenant
 from store.uploads import PENDING_SECONDS, Upload, get_upload, object_key, refuse_over_quota
 
 #: Name of the file that stands for the parts until they are joined.
@@ -173,6 +174,7 @@ def _begun(db: Database, direct: DirectParts, upload: Upload, tenant: str) -> tu
 def _claim(db: Database, upload: Upload, key: str, multipart: str, tenant: str) -> bool:
     """Tie the object to be to its upload, unless somebody else has."""
     with db.write() as connection:
+        lock_tenant(connection, tenant)
         mine = update(table).where(table.c.id == upload.id, table.c.tenant == tenant, table.c.state == "pending")
         first = mine.where(table.c.multipart.is_(None), table.c.part_bytes.is_not(None)).returning(table.c.id)
         values = {"multipart": multipart, "expires_at": database_now() + PENDING_SECONDS}

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 
 from store.clock import database_now, to_datetime
@@ -36,11 +37,24 @@ class Quota:
 
 # Statements that every request needs are built once: building one takes longer than the database does with it.
 _LIMITS = select(table.c.limits).where(table.c.id == bindparam("tenant"))
+_LOCK = select(table.c.id).where(table.c.id == bindparam("tenant")).with_for_update()
 _ACTIVE_JOBS = (
     select(func.count())
     .select_from(jobs)
     .where(jobs.c.tenant == bindparam("tenant"), jobs.c.state.in_(sorted(ACTIVE_JOB_STATES)))
 )
+
+
+def lock_tenant(connection: Connection, tenant: str) -> None:
+    """Let the transactions that check and use up the tenant's quotas take turns. Call it first in the transaction, so
+    that all of them lock rows in the same order. SQLite lets all writers take turns already.
+    """
+    if connection.dialect.name == "sqlite" or connection.execute(_LOCK, {"tenant": tenant}).first() is not None:
+        return
+    # A tenant of a service without keys has no row yet. One of several transactions adds it, the others wait for that.
+    values = {"id": tenant, "limits": {}, "created_at": database_now()}
+    connection.execute(postgresql.insert(table).values(**values).on_conflict_do_nothing())
+    connection.execute(_LOCK, {"tenant": tenant})
 
 
 def limits_of(connection: Connection, settings: LimitSettings, tenant: str) -> dict[str, int]:

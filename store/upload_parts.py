@@ -17,6 +17,7 @@ from store.files import File, add_files, list_files, remove_files
 from store.objects import ObjectInfo, ObjectStore, ObjectWriter
 from store.tables import files
 from store.tables import uploads as table
+from store.tenants import lock_tenant
 from store.uploads import (
     PARTS,
     PENDING_SECONDS,
@@ -74,6 +75,7 @@ def add_part(
     """
     name = f"{PARTS}{number:05d}"
     with db.write() as connection:
+        lock_tenant(connection, tenant)
         # Changing the row first locks it: completion and two senders of one part take turns.
         pending = connection.execute(
             update(table)

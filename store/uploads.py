@@ -13,13 +13,13 @@ from store import idempotency
 from store.clock import database_now, to_datetime
 from store.db import Database
 from store.errors import InvalidRequest, NotFound, NotReady, Problem, QuotaExceeded
-from store.files import File, add_files, remove_files, stored_bytes
+from store.files import File, add_files, files_of, remove_files, stored_bytes
 from store.idempotency import IdempotencyKey
 from store.ids import new_id
 from store.objects import DirectParts, ObjectInfo, ObjectStore, ObjectWriter
 from store.paging import DEFAULT_PAGE, Page, page
 from store.tables import uploads as table
-from store.tenants import limits_of
+from store.tenants import limits_of, lock_tenant
 
 #: Name of an upload's one file in `files`.
 CONTENT = "content"
@@ -121,6 +121,7 @@ def _add(
     for _ in range(2):
         try:
             with db.write() as connection:
+                lock_tenant(connection, tenant)
                 replay = idempotency.find(connection, tenant, idempotency_key)
                 if replay is None:
                     refuse_over_quota(db, connection, size, tenant=tenant)
@@ -138,7 +139,7 @@ def _add(
 
 
 def refuse_over_quota(db: Database, connection: Connection, size: int, *, tenant: str) -> None:
-    """Raise QuotaExceeded where the tenant may not keep `size` more bytes."""
+    """Raise QuotaExceeded where the tenant may not keep `size` more bytes. The caller has locked the tenant."""
     limit = limits_of(connection, db.settings.limits, tenant)["stored_bytes"]
     if stored_bytes(connection, tenant) + size > limit:
         raise QuotaExceeded(
@@ -210,9 +211,11 @@ def start_upload(db: Database, objects: ObjectStore, upload_id: str, *, tenant: 
 
 def complete_upload(db: Database, upload_id: str, stored: ObjectInfo, *, tenant: str) -> Upload:
     """Tie the stored object to the upload, in place of its parts. A second completion changes nothing: the first object
-    stays. Objects that nothing refers to any more are the caller's to delete, or the sweeper's. Raises NotFound.
+    stays. Objects that nothing refers to any more are the caller's to delete, or the sweeper's. Raises NotFound,
+    QuotaExceeded when other uploads have used up the tenant's bytes since this one was declared.
     """
     with db.write() as connection:
+        lock_tenant(connection, tenant)
         row = connection.execute(
             update(table)
             .where(table.c.id == upload_id, table.c.tenant == tenant, table.c.state == "pending")
@@ -220,6 +223,10 @@ def complete_upload(db: Database, upload_id: str, stored: ObjectInfo, *, tenant:
             .returning(table.c.filename)
         ).one_or_none()
         if row is not None:
+            # Parts count as stored already, and bytes that went straight to the object store since the first link.
+            counted = sum(file.bytes for file in files_of(connection, upload_id, tenant=tenant))
+            if stored.bytes > counted:
+                refuse_over_quota(db, connection, stored.bytes - counted, tenant=tenant)
             remove_files(connection, upload_id)
             add_files(connection, tenant, [_content(upload_id, stored)])
     return get_upload(db, upload_id, tenant=tenant)

@@ -14,6 +14,7 @@ from store.jobs.states import TERMINAL_JOB_STATES
 from store.jobs.submit import check_quota
 from store.jobs.views import Job, view
 from store.tables import jobs, outbox, shards, steps
+from store.tenants import lock_tenant
 
 
 def resume_job(db: Database, job_id: str, *, tenant: str) -> Job:
@@ -22,6 +23,7 @@ def resume_job(db: Database, job_id: str, *, tenant: str) -> Job:
     QuotaExceeded.
     """
     with db.write() as connection:
+        lock_tenant(connection, tenant)
         mine = (jobs.c.id == job_id) & (jobs.c.tenant == tenant)
         row = connection.execute(select(jobs).where(mine).with_for_update()).one_or_none()
         if row is None:

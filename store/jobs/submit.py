@@ -30,7 +30,7 @@ from store.jobs.views import Job, job_view, view
 from store.spec import Spec
 from store.specs import MAX_SEED, GenerateSpec
 from store.tables import jobs, steps
-from store.tenants import active_jobs, limits_of
+from store.tenants import active_jobs, limits_of, lock_tenant
 from store.tracing import traceparent
 
 #: Of a new job's id, the job's first `result`.
@@ -138,6 +138,7 @@ def submit_job(
     for _ in range(2):
         try:
             with db.write() as connection:
+                lock_tenant(connection, tenant)
                 replay = idempotency.find(connection, tenant, idempotency_key)
                 if replay is None:
                     if check is not None:
@@ -176,7 +177,9 @@ def submit_job(
 
 
 def check_quota(connection: Connection, db: Database, *, tenant: str) -> None:
-    """Raise QuotaExceeded when the tenant has as many active jobs or stored bytes as allowed."""
+    """Raise QuotaExceeded when the tenant has as many active jobs or stored bytes as allowed. The caller has locked the
+    tenant.
+    """
     limits = limits_of(connection, db.settings.limits, tenant)
     active, allowed = active_jobs(connection, tenant), limits["queued_jobs"]
     if active >= allowed:

@@ -20,6 +20,7 @@ from store.ids import new_id
 from store.paging import DEFAULT_PAGE, Page, page
 from store.tables import webhook_deliveries as deliveries
 from store.tables import webhook_endpoints as table
+from store.tenants import lock_tenant
 from store.webhooks.signing import new_secret
 
 MAX_ENDPOINTS = 20
@@ -67,6 +68,7 @@ def create_endpoint(
     for _ in range(2):
         try:
             with db.write() as connection:
+                lock_tenant(connection, tenant)
                 replay = idempotency.find(connection, tenant, idempotency_key)
                 if replay is None:
                     count = select(func.count()).select_from(table).where(table.c.tenant == tenant)
