@@ -55,7 +55,7 @@ class Deliverer:
             try:
                 self.deliver_due()
             except StoreError as error:
-                log.warning("webhook.postponed", code=error.code, detail=error.detail)
+                log.warning("webhook.postponed", code=error.code, detail=str(error))
             except Exception as error:
                 # One bad delivery must not end the deliverer; its lease ends and it is tried again.
                 log.error("webhook.fault", exc_info=error)
@@ -87,7 +87,7 @@ def main() -> int:
     try:
         db = open_database(settings)
     except StoreError as error:
-        print(f"deliverer: {error.detail}", file=sys.stderr)
+        print(f"deliverer: {error}", file=sys.stderr)
         return 1
     deliverer = Deliverer(db)
     for number in (signal.SIGTERM, signal.SIGINT):

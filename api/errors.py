@@ -158,7 +158,7 @@ async def on_store_error(request: Request, error: StoreError) -> Response:
         log.error("error.unmapped", code=error.code)
     problems = [ProblemItem(detail=p.detail, pointer=place_of(p.pointer, request.method)) for p in error.problems]
     if HTTP.get(error.code, HTTP["internal_error"]).status >= 500:
-        log.warning("store.failed", code=error.code, detail=error.detail)
+        log.warning("store.failed", code=error.code, detail=str(error))
     headers = {}
     if isinstance(error, QuotaExceeded):
         name = error.quota.replace("_", "-")

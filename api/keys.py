@@ -53,7 +53,7 @@ def main(command_line: Sequence[str] | None = None) -> int:
         finally:
             db.close()
     except StoreError as error:
-        print(f"api.keys: {error.detail}", file=sys.stderr)
+        print(f"api.keys: {error}", file=sys.stderr)
         return 1
     return 0
 

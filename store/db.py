@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic_core import from_json
 from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -96,9 +97,10 @@ def create_database_engine(settings: Settings) -> Engine:
     url = settings.database_url
     if url.startswith("sqlite"):
         return _sqlite_engine(url, settings)
-    return create_engine(
+    engine = create_engine(
         url,
         json_deserializer=from_json,
+        hide_parameters=True,
         pool_size=settings.database.pool_size,
         max_overflow=settings.database.pool_size,
         pool_pre_ping=True,
@@ -109,6 +111,19 @@ def create_database_engine(settings: Settings) -> Engine:
             "options": _postgresql_options(settings),
         },
     )
+    event.listen(engine, "handle_error", _keep_primary_message)
+    return engine
+
+
+def _keep_primary_message(context: ExceptionContext) -> None:
+    """Cut a PostgreSQL error down to its first line.
+
+    The lines after it (`DETAIL: Failing row contains (…)`) repeat the values of the row, secrets included, and
+    exceptions end in logs.
+    """
+    for error in (context.original_exception, context.sqlalchemy_exception):
+        if error is not None and error.args:
+            error.args = (str(error.args[0]).partition("\n")[0], *error.args[1:])
 
 
 def _postgresql_options(settings: Settings) -> str:
@@ -143,6 +158,7 @@ def _sqlite_engine(url: str, settings: Settings) -> Engine:
     engine = create_engine(
         url,
         json_deserializer=from_json,
+        hide_parameters=True,
         pool_size=settings.database.pool_size,
         max_overflow=settings.database.pool_size,
         pool_timeout=settings.database.busy_timeout_seconds,
@@ -181,5 +197,5 @@ def _translated() -> Iterator[None]:
         if "disk is full" in message or "No space left" in message or "could not extend file" in message:
             raise StorageFull("no space left for the database") from error
         if error.connection_invalidated or type(error).__name__ in ("OperationalError", "InterfaceError"):
-            raise StoreUnavailable(f"the database cannot be reached: {message.splitlines()[0]}") from error
+            raise StoreUnavailable("the database cannot be reached", cause=message.partition("\n")[0]) from error
         raise

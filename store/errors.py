@@ -38,13 +38,17 @@ class Problem:
 
 
 class StoreError(Exception):
-    """Base of the tree. `code` is stable, `detail` is for people, `problems` lists all that is wrong."""
+    """Base of the tree. `code` is stable, `detail` is for callers, `problems` lists all that is wrong.
+
+    `cause` is the text of a driver (database, object store). It names machines of the deployment, so it is part of
+    `str(error)`, which logs and operators see, and never of an answer.
+    """
 
     code: ClassVar[str] = "store_error"
     retryable: ClassVar[bool] = False
 
-    def __init__(self, detail: str, problems: Iterable[Problem] = ()) -> None:
-        super().__init__(detail)
+    def __init__(self, detail: str, problems: Iterable[Problem] = (), *, cause: str = "") -> None:
+        super().__init__(f"{detail}: {cause}" if cause else detail)
         self.detail = detail
         self.problems = tuple(problems)
 

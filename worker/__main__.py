@@ -38,7 +38,7 @@ def main() -> int:
     try:
         db, objects = open_database(settings), open_objects(settings)
     except StoreError as error:
-        print(f"worker: {error.detail}", file=sys.stderr)
+        print(f"worker: {error}", file=sys.stderr)
         return 1
     supervisor = Supervisor(settings, db, objects, queues=chosen.queues)
     if chosen.embedded:

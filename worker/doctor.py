@@ -78,7 +78,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield Finding("workers", True if heard else None, detail)
         yield _hints(db, heard)
     except StoreError as error:
-        yield Finding("database", False, f"{error.detail} (OFFHAND_DATABASE__URL: {where})")
+        yield Finding("database", False, f"{error} (OFFHAND_DATABASE__URL: {where})")
     finally:
         db.close()
 
@@ -109,7 +109,7 @@ def _objects(settings: Settings) -> Iterator[Finding]:
         same = b"".join(objects.read(key)) == _PROBE
         objects.delete(key)
     except StoreError as error:
-        yield Finding("objects", False, f"{error.detail} (OFFHAND_OBJECTS__…: {where})")
+        yield Finding("objects", False, f"{error} (OFFHAND_OBJECTS__…: {where})")
         return
     detail = "takes and gives back objects" if same else "gives back other bytes than it took: do not use it"
     yield Finding("objects", same, f"{where} {detail}")

@@ -30,7 +30,7 @@ def main() -> int:
     try:
         relay(settings)
     except StoreError as error:
-        print(f"relay: {error.detail}", file=sys.stderr)
+        print(f"relay: {error}", file=sys.stderr)
         return 1
     return 0
 

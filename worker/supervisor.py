@@ -112,7 +112,7 @@ class Supervisor:
         try:
             taken = claim(self._db, self.owner, self.queues, child.steps)
         except StoreError as error:
-            log.warning("shard.claim_failed", code=error.code, detail=error.detail)
+            log.warning("shard.claim_failed", code=error.code, detail=str(error))
             time.sleep(1.0)
             return False
         if taken is None:
@@ -206,7 +206,7 @@ class Supervisor:
         try:
             answer = heartbeat(self._db, run.claim, done=run.done, total=run.total)
         except StoreError as error:
-            log.warning("lease.not_renewed", code=error.code, detail=error.detail)
+            log.warning("lease.not_renewed", code=error.code, detail=str(error))
             expired = time.monotonic() - run.renewed_at > self._settings.worker.lease_seconds
             return "lost" if expired else "keep"
         run.renewed_at = time.monotonic()
@@ -283,7 +283,7 @@ class Supervisor:
             try:
                 self._insistently(action)
             except StoreError as error:
-                log.warning("store.failed", code=error.code, detail=error.detail)
+                log.warning("store.failed", code=error.code, detail=str(error))
 
 
 @contextlib.contextmanager

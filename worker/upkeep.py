@@ -101,7 +101,7 @@ def _do(chore: Chore) -> None:
         if count:
             log.debug(chore.name, count=count)
     except StoreError as error:
-        log.warning(f"{chore.name}_failed", code=error.code, detail=error.detail)
+        log.warning(f"{chore.name}_failed", code=error.code, detail=str(error))
     except Exception as error:
         # A broker that is away, most of all: the hint stays in the outbox.
         log.warning(f"{chore.name}_failed", code="unforeseen", detail=f"{type(error).__name__}: {error}")

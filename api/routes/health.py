@@ -2,6 +2,7 @@
 
 from uuid import uuid4
 
+import structlog
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
@@ -11,6 +12,8 @@ from api.errors import answer
 from api.problems import ProblemItem, documented
 from store.errors import StoreError
 from store.workers import live_workers
+
+log = structlog.get_logger(__name__)
 
 router = APIRouter(tags=["health"])
 
@@ -52,6 +55,7 @@ def _database_problems(backend: Backend) -> list[ProblemItem]:
     try:
         backend.database.ping()
     except StoreError as error:
+        log.warning("service.not_ready", needs="database", detail=str(error))
         return [ProblemItem(detail=error.detail, pointer="database")]
     return []
 
@@ -62,5 +66,6 @@ def _objects_problems(backend: Backend) -> list[ProblemItem]:
         backend.objects.put(key, b"ready")
         backend.objects.delete(key)
     except StoreError as error:
+        log.warning("service.not_ready", needs="objects", detail=str(error))
         return [ProblemItem(detail=error.detail, pointer="objects")]
     return []

@@ -193,4 +193,4 @@ def _translated(key: str = "") -> Iterator[None]:
 def _in_words_of_the_store(error: OSError) -> StorageFull | StoreUnavailable:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageFull("no space left for objects")
-    return StoreUnavailable(f"the object folder cannot be used: {error.strerror}")
+    return StoreUnavailable("the object folder cannot be used", cause=str(error.strerror))

@@ -25,6 +25,6 @@ def translated(what: str) -> Iterator[None]:
             raise NotFound(what) from error
         if code in _FULL:
             raise StorageFull("no space left for objects") from error
-        raise StoreUnavailable(f"the object store refused: {code or 'no reason given'}") from error
+        raise StoreUnavailable("the object store refused a request", cause=code or "no reason given") from error
     except (BotoCoreError, HTTPError, OSError) as error:
-        raise StoreUnavailable(f"the object store cannot be reached: {type(error).__name__}") from error
+        raise StoreUnavailable("the object store cannot be reached", cause=type(error).__name__) from error

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
@@ -132,6 +133,30 @@ def test_database_down_is_503_with_retry_after(settings: Settings) -> None:
         assert int(answer.headers["retry-after"]) > 0
         assert http.get("/healthz").status_code == 200
         assert problem(http.get("/readyz"), 503, "not_serving")["errors"][0]["pointer"] == "database"
+
+
+def test_503_holds_no_driver_text_but_the_log_does(settings: Settings) -> None:
+    from api.app import create_app
+
+    pytest.importorskip("psycopg")
+    url = "postgresql+psycopg://nobody:nothing@127.0.0.1:1/none"
+    nowhere = settings.objects.model_copy(
+        update={"kind": "s3", "endpoint_url": "http://127.0.0.1:1", "access_key": "a", "secret_key": "b", "attempts": 1}
+    )
+    lost = settings.model_copy(
+        update={"database": settings.database.model_copy(update={"url": url}), "objects": nowhere}
+    )
+    with (
+        structlog.testing.capture_logs() as logged,
+        TestClient(create_app(lost), base_url="http://127.0.0.1", raise_server_exceptions=False) as http,
+    ):
+        answers = [http.get("/v1/jobs"), http.get("/readyz")]
+    for answer in answers:
+        assert answer.status_code == 503
+        told = answer.text.replace(answer.json()["instance"], "")
+        assert not [word for word in ("127.0.0.1", "port", "refused", "Error", "nobody", "none") if word in told], told
+    assert "127.0.0.1" in str(logged)
+    assert "nothing" not in str(logged), "the password of the database"
 
 
 def test_storage_down_is_503(settings: Settings, archive: bytes) -> None:
