@@ -89,7 +89,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(OneRequestPerKey)
     on_loopback = settings.api.host in LOOPBACK
     keys_required = settings.api.keys == "required" or not on_loopback
-    app.add_middleware(Authentication, backend=backend, required=keys_required)
+    app.add_middleware(
+        Authentication, backend=backend, required=keys_required, trusted_proxies=settings.api.trusted_proxies
+    )
     app.add_middleware(OwnPagesOnly, own_names_only=on_loopback and not keys_required)
     app.add_middleware(RequestContext)
     describe(app, keys_required)

@@ -4,6 +4,7 @@ import base64
 import binascii
 import re
 import time
+from collections.abc import Sequence
 
 import structlog
 from limits import RateLimitItemPerMinute
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.backend import Backend
 from api.browsers import SAFE_METHODS
+from api.client_address import Network, client_network
 from api.errors import ApiError, on_api_error, on_store_error
 from api.tenancy import demand
 from store.errors import StoreError
@@ -25,19 +27,23 @@ from store.tenants import LOCAL
 log = structlog.get_logger(__name__)
 
 OPEN = re.compile(r"/healthz|/readyz|/openapi\.json|/static/.*")
-#: Wrong keys that one address may try each minute. A key cannot be guessed; the look-ups should not be free either.
-FAILURES_PER_MINUTE = 60
+#: Wrong keys a minute that are answered 401, then 429: with one beginning from one address, and from one address in
+#: all. A valid key is never counted, whatever others at its address send.
+FAILURES_PER_KEY = RateLimitItemPerMinute(60)
+FAILURES_PER_ADDRESS = RateLimitItemPerMinute(120)
+#: Characters of a wrong key that it is counted by: as many as the `hint` of a key shows.
+KEY_BEGINNING = 10
 SERVICE_WITHOUT_KEYS = Caller(LOCAL, "", frozenset(SCOPES))
 
 
 class Authentication:
     """401 without a valid key, 403 without the scope, 429 past the tenant's rate; a log line for each write.
 
-    Where no keys are required, everyone is the one local tenant.
+    Where no keys are required, everyone is the one local tenant. `trusted_proxies`: whose X-Forwarded-For is believed.
     """
 
-    def __init__(self, app: ASGIApp, backend: Backend, required: bool) -> None:
-        self.app, self.backend, self.required = app, backend, required
+    def __init__(self, app: ASGIApp, backend: Backend, required: bool, trusted_proxies: Sequence[Network] = ()) -> None:
+        self.app, self.backend, self.required, self.trusted_proxies = app, backend, required, trusted_proxies
         self.limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,21 +89,26 @@ class Authentication:
                 )
 
     def _admit(self, request: Request) -> Caller:
-        """Who asks; raises 401 for who may not, and 429 for who tries too often."""
-        address = request.client.host if request.client else ""
-        failures = RateLimitItemPerMinute(FAILURES_PER_MINUTE)
-        if not self.limiter.test(failures, "failures", address):
-            raise ApiError("rate_limited", "Too many wrong keys came from this address.", headers={"Retry-After": "60"})
+        """Return the caller; raise 401 without a valid key, and 429 after too many wrong ones."""
         secret = presented(request)
         caller = identify(self.backend.database, secret) if secret else None
         if caller is None:
             if secret:
-                self.limiter.hit(failures, "failures", address)
+                self._count_failure(secret, client_network(request.scope, self.trusted_proxies))
             what = "This API key is unknown, revoked or expired." if secret else "Send `Authorization: Bearer KEY`."
             # Pages are for people: their browser asks for the key, as a password.
             challenge = "Bearer" if request.url.path.startswith("/v1/") else 'Basic realm="Offhand", charset="UTF-8"'
             raise ApiError("unauthenticated", what, headers={"WWW-Authenticate": challenge})
         return caller
+
+    def _count_failure(self, secret: str, network: str) -> None:
+        """Count a wrong key; raise 429 when there were too many."""
+        # The address first: past its limit, random keys leave no more counters behind.
+        counted = self.limiter.hit(FAILURES_PER_ADDRESS, "failures", network) and self.limiter.hit(
+            FAILURES_PER_KEY, "failures", network, secret[:KEY_BEGINNING]
+        )
+        if not counted:
+            raise ApiError("rate_limited", "Too many wrong keys came from this address.", headers={"Retry-After": "60"})
 
     def _count(self, caller: Caller) -> dict[str, str]:
         """Headers that say what is left; raises 429 when nothing is."""

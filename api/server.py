@@ -59,7 +59,7 @@ def config(app: ASGIApp, host: str, port: int, protocol: type[asyncio.Protocol] 
         log_level="warning",
         access_log=False,
         server_header=False,
-        # Who asks is taken from the connection: behind a proxy that is the proxy, and the key says the rest.
+        # X-Forwarded-For is read by api/client_address.py, from trusted proxies alone.
         proxy_headers=False,
         timeout_graceful_shutdown=5,
     )

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, IPvAnyNetwork, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -20,6 +20,7 @@ class ApiSettings(BaseModel):
     host: str = "127.0.0.1"
     port: int = Field(8321, ge=1, le=65535)
     keys: Literal["auto", "required"] = "auto"
+    trusted_proxies: list[IPvAnyNetwork] = []
 
 
 class DatabaseSettings(BaseModel):

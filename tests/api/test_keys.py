@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -154,11 +155,43 @@ def test_the_rate_is_counted_for_each_tenant(enter: Enter, db: Database) -> None
     assert calm.get("/v1/jobs").status_code == 200
 
 
+def wrong_keys(client: TestClient, keys: Iterable[str], **headers: str) -> list[int]:
+    """The status of a request with each of these keys."""
+    return [client.get("/v1/quota", headers={"Authorization": f"Bearer {k}", **headers}).status_code for k in keys]
+
+
 def test_trying_keys_is_slowed_down(enter: Enter) -> None:
-    client = enter(secret="ofh_guess")
-    statuses = [client.get("/v1/jobs").status_code for _ in range(70)]
+    statuses = wrong_keys(enter(secret=""), ["ofh_guess"] * 70)
     assert statuses[0] == 401
     assert statuses[-1] == 429
+
+
+def test_wrong_keys_never_lock_out_a_valid_one(enter: Enter) -> None:
+    valid, attacker = enter(), enter(secret="")
+    wrong_keys(attacker, ["ofh_x"] * 70)
+    assert valid.get("/v1/quota").status_code == 200
+    wrong_keys(attacker, [f"ofh_{i:06}" for i in range(150)])
+    assert valid.get("/v1/quota").status_code == 200
+
+
+def test_wrong_keys_are_counted_by_their_beginning(enter: Enter) -> None:
+    client = enter(secret="")
+    assert wrong_keys(client, ["ofh_forgotten"] * 70)[-1] == 429
+    assert wrong_keys(client, ["ofh_mistyped"]) == [401], "another caller behind the same address is told the cause"
+
+
+def test_flood_of_random_wrong_keys_is_limited(enter: Enter) -> None:
+    statuses = wrong_keys(enter(secret=""), [f"ofh_{i:06}" for i in range(130)])
+    assert statuses[0] == 401
+    assert statuses[-1] == 429
+
+
+def test_wrong_keys_are_counted_by_the_address_behind_a_trusted_proxy(guarded: Settings) -> None:
+    guarded.api.trusted_proxies = [ip_network("10.0.0.1")]
+    with TestClient(create_app(guarded), base_url="http://offhand.test", client=("10.0.0.1", 1)) as proxy:
+        assert wrong_keys(proxy, ["ofh_guess"] * 61, **{"X-Forwarded-For": "198.51.100.1"})[-1] == 429
+        assert wrong_keys(proxy, ["ofh_guess"], **{"X-Forwarded-For": "198.51.100.2"}) == [401]
+        assert wrong_keys(proxy, ["ofh_guess"], **{"X-Forwarded-For": "198.51.100.2, 198.51.100.1"}) == [429]
 
 
 def test_a_tenant_has_limits_of_its_own(enter: Enter, db: Database, archive: bytes) -> None:
