@@ -16,12 +16,18 @@
     └── Stopped                 stopped             ``should_stop()`` said so; nothing is wrong
 
 ``code`` is stable and safe to switch on. ``problems`` holds everything found, not the first: one entry a problem, with
-a pointer to the file, tensor or field. A violated invariant of our own is an ``AssertionError`` and never one of these.
+a pointer to the file, tensor or field, and beyond :data:`MOST_PROBLEMS` only their number. Their text may quote files:
+it is made printable and cut here. A violated invariant of our own is an ``AssertionError`` and never one of these.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar
+
+from contracts.text import name, printable
+
+MOST_PROBLEMS = 1000
+"""Problems that one error lists."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,10 @@ class Problem:
     pointer: str = ""
     picture: bytes = field(default=b"", repr=False, compare=False)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", printable(self.detail))
+        object.__setattr__(self, "pointer", name(self.pointer))
+
     def __str__(self) -> str:
         return f"{self.pointer}: {self.detail}" if self.pointer else self.detail
 
@@ -46,12 +56,19 @@ class OffhandError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(self, detail: str, problems: Iterable[Problem] = ()) -> None:
-        self.detail = detail
-        self.problems: tuple[Problem, ...] = tuple(problems)
-        super().__init__(detail, self.problems)
+        self.detail = printable(detail)
+        self.problems: tuple[Problem, ...] = _listed(tuple(problems))
+        super().__init__(self.detail, self.problems)
 
     def __str__(self) -> str:
         return "\n  ".join([self.detail, *map(str, self.problems)])
+
+
+def _listed(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    if len(problems) <= MOST_PROBLEMS:
+        return problems
+    more = Problem(f"{len(problems) - MOST_PROBLEMS + 1} more problems are not listed")
+    return (*problems[: MOST_PROBLEMS - 1], more)
 
 
 class LabelSetError(OffhandError):

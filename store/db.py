@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 import time
@@ -16,6 +17,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from contracts.text import printable_json
 from store.errors import StorageFull, StoreUnavailable
 from store.migrate import bring_up_to_date
 from store.settings import Settings
@@ -99,7 +101,7 @@ def create_database_engine(settings: Settings) -> Engine:
         return _sqlite_engine(url, settings)
     engine = create_engine(
         url,
-        json_deserializer=from_json,
+        json_deserializer=read_json,
         hide_parameters=True,
         pool_size=settings.database.pool_size,
         max_overflow=settings.database.pool_size,
@@ -124,6 +126,16 @@ def _keep_primary_message(context: ExceptionContext) -> None:
     for error in (context.original_exception, context.sqlalchemy_exception):
         if error is not None and error.args:
             error.args = (str(error.args[0]).partition("\n")[0], *error.args[1:])
+
+
+def read_json(text: str | bytes) -> Any:
+    """Return the value of a JSON column. One with lone surrogates, which earlier versions stored, is made printable:
+    no answer could carry it otherwise.
+    """
+    try:
+        return from_json(text)
+    except ValueError:
+        return printable_json(json.loads(text))
 
 
 def _postgresql_options(settings: Settings) -> str:
@@ -157,7 +169,7 @@ def _sqlite_engine(url: str, settings: Settings) -> Engine:
         Path(file).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
         url,
-        json_deserializer=from_json,
+        json_deserializer=read_json,
         hide_parameters=True,
         pool_size=settings.database.pool_size,
         max_overflow=settings.database.pool_size,

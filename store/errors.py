@@ -25,6 +25,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from contracts.text import name, printable
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -35,6 +37,11 @@ class Problem:
     detail: str
     pointer: str
     picture: str = field(default="", repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Both may quote a file or a caller.
+        object.__setattr__(self, "detail", printable(self.detail))
+        object.__setattr__(self, "pointer", name(self.pointer))
 
 
 class StoreError(Exception):
@@ -48,8 +55,8 @@ class StoreError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(self, detail: str, problems: Iterable[Problem] = (), *, cause: str = "") -> None:
-        super().__init__(f"{detail}: {cause}" if cause else detail)
-        self.detail = detail
+        self.detail = printable(detail)
+        super().__init__(f"{self.detail}: {printable(cause)}" if cause else self.detail)
         self.problems = tuple(problems)
 
 

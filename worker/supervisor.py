@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -34,6 +34,8 @@ from worker.messages import Checkpointed, Failed, Finished, GaveUp, Measured, Pr
 log = structlog.get_logger()
 T = TypeVar("T")
 
+#: Stands in for an error that the database does not take.
+UNRECORDED = "the error could not be recorded as it is; the worker's log has it"
 #: Steps of the real service; tests name a module of their own.
 STEPS = "worker.steps"
 #: Progress is published this often when there is news, more often than the lease needs.
@@ -233,7 +235,7 @@ class Supervisor:
         crash_point("supervisor.before_commit")
         try:
             outcome = self._insistently(lambda: commit(self._db, taken, result, total=run.total, figures=figures))
-        except StoreError as error:
+        except Exception as error:  # a result that the database does not take fails its shard, not the worker
             self._failed(taken, failure_of(error))
             return
         crash_point("supervisor.after_commit")
@@ -254,7 +256,9 @@ class Supervisor:
         tracing.note("offhand.ended", "failed")
         tracing.note("error.type", failure.code)
         self._discard(taken)
-        self._quietly(lambda: fail(self._db, taken, failure))
+        if not self._quietly(lambda: fail(self._db, taken, failure)):
+            plain = replace(failure, detail=UNRECORDED, problems=())
+            self._quietly(lambda: fail(self._db, taken, plain))
 
     def _given_back(self, taken: Claim) -> None:
         log.info("shard.given_back")
@@ -277,13 +281,21 @@ class Supervisor:
                     raise
                 time.sleep(0.5)
 
-    def _quietly(self, action: Callable[[], object]) -> None:
-        """Do what the lease's end would do anyway; when the store is away, leave it to that."""
-        with contextlib.suppress(StoreUnavailable):
-            try:
-                self._insistently(action)
-            except StoreError as error:
-                log.warning("store.failed", code=error.code, detail=str(error))
+    def _quietly(self, action: Callable[[], object]) -> bool:
+        """Do what the lease's end would do anyway; when the store is away, leave it to that. Never raises: one shard's
+        odd values must not end the worker. False where the database or the object store refused the values.
+        """
+        try:
+            self._insistently(action)
+        except StoreUnavailable:
+            return True
+        except StoreError as error:
+            log.warning("store.failed", code=error.code, detail=str(error))
+        except Exception as error:
+            # The type alone: the text of a driver's error quotes the values.
+            log.error("store.refused", error=type(error).__name__)
+            return False
+        return True
 
 
 @contextlib.contextmanager

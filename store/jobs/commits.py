@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, select, update
 
+from contracts.text import printable
 from store.clock import database_now
 from store.datasets import finish_dataset
 from store.db import Database
@@ -73,6 +74,10 @@ class Failure:
     permanent: bool = False
     retryable: bool = False
     problems: tuple[Problem, ...] = ()
+
+    def __post_init__(self) -> None:
+        # The detail may hold what a process wrote before it died, or the text of any exception.
+        object.__setattr__(self, "detail", printable(self.detail))
 
 
 def commit(

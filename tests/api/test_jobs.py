@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import update
 from starlette.testclient import TestClient
 
 from api.app import create_app
@@ -17,6 +18,7 @@ from store.db import Database
 from store.jobs.claims import claim
 from store.jobs.commits import Failure, fail
 from store.settings import Settings
+from store.tables import jobs
 from tests.api.test_errors import problem
 from tests.api.worlds import end_job
 
@@ -251,3 +253,20 @@ def test_a_moment_is_written_out_with_its_time_zone(http: TestClient, moment: st
     answer = http.get("/v1/jobs", params={"created_after": moment})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == "query:created_after"
+
+
+def test_an_error_with_broken_text_in_the_database_does_not_break_the_job_list(
+    http: TestClient, db: Database, start: Start
+) -> None:
+    """Earlier versions stored what a file said as it was, lone surrogates and all."""
+    job = start()
+    stored = [{"detail": "as a key: \ud800bad", "pointer": "\ud800"}]
+    with db.write() as connection:
+        end_job(connection, job["id"], "failed")
+        row = jobs.c.id == job["id"]
+        connection.execute(update(jobs).where(row).values(error_code="unsafe_checkpoint", error_problems=stored))
+    assert http.get(f"/v1/jobs/{job['id']}").status_code == 200
+    answer = http.get("/v1/jobs")
+    assert answer.status_code == 200, answer.text
+    (listed,) = answer.json()["items"]
+    assert listed["error"]["errors"] == [{"detail": "as a key: \\ud800bad", "pointer": "\\ud800", "picture": None}]

@@ -14,14 +14,18 @@ import pytest
 from sqlalchemy import select, update
 
 from store.clock import database_now
-from store.db import Database
+from store.db import Database, open_database
+from store.errors import Problem
 from store.jobs.cancel import cancel_job
+from store.jobs.claims import claim
+from store.jobs.commits import Failure
 from store.jobs.events import events
-from store.objects import ObjectStore
+from store.objects import ObjectStore, open_objects
 from store.settings import Settings
 from store.tables import shards
+from tests.worker.conftest import quick_settings
 from tests.worker.servicekit import STEPS, TENANT, assert_survived, submit, view, wait_until
-from worker.supervisor import Supervisor
+from worker.supervisor import UNRECORDED, Supervisor
 
 
 @pytest.fixture
@@ -192,3 +196,45 @@ def _child_pids(db: Database) -> set[int]:
 def _state_of_work(db: Database) -> str:
     with db.read() as connection:
         return connection.execute(select(shards.c.state).where(shards.c.step == "work")).scalar_one()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Supervisor, Database]]:
+    """A supervisor of test steps on each database."""
+    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else ""
+    settings = quick_settings(tmp_path / "either", url)
+    database = open_database(settings)
+    made = Supervisor(settings, database, open_objects(settings), steps=STEPS)
+    yield made, database
+    made.close()
+    database.close()
+
+
+def test_an_error_that_the_database_refuses_is_recorded_by_a_fixed_text(
+    either: tuple[Supervisor, Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor, db = either
+    # Without the one function that makes text printable: whatever slips past it must not end the worker either.
+    for module in ("contracts.text", "core.errors", "store.errors", "store.jobs.commits"):
+        monkeypatch.setattr(f"{module}.printable", lambda text, *_: text)
+    job = submit(db, count=1)
+    taken = claim(db, supervisor.owner)
+    assert taken is not None
+    odd = Failure("bad_label_set", "\ud800 and \0", permanent=True, problems=(Problem("\ud800\0", "a"),))
+    supervisor._failed(taken, odd)
+    error = view(db, job).error
+    assert error is not None
+    assert (error.code, error.detail, error.retryable) == ("bad_label_set", UNRECORDED, False)
+
+
+def test_a_result_that_the_database_refuses_fails_the_job_and_not_the_worker(
+    either: tuple[Supervisor, Database],
+) -> None:
+    supervisor, db = either
+    job = submit(db, count=1, fault="unstorable")
+    supervisor.run_until_idle()
+    ended = view(db, job)
+    assert ended.state == "failed"
+    assert ended.error is not None
+    assert ended.error.code == "internal_error"
+    assert supervisor.run_until_idle() == 0, "it looks for more work"

@@ -10,6 +10,7 @@ from pathlib import Path
 from core.errors import LabelSetError, Stopped
 from store.crash import crash_point
 from store.jobs.commits import StepResult
+from store.jobs.events import NewEvent
 from store.jobs.shards import ShardPlan
 from worker.context import StepContext
 
@@ -36,6 +37,8 @@ def work(context: StepContext) -> StepResult:
         subprocess.Popen(["sleep", "600"])
         Path(context.spec["pid_file"]).write_text(f"{os.getpid()}")
         time.sleep(600)
+    if fault == "unstorable":
+        return StepResult(value={"text": "a\0b\ud800"}, events=(NewEvent("step.odd\0\ud800", {}),))
     content = f"{context.claim.seed}:{index}".encode()
     output = context.claim.job_id.replace("job_", "out_")
     file = context.put(output, f"shards/{index:06d}.tar", content, "application/x-tar", items=1)
