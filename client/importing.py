@@ -63,14 +63,16 @@ def list_catalogue(offhand: "Offhand", output: Output) -> None:
 def looks_like_a_file(source: str) -> bool:
     """A path, rather than a URL, an upload's id or a name of the catalogue."""
     return "://" not in source and (
-        Path(source).suffix in (".pkl", ".pt", ".pth", ".safetensors") or "/" in source or "\\" in source
+        Path(source.removesuffix(".gz")).suffix in (".pkl", ".pt", ".pth", ".safetensors")
+        or "/" in source
+        or "\\" in source
     )
 
 
 def name_of(source: str) -> str:
     """A name that the service accepts, from a file's, a URL's or the catalogue's."""
     last = source.rstrip("/").partition("?")[0].replace("\\", "/").rpartition("/")[2]
-    stem = re.sub(r"\.(pkl|pt|pth|safetensors)$", "", last.lower())
+    stem = re.sub(r"\.(pkl|pt|pth|safetensors)(\.gz)?$", "", last.lower())
     name = re.sub(r"[^a-z0-9.]+", "-", stem).strip("-.")[:63]
     if not name or source.startswith("upl_"):
         raise ClientError("say what the generator will be called: --name NAME")

@@ -16,6 +16,7 @@ from client.importing import looks_like_a_file, name_of, told
         ("C:\\models\\g.safetensors", "g"),
         ("ada-afhqcat", "ada-afhqcat"),
         ("x" * 100 + ".pt", "x" * 63),
+        ("folder/cats.pkl.gz", "cats"),
     ],
 )
 def test_a_name_comes_from_the_source(source: str, name: str) -> None:
@@ -29,7 +30,7 @@ def test_where_none_comes_it_is_asked_for(source: str) -> None:
 
 
 def test_what_looks_like_a_file() -> None:
-    assert all(map(looks_like_a_file, ("g.pkl", "a/b", "g.safetensors")))
+    assert all(map(looks_like_a_file, ("g.pkl", "a/b", "g.safetensors", "g.pt.gz")))
     assert not any(map(looks_like_a_file, ("ada-afhqcat", "https://example.com/g.pkl", "upl_1")))
 
 

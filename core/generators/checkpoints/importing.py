@@ -14,10 +14,12 @@ from torch import Tensor
 from core.callbacks import ShouldStop, never_stop, stop_if_asked
 from core.digests import sha256_of
 from core.errors import CheckpointError, Problem
-from core.generators.checkpoints import nvidia, rosinality, tensorflow
+from core.generators.checkpoints import nvidia, tensorflow
+from core.generators.checkpoints.gzipped import GZIP, unpacked
 from core.generators.checkpoints.limits import Budget, Limits, unsafe
 from core.generators.checkpoints.safetensors_files import read_safetensors
 from core.generators.checkpoints.source import Answers, Found
+from core.generators.checkpoints.state_dicts import read_state_dicts
 from core.generators.checkpoints.torch_files import read_pickle, read_zip
 from core.generators.stylegan2 import Generator, Noise
 
@@ -89,7 +91,11 @@ def import_checkpoint(
     :class:`CheckpointError` for one that holds no such generator, or leaves a question open.
     """
     answers, limits = answers or Answers(), limits or Limits()
-    found = _found(path, answers, limits)
+    if _begins_with(path, GZIP):
+        with unpacked(path, limits, should_stop) as inside:
+            found = _found(inside, answers, limits)
+    else:
+        found = _found(path, answers, limits)
     _check_answers(found, answers)
     stop_if_asked(should_stop)
     with torch.device("meta"):
@@ -98,7 +104,8 @@ def import_checkpoint(
     network.eval().requires_grad_(False)
     mean, spread = _mean_code(network, seed)
     stop_if_asked(should_stop)
-    distance, notes = None, []
+    distance: float | None = None
+    notes: list[str] = []
     if found.has_w_avg:
         distance = float((network.w_avg - mean).norm() / spread.norm().clamp_min(1e-12))
         if distance > _FAR:
@@ -108,8 +115,13 @@ def import_checkpoint(
             )
     else:
         network.w_avg.copy_(mean)
-        notes.append(f"The file has no mean code; it was measured over {_CODES} mapped latents.")
-    return Imported(network, _report(path, found, network, distance, notes), found.classes)
+        notes.append(f"The file has no mean code that can be used; it was measured over {_CODES} mapped latents.")
+    return Imported(network, _report(path, found, network, distance, [*notes, *found.notes]), found.classes)
+
+
+def _begins_with(path: Path, magic: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(magic)) == magic
 
 
 def _found(path: Path, answers: Answers, limits: Limits) -> Found:
@@ -121,7 +133,7 @@ def _found(path: Path, answers: Answers, limits: Limits) -> Found:
         if len(begin) == 9 and begin[8:] == b"{" and int.from_bytes(begin[:8], "little") < size:
             return read_safetensors(path, answers, limits)
         if not begin.startswith((ZIP, PICKLE)):
-            kinds = "an NVIDIA pickle (.pkl), a torch.save file (.pt) or safetensors"
+            kinds = "an NVIDIA pickle (.pkl), a torch.save file (.pt) or safetensors, also with gzip"
             raise CheckpointError("this is no checkpoint", [Problem(f"it does not begin like {kinds}", path.name)])
         # A private mapping: torch asks for memory that may be written, and nothing is ever written back.
         data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
@@ -131,8 +143,9 @@ def _found(path: Path, answers: Answers, limits: Limits) -> Found:
         return tensorflow.read_tensorflow(value, answers, limits)
     if nvidia.looks_like_nvidia(value):
         return nvidia.read_nvidia(value, answers, limits)
-    if rosinality.looks_like_rosinality(value):
-        return rosinality.read_rosinality(value, answers, limits)
+    found = read_state_dicts(value, answers, limits)
+    if found is not None:
+        return found
     named = ", ".join(sorted(map(str, value)))[:200] if type(value) is dict else type(value).__name__
     raise CheckpointError("this file holds no known generator", [Problem(f"it holds {named}", path.name)])
 

@@ -5,15 +5,17 @@ gathered under the names of a state dictionary, and every setting that has no te
 that has it.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import Tensor
 
 from core.errors import CheckpointError, Problem
+from core.generators.checkpoints.kinds import refusal, related_kind, unread_kind
 from core.generators.checkpoints.limits import Limits
 from core.generators.checkpoints.source import Answers, Found, ask, check_filters, read_all
-from core.generators.checkpoints.states import from_nvidia_state
+from core.generators.checkpoints.states import MISSING_NOISE, from_nvidia_state, has_noise_maps
 from core.generators.checkpoints.values import Record, StoredTensor
 from core.generators.config import Architecture, StyleGAN2Config
 
@@ -36,16 +38,17 @@ def read_nvidia(value: Any, answers: Answers, limits: Limits) -> Found:
     name, module = _chosen(value, answers)
     layers = dict(_modules(module))
     state = read_all(dict(_tensors(layers)), limits)
+    _check_kind(state, name)
     settings = _Settings(layers, answers)
     config = config_of(state, settings.lr_multiplier, settings.conv_clamp)
     settings.check(config, state)
-    noisy = any(key.endswith("noise_strength") for key in state)
     facts = {"class": module.class_name} | settings.facts
-    return Found("nvidia-pytorch", name, config, from_nvidia_state(state, config), noisy=noisy, facts=facts)
+    return _found("nvidia-pytorch", name, config, state, facts)
 
 
-def read_nvidia_state(state: Mapping[str, Tensor], answers: Answers) -> Found:
+def read_nvidia_state(state: Mapping[str, Tensor], name: str, answers: Answers) -> Found:
     """A bare state dictionary, which does not hold all settings: the caller has to say them."""
+    _check_kind(state, name)
     questions = []
     if answers.mapping_lr_multiplier is None:
         questions.append(MULTIPLIER)
@@ -55,16 +58,61 @@ def read_nvidia_state(state: Mapping[str, Tensor], answers: Answers) -> Found:
         raise ask(*questions)
     assert answers.mapping_lr_multiplier is not None
     config = config_of(state, answers.mapping_lr_multiplier, answers.conv_clamp or None)
+    return _found("nvidia-state", name, config, state, {})
+
+
+def _found(
+    format: str, name: str, config: StyleGAN2Config, state: Mapping[str, Tensor], facts: Mapping[str, str]
+) -> Found:
     noisy = any(key.endswith("noise_strength") for key in state)
-    return Found("nvidia-state", "", config, from_nvidia_state(state, config), noisy=noisy)
+    notes = (MISSING_NOISE,) if noisy and not has_noise_maps(state) else ()
+    ours, has_w_avg = from_nvidia_state(state, config), "mapping.w_avg" in state
+    return Found(format, name, config, ours, has_w_avg=has_w_avg, noisy=noisy, facts=facts, notes=notes)
+
+
+def _check_kind(state: Mapping[str, Tensor], name: str) -> None:
+    """Raise for a network that is no StyleGAN2 generator with the name of its kind, before anything is asked."""
+    if not state:
+        detail = "its modules hold no tensors"
+        raise CheckpointError("this file holds no generator", [Problem(detail, name)])
+    kind = related_kind(state)
+    sides = _sides(state)
+    if not kind and not sides:
+        kind = unread_kind(state)
+    if kind:
+        raise refusal(kind, name)
+    if not sides or "synthesis.b" + str(sides[0]) + ".const" not in state or "mapping.fc0.weight" not in state:
+        begin = ", ".join(sorted(state)[:5])
+        detail = f"no StyleGAN2 layers; its tensors begin with {begin}"[:300]
+        raise CheckpointError("this is not a StyleGAN2 generator", [Problem(detail, name)])
+    _check_mapping(state)
+
+
+def _check_mapping(state: Mapping[str, Tensor]) -> None:
+    """Raise for mapping networks whose widths differ, which are not supported."""
+    affine = state.get(f"synthesis.b{_sides(state)[0]}.conv1.affine.weight")
+    embed = state.get("mapping.embed.weight")
+    w_dim = affine.shape[-1] if affine is not None and affine.dim() == 2 else None
+    problems = []
+    if w_dim and embed is not None and embed.dim() == 2 and embed.shape[0] != w_dim:
+        detail = f"embed_features is {embed.shape[0]} where w_dim is {w_dim}; only equal widths are supported"
+        problems.append(Problem(detail, "mapping.embed.weight"))
+    widths = {
+        key: one.shape[0]
+        for key, one in state.items()
+        if key.startswith("mapping.fc") and key.endswith(".weight") and one.dim() == 2
+    }
+    for key, width in widths.items():
+        if w_dim and width != w_dim:
+            detail = f"layer_features is {width} where w_dim is {w_dim}; only equal widths are supported"
+            problems.append(Problem(detail, key))
+    if problems:
+        raise CheckpointError("this mapping network is not supported", problems)
 
 
 def config_of(state: Mapping[str, Tensor], lr_multiplier: float, conv_clamp: float | None) -> StyleGAN2Config:
     """The configuration that the tensors themselves show. Raises :class:`CheckpointError` where they show none."""
-    sides = sorted({int(key.split(".")[1][1:]) for key in state if _is_block(key)})
-    if not sides or "synthesis.b" + str(sides[0]) + ".const" not in state or "mapping.fc0.weight" not in state:
-        kind = "StyleGAN3" if any(key.startswith("synthesis.L0_") for key in state) else "something else"
-        raise CheckpointError(f"this is {kind}, not a StyleGAN2 generator", [Problem("no StyleGAN2 layers", "")])
+    sides = _sides(state)
     const = state[f"synthesis.b{sides[0]}.const"]
     channels, problems = {}, []
     for index, side in enumerate(sides):
@@ -99,9 +147,10 @@ def config_of(state: Mapping[str, Tensor], lr_multiplier: float, conv_clamp: flo
     )
 
 
-def _is_block(key: str) -> bool:
-    parts = key.split(".")
-    return len(parts) > 2 and parts[0] == "synthesis" and parts[1][:1] == "b" and parts[1][1:].isdigit()
+def _sides(state: Mapping[str, Tensor]) -> list[int]:
+    """Heights of the synthesis blocks, ascending."""
+    blocks = (re.fullmatch(r"synthesis\.b([1-9][0-9]{0,5})\..+", key) for key in state)
+    return sorted({int(block[1]) for block in blocks if block})
 
 
 def _architecture(state: Mapping[str, Tensor], sides: list[int]) -> Architecture:

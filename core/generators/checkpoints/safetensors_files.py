@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from core.errors import CheckpointError, Problem
+from core.generators.checkpoints.kinds import refusal, related_kind, unread_kind
 from core.generators.checkpoints.limits import Limits, unsafe
-from core.generators.checkpoints.nvidia import read_nvidia_state
-from core.generators.checkpoints.rosinality import found_in
 from core.generators.checkpoints.source import Answers, Found
+from core.generators.checkpoints.state_dicts import LATENT_AVG, StateDict, choose, read_chosen, state_dicts
 from core.generators.checkpoints.states import from_own_state
 from core.generators.files import METADATA, parse_description
 
@@ -31,10 +31,15 @@ def read_safetensors(path: Path, answers: Answers, limits: Limits) -> Found:
         raise CheckpointError("this safetensors file is broken", [Problem(str(error), path.name)]) from None
     if METADATA in metadata:
         return _own(state, metadata[METADATA])
-    if "mapping.fc0.weight" in state:
-        return read_nvidia_state(state, answers)
-    if "input.input" in state:
-        return found_in(state)
+    kind = related_kind(state)
+    found = [] if kind else state_dicts(state)
+    if found:
+        chosen = choose(found, answers)
+        average = {LATENT_AVG: state[LATENT_AVG]} if LATENT_AVG in state else {}
+        return read_chosen(StateDict(chosen.name, chosen.layout, average | chosen.tensors), answers)
+    kind = kind or unread_kind(state)
+    if kind:
+        raise refusal(kind, path.name)
     if "constant" in state and "mapping.layers.0.weight" in state:
         detail = "written before such files described themselves; write it anew with save_generator"
         raise CheckpointError("this file does not say its configuration", [Problem(detail, path.name)])

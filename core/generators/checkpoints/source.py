@@ -42,6 +42,8 @@ class Found:
     """What else the file says, in words."""
     classes: tuple[str, ...] = ()
     """Names of the classes, where the file has them."""
+    notes: tuple[str, ...] = ()
+    """Assumptions about what the file does not hold, for the report."""
 
 
 def read_all(stored: Mapping[str, StoredTensor | StoredArray], limits: Limits) -> dict[str, Tensor]:

@@ -15,6 +15,13 @@ from core.generators.stylegan2 import Generator
 
 State = Mapping[str, Tensor]
 
+MISSING_NOISE = (
+    "The file holds no noise maps; they were drawn at random (seed 0). Fine texture differs from images that were made "
+    "elsewhere, where such a file gets other random maps."
+)
+_DRAWN_NOISE = 1 << 27
+"""Largest number of values in noise maps that a file does not hold: those of 4096 x 4096 pixels fit."""
+
 IGNORED_ENDINGS = ("resample_filter", "blur.kernel", "upsample.kernel")
 """Fixed filters; whoever reads the file checks that they are the usual ones."""
 
@@ -22,11 +29,12 @@ IGNORED_ENDINGS = ("resample_filter", "blur.kernel", "upsample.kernel")
 def from_nvidia_state(state: State, config: StyleGAN2Config) -> dict[str, Tensor]:
     """State of NVlabs/stylegan2-ada-pytorch's ``Generator`` → state of ours, float32.
 
-    Layers that were built without noise get a noise of strength zero. Raises :class:`CheckpointError` naming every
+    Layers that were built without noise get a noise of strength zero. Without a mean code ``w_avg`` is zero, and it
+    has to be measured before anything is truncated. Raises :class:`CheckpointError` naming every
     tensor that is missing, left over, of wrong shape or not finite.
     """
     names = {"w_avg": "mapping.w_avg", "constant": f"synthesis.b{config.const_size[0]}.const"}
-    silent: dict[str, Tensor] = {}
+    made = _without_mean_code(state, "mapping.w_avg", config)
     if config.c_dim:
         names |= {f"mapping.embed.{part}": f"mapping.embed.{part}" for part in ("weight", "bias")}
     for depth in range(config.mapping_layers):
@@ -42,11 +50,11 @@ def from_nvidia_state(state: State, config: StyleGAN2Config) -> dict[str, Tensor
             noise = {f"{ours}.noise": f"{prefix}.noise_const", f"{ours}.noise_strength": f"{prefix}.noise_strength"}
             names |= noise
             if not state.keys() & set(noise.values()):
-                silent |= {
-                    noise[f"{ours}.noise"]: torch.zeros(config.block_size(block)),
+                made |= {
+                    noise[f"{ours}.noise"]: torch.zeros(()).expand(config.block_size(block)),
                     noise[f"{ours}.noise_strength"]: torch.zeros(()),
                 }
-    return _renamed({**state, **silent}, names, config)
+    return _renamed(state, names, config, made)
 
 
 NVIDIA_LAYERS = {"conv0": "conv0", "conv1": "conv1", "to_rgb": "torgb", "residual": "skip"}
@@ -76,8 +84,9 @@ def from_rosinality_state(state: State, config: StyleGAN2Config, latent_avg: Ten
             names[f"{ours}.noise"] = f"noises.noise_{number + 1}"
         names[f"{ours}.weight"] = f"{prefix}.conv.weight"
         names |= {f"{ours}.affine.{part}": f"{prefix}.conv.modulation.{part}" for part in ("weight", "bias")}
-    average = torch.zeros(config.w_dim) if latent_avg is None else latent_avg
-    return _renamed({**state, "latent_avg": average}, {**names, "w_avg": "latent_avg"}, config)
+    state = {**state, "latent_avg": latent_avg} if latent_avg is not None else state
+    made = _without_mean_code(state, "latent_avg", config)
+    return _renamed(state, {**names, "w_avg": "latent_avg"}, config, made)
 
 
 def from_own_state(state: State, config: StyleGAN2Config) -> dict[str, Tensor]:
@@ -91,7 +100,8 @@ def from_tensorflow_state(state: State, config: StyleGAN2Config) -> dict[str, Te
     """Variables of NVIDIA's TensorFlow ``Gs`` (components as prefixes ``mapping/`` and ``synthesis/``) → state of ours.
 
     Convolutions are stored height x width x in x out, those that upsample turned by 180 degrees, linear layers in x
-    out, and the biases of styles without their 1. Errors as in :func:`from_nvidia_state`.
+    out, and the biases of styles without their 1. Without a mean code ``w_avg`` is zero. Errors as in
+    :func:`from_nvidia_state`.
     """
     names = {"w_avg": "dlatent_avg", "constant": "synthesis/4x4/Const/const"}
     changes: dict[str, Callable[[Tensor], Tensor]] = {}
@@ -114,7 +124,18 @@ def from_tensorflow_state(state: State, config: StyleGAN2Config) -> dict[str, Te
         if layer != "to_rgb":
             number = 2 * block - 1 + int(layer[-1]) if block else 0
             names |= {f"{ours}.noise": f"synthesis/noise{number}", f"{ours}.noise_strength": f"{prefix}/noise_strength"}
-    return _renamed({name: changes.get(name, _same)(tensor) for name, tensor in state.items()}, names, config)
+    made = _without_mean_code(state, "dlatent_avg", config)
+    state = {name: changes.get(name, _same)(tensor) for name, tensor in state.items()}
+    return _renamed(state, names, config, made)
+
+
+def has_noise_maps(state: State) -> bool:
+    """Whether a state of another project holds any noise map."""
+    return any(name.endswith(".noise_const") or name.startswith(("noises.", "synthesis/noise")) for name in state)
+
+
+def _without_mean_code(state: State, name: str, config: StyleGAN2Config) -> dict[str, Tensor]:
+    return {} if name in state else {name: torch.zeros(config.w_dim)}
 
 
 def _same(x: Tensor) -> Tensor:
@@ -149,18 +170,30 @@ def _layers(config: StyleGAN2Config) -> Iterator[tuple[str, int, str]]:
             yield f"blocks.{block}.{layer}", block, layer
 
 
-def _renamed(state: State, names: Mapping[str, str], config: StyleGAN2Config) -> dict[str, Tensor]:
-    """``names`` maps ours → theirs. Shapes may differ in axes of length one only."""
+def _renamed(
+    state: State, names: Mapping[str, str], config: StyleGAN2Config, made: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """``names`` maps ours → theirs. Shapes may differ in axes of length one only.
+
+    made: under their names, what the file does not hold and does not need to; None where it has to hold everything.
+    """
     with torch.device("meta"):
         shapes = {name: tensor.shape for name, tensor in Generator(config).state_dict().items()}
     assert shapes.keys() == names.keys(), shapes.keys() ^ names.keys()
     left_over = sorted(name for name in state.keys() - set(names.values()) if not name.endswith(IGNORED_ENDINGS))
     problems = [Problem("nothing in this generator takes it", name) for name in left_over]
+    if made is not None:
+        made = {
+            **made,
+            **_missing_noise({names[name]: shapes[name] for name in shapes if _is_noise(name)}, state, made),
+        }
     ours: dict[str, Tensor] = {}
     for name, theirs in names.items():
         tensor = state.get(theirs)
         wanted = shapes[name]
-        if tensor is None:
+        if made is not None and theirs in made:
+            ours[name] = made[theirs]
+        elif tensor is None:
             problems.append(Problem("missing", theirs))
         elif _without_ones(tensor.shape) != _without_ones(wanted):
             problems.append(Problem(f"shape {list(tensor.shape)} where {list(wanted)} is needed", theirs))
@@ -173,6 +206,27 @@ def _renamed(state: State, names: Mapping[str, str], config: StyleGAN2Config) ->
     if problems:
         raise CheckpointError("these weights do not make the configured generator", problems)
     return ours
+
+
+def _is_noise(name: str) -> bool:
+    return name.endswith(".noise")
+
+
+def _missing_noise(wanted: Mapping[str, torch.Size], state: State, made: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return noise maps drawn with seed 0 where the file holds none of them, and nothing where it holds some.
+
+    wanted: their name → shape of each map. Raises :class:`CheckpointError` where maps that the file does not hold,
+    those of ``made`` included, would take more memory than any known generator's.
+    """
+    absent = {name: shape for name, shape in wanted.items() if name not in state}
+    values = sum(shape.numel() for shape in absent.values())
+    if values > _DRAWN_NOISE:
+        detail = f"{values} values of noise are not in the file; up to {_DRAWN_NOISE} can be drawn"
+        raise CheckpointError("this generator's noise maps are too large", [Problem(detail, min(absent))])
+    if len(absent) < len(wanted):
+        return {}
+    random = torch.Generator().manual_seed(0)
+    return {name: torch.randn(shape, generator=random) for name, shape in absent.items() if name not in made}
 
 
 def _without_ones(shape: torch.Size) -> list[int]:

@@ -8,9 +8,10 @@ from typing import Any
 from torch import Tensor
 
 from core.errors import CheckpointError, Problem
+from core.generators.checkpoints.kinds import refusal, related_kind
 from core.generators.checkpoints.limits import Limits
 from core.generators.checkpoints.source import Answers, Found, read_all
-from core.generators.checkpoints.states import from_tensorflow_state
+from core.generators.checkpoints.states import MISSING_NOISE, from_tensorflow_state, has_noise_maps
 from core.generators.checkpoints.values import Record, StoredArray
 from core.generators.config import Architecture, StyleGAN2Config
 
@@ -31,6 +32,11 @@ def read_tensorflow(value: Any, answers: Answers, limits: Limits) -> Found:
     """The generator in a snapshot, or a generator pickled alone. Raises :class:`CheckpointError`."""
     name, network = _chosen(value, answers)
     state = read_all(dict(_variables(network)), limits)
+    if not state:
+        raise CheckpointError("this file holds no generator", [Problem("its networks hold no variables", name)])
+    kind = related_kind(state)
+    if kind:
+        raise refusal(kind, name)
     given = network.state.get("static_kwargs")
     given = given if type(given) is dict else {}
     _check_arguments(given)
@@ -38,7 +44,9 @@ def read_tensorflow(value: Any, answers: Answers, limits: Limits) -> Found:
     ours = from_tensorflow_state({key: one for key, one in state.items() if _is_weight(key)}, config)
     function = network.state.get("build_func_name")
     facts = {"function": function[:100]} if type(function) is str else {}
-    return Found("nvidia-tensorflow", name, config, ours, has_w_avg=True, facts=facts)
+    notes = () if has_noise_maps(state) else (MISSING_NOISE,)
+    has_w_avg = "dlatent_avg" in state
+    return Found("nvidia-tensorflow", name, config, ours, has_w_avg=has_w_avg, facts=facts, notes=notes)
 
 
 def config_of(state: Mapping[str, Tensor], given: Mapping[str, Any]) -> StyleGAN2Config:
@@ -56,6 +64,7 @@ def config_of(state: Mapping[str, Tensor], given: Mapping[str, Any]) -> StyleGAN
     ]
     if problems or sides != [4 << k for k in range(len(sides))]:
         raise CheckpointError("this is not a StyleGAN2 generator", problems)
+    _check_mapping(state)
     embed = state.get("mapping/LabelEmbed/weight")
     entering, w_dim = state["mapping/Dense0/weight"].shape[0], state["synthesis/4x4/Conv/mod_weight"].shape[0]
     last = f"synthesis/{sides[-1]}x{sides[-1]}/ToRGB/weight"
@@ -74,6 +83,19 @@ def config_of(state: Mapping[str, Tensor], given: Mapping[str, Any]) -> StyleGAN
         architecture=_architecture(state, sides),
         image_channels=state[last].shape[-1],
     )
+
+
+def _check_mapping(state: Mapping[str, Tensor]) -> None:
+    """Raise for mapping networks whose widths differ, which are not supported."""
+    w_dim = state["synthesis/4x4/Conv/mod_weight"].shape[0]
+    problems = [
+        Problem(f"mapping_fmaps is {one.shape[1]} where dlatent_size is {w_dim}; only equal widths are supported", key)
+        for key, one in state.items()
+        if key.startswith(("mapping/Dense", "mapping/LabelEmbed")) and key.endswith("/weight")
+        if one.dim() == 2 and one.shape[1] != w_dim
+    ]
+    if problems:
+        raise CheckpointError("this mapping network is not supported", problems)
 
 
 def _second(side: int) -> str:

@@ -27,6 +27,8 @@ STORAGE_TYPES: Mapping[str, torch.dtype] = {
     "UntypedStorage": torch.uint8,
 }
 _DTYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
+#: Length and number of the parts of a path among options.
+_LONGEST_PART, _MOST_PARTS = 4096, 100
 _NUMPY_DTYPES = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
 
 
@@ -198,6 +200,22 @@ def _size(items: Any = ()) -> tuple[int, ...]:
     return _shape(items, "size")
 
 
+def _path(*parts: Any) -> str:
+    """A path among options, as text: nothing is opened."""
+    return _text(parts, "/", "path")
+
+
+def _device(*parts: Any) -> str:
+    """A device among options, as text."""
+    return _text(tuple(str(part) if type(part) is int else part for part in parts), ":", "device")
+
+
+def _text(parts: tuple[Any, ...], between: str, what: str) -> str:
+    if not all(type(part) is str and len(part) <= _LONGEST_PART for part in parts) or len(parts) > _MOST_PARTS:
+        raise unsafe(f"a {what} of something else than a few short texts")
+    return between.join(parts)
+
+
 def _persistent_object(meta: Any) -> Record:
     """NVIDIA's modules: the class's name and the object's state. The source code beside them is not looked at."""
     if type(meta) is not dict or type(meta.get("class_name")) is not str or type(meta.get("state")) is not dict:
@@ -236,12 +254,15 @@ def table(load_nested: Callable[[Any], Any]) -> dict[str, Global]:
         "dnnlib.EasyDict": _mapping,
         "_codecs.encode": _encoded,
         "torch.Size": _size,
+        "torch.device": _device,
         "torch._utils._rebuild_tensor": stored_tensor,
         "torch._utils._rebuild_tensor_v2": stored_tensor,
         "torch._utils._rebuild_parameter": _parameter,
         "torch.storage._load_from_bytes": load_nested,
         "torch_utils.persistence._reconstruct_persistent_obj": _persistent_object,
     }
+    for kind in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"):
+        calls |= {f"{module}.{kind}": _path for module in ("pathlib", "pathlib._local")}
     for module in ("builtins", "__builtin__"):
         calls |= {f"{module}.set": _collection(set), f"{module}.frozenset": _collection(frozenset)}
     for module in ("numpy.core", "numpy._core"):

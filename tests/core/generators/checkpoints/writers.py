@@ -7,7 +7,7 @@ import pickle
 import sys
 import types
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -239,10 +239,12 @@ def tensorflow_pickle(
     kwargs: Mapping[str, Any] | None = None,
     scalars: Mapping[str, Any] | None = None,
     without: tuple[str, ...] = (),
+    more: Sequence[tuple[str, Any]] = (),
 ) -> bytes:
     """A snapshot as NVIDIA's TensorFlow projects write it: (G, D, Gs).
 
     scalars: values of synthesis variables, over those of ``network``. without: names of variables to leave out.
+    more: synthesis variables to add.
     """
     config, ours = network.config, network.state_dict()
     mapping: list[tuple[str, Any]] = []
@@ -284,6 +286,7 @@ def tensorflow_pickle(
             return one
 
         synthesis = [(name, (scalars or {}).get(name, value)) for name, value in synthesis if name not in without]
+        synthesis += more
         parts = {"mapping": made("G_mapping", mapping, {}), "synthesis": made("G_synthesis", synthesis, {})}
         top = [("lod", np.float32(0)), ("dlatent_avg", ours["w_avg"].numpy())]
         top = [(name, value) for name, value in top if name not in without]
