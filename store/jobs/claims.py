@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, and_, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, and_, bindparam, exists, func, select, update
 
 from store.clock import database_now
 from store.db import Database
@@ -125,6 +125,17 @@ def heartbeat(db: Database, claim: Claim, *, done: int = 0, total: int = 0) -> L
             return "lost"
         state = connection.execute(select(jobs.c.state).where(jobs.c.id == claim.job_id)).scalar_one()
         return "keep" if state in CLAIMABLE_JOB_STATES else "stop"
+
+
+def is_wanted(db: Database, claim: Claim) -> bool:
+    """Whether the claim's job still waits for it; False once it was canceled, has failed or has expired. One read by
+    primary key, so that it may be asked every second.
+    """
+    with db.read() as connection:
+        return connection.execute(_STATE, {"job": claim.job_id}).scalar() in CLAIMABLE_JOB_STATES
+
+
+_STATE = select(jobs.c.state).where(jobs.c.id == bindparam("job"))
 
 
 def save_checkpoint(db: Database, claim: Claim, file: File) -> str | None:

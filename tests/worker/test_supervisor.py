@@ -116,6 +116,30 @@ def test_cancel_stops_a_running_shard(supervisor: Supervisor, db: Database, obje
         assert not list(objects.list()), "what the stopped shard had written is gone"
 
 
+def test_cancel_is_noticed_within_two_seconds_though_heartbeats_are_a_minute_apart(
+    settings: Settings, supervisor: Supervisor, db: Database
+) -> None:
+    settings.worker.heartbeat_seconds = 60.0
+    job = submit(db, count=1, seconds=600, fault="silent")
+    with running(supervisor):
+        wait_until(lambda: view(db, job).steps[1].state == "running")
+        time.sleep(0.5)  # nothing is reported any more
+        cancel_job(db, job.id, tenant=TENANT)
+        wait_until(lambda: view(db, job).state == "canceled", 2)
+
+
+def test_a_canceled_job_ends_within_five_seconds_though_its_child_does_not_stop(
+    settings: Settings, supervisor: Supervisor, db: Database, tmp_path: Path
+) -> None:
+    settings.worker.heartbeat_seconds = 60.0
+    pid_file = tmp_path / "pid"
+    job = submit(db, count=1, fault="deaf", pid_file=str(pid_file))
+    with running(supervisor):
+        wait_until(lambda: pid_file.exists() and pid_file.read_text() != "")
+        cancel_job(db, job.id, tenant=TENANT)
+        wait_until(lambda: view(db, job).state == "canceled", 5)
+
+
 def test_a_deaf_child_is_killed_with_what_it_started(
     supervisor: Supervisor, db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
