@@ -53,6 +53,7 @@ HTTP: dict[str, Meaning] = {
     "idempotency_key_reused": Meaning(422, "The idempotency key belongs to another request"),
     "quota_exceeded": Meaning(429, "The limit is reached"),
     "not_ready": Meaning(409, "Not finished yet"),
+    "not_resumable": Meaning(409, "The job cannot be resumed"),
     "in_use": Meaning(409, "A job works with it"),
     "built_in": Meaning(409, "It comes with the service"),
     "gone": Meaning(410, "It has expired"),

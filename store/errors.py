@@ -6,6 +6,7 @@ StoreError
 ├── IdempotencyMismatch   idempotency_key_reused  same key, another body
 ├── QuotaExceeded         quota_exceeded          the tenant's limit is reached; retryable
 ├── NotReady              not_ready               the resource exists but is not finished
+├── NotResumable          not_resumable           the job ended in a way that trying again does not change
 ├── InUse                 in_use                  a job still works with it
 ├── BuiltIn               built_in                it comes with the service and stays
 ├── Gone                  gone                    the data has expired
@@ -93,6 +94,12 @@ class NotReady(StoreError):
     """The resource exists but is not finished."""
 
     code = "not_ready"
+
+
+class NotResumable(StoreError):
+    """The job did not fail, or failed for a reason that another try cannot change."""
+
+    code = "not_resumable"
 
 
 class InUse(StoreError):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import Connection, and_, insert, select
 
 from store.clock import database_now
 from store.datasets import reopen_dataset
 from store.db import Database
-from store.errors import Gone, NotFound, NotReady
+from store.errors import Gone, NotFound, NotResumable
 from store.jobs.events import record
 from store.jobs.moves import move_job, move_shards, move_steps
 from store.jobs.states import TERMINAL_JOB_STATES
@@ -19,8 +21,8 @@ from store.tenants import lock_tenant
 
 def resume_job(db: Database, job_id: str, *, tenant: str) -> Job:
     """Queue a failed job again, each of its shards that had no result with all attempts before it. A job that waits or
-    runs is left as it is. Raises NotFound, NotReady when the job ended in another way, Gone when its time is over,
-    QuotaExceeded.
+    runs is left as it is. Raises NotFound, NotResumable when the job did not fail or another try cannot help, Gone when
+    its time is over or its dataset was deleted, QuotaExceeded.
     """
     with db.write() as connection:
         lock_tenant(connection, tenant)
@@ -28,8 +30,7 @@ def resume_job(db: Database, job_id: str, *, tenant: str) -> Job:
         row = connection.execute(select(jobs).where(mine).with_for_update()).one_or_none()
         if row is None:
             raise NotFound(f"no job {job_id!r}")
-        if row.state in TERMINAL_JOB_STATES and row.state != "failed":
-            raise NotReady(f"the job is {row.state}: only a failed one can be resumed")
+        _refuse_pointless(row)
         if row.state == "failed":
             now = connection.execute(select(database_now())).scalar_one()
             if row.expires_at is not None and row.expires_at < now:
@@ -37,6 +38,19 @@ def resume_job(db: Database, job_id: str, *, tenant: str) -> Job:
             check_quota(connection, db, tenant=tenant)
             _queue_again(connection, job_id)
         return view(connection, connection.execute(select(jobs).where(mine)).one())
+
+
+def _refuse_pointless(row: Any) -> None:
+    if row.state == "canceling":
+        raise NotResumable(f"{row.id} is being canceled, and a canceled job cannot be resumed; start a new one")
+    if row.state in TERMINAL_JOB_STATES and row.state != "failed":
+        again = "there is nothing to resume" if row.state == "succeeded" else "start a new one"
+        raise NotResumable(f"{row.id} is {row.state}, and only a failed job can be resumed; {again}")
+    if row.state == "failed" and row.error_retryable is False:
+        raise NotResumable(
+            f"{row.id} failed with {row.error_code}, which another try does not change ({row.error_detail}); "
+            "correct its input and start a new job"
+        )
 
 
 def _queue_again(connection: Connection, job_id: str) -> None:

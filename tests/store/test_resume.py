@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from store.clock import database_now
 from store.db import Database
-from store.errors import Gone, IllegalTransition, NotFound, NotReady
+from store.errors import Gone, IllegalTransition, NotFound, NotResumable
 from store.jobs.cancel import cancel_job
 from store.jobs.claims import claim, heartbeat
 from store.jobs.commits import Failure, StepResult, commit, fail
@@ -75,9 +75,26 @@ def test_what_ended_otherwise_cannot_be_resumed(db: Database, state: str) -> Non
     if state == "canceled":
         cancel_job(db, job.id, tenant=TENANT)
     drain(db)
-    with pytest.raises(NotReady, match=state):
+    with pytest.raises(NotResumable, match=f"{job.id} is {state}, and only a failed job can be resumed"):
         resume_job(db, job.id, tenant=TENANT)
     assert view(db, job).state == state
+
+
+def test_a_job_that_is_being_canceled_cannot_be_resumed(db: Database) -> None:
+    job = submit(db)
+    claimed(db)
+    cancel_job(db, job.id, tenant=TENANT)
+    with pytest.raises(NotResumable, match="being canceled"):
+        resume_job(db, job.id, tenant=TENANT)
+    assert view(db, job).state == "canceling"
+
+
+def test_a_failure_that_another_try_cannot_change_is_not_resumed(db: Database) -> None:
+    job = submit(db)
+    fail(db, claimed(db), Failure("bad_label_set", "masks: show one class", permanent=True, retryable=False))
+    with pytest.raises(NotResumable, match=r"bad_label_set.*masks: show one class"):
+        resume_job(db, job.id, tenant=TENANT)
+    assert view(db, job).state == "failed"
 
 
 def test_resuming_what_runs_changes_nothing_and_strangers_see_nothing(db: Database) -> None:
@@ -156,7 +173,7 @@ def test_a_job_whose_time_is_over_ends_as_expired(db: Database) -> None:
     assert view(db, job).state == "expired"
     assert heartbeat(db, taken) == "stop"
     assert not do(db, taken).done
-    with pytest.raises(NotReady):
+    with pytest.raises(NotResumable):
         resume_job(db, job.id, tenant=TENANT)
     drain(db)
     assert view(db, other).state == "succeeded"

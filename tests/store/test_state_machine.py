@@ -21,7 +21,7 @@ from sqlalchemy import select
 
 from store.clock import database_now
 from store.db import Database
-from store.errors import NotReady
+from store.errors import NotResumable
 from store.jobs.cancel import cancel_job
 from store.jobs.claims import Claim, claim, give_back, heartbeat
 from store.jobs.commits import Failure, StepResult, commit, fail
@@ -125,8 +125,8 @@ class Machine(RuleBasedStateMachine):
     @rule(job=jobs_made)
     def resume(self, job: str) -> None:
         state = job_view(self.db, job, tenant=TENANT).state
-        if state in ("succeeded", "canceled", "expired"):
-            with pytest.raises(NotReady):
+        if state in ("succeeded", "canceled", "canceling", "expired"):
+            with pytest.raises(NotResumable):
                 resume_job(self.db, job, tenant=TENANT)
             return
         after = resume_job(self.db, job, tenant=TENANT)
