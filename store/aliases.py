@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, and_, case, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from store.clock import database_now, to_datetime
 from store.db import Database
-from store.errors import InvalidRequest, NotFound, Problem
+from store.errors import Gone, InvalidRequest, NotFound, Problem
 from store.tables import dataset_aliases as table
 from store.tables import datasets
 
@@ -24,6 +24,13 @@ class Alias:
     name: str
     dataset_id: str
     moved_at: datetime
+
+
+#: How a dataset came to be unreadable: `deleted`, `expired`, or null.
+_GONE = case(
+    (datasets.c.deleted_at.is_not(None), "deleted"),
+    (and_(datasets.c.expires_at <= database_now(), ~datasets.c.pinned), "expired"),
+)
 
 
 def _anything(_current: Alias | None) -> None:
@@ -46,22 +53,29 @@ def set_alias(
     """
     with db.write() as connection:
         check(_held(connection, name, tenant))
-        state = connection.execute(
-            select(datasets.c.state).where(datasets.c.id == dataset_id, datasets.c.tenant == tenant)
-        ).scalar()
-        if state != "ready":
-            what = f"no dataset {dataset_id!r}" if state is None else f"the dataset {dataset_id!r} is not ready"
+        mine = datasets.c.id == dataset_id, datasets.c.tenant == tenant
+        state = connection.execute(select(datasets.c.state).where(*mine)).scalar()
+        gone = connection.execute(select(_GONE).where(*mine)).scalar()
+        if state != "ready" or gone:
+            found = f"is {gone}" if gone else "is not ready"
+            what = f"no dataset {dataset_id!r}" if state is None else f"the dataset {dataset_id!r} {found}"
             raise InvalidRequest("the alias cannot point there", [Problem(what, "/dataset")])
         point(connection, tenant=tenant, name=name, dataset_id=dataset_id)
     return get_alias(db, name, tenant=tenant)
 
 
 def get_alias(db: Database, name: str, *, tenant: str) -> Alias:
-    """One alias. Raises NotFound."""
+    """One alias. Raises NotFound, Gone when its dataset was deleted or has expired."""
     with db.read() as connection:
-        row = connection.execute(select(table).where(table.c.name == name, table.c.tenant == tenant)).one_or_none()
+        row = connection.execute(
+            select(table, _GONE.label("gone"))
+            .join(datasets, datasets.c.id == table.c.dataset_id)
+            .where(table.c.name == name, table.c.tenant == tenant)
+        ).one_or_none()
     if row is None:
         raise NotFound(f"no alias {name!r}")
+    if row.gone:
+        raise Gone(f"the alias {name!r} points at {row.dataset_id}, which is {row.gone}; let it point elsewhere")
     return _alias(row)
 
 

@@ -13,9 +13,12 @@ from store.clock import database_now, to_datetime
 from store.db import Database
 from store.errors import Gone, NotFound, NotReady
 from store.files import files_of
+from store.jobs.states import ACTIVE_JOB_STATES
+from store.jobs.uses import refuse_in_use
 from store.paging import DEFAULT_PAGE, Page, page
 from store.tables import datasets as table
 from store.tables import files, jobs
+from store.tenants import lock_tenant
 
 #: Names of a dataset's files beside `shards/*.tar`.
 MANIFEST = "manifest.json"
@@ -30,13 +33,13 @@ UNDELETE_HOURS = 24
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """`state`: `building`; `ready` (manifest written); `partial` (the job ended early, finished work is readable);
-    `empty` (the job ended early with nothing finished). `count` is what was asked for. `pinned`: it does not expire.
-    `deleted_at`: it can be taken back for UNDELETE_HOURS from then on.
+    `empty` (the job ended early with nothing finished); `deleted`, whatever it was before. `count` is what was asked
+    for. `pinned`: it does not expire. `deleted_at`: it can be taken back for UNDELETE_HOURS from then on.
     """
 
     id: str
     job_id: str
-    state: Literal["building", "ready", "partial", "empty"]
+    state: Literal["building", "ready", "partial", "empty", "deleted"]
     count: int
     info: dict[str, Any]
     created_at: datetime
@@ -80,7 +83,12 @@ def end_dataset_early(connection: Connection, job_id: str) -> None:
 
 
 def reopen_dataset(connection: Connection, job_id: str) -> None:
-    """The dataset of a job that is resumed is being made again; what of it was readable is kept."""
+    """The dataset of a job that is resumed is being made again; what of it was readable is kept. Raises Gone when it
+    was deleted.
+    """
+    deleted = select(table.c.id).where(table.c.job_id == job_id, table.c.deleted_at.is_not(None))
+    if (dataset_id := connection.execute(deleted).scalar()) is not None:
+        raise Gone(f"{dataset_id}, which the job makes, was deleted; undelete it first, within {UNDELETE_HOURS} hours")
     connection.execute(
         update(table)
         .where(table.c.job_id == job_id, table.c.state.in_(("partial", "empty")))
@@ -89,11 +97,19 @@ def reopen_dataset(connection: Connection, job_id: str) -> None:
 
 
 def expired_datasets(connection: Connection) -> list[tuple[str, str]]:
-    """Ids of datasets whose time is over and that still have files, with those of their jobs."""
+    """Ids of datasets whose time is over and that still have files, with those of their jobs. One that a job exports or
+    evaluates is kept until that job has ended.
+    """
+    in_use = exists().where(
+        jobs.c.tenant == table.c.tenant,
+        jobs.c.state.in_(ACTIVE_JOB_STATES),
+        jobs.c.spec["dataset"].as_string() == table.c.id,
+    )
     expired = and_(table.c.expires_at < database_now(), ~table.c.pinned)
     rows = connection.execute(
         select(table.c.id, table.c.job_id)
         .where(or_(expired, table.c.deleted_at < database_now() - UNDELETE_HOURS * 3600.0))
+        .where(~in_use)
         .where(exists().where(or_(files.c.resource_id == table.c.id, files.c.resource_id == table.c.job_id)))
     )
     return [(row.id, row.job_id) for row in rows]
@@ -117,11 +133,16 @@ def pin_dataset(db: Database, dataset_id: str, *, tenant: str, pinned: bool) -> 
 
 def delete_dataset(db: Database, dataset_id: str, *, tenant: str) -> None:
     """Hide a dataset now and remove its files after UNDELETE_HOURS; repeating it changes nothing. Raises NotFound,
-    NotReady while it is being made.
+    NotReady while it is being made, InUse while a job exports or evaluates it.
     """
-    if get_dataset(db, dataset_id, tenant=tenant).state == "building":
-        raise NotReady(f"{dataset_id} is being made; cancel its job first")
     with db.write() as connection:
+        lock_tenant(connection, tenant)
+        row = connection.execute(select(table).where(table.c.id == dataset_id, table.c.tenant == tenant)).one_or_none()
+        if row is None:
+            raise NotFound(f"no dataset {dataset_id!r}")
+        if row.state == "building":
+            raise NotReady(f"{dataset_id} is being made; cancel {row.job_id} first")
+        refuse_in_use(connection, tenant, dataset_id)
         this = update(table).where(table.c.id == dataset_id, table.c.deleted_at.is_(None))
         connection.execute(this.values(deleted_at=database_now()))
 
@@ -179,7 +200,7 @@ def _dataset(row: Any) -> Dataset:
     return Dataset(
         id=row.id,
         job_id=row.job_id,
-        state=row.state,
+        state="deleted" if row.deleted_at is not None else row.state,
         count=row.count,
         info=row.info,
         created_at=cast(datetime, to_datetime(row.created_at)),

@@ -104,6 +104,8 @@ def _check(connection: Connection, spec: EvaluateSpec, tenant: str) -> None:
     expires_at = to_datetime(row.expires_at) if row is not None else None
     if row is None:
         problems.append(Problem(f"no dataset {spec.dataset!r}", "/dataset"))
+    elif row.deleted_at is not None:
+        problems.append(Problem(f"the dataset {spec.dataset!r} was deleted", "/dataset"))
     elif row.state != "ready" or (expires_at is not None and expires_at <= datetime.now(UTC)):
         problems.append(Problem(f"the dataset {spec.dataset!r} is not there as a whole", "/dataset"))
     for field, labels in (("labels", spec.labels), ("generated_labels", spec.generated_labels)):

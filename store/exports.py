@@ -100,6 +100,8 @@ def _check_dataset(connection: Connection, dataset_id: str, tenant: str) -> None
     ).one_or_none()
     if row is None:
         raise NotFound(f"no dataset {dataset_id!r}")
+    if row.deleted_at is not None:
+        raise Gone(f"{dataset_id} was deleted; undelete it first")
     expires_at = to_datetime(row.expires_at)
     if expires_at is not None and expires_at <= datetime.now(UTC):
         raise Gone(f"{dataset_id} expired at {expires_at:%Y-%m-%d %H:%M} UTC")

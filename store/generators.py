@@ -12,14 +12,14 @@ from sqlalchemy import Connection, bindparam, delete, insert, or_, select, updat
 
 from store.clock import database_now, to_datetime
 from store.db import Database
-from store.errors import BuiltIn, InUse, NotFound
+from store.errors import BuiltIn, NotFound
 from store.files import remove_files
 from store.ids import new_id
-from store.jobs.states import ACTIVE_JOB_STATES
+from store.jobs.uses import refuse_in_use
 from store.objects import ObjectStore
 from store.paging import DEFAULT_PAGE, Page, page
 from store.tables import generators as table
-from store.tables import jobs
+from store.tenants import lock_tenant
 
 #: Name of the description in a generator's folder (written by the library that reads it for real), and among the files
 #: of one that was imported.
@@ -69,19 +69,14 @@ def add_generator(connection: Connection, tenant: str, new: NewGenerator) -> Non
 def delete_generator(db: Database, objects: ObjectStore, name_or_id: str, *, tenant: str) -> None:
     """Forget a generator of the tenant's own, with its files. What was made with it stays.
 
-    Raises NotFound, BuiltIn, InUse while a job works with it.
+    Raises NotFound, BuiltIn, InUse while a job needs it.
     """
     with db.write() as connection:
+        lock_tenant(connection, tenant)
         generator = find_generator(connection, name_or_id, tenant=tenant)
         if generator.builtin:
             raise BuiltIn(f"{generator.name} comes with the service and cannot be deleted")
-        working = select(jobs.c.id).where(
-            jobs.c.tenant == tenant,
-            jobs.c.state.in_(ACTIVE_JOB_STATES),
-            jobs.c.spec["generator"].as_string().in_((generator.id, generator.name)),
-        )
-        if (job := connection.execute(working.limit(1)).scalar()) is not None:
-            raise InUse(f"{job} works with {generator.name}; cancel it or wait for its end")
+        refuse_in_use(connection, tenant, generator.id, generator.name)
         connection.execute(delete(table).where(table.c.id == generator.id))
         keys = remove_files(connection, generator.id)
     for key in keys:

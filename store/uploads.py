@@ -16,6 +16,7 @@ from store.errors import InvalidRequest, NotFound, NotReady, Problem, QuotaExcee
 from store.files import File, add_files, files_of, remove_files, stored_bytes
 from store.idempotency import IdempotencyKey
 from store.ids import new_id
+from store.jobs.uses import refuse_in_use
 from store.objects import DirectParts, ObjectInfo, ObjectStore, ObjectWriter
 from store.paging import DEFAULT_PAGE, Page, page
 from store.tables import uploads as table
@@ -233,8 +234,10 @@ def complete_upload(db: Database, upload_id: str, stored: ObjectInfo, *, tenant:
 
 
 def delete_upload(db: Database, objects: ObjectStore, upload_id: str, *, tenant: str) -> None:
-    """Forget an upload and its bytes; label sets made from it stay. Raises NotFound."""
+    """Forget an upload and its bytes; label sets made from it stay. Raises NotFound, InUse while a job needs it."""
     with db.write() as connection:
+        lock_tenant(connection, tenant)
+        refuse_in_use(connection, tenant, upload_id)
         mine = delete(table).where(table.c.id == upload_id, table.c.tenant == tenant)
         gone = connection.execute(mine.returning(table.c.multipart)).one_or_none()
         if gone is None:

@@ -25,7 +25,7 @@ def list_dataset_aliases(db: Db, tenant: Tenant) -> ListOf[Alias]:
     return ListOf(items=[alias_document(alias) for alias in aliases.list_aliases(db, tenant=tenant)])
 
 
-@router.get("/{name}", response_model=Alias, responses=UNCHANGED | documented(404, 422))
+@router.get("/{name}", response_model=Alias, responses=UNCHANGED | documented(404, 410, 422))
 def get_dataset_alias(name: Name, db: Db, tenant: Tenant, if_none_match: IfNoneMatch = None) -> Response:
     """Where a name points. Its `ETag` lets nobody move it unseen: send it as `If-Match`."""
     return unless_unchanged(alias_document(aliases.get_alias(db, name, tenant=tenant)), if_none_match)

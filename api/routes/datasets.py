@@ -57,7 +57,9 @@ def update_dataset(
 
 @router.delete("/{dataset_id}", status_code=204, responses=documented(404, 409, 422, 507))
 def delete_dataset(dataset_id: str, db: Db, tenant: Tenant) -> None:
-    """Delete a dataset: nothing of it can be downloaded from now on, and its files go after 24 hours."""
+    """Delete a dataset that no waiting or running job needs: nothing of it can be downloaded from now on, and its files
+    go after 24 hours.
+    """
     stored.delete_dataset(db, dataset_id, tenant=tenant)
 
 

@@ -52,7 +52,7 @@ EXAMPLES: dict[str, Any] = {
 }
 CANCELED: dict[int | str, dict[str, Any]] = {
     200: {"description": "It was ending or had ended already.", "model": Job},
-    202: {"description": "It will stop within one batch.", "model": Job},
+    202: {"description": "It will stop, within about 5 seconds.", "model": Job},
 }
 
 
@@ -141,7 +141,9 @@ def cancel_job(job_id: str, db: Db, tenant: Tenant) -> Response:
 
 @router.post("/{job_id}/resume", status_code=202, responses=documented(404, 409, 410, 422, 429, 507))
 def resume_job(job_id: str, db: Db, tenant: Tenant) -> Job:
-    """Try again what failed; everything that is finished stays. A job that waits or runs is left as it is."""
+    """Try again what failed; everything that is finished stays. A job that waits or runs is left as it is; one that was
+    canceled, or that failed for a reason that another try cannot change (`retryable: false`), is refused.
+    """
     return job_document(resume.resume_job(db, job_id, tenant=tenant))
 
 

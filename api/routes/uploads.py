@@ -142,9 +142,9 @@ def get_upload(upload_id: str, db: Db, tenant: Tenant) -> Upload:
     return upload_document(stored.get_upload(db, upload_id, tenant=tenant))
 
 
-@router.delete("/{upload_id}", status_code=204, responses=documented(404, 422))
+@router.delete("/{upload_id}", status_code=204, responses=documented(404, 409, 422))
 def delete_upload(upload_id: str, db: Db, objects: Objects, tenant: Tenant) -> None:
-    """Forget an upload. Label sets that were made from it stay."""
+    """Forget an upload that no waiting or running job needs. Label sets that were made from it stay."""
     stored.delete_upload(db, objects, upload_id, tenant=tenant)
 
 

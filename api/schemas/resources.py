@@ -87,7 +87,7 @@ class Dataset(Document):
 
     id: str = Field(examples=["ds_01jd0c5w6w3m8z4k1x2y3z4a5b"])
     job: str
-    state: Literal["building", "ready", "partial", "empty"]
+    state: Literal["building", "ready", "partial", "empty", "deleted"]
     count: int = Field(description="Images asked for.")
     info: Info = Field(description="Classes, label statistics, settings.")
     created_at: datetime

@@ -208,6 +208,15 @@ def test_cancelling(http: TestClient, start: Start) -> None:
         assert again.json()["id"] == job["id"]
 
 
+def test_an_upload_that_a_job_needs_is_not_deleted(http: TestClient, start: Start) -> None:
+    job = start()
+    upload = f"/v1/uploads/{job['spec']['labels']}"
+    refused = problem(http.delete(upload), 409, "in_use")
+    assert job["id"] in refused["detail"]
+    http.post(job["urls"]["cancel"])
+    assert http.delete(upload).status_code == 204
+
+
 def test_resuming_a_job_that_failed(http: TestClient, start: Start, db: Database) -> None:
     job = start()
     taken = claim(db, "worker")
@@ -219,7 +228,9 @@ def test_resuming_a_job_that_failed(http: TestClient, start: Start, db: Database
     assert (resumed.json()["state"], resumed.json()["error"]) == ("queued", None)
     assert http.post(job["urls"]["resume"]).json()["state"] == "queued", "repeating it changes nothing"
     http.post(job["urls"]["cancel"])
-    problem(http.post(job["urls"]["resume"]), 409, "not_ready")
+    refused = problem(http.post(job["urls"]["resume"]), 409, "not_resumable")
+    assert refused["title"] == "The job cannot be resumed"
+    assert f"{job['id']} is cancel" in refused["detail"] or "being canceled" in refused["detail"]
 
 
 def test_lists_are_paged_and_filtered(http: TestClient, start: Start) -> None:

@@ -94,6 +94,31 @@ def test_an_alias_moves_on_success_alone(
     assert http.delete("/v1/dataset-aliases/latest").status_code == 404
 
 
+def test_an_alias_of_a_deleted_dataset_is_gone_until_it_points_elsewhere(http: TestClient, make: Make) -> None:
+    first, path = make(alias="latest"), "/v1/dataset-aliases/latest"
+    http.delete(f"/v1/datasets/{first}")
+    assert http.get(f"/v1/datasets/{first}").json()["state"] == "deleted"
+    assert first in problem(http.get(path), 410, "gone")["detail"]
+    refused = problem(http.put(path, json={"dataset": first}), 422, "invalid_request")
+    assert refused["errors"] == [{"detail": f"the dataset {first!r} is deleted", "pointer": "#/dataset"}]
+    http.post(f"/v1/datasets/{first}/undelete")
+    assert http.get(path).json()["dataset"] == first
+    http.delete(f"/v1/datasets/{first}")
+    second = make()
+    assert http.put(path, json={"dataset": second}).json()["dataset"] == second
+    assert http.get(path).status_code == 200
+    http.delete(f"/v1/datasets/{second}")
+    assert http.delete(path).status_code == 204
+
+
+def test_an_alias_of_an_expired_dataset_is_gone(http: TestClient, make: Make, db: Database) -> None:
+    dataset = make(alias="latest")
+    age(db, dataset, expires_at=0.0)
+    assert "expired" in problem(http.get("/v1/dataset-aliases/latest"), 410, "gone")["detail"]
+    http.patch(f"/v1/datasets/{dataset}", json={"pinned": True})
+    assert http.get("/v1/dataset-aliases/latest").status_code == 200
+
+
 def test_nobody_moves_an_alias_unseen(http: TestClient, make: Make) -> None:
     """Of two pipelines that both look and then move it, the second is told that it is not what it saw."""
     first, second, path = make(), make(), "/v1/dataset-aliases/stable"
