@@ -208,9 +208,8 @@ def test_cancelling(http: TestClient, start: Start) -> None:
         assert again.json()["id"] == job["id"]
 
 
-def test_an_upload_that_a_job_needs_is_not_deleted(http: TestClient, start: Start) -> None:
-    job = start()
-    upload = f"/v1/uploads/{job['spec']['labels']}"
+def test_an_upload_that_a_job_needs_is_not_deleted(http: TestClient, start: Start, wish: dict[str, Any]) -> None:
+    job, upload = start(), f"/v1/uploads/{wish['labels']}"
     refused = problem(http.delete(upload), 409, "in_use")
     assert job["id"] in refused["detail"]
     http.post(job["urls"]["cancel"])
