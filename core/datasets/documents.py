@@ -1,9 +1,14 @@
 """JSON files of an untrusted archive."""
 
+import codecs
 import json
 from collections.abc import Callable
 from math import isfinite
 from typing import Any, TypeGuard
+
+
+#: Byte order marks of UTF-16, and of UTF-32 by its first two bytes.
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 
 
 def parse_json(
@@ -15,6 +20,8 @@ def parse_json(
     """
     if len(content) > most_bytes:
         raise ValueError(f"is {len(content):,} bytes: at most {most_bytes:,} are read")
+    if content.startswith(_WIDE):
+        raise ValueError("is UTF-16 text: save it as UTF-8")
     try:
         return json.loads(content.decode("utf-8-sig"), object_pairs_hook=object_pairs_hook)
     except RecursionError:
@@ -31,6 +38,24 @@ def is_number(value: object) -> TypeGuard[int | float]:
         return isfinite(value)
     except OverflowError:
         return False
+
+
+def number(value: object) -> float | None:
+    """A finite number of a document, which may be written as text (``"1.5"``); None for anything else."""
+    if isinstance(value, str) and len(value) <= 40 and value.isascii():
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    return float(value) if is_number(value) else None
+
+
+def whole_number(value: object) -> int | None:
+    """A whole number of a document, which may be written as ``32``, ``32.0`` or ``"32"``; None for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    found = number(value)
+    return int(found) if found is not None and found.is_integer() and abs(found) < 2**53 else None
 
 
 def shortened(value: object) -> str:

@@ -1,5 +1,6 @@
-"""Polygons and run lengths from files nobody vouches for, as masks."""
+"""Polygons, boxes, ellipses and run lengths of untrusted files, as masks."""
 
+import math
 from collections.abc import Sequence
 from itertools import chain
 
@@ -7,8 +8,13 @@ import numpy as np
 import pycocotools.mask
 from numpy.typing import NDArray
 
+from core.datasets.documents import whole_number
+
 #: Length of all outlines of one region, in pixels: more than any region has, and bounded memory to fill it.
 MAX_OUTLINE = 4_000_000
+#: Polygons are cut so far outside of the image, in pixels: the numbers of pycocotools' filling end at 2^31.
+_MARGIN = 20_000
+_ELLIPSE_CORNERS = 360
 
 
 class ShapeError(ValueError):
@@ -18,28 +24,85 @@ class ShapeError(ValueError):
 def filled(polygons: Sequence[object], height: int, width: int) -> NDArray[np.bool_]:
     """bool [height, width]: what any of the polygons (each [x1, y1, x2, y2, …]) covers, as COCO fills them.
 
-    Points outside of the image are moved to its border. Raises :class:`ShapeError`.
+    What lies outside of the image is cut off; corners are not moved. Raises :class:`ShapeError`.
     """
     rings: list[list[float]] = []
     outline = 0.0
     for polygon in polygons:
-        try:
-            points = np.asarray(polygon, np.float64).ravel()
-        except (TypeError, ValueError) as error:
-            raise ShapeError("a polygon holds what is no number") from error
-        if points.size < 6 or points.size % 2:
-            raise ShapeError(f"a polygon of {points.size} numbers: at least three points x, y are needed")
-        if not np.isfinite(points).all():
-            raise ShapeError("a polygon holds NaN or infinity")
-        corners = np.clip(points.reshape(-1, 2), 0, (width, height))
-        outline += float(np.abs(corners - np.roll(corners, 1, 0)).max(1).sum())
+        corners = _corners(polygon)
+        near = np.clip(corners, -_MARGIN, (width + _MARGIN, height + _MARGIN))
+        outline += float(np.abs(near - np.roll(near, 1, 0)).max(1).sum())
         if outline > MAX_OUTLINE:
             raise ShapeError(f"its outline is longer than {MAX_OUTLINE:,} pixels")
-        rings.append(corners.ravel().tolist())
+        if (near != corners).any():
+            corners = _cut(corners, width, height)
+        if len(corners) > 2:
+            rings.append(corners.ravel().tolist())
     if not rings:
         return np.zeros((height, width), bool)
     merged = pycocotools.mask.merge(pycocotools.mask.frPyObjects(rings, height, width))
     return np.array(pycocotools.mask.decode(merged), bool)
+
+
+def _corners(polygon: object) -> NDArray[np.float64]:
+    """float64 [N, 2] with N of at least 3."""
+    try:
+        points = np.asarray(polygon, np.float64).ravel()
+    except (TypeError, ValueError) as error:
+        raise ShapeError("a polygon holds what is no number") from error
+    if points.size < 6 or points.size % 2:
+        raise ShapeError(f"a polygon of {points.size} numbers: at least three points x, y are needed")
+    if not np.isfinite(points).all():
+        raise ShapeError("a polygon holds NaN or infinity")
+    return points.reshape(-1, 2)
+
+
+def _cut(corners: NDArray[np.float64], width: int, height: int) -> NDArray[np.float64]:
+    """The polygon within the image and the margin around it (Sutherland and Hodgman), float64 [M, 2]."""
+    corners = np.clip(corners, -1e15, 1e15)
+    for axis, side, most in ((0, 1, width + _MARGIN), (1, 1, height + _MARGIN), (0, -1, _MARGIN), (1, -1, _MARGIN)):
+        following = np.roll(corners, -1, 0)
+        over, over_next = side * corners[:, axis] - most, side * following[:, axis] - most
+        crossing = (over > 0) != (over_next > 0)
+        share = np.divide(over, over - over_next, out=np.zeros_like(over), where=crossing)
+        between = corners + share[:, None] * (following - corners)
+        between[:, axis] = side * most
+        both = np.stack([corners, between], 1).reshape(-1, 2)
+        corners = both[np.stack([over <= 0, crossing], 1).ravel()]
+    return corners
+
+
+def box(left: float, top: float, width: float, height: float, degrees: float = 0.0) -> list[float]:
+    """[x1, y1, …] of a rectangle, turned clockwise about its centre. Raises :class:`ShapeError` without an extent."""
+    if not all(map(math.isfinite, (left, top, width, height, degrees))) or min(width, height) < 0:
+        raise ShapeError(f"a box of {width:g} x {height:g} at ({left:g}, {top:g})")
+    corners = [(left, top), (left + width, top), (left + width, top + height), (left, top + height)]
+    return flat(turned(corners, degrees, (left + width / 2, top + height / 2)))
+
+
+def ellipse(x: float, y: float, radius_x: float, radius_y: float, degrees: float = 0.0) -> list[float]:
+    """[x1, y1, …] of an ellipse by its centre, turned clockwise. Raises :class:`ShapeError` without an extent."""
+    if not all(map(math.isfinite, (x, y, radius_x, radius_y, degrees))) or min(radius_x, radius_y) < 0:
+        raise ShapeError(f"an ellipse with the radii {radius_x:g}, {radius_y:g} at ({x:g}, {y:g})")
+    angles = [2 * math.pi * step / _ELLIPSE_CORNERS for step in range(_ELLIPSE_CORNERS)]
+    corners = [(x + radius_x * math.cos(one), y + radius_y * math.sin(one)) for one in angles]
+    return flat(turned(corners, degrees, (x, y)))
+
+
+def turned(
+    points: Sequence[tuple[float, float]], degrees: float, about: tuple[float, float]
+) -> list[tuple[float, float]]:
+    """Points turned clockwise, as an image with y downwards shows it."""
+    if not degrees:
+        return list(points)
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return [
+        (
+            about[0] + cosine * (x - about[0]) - sine * (y - about[1]),
+            about[1] + sine * (x - about[0]) + cosine * (y - about[1]),
+        )
+        for x, y in points
+    ]
 
 
 def from_runs(counts: object, height: int, width: int) -> NDArray[np.bool_]:
@@ -53,11 +116,13 @@ def from_runs(counts: object, height: int, width: int) -> NDArray[np.bool_]:
 
 def runs(counts: object, size: int) -> NDArray[np.bool_]:
     """bool [size] from alternating run lengths, the first one outside. Raises :class:`ShapeError`."""
-    if not isinstance(counts, list) or not all(isinstance(one, int) and 0 <= one <= size for one in counts):
+    lengths = [whole_number(one) for one in counts] if isinstance(counts, list) else [None]
+    if not all(one is not None and 0 <= one <= size for one in lengths):
         raise ShapeError("its run lengths are not a list of whole numbers")
-    if sum(counts) != size:
-        raise ShapeError(f"its run lengths cover {sum(counts):,} pixels where there are {size:,}")
-    return np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+    covered = np.array(lengths, np.int64)
+    if covered.sum() != size:
+        raise ShapeError(f"its run lengths cover {covered.sum():,} pixels where there are {size:,}")
+    return np.repeat(np.arange(len(covered)) % 2 == 1, covered)
 
 
 def _uncompressed(text: str, most: int) -> list[int]:

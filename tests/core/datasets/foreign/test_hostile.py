@@ -133,7 +133,7 @@ def test_shapes_from_nobody() -> None:
     zigzag = [[0, 0, 1e12, 1e12] * 200_000]
     with pytest.raises(ShapeError, match="outline"):
         filled(zigzag, 400, 400)
-    for counts in ([-1, 26], [10**30], [5, 5], "x" * 40, "P" * 400, "\x00", None, {}, [1.5, 23.5], ["25"]):
+    for counts in ([-1, 26], [10**30], [5, 5], "x" * 40, "P" * 400, "\x00", None, {}, [1.5, 23.5], ["x"], [True]):
         with pytest.raises(ShapeError):
             from_runs(counts, 5, 5)
     for stroke in ([], [0] * 4, [255] * 50, [0, 0, 0, 100, 1], "rle", [256], [None]):
