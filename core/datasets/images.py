@@ -103,11 +103,11 @@ def decode_grey(content: bytes, limits: PictureLimits | None = None) -> NDArray[
     return np.asarray(image).astype(np.int64)
 
 
-def upright_size(content: bytes, limits: PictureLimits | None = None) -> tuple[int, int]:
-    """(height, width) of a photograph after its EXIF orientation is applied, from its header. Raises PictureError."""
+def header_sizes(content: bytes, limits: PictureLimits | None = None) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(height, width) of a photograph after its EXIF orientation is applied, and before. Raises PictureError."""
     image, _ = _load(content, IMAGE_FORMATS, limits or PictureLimits(), decode=False)
-    turned = _orientation(image) >= 5
-    return (image.width, image.height) if turned else (image.height, image.width)
+    stored = (image.height, image.width)
+    return (stored[::-1] if _orientation(image) >= 5 else stored), stored
 
 
 def _load(

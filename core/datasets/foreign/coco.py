@@ -1,139 +1,281 @@
-"""COCO: one JSON with ``images, annotations, categories``; polygons, run lengths and keypoints."""
+"""COCO: JSON files with ``images, annotations, categories``; polygons, run lengths and keypoints."""
 
-import json
-from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from core.datasets.foreign.shapes import ShapeError, filled, from_runs
-from core.datasets.foreign.translation import Point, Translation, free_background, pictures
+from core.datasets.documents import number, shortened, whole_number
+from core.datasets.foreign.class_names import JoinedClasses, join_classes
+from core.datasets.foreign.image_names import ImageNameError, ImageNames
+from core.datasets.foreign.json_files import json_entries, load_json
+from core.datasets.foreign.painting import Area, Shape, everywhere, paint
+from core.datasets.foreign.shapes import ShapeError, box, filled, from_runs
+from core.datasets.foreign.translation import Point, Translation
 
 KEYS = frozenset({"images", "annotations", "categories"})
 
+Row = Mapping[str, Any]
+Key = int | str
+
 
 def find_coco(entries: Mapping[str, Path]) -> list[str]:
-    """Entries that are such a JSON."""
-    return [name for name in sorted(entries) if name.lower().endswith(".json") and _is_coco(entries[name])]
+    """Return the entries that are such a JSON."""
+    return [name for name in json_entries(entries) if _is_coco(load_json(entries[name]))]
 
 
 def read_coco(out: Translation) -> None:
-    """Category ids stay class ids; pixels that nothing covers are background. Larger regions lie under smaller ones."""
-    for name in find_coco(out.entries):
-        _File(out, name).read()
+    """Join all files into one label set; images without annotations are background.
+
+    Category ids stay class ids where the files agree on them. Larger regions lie under smaller ones. Of a file of
+    keypoints beside one of masks for the same image, the keypoints alone are read.
+    """
+    files = [_File(out, name) for name in find_coco(out.entries)]
+    listed = _listed(out, files)
+    sources = {entry: _sources(rows) for entry, rows in listed.items()}
+    drawn = [file for file in files if any(one.file is file for rows in sources.values() for one in rows)]
+    points = _point_names(out, files)
+    if not drawn and not points and not out.problems:
+        for file in files:
+            out.problem("has neither segmentation nor keypoints: boxes alone are no labels here", file.origin)
+    if drawn:
+        joined = join_classes({file.origin: file.names for file in drawn}, out)
+        explicit = any(_draws_background(file, joined) for file in drawn)
+        for entry, rows in sources.items():
+            _mask(out, entry, rows, joined, explicit)
+    elif points:
+        for entry in listed:
+            out.image(entry)
+    if points:
+        rows = {entry: _points(out, entry, listed[entry], len(points)) for entry in listed if out.has_image(entry)}
+        out.keypoints(points, rows, next(file.origin for file in files if file.points))
 
 
-def _is_coco(path: Path) -> bool:
-    document = load_json(path)
-    return isinstance(document, dict) and set(document) >= KEYS and all(isinstance(document[key], list) for key in KEYS)
+def _is_coco(document: Any) -> bool:
+    if not isinstance(document, dict) or not set(document) >= KEYS:
+        return False
+    return all(isinstance(document[key], list) for key in KEYS) and not _is_panoptic(document)
 
 
-def load_json(path: Path) -> Any:
-    """The document, or None for what is none."""
-    try:
-        return json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        return None
+def _is_panoptic(document: Mapping[str, Any]) -> bool:
+    rows = document["annotations"]
+    return bool(rows) and all(isinstance(row, dict) and "segments_info" in row for row in rows)
 
 
 class _File:
-    def __init__(self, out: Translation, name: str) -> None:
-        self.out, self.name = out, name
-        self.document = load_json(out.entries[name])
-        self.found = {PurePosixPath(entry).name: entry for entry in pictures(out.entries).values()}
-        self.by_image: dict[Any, list[dict[str, Any]]] = {}
+    """One annotation file; ids are written as numbers, as ``1.0`` or as text, and are compared as :func:`_key` has
+    them. Duplicate ids become problems.
+    """
 
-    def read(self) -> None:
-        rows = [row for row in self.document["annotations"] if isinstance(row, dict)]
-        for row in rows:
+    def __init__(self, out: Translation, origin: str) -> None:
+        self.out, self.origin = out, origin
+        document = load_json(out.entries[origin])
+        self.images = self._by_id(document["images"], "image")
+        rows = self._by_id(document["annotations"], "annotation", optional=True)
+        categories = self._by_id(document["categories"], "category")
+        self.names = {key: self._name(key, one) for key, one in categories.items()}
+        self.points = self._point_names(categories)
+        self.has_masks = any(_segments(row) for row in rows.values())
+        self.by_image: dict[Key, list[Row]] = {}
+        for row in rows.values():
             self.by_image.setdefault(_key(row.get("image_id")), []).append(row)
-        categories = [one for one in self.document["categories"] if isinstance(one, dict)]
-        names = {int(one["id"]): str(one.get("name")) for one in categories if isinstance(one.get("id"), int)}
-        points = next((one["keypoints"] for one in categories if isinstance(one.get("keypoints"), list)), None)
-        masks = any(row.get("segmentation") for row in rows)
-        background = 0
-        if masks:
-            names, background = free_background(names)
-            self.out.classes(names, self.name)
-        if not masks and points is None:
-            self.out.problem("has neither segmentation nor keypoints: boxes alone are no labels here", self.name)
-        keypoints: dict[str, list[Point]] = {}
-        for image in self.document["images"]:
-            stem = self._image(image)
-            if stem is None:
+        for image in self.by_image.keys() - self.images.keys():
+            out.problem(f"annotates the image {shortened(image)}, which it does not list", origin)
+
+    def _by_id(self, rows: Sequence[Any], kind: str, optional: bool = False) -> dict[Key, Row]:
+        found: dict[Key, Row] = {}
+        for place, row in enumerate(rows):
+            if not isinstance(row, dict):
+                self.out.problem(f"{kind} number {place + 1} is {shortened(row)}: expected an object", self.origin)
                 continue
-            annotations = self.by_image.pop(_key(image.get("id")), [])
-            if masks:
-                self._mask(stem, image, annotations, names, background)
-            if points is not None:
-                keypoints[stem] = self._points(stem, annotations, len(points))
-        for image_id in self.by_image:
-            self.out.problem(f"annotates the image {image_id!r}, which it does not list", self.name)
-        if points is not None:
-            self.out.keypoints([str(one) for one in points], keypoints, self.name)
-
-    def _image(self, image: Any) -> str | None:
-        name = image.get("file_name") if isinstance(image, dict) else None
-        entry = self.found.get(PurePosixPath(name).name) if isinstance(name, str) else None
-        if entry is None:
-            self.out.problem(f"lists the image {name!r}, which the archive does not hold", self.name)
-            return None
-        return self.out.image(entry)
-
-    def _mask(
-        self, stem: str, image: dict[str, Any], rows: list[dict[str, Any]], names: dict[int, str], background: int
-    ) -> None:
-        entry = self.found[PurePosixPath(image["file_name"]).name]
-        size = self.out.size(entry)
-        if size is None:
-            return
-        if (image.get("height"), image.get("width")) != size:
-            said = f"{image.get('width')} x {image.get('height')}"
-            self.out.problem(f"is {size[1]} x {size[0]}, and {self.name} says {said}", entry)
-            return
-        regions = []
-        for row in rows:
-            segmentation, category = row.get("segmentation"), row.get("category_id")
-            if not segmentation:
+            if row.get("id") is None and optional:
+                found[f"without id, number {place + 1}"] = row
                 continue
-            if _key(category) not in names:
-                self.out.problem(f"annotation {row.get('id')}: unknown category {category!r}", self.name)
-                continue
-            try:
-                regions.append((category, self._region(segmentation, size)))
-            except ShapeError as error:
-                self.out.problem(f"annotation {row.get('id')} ({image['file_name']}): {error}", self.name)
-        mask = np.full(size, background, np.uint8)
-        for category, where in sorted(regions, key=lambda region: -int(region[1].sum())):
-            mask[where] = category
-        self.out.mask(stem, mask, self.name)
+            key = _key(row.get("id"))
+            if row.get("id") is None:
+                self.out.problem(f"{kind} number {place + 1} has no id", self.origin)
+            elif key in found:
+                self.out.problem(f"has the {kind} id {shortened(row['id'])} twice: ids must be unique", self.origin)
+            else:
+                found[key] = row
+        return found
 
-    def _region(self, segmentation: Any, size: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        if isinstance(segmentation, list):
-            return filled(segmentation, *size)
-        if isinstance(segmentation, dict) and segmentation.get("size") == list(size):
-            return from_runs(segmentation.get("counts"), *size)
-        raise ShapeError("its segmentation is neither polygons nor run lengths of the image's size")
+    def _name(self, key: Key, category: Row) -> str:
+        name = category.get("name")
+        if name is None or isinstance(name, dict | list) or not str(name).strip():
+            self.out.problem(f"category {shortened(key)} has no name", self.origin)
+            return f"category {key}"
+        return str(name)
 
-    def _points(self, stem: str, rows: list[dict[str, Any]], count: int) -> list[Point]:
-        """The points of the figure with most of them; an image without any has none labelled."""
-        figures = [row for row in rows if isinstance(row.get("keypoints"), list) and any(row["keypoints"])]
-        if not figures:
-            return [(0.0, 0.0, 0)] * count
-        if len(figures) > 1:
-            self.out.note(f"{stem}: {len(figures)} figures, of which the one with most keypoints is taken", self.name)
-        best = max(figures, key=lambda row: (sum(bool(v) for v in row["keypoints"][2::3]), _number(row.get("area"))))
-        numbers = best["keypoints"]
-        if len(numbers) != 3 * count:
-            self.out.problem(f"annotation {best.get('id')}: {len(numbers)} numbers for {count} keypoints", self.name)
-            return [(0.0, 0.0, 0)] * count
-        return [(numbers[at], numbers[at + 1], numbers[at + 2]) for at in range(0, len(numbers), 3)]
+    def _point_names(self, categories: Mapping[Key, Row]) -> list[str]:
+        lists = [one["keypoints"] for one in categories.values() if isinstance(one.get("keypoints"), list)]
+        lists = [[str(one) for one in names] for names in lists if names]
+        if any(one != lists[0] for one in lists):
+            self.out.problem("has categories with different keypoints: one list of names is read", self.origin)
+        return lists[0] if lists else []
 
 
-def _key(value: Any) -> Any:
-    return value if isinstance(value, int | str) else repr(value)
+class _Listed:
+    """An image as a file lists it, with its annotations there."""
+
+    def __init__(self, file: _File, key: Key, image: Row) -> None:
+        self.file, self.key, self.image = file, key, image
+        self.rows = file.by_image.get(key, [])
+        self.has_masks = any(_segments(row) for row in self.rows)
 
 
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
+def _listed(out: Translation, files: Sequence[_File]) -> dict[str, list[_Listed]]:
+    """By the picture's entry, the places that list it; a name without a picture becomes a problem."""
+    names = ImageNames(out.entries)
+    images = [_Listed(file, key, image) for file in files for key, image in file.images.items()]
+    found = names.find_all((_written(one), one.file.origin) for one in images)
+    listed: dict[str, list[_Listed]] = {}
+    for one in images:
+        entry = found[_written(one), one.file.origin]
+        path = one.image.get("path")
+        if isinstance(entry, ImageNameError) and isinstance(path, str):
+            entry = names.find_all([(path, one.file.origin)])[path, one.file.origin]  # COCO Annotator writes it
+        if isinstance(entry, ImageNameError):
+            out.problem(str(entry), one.file.origin)
+            continue
+        twin = next((other for other in listed.get(entry, ()) if other.file is one.file), None)
+        if twin is not None:
+            text = f"lists the image {entry} twice, with the ids {shortened(twin.key)} and {shortened(one.key)}"
+            out.problem(text, one.file.origin)
+        listed.setdefault(entry, []).append(one)
+    left = [entry for entry in names.pictures if entry not in listed]
+    if left:
+        out.note(
+            f"{len(left)} pictures that no annotation file lists are left aside", left[0] if len(left) == 1 else ""
+        )
+    return listed
+
+
+def _written(one: _Listed) -> str:
+    name = one.image.get("file_name")
+    return name if isinstance(name, str) else str(name)
+
+
+def _sources(listed: Sequence[_Listed]) -> list[_Listed]:
+    """The places whose shapes make an image's mask: files of masks, else those of keypoints and masks."""
+    masks = [one for one in listed if one.file.has_masks]
+    return [one for one in masks if not one.file.points] or masks
+
+
+def _draws_background(file: _File, joined: JoinedClasses) -> bool:
+    ids = joined.ids[file.origin]
+    rows = (row for rows in file.by_image.values() for row in rows if _segments(row))
+    return any(ids.get(_key(row.get("category_id"))) == joined.background for row in rows)
+
+
+def _mask(out: Translation, entry: str, sources: Sequence[_Listed], joined: JoinedClasses, explicit: bool) -> None:
+    """``explicit``: whether background is drawn somewhere, as a class like any other."""
+    shapes: list[Shape] = []
+    size = out.size(entry)
+    for one in sources:
+        stated = one.image
+        size = size and out.agreed_size(entry, stated.get("height"), stated.get("width"), one.file.origin)
+        if size is not None:
+            shapes += _shapes(out, entry, one, joined.ids[one.file.origin], size)
+    if size is None:
+        return
+    if not sources:
+        out.note_each("without masks in any file, every pixel is ignored", entry)
+        shapes = [everywhere(size)]
+    elif not shapes and explicit:
+        out.note_each("without any annotation, where others have background drawn, every pixel is ignored", entry)
+        shapes = [everywhere(size)]
+    elif not shapes:
+        out.note_each("without any annotation, every pixel is background", entry)
+    paint(out, entry, sorted(shapes, key=lambda shape: -shape.pixels), size, joined.background)
+
+
+def _shapes(out: Translation, entry: str, one: _Listed, ids: Mapping[Key, int], size: tuple[int, int]) -> list[Shape]:
+    shapes = []
+    for row in one.rows:
+        where = f"annotation {shortened(row.get('id'))} ({_written(one)})"
+        try:
+            shape = _shape(out, entry, row, ids, size)
+        except ShapeError as error:
+            out.problem(f"{where}: {error}", one.file.origin)
+            continue
+        if shape is None:
+            out.note_each("annotations without a shape are left aside", where)
+            continue
+        if not shape.pixels:
+            out.note_each("shapes that cover no pixel of their image", where)
+        shapes.append(shape)
+    return shapes
+
+
+def _shape(out: Translation, entry: str, row: Row, ids: Mapping[Key, int], size: tuple[int, int]) -> Shape | None:
+    segments, category = _segments(row), _key(row.get("category_id"))
+    if segments is not None:
+        if category not in ids:
+            raise ShapeError(f"unknown category {shortened(row.get('category_id'))}")
+        return Shape.of(ids[category], partial(_region, segments, size))
+    bounds = row.get("bbox")
+    numbers = [number(one) for one in bounds] if isinstance(bounds, list) and len(bounds) == 4 else [None]
+    sides = [one for one in numbers if one is not None]
+    if len(sides) < 4:
+        return None
+    out.note_each("boxes without segmentation are ignored, neither class nor background", entry)
+    return Shape.of(None, partial(filled, [box(*sides)], *size))
+
+
+def _region(segments: Any, size: tuple[int, int]) -> Area:
+    if isinstance(segments, list):
+        return filled(segments, *size)
+    if isinstance(segments, dict):
+        stated = segments.get("size")
+        if not isinstance(stated, list) or [whole_number(side) for side in stated] == list(size):
+            return from_runs(segments.get("counts"), *size)
+        raise ShapeError(f"its run lengths are of the size {shortened(stated)}, and the image's is {list(size)}")
+    raise ShapeError(f"its segmentation is {shortened(segments)}: expected polygons or run lengths")
+
+
+def _segments(row: Row) -> Any:
+    """The segmentation; its polygons as a list of them however they are nested, None where it holds nothing."""
+    segments = row.get("segmentation")
+    if not isinstance(segments, list):
+        return segments or None
+    if segments and not any(isinstance(one, list | dict) for one in segments):
+        return [segments]  # one flat list of numbers
+    if len(segments) > 2 and all(isinstance(one, list) and len(one) == 2 for one in segments):
+        return [segments]  # one list of points
+    return [one for one in segments if one != []] or None
+
+
+def _point_names(out: Translation, files: Sequence[_File]) -> list[str]:
+    """The names that all files of keypoints have."""
+    first = next((file for file in files if file.points), None)
+    for file in files:
+        if first is not None and file.points and file.points != first.points:
+            text = f"has other keypoints than {first.origin}: one list of names is read"
+            out.problem(text, file.origin)
+    return first.points if first is not None else []
+
+
+def _points(out: Translation, entry: str, listed: Sequence[_Listed], count: int) -> list[Point]:
+    """The points of the figure with most of them; an image without any has none labelled."""
+    rows = [(one.file, row) for one in listed if one.file.points for row in one.rows]
+    figures = [(file, row["keypoints"], row) for file, row in rows if isinstance(row.get("keypoints"), list)]
+    usable: list[tuple[int, float, list[Point]]] = []
+    for file, written, row in figures:
+        numbers = [number(one) for one in written]
+        if len(numbers) != 3 * count or any(one is None for one in numbers):
+            text = f"annotation {shortened(row.get('id'))}: {len(numbers)} numbers for {count} keypoints [x, y, v]"
+            out.problem(text, file.origin)
+            continue
+        values = [one or 0.0 for one in numbers]
+        points = [(values[at], values[at + 1], int(values[at + 2])) for at in range(0, len(values), 3)]
+        if any(values):
+            usable.append((sum(bool(v) for _, _, v in points), number(row.get("area")) or 0.0, points))
+    if len(usable) > 1:
+        out.note_each(f"{len(usable)} figures, of which the one with most keypoints is taken", entry)
+    return max(usable, key=lambda one: one[:2])[2] if usable else [(0.0, 0.0, 0)] * count
+
+
+def _key(value: Any) -> Key:
+    whole = whole_number(value)
+    return whole if whole is not None else value if isinstance(value, str) else repr(value)

@@ -57,6 +57,8 @@ class ImageNames:
     """
 
     def __init__(self, entries: Iterable[str]) -> None:
+        #: The entries that are pictures, in order.
+        self.pictures: list[str] = []
         self._others: set[str] = set()
         self._loose: dict[str, list[str]] = {}
         self._stored: dict[str, list[str]] = {}
@@ -65,6 +67,7 @@ class ImageNames:
             if not base.lower().endswith(PICTURE_SUFFIXES):
                 self._others.add(_loose(base))
                 continue
+            self.pictures.append(entry)
             for key in (_loose(base), _loose(_stem(base))):
                 self._loose.setdefault(key, []).append(entry)
             for key in (_stored(base), _stored(_stem(base))):

@@ -73,17 +73,13 @@ def _cut(corners: NDArray[np.float64], width: int, height: int) -> NDArray[np.fl
 
 
 def box(left: float, top: float, width: float, height: float, degrees: float = 0.0) -> list[float]:
-    """[x1, y1, …] of a rectangle, turned clockwise about its centre. Raises :class:`ShapeError` without an extent."""
-    if not all(map(math.isfinite, (left, top, width, height, degrees))) or min(width, height) < 0:
-        raise ShapeError(f"a box of {width:g} x {height:g} at ({left:g}, {top:g})")
+    """[x1, y1, …] of a rectangle, turned clockwise about its centre; drawn from any of its corners."""
     corners = [(left, top), (left + width, top), (left + width, top + height), (left, top + height)]
     return flat(turned(corners, degrees, (left + width / 2, top + height / 2)))
 
 
 def ellipse(x: float, y: float, radius_x: float, radius_y: float, degrees: float = 0.0) -> list[float]:
-    """[x1, y1, …] of an ellipse by its centre, turned clockwise. Raises :class:`ShapeError` without an extent."""
-    if not all(map(math.isfinite, (x, y, radius_x, radius_y, degrees))) or min(radius_x, radius_y) < 0:
-        raise ShapeError(f"an ellipse with the radii {radius_x:g}, {radius_y:g} at ({x:g}, {y:g})")
+    """[x1, y1, …] of an ellipse by its centre and radii, turned clockwise about the centre."""
     angles = [2 * math.pi * step / _ELLIPSE_CORNERS for step in range(_ELLIPSE_CORNERS)]
     corners = [(x + radius_x * math.cos(one), y + radius_y * math.sin(one)) for one in angles]
     return flat(turned(corners, degrees, (x, y)))

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from core.datasets.documents import shortened, whole_number
 from core.datasets.foreign.guide import ClassGuide
 from core.datasets.foreign.image_names import PICTURE_SUFFIXES, image_titles
-from core.datasets.images import PictureError, PictureLimits, decode_mask, upright_size
+from core.datasets.images import PictureError, PictureLimits, decode_mask, header_sizes
 from core.datasets.label_set import Note
 from core.errors import LabelSetError, Problem
 
@@ -22,6 +23,7 @@ LARGEST_ID, IGNORE_INDEX = 254, 255
 MOST_IMAGES = 2000
 #: A problem in one annotation is a problem in thousands: so many are told.
 MOST_PROBLEMS = 500
+_MOST_LISTED = 6
 
 BACKGROUND = "background"
 Point = tuple[float, float, int]
@@ -46,6 +48,7 @@ class Translation:
         self._taken: set[str] = set()
         self._masks: dict[str, tuple[Path, str]] = {}
         self._points: tuple[Sequence[str], Mapping[str, Sequence[Point]], str] | None = None
+        self._shared: dict[str, list[str]] = {}
         self._count = 0
         self._targets = np.arange(256, dtype=np.uint8)
 
@@ -57,6 +60,12 @@ class Translation:
     def note(self, text: str, pointer: str = "") -> None:
         """Add what was done and is no error."""
         self.notes.append(Note(text, pointer))
+
+    def note_each(self, text: str, of: str) -> None:
+        """Add a note that many images or annotations may share; :meth:`finish` lists in one what it is ``of``."""
+        shared = self._shared.setdefault(text, [])
+        if of not in shared:
+            shared.append(of)
 
     def bytes_of(self, entry: str) -> bytes:
         """The content of an entry."""
@@ -77,10 +86,38 @@ class Translation:
         self._taken.add(entry)
         return entry
 
+    def has_image(self, key: str) -> bool:
+        """Whether :meth:`image` took the picture."""
+        return key in self._taken
+
     def size(self, entry: str) -> tuple[int, int] | None:
         """(height, width) of a picture as it is looked at, its EXIF orientation applied; None for what is none."""
+        sizes = self._sizes(entry)
+        return sizes[0] if sizes else None
+
+    def agreed_size(self, entry: str, height: object, width: object, origin: str) -> tuple[int, int] | None:
+        """The same of a picture whose size the file ``origin`` states; None, with a problem, where they differ.
+
+        ``height, width``: numbers as written there; a size that is absent or 0 agrees with any.
+        """
+        sizes = self._sizes(entry)
+        if sizes is None:
+            return None
+        upright, stored = sizes
+        if (height, width) in ((None, None), (0, 0)):
+            return upright
+        stated = whole_number(height), whole_number(width)
+        if stated == upright:
+            return upright
+        text = f"is {upright[1]} x {upright[0]}, and {origin} says {shortened(width)} x {shortened(height)}"
+        if stated == stored:
+            text += ", its size before the EXIF orientation is applied: export labels and sizes of the upright image"
+        self.problem(text, entry)
+        return None
+
+    def _sizes(self, entry: str) -> tuple[tuple[int, int], tuple[int, int]] | None:
         try:
-            return upright_size(self.bytes_of(entry), self.limits)
+            return header_sizes(self.bytes_of(entry), self.limits)
         except PictureError as error:
             self.problem(str(error), entry)
             return None
@@ -133,6 +170,9 @@ class Translation:
 
     def finish(self) -> None:
         """Add the files of the images and of their labels, under names that are unique in the label set."""
+        for text, shared in self._shared.items():
+            rest = f" and {len(shared) - _MOST_LISTED} more" if len(shared) > _MOST_LISTED else ""
+            self.note(f"{text}: {', '.join(shared[:_MOST_LISTED])}{rest}", shared[0] if len(shared) == 1 else "")
         titles = image_titles(sorted(self._taken))
         for key, title in titles.items():
             self._put(f"{IMAGES}/{title}{PurePosixPath(key).suffix}", self.entries[key], key)
