@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from core.callbacks import ShouldStop, never_stop, stop_if_asked
-from core.datasets.entry_names import ARCHIVE_SUFFIXES, NameRegister, fault, is_dropping, normalised
+from core.datasets.entry_names import ARCHIVE_SUFFIXES, NameRegister, fault, is_dropping, normalised, written_name
 from core.datasets.tar import Kind, Readable, TarError, TarReader
 from core.errors import LabelSetError, Problem
 
@@ -210,7 +210,7 @@ class _Extraction:
                 yield from self._zip_entry(archive, info)
 
     def _zip_entry(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[_Entry]:
-        name = info.orig_filename  # ``filename`` is cut at a NUL
+        name = written_name(info.orig_filename, bool(info.flag_bits & 0x800))  # ``filename`` is cut at a NUL
         mode = info.external_attr >> 16
         kind: Kind = "folder" if name.endswith("/") else "file"
         if stat.S_ISLNK(mode):

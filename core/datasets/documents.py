@@ -6,7 +6,6 @@ from collections.abc import Callable
 from math import isfinite
 from typing import Any, TypeGuard
 
-
 #: Byte order marks of UTF-16, and of UTF-32 by its first two bytes.
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 

@@ -9,6 +9,19 @@ ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z",
 _DROPPINGS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
 
+def written_name(name: str, flagged: bool) -> str:
+    """Return the name of a zip entry as it was written. ``flagged``: whether the zip declares it as UTF-8.
+
+    Without the flag a name is read as code page 437; where its bytes are UTF-8 (macOS, old Java) it is taken as that.
+    """
+    if flagged or name.isascii():
+        return name
+    try:
+        return name.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return name
+
+
 def normalised(name: str) -> str:
     """``./images/`` and ``images`` are one name: without the leading ``./`` and the closing ``/`` of folders."""
     while name.startswith("./"):

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from core.datasets.boxes import BOXES
+from core.datasets.depths import DEPTH_FILE
 from core.datasets.foreign.coco import find_coco, read_coco
 from core.datasets.foreign.cvat import find_cvat, read_cvat
 from core.datasets.foreign.folders import (
@@ -20,11 +22,15 @@ from core.datasets.foreign.folders import (
     read_voc,
 )
 from core.datasets.foreign.guide import ClassGuide
+from core.datasets.foreign.json_files import json_entries, json_fault, load_json, named_kind
 from core.datasets.foreign.label_studio import find_label_studio, read_label_studio
-from core.datasets.foreign.translation import CLASSES, Translation
+from core.datasets.foreign.translation import CLASSES, KEYPOINTS, Translation
 from core.datasets.foreign.yolo import find_yolo, read_yolo
 from core.datasets.images import PictureLimits
 from core.errors import LabelSetError, Problem
+
+#: JSON files of our own layout, which their own readers judge.
+_OWN = frozenset({CLASSES, KEYPOINTS, BOXES, DEPTH_FILE})
 
 
 @dataclass(frozen=True)
@@ -58,11 +64,21 @@ def translate(
 ) -> tuple[str, Translation] | None:
     """The format in words and the same in our layout; None where it is none of these (ours, or nothing known).
 
-    Raises :class:`core.errors.LabelSetError` where it might be several, or the class map beside it is damaged. What is
-    wrong with single annotations is in the translation's ``problems``.
+    Raises :class:`core.errors.LabelSetError` where it might be several, where an annotation file or the class map
+    beside it is damaged, and where it is of a tool whose own format is not read. What is wrong with single annotations
+    is in the translation's ``problems``.
     """
     found = detect(entries)
+    documents = [name for name in json_entries(entries) if PurePosixPath(name).name not in _OWN]
+    jsons_read = [one for one, _ in found if one.find in (find_coco, find_label_studio)]
+    if not found or jsons_read:
+        faults = [Problem(fault, name) for name in documents if (fault := json_fault(entries[name]))]
+        if faults:
+            raise LabelSetError("an annotation file is damaged", faults)
     if not found:
+        kinds = [Problem(kind, name) for name in documents if (kind := named_kind(load_json(entries[name])))]
+        if kinds:
+            raise LabelSetError("the format is not read", kinds)
         return None
     if len(found) > 1:
         seen = "; ".join(f"{one.name} by {entry}" for one, entry in found)
@@ -72,6 +88,9 @@ def translate(
     guide = ClassGuide.from_bytes(entries[own[0]].read_bytes(), own[0]) if own else None
     into.mkdir(parents=True, exist_ok=True)
     out = Translation(entries, into, limits, guide)
+    if jsons_read:
+        for name in sorted(set(documents) - set(format.find(entries))):
+            out.note_each(f"left aside, as they are no {format.name}", name)
     format.read(out)
     out.finish()
     return f"{format.name} (by {entry})", out

@@ -47,8 +47,8 @@ def read_coco(out: Translation) -> None:
         for entry in listed:
             out.image(entry)
     if points:
-        rows = {entry: _points(out, entry, listed[entry], len(points)) for entry in listed if out.has_image(entry)}
-        out.keypoints(points, rows, next(file.origin for file in files if file.points))
+        found = {entry: _points(out, entry, listed[entry], len(points)) for entry in listed if out.has_image(entry)}
+        out.keypoints(points, found, next(file.origin for file in files if file.points))
 
 
 def _is_coco(document: Any) -> bool:

@@ -132,6 +132,11 @@ class ImageNames:
         return text
 
 
+def names_picture(written: str) -> bool:
+    """Whether the text looks like the name or the address of a picture, with its suffix."""
+    return any(_has_suffix(path) for path in _paths(written))
+
+
 def image_titles(entries: Iterable[str]) -> dict[str, str]:
     """Return a short unique title for each picture entry: its stem, or the end of its path where stems are equal.
 
@@ -169,8 +174,10 @@ def _losers(entry: str, made: Mapping[tuple[str, str], _Match]) -> dict[tuple[st
     for key in made:
         rival = next((one for one in winners if one != key and not _agree(one[0], key[0])), None)
         if rival is not None and (not settled or key not in winners):
-            text = f"names the image {_shown(key[0])}, which the archive does not hold: its {entry}"
-            refused[key] = ImageNameError(f"{text} may as well be {_shown(rival[0])}, named in {rival[1] or 'it'}")
+            text = f"lists the image {_shown(key[0])}, which the archive does not hold"
+            if key in winners:
+                text = f"lists the image {_shown(key[0])}, which may be {entry}"
+            refused[key] = ImageNameError(f"{text}: {entry} fits {_shown(rival[0])} as well, in {rival[1] or 'it'}")
     return refused
 
 

@@ -6,7 +6,6 @@ line, a shape without a class) is no background: its pixels get the ignore index
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +35,7 @@ class Shape:
 
 def everywhere(size: tuple[int, int]) -> Shape:
     """Return a shape that has every pixel of an image (height, width) ignored."""
-    return Shape.of(None, partial(np.ones, size, bool))
+    return Shape(None, lambda: np.ones(size, bool), size[0] * size[1])
 
 
 def painted(shapes: Sequence[Shape], size: tuple[int, int], background: int) -> tuple[NDArray[np.uint8], bool]:

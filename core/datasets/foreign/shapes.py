@@ -78,6 +78,12 @@ def box(left: float, top: float, width: float, height: float, degrees: float = 0
     return flat(turned(corners, degrees, (left + width / 2, top + height / 2)))
 
 
+def around(left: float, top: float, right: float, bottom: float) -> list[float]:
+    """[x1, y1, …] of the whole pixels around an extent that may have no area."""
+    x, y = math.floor(left), math.floor(top)
+    return box(x, y, math.floor(right) + 1 - x, math.floor(bottom) + 1 - y)
+
+
 def ellipse(x: float, y: float, radius_x: float, radius_y: float, degrees: float = 0.0) -> list[float]:
     """[x1, y1, …] of an ellipse by its centre and radii, turned clockwise about the centre."""
     angles = [2 * math.pi * step / _ELLIPSE_CORNERS for step in range(_ELLIPSE_CORNERS)]

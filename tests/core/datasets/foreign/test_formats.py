@@ -382,7 +382,7 @@ def test_two_formats_in_one_archive_are_not_guessed_between(tmp_path: Path) -> N
 
 
 def test_what_is_no_format_is_told_which_there_are(tmp_path: Path) -> None:
-    problems = refused(tmp_path, {"a.txt": b"x", "b.json": b"[1"})
+    problems = refused(tmp_path, {"a.txt": b"x", "b.json": b"[1]"})
     assert any("is not our layout" in detail and "Label Studio JSON" in detail for _, detail in problems)
 
 
