@@ -12,6 +12,7 @@ from store.egress import Lookup, look_up, request
 from store.errors import EgressFailed, EgressRefused, StoreError
 from store.settings import Settings
 from store.webhooks.deliveries import Due, settle, take_due
+from store.webhooks.sealing import Unreadable, reseal, unseal
 from store.webhooks.signing import signed_headers
 
 log = structlog.get_logger(__name__)
@@ -33,6 +34,7 @@ class Deliverer:
 
     def run(self) -> None:
         """Deliver until `stop`."""
+        self.seal_secrets()
         threads = [threading.Thread(target=self._work, name=f"deliverer-{n}") for n in range(THREADS)]
         for thread in threads:
             thread.start()
@@ -50,6 +52,18 @@ class Deliverer:
             tried += 1
         return tried
 
+    def seal_secrets(self) -> None:
+        """Encrypt secrets that are plain, or that an older key encrypted."""
+        try:
+            done, unreadable = reseal(self.db)
+        except StoreError as error:
+            log.warning("webhook.secrets_not_sealed", code=error.code, detail=error.detail)
+            return
+        if done:
+            log.info("webhook.secrets_sealed", secrets=done)
+        for endpoint in unreadable:
+            log.error("webhook.secret_unreadable", endpoint=endpoint, detail=str(Unreadable()))
+
     def _work(self) -> None:
         while not self.stopping.is_set():
             try:
@@ -64,7 +78,8 @@ class Deliverer:
     def _try(self, due: Due) -> None:
         status, problem = None, None
         try:
-            headers = signed_headers(due.message_id, due.timestamp, due.body, due.secrets)
+            secrets = [unseal(self.db.settings, secret) for secret in due.secrets]
+            headers = signed_headers(due.message_id, due.timestamp, due.body, secrets)
             with request(
                 "POST",
                 due.url,
@@ -77,6 +92,9 @@ class Deliverer:
                 status = answer.status
         except (EgressRefused, EgressFailed) as error:
             problem = error.detail[:500]
+        except Unreadable as error:
+            problem = str(error)
+            log.error("webhook.secret_unreadable", endpoint=due.endpoint_id, detail=problem)
         state = settle(self.db, due, status=status, error=problem)
         log.info("webhook.tried", delivery=due.id, endpoint=due.endpoint_id, status=status, error=problem, state=state)
 

@@ -112,6 +112,25 @@ class EgressSettings(BaseModel):
         return [re.sub(r"[\[\]]", "", host).replace(".:", ":").rstrip(".").lower() for host in hosts]
 
 
+class WebhookSettings(BaseModel):
+    """Keys that the secrets of webhooks are encrypted with in the database: the first encrypts, all decrypt."""
+
+    keys: list[str] = Field([], repr=False)
+
+    @field_validator("keys")
+    @classmethod
+    def _fernet_keys(cls, keys: list[str]) -> list[str]:
+        wrong = [str(place) for place, key in enumerate(keys, start=1) if not is_key(key)]
+        if wrong:
+            raise ValueError(f"expected 32 bytes in URL-safe base64 (44 characters); key {', '.join(wrong)} is not")
+        return keys
+
+
+def is_key(text: str) -> bool:
+    """Whether `text` is a key: 32 bytes in URL-safe base64."""
+    return re.fullmatch(r"[\w-]{43}=", text, re.ASCII) is not None
+
+
 class TracingSettings(BaseModel):
     """Where spans go (OpenTelemetry, OTLP over HTTP); empty: none are made."""
 
@@ -121,7 +140,13 @@ class TracingSettings(BaseModel):
 class Settings(BaseSettings):
     """All deployment settings. `home` is the data folder; database and objects live in it unless told otherwise."""
 
-    model_config = SettingsConfigDict(env_prefix="OFFHAND_", env_nested_delimiter="__", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="OFFHAND_",
+        env_nested_delimiter="__",
+        extra="ignore",
+        # Values may be passwords and keys; errors name the setting.
+        hide_input_in_errors=True,
+    )
 
     home: Path = Path("offhand-data")
     generators_folder: str = ""
@@ -133,6 +158,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
     egress: EgressSettings = EgressSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     tracing: TracingSettings = TracingSettings()
 
     @property

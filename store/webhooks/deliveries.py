@@ -55,7 +55,9 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A delivery that is ours to try until its lease ends; `body` is what is signed and sent."""
+    """A delivery that is ours to try until its lease ends; `body` is what is signed and sent. `secrets` are as they lie
+    in the database: `unseal` them.
+    """
 
     id: str
     tries: int

@@ -21,6 +21,7 @@ from store.paging import DEFAULT_PAGE, Page, page
 from store.tables import webhook_deliveries as deliveries
 from store.tables import webhook_endpoints as table
 from store.tenants import lock_tenant
+from store.webhooks.sealing import seal
 from store.webhooks.signing import new_secret
 
 MAX_ENDPOINTS = 20
@@ -64,6 +65,7 @@ def create_endpoint(
     """
     _check_target(db, url, lookup)
     endpoint_id, secret = new_id("whe"), new_secret()
+    sealed = seal(db.settings, secret)
     values = {"id": endpoint_id, "tenant": tenant, "url": url, "description": description, "events": list(events)}
     for _ in range(2):
         try:
@@ -77,7 +79,7 @@ def create_endpoint(
                             f"{MAX_ENDPOINTS} endpoints are the limit", quota="webhook_endpoints", limit=MAX_ENDPOINTS
                         )
                     idempotency.keep(connection, tenant, idempotency_key, endpoint_id)
-                    secrets = [{"secret": secret, "until": None}]
+                    secrets = [{"secret": sealed, "until": None}]
                     connection.execute(insert(table).values(created_at=database_now(), secrets=secrets, **values))
             break
         except IntegrityError:
@@ -137,6 +139,7 @@ def update_endpoint(
 def rotate_secret(db: Database, endpoint_id: str, *, tenant: str, overlap_hours: float) -> str:
     """A new secret; those before it go on signing for `overlap_hours`. Raises NotFound."""
     secret = new_secret()
+    sealed = seal(db.settings, secret)
     with db.write() as connection:
         row = connection.execute(select(table).where(*_mine(endpoint_id, tenant)).with_for_update()).one_or_none()
         if row is None:
@@ -144,7 +147,7 @@ def rotate_secret(db: Database, endpoint_id: str, *, tenant: str, overlap_hours:
         now = float(connection.execute(select(database_now())).scalar_one())
         end = now + 3600.0 * overlap_hours
         older = [{**old, "until": min(end, old["until"] or end)} for old in row.secrets]
-        kept = [{"secret": secret, "until": None}, *(old for old in older if old["until"] > now)]
+        kept = [{"secret": sealed, "until": None}, *(old for old in older if old["until"] > now)]
         connection.execute(update(table).where(table.c.id == endpoint_id).values(secrets=kept))
     return secret
 

@@ -10,7 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from cryptography.fernet import Fernet
+from sqlalchemy import select, update
 from standardwebhooks import Webhook, WebhookVerificationError
 from starlette.testclient import TestClient
 
@@ -19,9 +20,10 @@ from store.db import Database
 from store.errors import InvalidRequest
 from store.jobs import moves
 from store.settings import Settings
-from store.tables import webhook_deliveries
+from store.tables import webhook_deliveries, webhook_endpoints
 from store.webhooks.deliveries import PAUSES, Due, settle, take_due
 from store.webhooks.endpoints import create_endpoint
+from store.webhooks.sealing import KEY_FILE
 
 
 class Receiver(ThreadingHTTPServer):
@@ -274,6 +276,44 @@ def test_endpoints_of_another_tenant_are_not_there(http: TestClient, db: Databas
 def test_the_secret_is_shown_once(http: TestClient, endpoint: Any) -> None:
     assert endpoint["secret"].startswith("whsec_")
     assert endpoint["secret"] not in http.get(endpoint["path"]).text + http.get("/v1/webhook-endpoints").text
+
+
+def test_a_delivery_whose_secret_no_key_decrypts_is_kept_and_says_so(
+    http: TestClient, db: Database, endpoint: Any, deliverer: Deliverer, receiver: Receiver, ended: Any
+) -> None:
+    keys = db.settings.home / KEY_FILE
+    right = keys.read_text()
+    keys.write_text(Fernet.generate_key().decode())
+    ended()
+    assert deliverer.deliver_due() == 1
+    (delivery,) = deliveries(http, endpoint)
+    assert delivery["state"] == "pending"
+    assert "OFFHAND_WEBHOOKS__KEYS" in delivery["attempts"][0]["error"]
+    assert not receiver.got
+    keys.write_text(right)
+    hurry(db)
+    assert deliverer.deliver_due() == 1
+    ((headers, body),) = receiver.got
+    Webhook(endpoint["secret"]).verify(body, headers)
+
+
+def test_secrets_stored_in_the_clear_sign_and_are_encrypted_when_a_deliverer_starts(
+    db: Database, endpoint: Any, deliverer: Deliverer, receiver: Receiver, ended: Any
+) -> None:
+    plain = [{"secret": endpoint["secret"], "until": None}]
+    with db.write() as connection:
+        connection.execute(update(webhook_endpoints).values(secrets=plain))
+    ended()
+    assert deliverer.deliver_due() == 1
+    deliverer.stop()
+    deliverer.run()
+    with db.read() as connection:
+        assert endpoint["secret"] not in str(connection.execute(select(webhook_endpoints.c.secrets)).scalar_one())
+    ended()
+    deliverer.stopping.clear()
+    assert deliverer.deliver_due() == 1
+    for headers, body in receiver.got:
+        Webhook(endpoint["secret"]).verify(body, headers)
 
 
 def test_the_number_of_endpoints_is_limited(http: TestClient, db: Database, receiver: Receiver) -> None:

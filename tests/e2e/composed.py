@@ -90,5 +90,7 @@ class Composed:
 
 
 def _filled(value: str) -> str:
-    """`value` as compose fills it in where .env has a password and nothing else."""
-    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", re.sub(r"\$\{POSTGRES_PASSWORD:\?[^}]*\}", "secret", value))
+    """`value` as compose fills it in where .env has what it must have and nothing else."""
+    chosen = {"POSTGRES_PASSWORD": "secret", "WEBHOOK_KEY": "A" * 43 + "="}
+    filled = re.sub(r"\$\{(\w+):\?[^}]*\}", lambda found: chosen[found[1]], value)
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", filled)
