@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from api.archive_streams import ArchiveStream, Member, Read, member_of, tar_stream
+from api.content import reader_of
 from api.zip_stream import zip_stream
 from store import datasets
 from store.db import Database
@@ -45,7 +46,7 @@ class Packed:
 def packed(db: Database, objects: ObjectStore, dataset: datasets.Dataset, tenant: str) -> Packed:
     """All of a dataset but what it is as other formats; of one that ended early what there is, and says so."""
     members = [
-        (Member(file.name, file.bytes, _reader(objects, file)), file.sha256) for file in _files(db, dataset, tenant)
+        (Member(file.name, file.bytes, _reader(db, objects, file)), file.sha256) for file in _files(db, dataset, tenant)
     ]
     if dataset.state != "ready":
         manifest = partial_manifest(db, dataset.id, tenant)
@@ -66,5 +67,6 @@ def _files(db: Database, dataset: datasets.Dataset, tenant: str) -> list[File]:
     return sorted(files, key=lambda file: (file.name.startswith("shards/"), file.name))
 
 
-def _reader(objects: ObjectStore, file: File) -> Read:
-    return lambda start, stop: objects.read(file.key, start=start, stop=stop)
+def _reader(db: Database, objects: ObjectStore, file: File) -> Read:
+    """Read and verified when its turn comes: an archive may have many members."""
+    return lambda start, stop: reader_of(db, objects, file)(start, stop)

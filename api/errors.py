@@ -58,6 +58,7 @@ HTTP: dict[str, Meaning] = {
     "built_in": Meaning(409, "It comes with the service"),
     "gone": Meaning(410, "It has expired"),
     "digest_mismatch": Meaning(422, "The content is not what was declared"),
+    "damaged_object": Meaning(404, "A stored file is damaged or lost"),
     "too_large": Meaning(413, "The body is over its limit"),
     "storage_full": Meaning(507, "The storage is full"),
     "store_unavailable": Meaning(503, "The storage is not available"),

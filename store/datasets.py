@@ -26,6 +26,8 @@ CARD = "README.md"
 CONTACT_SHEET = "contact_sheet.png"
 STATISTICS = "statistics.json"
 CROISSANT = "croissant.json"
+#: Where a dataset's info names the files that cannot be read, each with the reason.
+DAMAGED = "damaged"
 #: How long a deletion can be taken back.
 UNDELETE_HOURS = 24
 
@@ -94,6 +96,17 @@ def reopen_dataset(connection: Connection, job_id: str) -> None:
         .where(table.c.job_id == job_id, table.c.state.in_(("partial", "empty")))
         .values(state="building", finished_at=None, expires_at=None)
     )
+
+
+def mark_damaged(connection: Connection, resource_id: str, name: str, why: str) -> None:
+    """Note in the info of the dataset with this id, or of this job, that its file `name` cannot be read, and why. Other
+    ids are left alone.
+    """
+    mine = or_(table.c.id == resource_id, table.c.job_id == resource_id)
+    row = connection.execute(select(table.c.id, table.c.info).where(mine).with_for_update()).one_or_none()
+    if row is not None and row.info.get(DAMAGED, {}).get(name) != why:
+        info = {**row.info, DAMAGED: {**row.info.get(DAMAGED, {}), name: why}}
+        connection.execute(update(table).where(table.c.id == row.id).values(info=info))
 
 
 def expired_datasets(connection: Connection) -> list[tuple[str, str]]:

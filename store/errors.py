@@ -11,6 +11,7 @@ StoreError
 ├── BuiltIn               built_in                it comes with the service and stays
 ├── Gone                  gone                    the data has expired
 ├── DigestMismatch        digest_mismatch         bytes received are not the bytes declared
+├── DamagedObject         damaged_object          a stored object is gone, or not what was stored; retryable
 ├── TooLarge              too_large               more bytes than allowed
 ├── StorageFull           storage_full            no space left for database or objects; retryable
 ├── StoreUnavailable      store_unavailable       database or object store cannot be reached; retryable
@@ -124,6 +125,19 @@ class DigestMismatch(StoreError):
     """Size or SHA-256 of the received bytes differs from the declared one."""
 
     code = "digest_mismatch"
+
+
+class DamagedObject(StoreError):
+    """A stored object has other bytes than were committed, or is gone (`lost`). `resource_id`, `name`: whose file it
+    is; `key`: the object's, for programs alone: it never stands in `detail`.
+    """
+
+    code = "damaged_object"
+    retryable = True
+
+    def __init__(self, detail: str, *, resource_id: str, name: str, key: str = "", lost: bool = False) -> None:
+        super().__init__(detail)
+        self.resource_id, self.name, self.key, self.lost = resource_id, name, key, lost
 
 
 class TooLarge(StoreError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select
 
 from store.clock import database_now
 from store.db import Database
@@ -52,6 +52,11 @@ def remove_files(connection: Connection, resource_id: str) -> list[str]:
     """Untie a resource from its objects; their keys, to be deleted after the transaction (or found by the sweeper)."""
     gone = delete(table).where(table.c.resource_id == resource_id).returning(table.c.key)
     return list(connection.execute(gone).scalars())
+
+
+def has_files(connection: Connection, resource_id: str) -> bool:
+    """Whether anything is tied to the resource."""
+    return bool(connection.execute(select(exists().where(table.c.resource_id == resource_id))).scalar_one())
 
 
 def list_files(db: Database, resource_id: str, *, tenant: str, prefix: str = "") -> list[File]:

@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from store.clock import database_now, to_datetime
 from store.db import Database
 from store.errors import NotFound
+from store.files import has_files
 from store.paging import DEFAULT_PAGE, Page, page
 from store.tables import encoders, inversions, inverted_images, label_sets, labelers
 
@@ -113,11 +114,11 @@ def list_labelers(
 
 
 def find_made(db: Database, kind: Kind, digest: str, *, tenant: str) -> Made | None:
-    """What was made from the same inputs before, or None."""
+    """What was made from the same inputs before and still has its files, or None."""
     table = _TABLES[kind]
     with db.read() as connection:
         row = connection.execute(select(table).where(table.c.tenant == tenant, table.c.digest == digest)).one_or_none()
-    return None if row is None else _made(kind, row)
+        return None if row is None or not has_files(connection, row.id) else _made(kind, row)
 
 
 def add_made(connection: Connection, tenant: str, new: NewMade) -> str:

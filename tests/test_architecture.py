@@ -116,3 +116,41 @@ def test_programs_are_imported_by_those_on_top_alone(repository: Path, package: 
         for file in _top_level_imports(repository / other).get(package, set())
     }
     assert not importers
+
+
+def test_stored_objects_are_read_through_the_verifying_module_alone(repository: Path) -> None:
+    # `direct_uploads` computes the digest of an object that has none yet.
+    allowed = {repository / "store/direct_uploads.py", *(repository / "store/objects").glob("*.py")}
+    readers = {
+        f"{file.relative_to(repository)}:{line}"
+        for folder in ("api", "store", "worker")
+        for file in (repository / folder).rglob("*.py")
+        if file not in allowed
+        for line in _object_reads(file.read_text())
+    }
+    assert not readers, "read objects through store.objects.verified"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["objects.open(key)", "self._objects.read(key, start=1)", "f = context.objects.open", "open_objects(s).read(k)"],
+)
+def test_a_read_of_an_object_by_another_way_is_found(line: str) -> None:
+    assert _object_reads(line) == [1]
+    assert _object_reads(line.replace("objects", "files")) == []
+
+
+def _object_reads(source: str) -> list[int]:
+    """Lines that name `read` or `open` of an object store."""
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute) and node.attr in {"read", "open"} and _is_object_store(node.value)
+    ]
+
+
+def _is_object_store(value: ast.expr) -> bool:
+    if isinstance(value, ast.Call):
+        value = value.func
+    name = value.attr if isinstance(value, ast.Attribute) else value.id if isinstance(value, ast.Name) else ""
+    return name.strip("_") in {"objects", "open_objects", "opened_objects"}

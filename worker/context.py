@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -14,10 +15,10 @@ import structlog
 from core.errors import ResumeError
 from store.crash import crash_point
 from store.db import Database
-from store.errors import NotFound
+from store.errors import DamagedObject, NotFound
 from store.files import File, get_file, list_files
 from store.jobs.claims import CHECKPOINT, Claim
-from store.objects import ObjectStore, ObjectWriter
+from store.objects import ObjectStore, ObjectWriter, verified
 from store.settings import Settings
 from store.sweep import work_prefix
 from worker.figures import plottable
@@ -100,13 +101,14 @@ class StepContext:
             self.announce(Measured(plottable(figures)))
 
     def load_checkpoint(self) -> bytes | None:
-        """What an earlier attempt of this shard kept last, or None."""
+        """What an earlier attempt of this shard kept last, or None where there is nothing or it is damaged."""
         try:
-            file = get_file(self.db, self.claim.shard_id, CHECKPOINT, tenant=self.tenant)
+            return self.read(get_file(self.db, self.claim.shard_id, CHECKPOINT, tenant=self.tenant))
         except NotFound:
             return None
-        with self.objects.open(file.key) as source:
-            return source.read()
+        except DamagedObject as error:
+            log.warning("checkpoint.damaged", shard=self.claim.shard_id, why=error.detail)
+            return None
 
     def resume(self, work: Callable[[bytes | None], Made]) -> Made:
         """`work` from what an earlier attempt kept; from nothing where none did, or where another release kept what
@@ -120,22 +122,49 @@ class StepContext:
                 log.warning("checkpoint.unusable", shard=self.claim.shard_id, why=str(error))
         return work(None)
 
+    def read(self, file: File) -> bytes:
+        """A stored file in memory, verified. Raises DamagedObject."""
+        return verified.read(self.objects, file)
+
+    def open(self, file: File) -> AbstractContextManager[BinaryIO]:
+        """A verified copy of a stored file, open for reading; gone when the context ends. Raises DamagedObject."""
+        return verified.opened(self.objects, file, self.folder)
+
+    def append(self, file: File, target: BinaryIO) -> None:
+        """Append a stored file, verified, to an open one. Raises DamagedObject."""
+        verified.copy(self.objects, file, target)
+
     def fetch(self, resource_id: str, name: str, into: Path | None = None) -> Path:
-        """A file of a resource, copied into a temporary file. Raises NotFound."""
+        """A file of a resource, copied into a temporary file and verified. Raises NotFound, DamagedObject."""
         target = (into or self.folder) / name.replace("/", "-")
-        file = get_file(self.db, resource_id, name, tenant=self.tenant)
-        with target.open("wb") as out:
-            for chunk in self.objects.read(file.key):
-                out.write(chunk)
+        self._fetch(self._file(resource_id, name), target)
         return target
 
     def fetch_all(self, resource_id: str, into: Path) -> list[File]:
-        """Every file of a resource, laid out under `into` by name."""
+        """Every file of a resource, verified, laid out under `into` by name. Raises DamagedObject."""
         found = list_files(self.db, resource_id, tenant=self.tenant)
+        if not found:
+            raise files_removed(resource_id)
         for file in found:
             target = into / file.name
             target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("wb") as out:
-                for chunk in self.objects.read(file.key):
-                    out.write(chunk)
+            self._fetch(file, target)
         return found
+
+    def _file(self, resource_id: str, name: str) -> File:
+        try:
+            return get_file(self.db, resource_id, name, tenant=self.tenant)
+        except NotFound:
+            if list_files(self.db, resource_id, tenant=self.tenant):
+                raise
+            raise files_removed(resource_id) from None
+
+    def _fetch(self, file: File, target: Path) -> None:
+        with target.open("wb") as out:
+            self.append(file, out)
+
+
+def files_removed(resource_id: str) -> DamagedObject:
+    """The error for a resource whose files were removed, because one of them was damaged, and are to be made again."""
+    detail = f"the files of {resource_id} were removed, since one of them was damaged"
+    return DamagedObject(detail, resource_id=resource_id, name="", lost=True)

@@ -18,11 +18,12 @@ from kombu.connection import Connection
 from pydantic import ValidationError
 
 from store.db import Database, create_database_engine
-from store.errors import StoreError
+from store.errors import DamagedObject, StoreError
+from store.files import File
 from store.ids import new_id
 from store.jobs.figures import figures
 from store.migrate import bring_up_to_date
-from store.objects import open_objects
+from store.objects import ObjectStore, open_objects, verified
 from store.settings import Settings
 from store.tables import SCHEMA_REVISION
 from store.workers import live_workers
@@ -105,14 +106,22 @@ def _objects(settings: Settings) -> Iterator[Finding]:
     key = f"doctor/{new_id('probe')}"
     try:
         objects = open_objects(settings)
-        objects.put(key, _PROBE)
-        same = b"".join(objects.read(key)) == _PROBE
+        stored = objects.put(key, _PROBE)
+        same = _is_read_back(objects, File("doctor", "probe", key, stored.bytes, stored.sha256, "text/plain"))
         objects.delete(key)
     except StoreError as error:
         yield Finding("objects", False, f"{error} (OFFHAND_OBJECTS__…: {where})")
         return
     detail = "takes and gives back objects" if same else "gives back other bytes than it took: do not use it"
     yield Finding("objects", same, f"{where} {detail}")
+
+
+def _is_read_back(objects: ObjectStore, probe: File) -> bool:
+    try:
+        verified.read(objects, probe)
+    except DamagedObject:
+        return False
+    return True
 
 
 def _broker(settings: Settings) -> Iterator[Finding]:

@@ -6,8 +6,9 @@ import base64
 import errno
 
 from core.errors import OffhandError
-from store.errors import Problem, StorageFull, StoreError
+from store.errors import DamagedObject, Problem, StorageFull, StoreError
 from store.jobs.commits import Failure
+from store.jobs.remaking import Damaged
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -18,6 +19,9 @@ def failure_of(error: BaseException) -> Failure:
             for problem in error.problems
         )
         return Failure(error.code, error.detail, not error.retryable, error.retryable, problems)
+    if isinstance(error, DamagedObject):
+        damaged = Damaged(error.resource_id, error.name, error.key)
+        return Failure(error.code, error.detail, retryable=True, damaged=damaged)
     if isinstance(error, StoreError):
         return Failure(error.code, error.detail, not error.retryable, error.retryable, error.problems)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -8,16 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import structlog
 import torch
 from numpy.typing import NDArray
 
 from core.inversion.config import InversionConfig
 from core.inversion.report import InversionReport, InvertedImage, flags
 from core.pixels import to_bytes
+from store.errors import DamagedObject
 from store.made import find_inverted
 from worker.context import StepContext
 from worker.digests import digest_of
 from worker.sources import Source, load_latents
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,12 @@ def inverted_before(
             places[known[digest].inversion_id].append(index)
     found: dict[int, Reused] = {}
     for inversion_id, indices in places.items():
-        w_plus = load_latents(context, inversion_id)
+        try:
+            w_plus = load_latents(context, inversion_id)
+        except DamagedObject as error:
+            # Its images are inverted again, as if nothing were known of them.
+            log.warning("inversion.damaged", inversion=inversion_id, why=error.detail)
+            continue
         for index in indices:
             before = known[digests[index]]
             report = InversionReport.from_json(before.report)

@@ -93,7 +93,7 @@ class Packing:
         """The candidates in order; nobody asks for those behind the last kept one."""
         context, done, total = self._context, 0, len(self._candidates)
         for file in list_files(context.db, context.claim.job_id, tenant=context.tenant, prefix=CANDIDATES):
-            with context.objects.open(file.key) as source:
+            with context.open(file) as source:
                 for sample in read_shard(source, file.name):
                     self._look(sample)
                     yield sample

@@ -30,7 +30,7 @@ from api.tenancy import Tenant
 from store import direct_uploads, upload_parts, uploads
 from store.db import Database
 from store.errors import InvalidRequest, Problem, StoreError, StoreUnavailable
-from store.objects import ObjectStore, ObjectWriter
+from store.objects import ObjectStore, ObjectWriter, verified
 from store.paging import DEFAULT_PAGE
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
@@ -157,8 +157,7 @@ def _complete(db: Database, objects: ObjectStore, tenant: str, upload_id: str, w
 def _complete_direct(db: Database, objects: ObjectStore, tenant: str, upload: uploads.Upload) -> Upload:
     info = direct_uploads.join_sent(db, objects, upload, tenant=tenant)
     try:
-        with objects.open(info.key) as file:
-            UPLOADED.check(file.read(UPLOADED.wanted))
+        verified.looked_at(objects, info.key, lambda file: UPLOADED.check(file.read(UPLOADED.wanted)))
         return complete_with(db, objects, tenant, upload, info)
     except ApiError:
         # It is what was announced, and nothing that is taken: there is no part to send again.

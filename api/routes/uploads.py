@@ -25,7 +25,7 @@ from store import uploads as stored
 from store.db import Database
 from store.errors import StoreError, StoreUnavailable
 from store.idempotency import IdempotencyKey
-from store.objects import ObjectInfo, ObjectStore, ObjectWriter
+from store.objects import ObjectInfo, ObjectStore, ObjectWriter, verified
 from store.paging import DEFAULT_PAGE
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
@@ -187,8 +187,7 @@ def _receive(
         # The body itself is too large to keep; its digest stands for it.
         key = IdempotencyKey.of(idempotency_key, "POST", f"/v1/uploads?filename={filename}", info.sha256.encode())
     try:
-        with objects.open(info.key) as file:
-            refuse_broken(file, info.bytes, filename)
+        verified.looked_at(objects, info.key, lambda file: refuse_broken(file, info.bytes, filename))
         created = stored.add_received(db, upload_id, info, tenant=tenant, filename=filename, idempotency_key=key)
     except (ApiError, StoreError) as error:
         _discard(objects, info, error)
@@ -205,8 +204,7 @@ def _complete(db: Database, objects: ObjectStore, tenant: str, upload: stored.Up
 def complete_with(db: Database, objects: ObjectStore, tenant: str, upload: stored.Upload, info: ObjectInfo) -> Upload:
     """The upload, complete with a stored object that has the declared size and digest, if it is one that is taken."""
     try:
-        with objects.open(info.key) as file:
-            refuse_broken(file, info.bytes, upload.filename)
+        verified.looked_at(objects, info.key, lambda file: refuse_broken(file, info.bytes, upload.filename))
         return upload_document(stored.complete_upload(db, upload.id, info, tenant=tenant))
     except (ApiError, StoreError) as error:
         _discard(objects, info, error)

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from api.schemas.base import Document, Info, Request
+from store.datasets import DAMAGED
 from store.datasets import Dataset as StoredDataset
 from store.files import File as StoredFile
 from store.generators import IMPORTED
@@ -82,6 +83,13 @@ class DatasetUrls(Document):
     card: str
 
 
+class DamagedFile(Document):
+    """A file of a dataset whose stored bytes are gone or wrong."""
+
+    path: str = Field(examples=["shards/shard-000000.tar"])
+    detail: str
+
+
 class Dataset(Document):
     """A labelled dataset. Readable whole when `ready`; `partial` when its job ended early with some work finished."""
 
@@ -95,6 +103,7 @@ class Dataset(Document):
     expires_at: datetime | None = Field(description="Null: it stays.")
     pinned: bool = Field(description="It stays whatever its job's retention.")
     deleted_at: datetime | None = Field(description="Its files go 24 hours later; until then it can be taken back.")
+    damaged: list[DamagedFile] = Field(description="Files that cannot be read as they were stored. Empty: none known.")
     urls: DatasetUrls
 
 
@@ -153,12 +162,13 @@ def dataset_document(dataset: StoredDataset) -> Dataset:
         job=dataset.job_id,
         state=dataset.state,
         count=dataset.count,
-        info=dataset.info,
+        info={name: value for name, value in dataset.info.items() if name != DAMAGED},
         created_at=dataset.created_at,
         finished_at=dataset.finished_at,
         expires_at=dataset.expires_at,
         pinned=dataset.pinned,
         deleted_at=dataset.deleted_at,
+        damaged=[DamagedFile(path=path, detail=why) for path, why in sorted(dataset.info.get(DAMAGED, {}).items())],
         urls=DatasetUrls(
             self=path,
             job=f"/v1/jobs/{dataset.job_id}",

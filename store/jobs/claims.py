@@ -205,8 +205,21 @@ def drop(connection: Connection, shard: Any, job: Any) -> None:
 
 
 def _runnable(queues: Collection[str], known: Collection[str] | None) -> ColumnElement[bool]:
+    """Pending shards whose time has come. One that depends on a step that is being done again waits for it."""
     ours = [] if known is None else [shards.c.step.in_(known)]
-    return and_(shards.c.state == "pending", shards.c.queue.in_(queues), shards.c.not_before <= database_now(), *ours)
+    earlier = shards.alias("earlier")
+    waits = (
+        select(earlier.c.id)
+        .where(
+            earlier.c.job_id == shards.c.job_id,
+            earlier.c.step_position < shards.c.step_position,
+            earlier.c.state.in_(("pending", "running")),
+        )
+        .correlate(shards)
+        .exists()
+    )
+    ready = shards.c.not_before <= database_now()
+    return and_(shards.c.state == "pending", shards.c.queue.in_(queues), ready, *ours, ~waits)
 
 
 def _jobs_with_work(runnable: ColumnElement[bool]) -> Select[tuple[str]]:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, select, update
 
 from contracts.text import printable
 from store.clock import database_now
-from store.datasets import finish_dataset
+from store.datasets import finish_dataset, mark_damaged
 from store.db import Database
 from store.errors import Problem
-from store.files import File, add_files, remove_files
+from store.files import File, add_files, has_files, remove_files
 from store.generators import NewGenerator, add_generator
 from store.jobs.claims import Claim, drop, held, mine
 from store.jobs.events import NewEvent, record
 from store.jobs.lacking import UNDONE_OF_PARTIAL, can_do_without, may_lack
 from store.jobs.moves import end_job, lock_job, move_held_shard, move_job, move_steps
+from store.jobs.remaking import Damaged, remake
 from store.jobs.settle import fail_job
 from store.jobs.shards import ShardPlan, add_shards
 from store.jobs.states import CLAIMABLE_JOB_STATES
@@ -67,13 +68,16 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt failed. `permanent`: no attempt can help. `retryable`: the caller may try again later."""
+    """Why an attempt failed. `permanent`: no attempt can help. `retryable`: the caller may try again later. `damaged`:
+    the object that could not be read as it was stored.
+    """
 
     code: str
     detail: str
     permanent: bool = False
     retryable: bool = False
     problems: tuple[Problem, ...] = ()
+    damaged: Damaged | None = None
 
     def __post_init__(self) -> None:
         # The detail may hold what a process wrote before it died, or the text of any exception.
@@ -126,12 +130,15 @@ def end_attempt(connection: Connection, db: Database, which: ColumnElement[bool]
     if job.state not in CLAIMABLE_JOB_STATES:
         drop(connection, row, job)
         return True
+    if failure.damaged is not None and remake(connection, db, job, row, failure.damaged):
+        return True
     failures = row.failures + 1
     counted = {"failures": failures, "error_code": failure.code, "error_detail": failure.detail, "lease_until": None}
     data = {"step": row.step, "position": row.position, "attempt": row.attempt, "code": failure.code}
     if failure.permanent or failures >= db.settings.worker.max_attempts:
         move_held_shard(connection, row, "poisoned", finished_at=database_now(), **counted)
         remove_files(connection, row.id)
+        failure = _with_remedy(connection, failure)
         record(connection, job.id, "shard.poisoned", "error", **data, detail=failure.detail)
         if can_do_without(connection, job, row):
             _advance(connection, job, row, StepResult())
@@ -151,6 +158,15 @@ def end_attempt(connection: Connection, db: Database, which: ColumnElement[bool]
         move_held_shard(connection, row, "pending", **later, **counted)
         record(connection, job.id, "shard.failed", "warning", **data, detail=failure.detail, retry_after_seconds=pause)
     return True
+
+
+def _with_remedy(connection: Connection, failure: Failure) -> Failure:
+    """The failure that ends a job, with what its caller can do about a damaged object; a dataset is marked."""
+    damaged = failure.damaged
+    if damaged is None:
+        return failure
+    mark_damaged(connection, damaged.resource_id, damaged.name, failure.detail)
+    return replace(failure, detail=f"{failure.detail}; {damaged.remedy}") if damaged.remedy else failure
 
 
 def _committed_before(connection: Connection, claim: Claim, result: StepResult) -> Committed:
@@ -173,6 +189,15 @@ def _committed_before(connection: Connection, claim: Claim, result: StepResult) 
 def _record_made(connection: Connection, job: Any, result: StepResult) -> list[str]:
     """Add what was made; where another job made the same first, use that one. Keys of objects no longer needed."""
     standing = {new.id: add_made(connection, job.tenant, new) for new in result.made}
+    # Files that were removed since one was damaged are replaced; what refers to the thing goes on to find it.
+    bare = {new for new, old in standing.items() if new != old and not has_files(connection, old)}
+    result = replace(
+        result,
+        files=tuple(
+            replace(file, resource_id=standing[file.resource_id]) if file.resource_id in bare else file
+            for file in result.files
+        ),
+    )
     if result.generator is not None:
         add_generator(connection, job.tenant, result.generator)
     kept = [file for file in result.files if standing.get(file.resource_id, file.resource_id) == file.resource_id]
@@ -200,6 +225,11 @@ def _advance(connection: Connection, job: Any, shard: Any, result: StepResult) -
         return ()
     move_steps(connection, this, "succeeded", finished_at=database_now())
     record(connection, job.id, "step.succeeded", step=name)
+    following_shards = and_(shards.c.job_id == job.id, shards.c.step_position > step.position)
+    waiting = select(exists().where(following_shards, shards.c.state.in_(("pending", "running"))))
+    if connection.execute(waiting).scalar_one():
+        # This step was done again, and those that waited for it go on.
+        return ()
     following = connection.execute(
         select(steps).where(steps.c.job_id == job.id, steps.c.position == step.position + 1)
     ).one_or_none()

@@ -24,12 +24,14 @@ Shard::
     from \\ to   pending  running  succeeded  poisoned  canceled
     pending                  x                             x
     running        x                   x          x        x
+    succeeded      x
     poisoned       x
     canceled       x
 
 A running shard goes back to pending when its attempt failed, its lease expired or its worker gave it back. A failed job
 is queued again by `resume` alone, with its failed and canceled steps and its poisoned and canceled shards. Finalizing
-goes back to running, and the two last steps to pending and running, when the last step asks for more samples.
+goes back to running, and the two last steps to pending and running, when the last step asks for more samples. A shard
+that has succeeded is pending again when what it made is damaged (`store.jobs.remaking`).
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ _STEP: Mapping[str, frozenset[str]] = {
 _SHARD: Mapping[str, frozenset[str]] = {
     "pending": frozenset({"running", "canceled"}),
     "running": frozenset({"pending", "succeeded", "poisoned", "canceled"}),
-    "succeeded": frozenset(),
+    "succeeded": frozenset({"pending"}),
     "poisoned": frozenset({"pending"}),
     "canceled": frozenset({"pending"}),
 }

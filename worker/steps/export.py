@@ -45,7 +45,7 @@ def export(context: StepContext) -> StepResult:
 
 
 def _document(context: StepContext, dataset: str, name: str) -> bytes:
-    return b"".join(context.objects.read(get_file(context.db, dataset, name, tenant=context.tenant).key))
+    return context.read(get_file(context.db, dataset, name, tenant=context.tenant))
 
 
 def _facts(
@@ -69,7 +69,7 @@ def _samples(context: StepContext, dataset: str, shards: list[dict[str, Any]]) -
     done, total = 0, sum(shard["items"] for shard in shards)
     for shard in shards:
         file = get_file(context.db, dataset, shard["path"], tenant=context.tenant)
-        with context.objects.open(file.key) as source:
+        with context.open(file) as source:
             for sample in read_shard(source, file.name):
                 stop_if_asked(context.should_stop)
                 yield sample

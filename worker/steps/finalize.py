@@ -96,8 +96,7 @@ def _gather(context: StepContext, class_count: int) -> CandidateTable:
     table = CandidateTable(context.folder / "candidates.f64", class_count)
     with table.path.open("wb") as target:
         for file in list_files(context.db, context.claim.job_id, tenant=context.tenant, prefix=SCORES):
-            for chunk in context.objects.read(file.key):
-                target.write(chunk)
+            context.append(file, target)
     return table
 
 
