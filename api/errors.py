@@ -77,6 +77,7 @@ HTTP: dict[str, Meaning] = {
     "bad_labeler": Meaning(422, "The labeler cannot be used"),
     "bad_sampling": Meaning(422, "The sampling settings cannot be used"),
     "bad_shard": Meaning(422, "The shard cannot be used"),
+    "shard_changed": Meaning(422, "The shard is not what was stored"),
     "bad_evaluation": Meaning(422, "No verdict can be had like this"),
     "cannot_resume": Meaning(409, "What was kept belongs to another run"),
     "stopped": Meaning(409, "Stopped on request"),

@@ -101,11 +101,12 @@ def fetch_file(
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
+    differed = False
     for attempt in range(1, ATTEMPTS + 1):
         try:
             fetch_rest(offhand.http, url, listed, part, on_bytes)
         except httpx.TransportError as error:
-            if attempt == ATTEMPTS:
+            if attempt == ATTEMPTS and not differed:
                 raise Unreachable(
                     f"the download of {listed['path']} broke off: {error}; run it again to go on"
                 ) from error
@@ -115,6 +116,7 @@ def fetch_file(
             part.replace(target)
             return
         part.unlink()  # wrong from some byte on: only a fresh start helps
+        differed = True
     raise DownloadFailed(f"{listed['path']} is not what the service promises, {ATTEMPTS} times in a row")
 
 

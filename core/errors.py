@@ -11,6 +11,7 @@
     ├── LabelerError            bad_labeler         labeler settings or folder, labels it cannot learn from
     ├── SamplingError           bad_sampling        sampling settings
     ├── ShardError              bad_shard           a dataset shard that is damaged or lacks a sample
+    │   └── ShardChangedError   shard_changed       a shard's bytes are not those that were stored; retryable
     ├── EvaluationError         bad_evaluation      settings, weights or data from which no verdict can be had
     ├── ResumeError             cannot_resume       what an earlier run kept is damaged, or belongs to another run
     └── Stopped                 stopped             ``should_stop()`` said so; nothing is wrong
@@ -117,6 +118,13 @@ class ShardError(OffhandError):
     """A shard is truncated, damaged, or lacks a sample that it should hold."""
 
     code = "bad_shard"
+
+
+class ShardChangedError(ShardError):
+    """Bytes of a shard differ from their digest each time they are read."""
+
+    code = "shard_changed"
+    retryable = True
 
 
 class EvaluationError(OffhandError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from core.evaluation.scoring import DepthScoring, MaskScoring, PointScoring, Sco
 from core.tasks.task import Task
 from store.files import list_files
 from store.jobs.views import Job
+from store.objects import verified
 from store.specs import EvaluateSpec
 from worker.classes import delivered
 from worker.context import StepContext
@@ -30,7 +32,7 @@ def shards_of(context: StepContext, dataset: str) -> list[Shard]:
     folder.mkdir()
     listed = list_files(context.db, dataset, tenant=context.tenant, prefix="shards/")
     if 2 * sum(file.bytes for file in listed) > shutil.disk_usage(folder).free:
-        return [Shard(file.name, lambda key=file.key: context.objects.open(key)) for file in listed]  # type: ignore[misc]
+        return [Shard(one.name, partial(verified.open_ranges, context.objects, one), one.sha256) for one in listed]
     return [Shard.local(context.fetch(dataset, file.name, into=folder)) for file in listed]
 
 

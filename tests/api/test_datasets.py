@@ -14,10 +14,12 @@ import pytest
 from sqlalchemy import update
 from starlette.testclient import TestClient
 
+from api import content
 from store import tables
 from store.datasets import end_dataset_early
 from store.db import Database
-from store.objects import ObjectStore
+from store.files import File, get_file
+from store.objects import ObjectStore, verified
 from tests.api.test_errors import problem
 from tests.api.worlds import CLASSES, PICTURE, add_labeler, end_job, finish_dataset, keep, shard_bytes
 
@@ -240,3 +242,52 @@ def test_generators_are_listed_without_a_worker(http: TestClient) -> None:
     assert generator["name"] == "tiny"
     assert (generator["height"], generator["width"], generator["licence"]) == (64, 64, "CC0-1.0")
     assert http.get(f"/v1/generators/{generator['id']}").json() == generator
+
+
+def _stored(db: Database, dataset: str, name: str) -> File:
+    return get_file(db, dataset.rpartition("/")[2], name, tenant="local")
+
+
+def _flip(objects: ObjectStore, file: File) -> None:
+    content = bytearray(verified.read(objects, file))
+    content[len(content) // 2] ^= 1
+    objects.delete(file.key)
+    objects.put(file.key, bytes(content))
+
+
+@pytest.mark.parametrize("how", ["GET", "HEAD", "range"])
+def test_vanished_shard_is_named_without_its_object_key_and_marks_the_dataset(
+    http: TestClient, db: Database, objects: ObjectStore, ready: str, how: str
+) -> None:
+    file = _stored(db, ready, "shards/000001.tar")
+    objects.delete(file.key)
+    headers = {"Range": "bytes=5-9"} if how == "range" else {}
+    answer = http.request("HEAD" if how == "HEAD" else "GET", f"{ready}/shards/000001.tar", headers=headers)
+    assert answer.status_code == 404
+    if how != "HEAD":
+        document = problem(answer, 404, "damaged_object")
+        assert "shards/000001.tar" in document["detail"]
+        assert file.key not in answer.text
+    dataset = http.get(ready).json()
+    assert [one["path"] for one in dataset["damaged"]] == ["shards/000001.tar"]
+    assert file.key not in str(dataset)
+    assert http.get(f"{ready}/shards/000000.tar").status_code == 200, "the rest can still be fetched"
+
+
+def test_flipped_bit_in_a_small_file_is_found_before_a_byte_is_sent(
+    http: TestClient, db: Database, objects: ObjectStore, ready: str
+) -> None:
+    _flip(objects, _stored(db, ready, "manifest.json"))
+    problem(http.get(f"{ready}/manifest"), 404, "damaged_object")
+    problem(http.get(f"{ready}/manifest", headers={"Range": "bytes=0-1"}), 404, "damaged_object")
+
+
+@pytest.mark.parametrize("path", ["shards/000000.tar", "archive", "archive?container=zip"])
+def test_flipped_bit_in_a_large_file_breaks_the_download_off(
+    http: TestClient, db: Database, objects: ObjectStore, ready: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(content, "VERIFIED_FIRST", 100_000)
+    _flip(objects, _stored(db, ready, "shards/000000.tar"))
+    answer = http.get(f"{ready}/{path}")
+    assert len(answer.content) < int(answer.headers["content-length"]), "no reader takes it for whole"
+    assert [one["path"] for one in http.get(ready).json()["damaged"]] == ["shards/000000.tar"]

@@ -105,9 +105,44 @@ def test_what_the_service_has_damaged_is_refused(
     content = bytearray(stored.read_bytes())
     content[5000] ^= 1
     stored.write_bytes(content)
-    with pytest.raises(DownloadFailed, match="000001"):
+    with pytest.raises(ClientError, match=r"shards/000001\.tar of ds_\w+ is damaged"):
         offhand.download(dataset, tmp_path / "heads")
     assert not (tmp_path / "heads" / "manifest.json").exists()
+
+
+class Flipped(Counted):
+    """Flips a bit in the last byte of the first ``flips`` shards that come whole."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = super().handle_request(request)
+        if not self.flips or "/shards/" not in request.url.path:
+            return response
+        self.flips -= 1
+        content = response.read()
+        spoiled = content[:-1] + bytes([content[-1] ^ 1])
+        return httpx.Response(response.status_code, headers=response.headers, content=spoiled)
+
+    flips = 0
+
+
+def test_flipped_bit_on_the_way_is_fetched_again(server: ApiProcess, dataset: str, tmp_path: Path) -> None:
+    transport = Flipped()
+    transport.flips = 2
+    with Offhand(server.url, transport=transport) as offhand:
+        folder = offhand.download(dataset, tmp_path / "heads")
+    assert (folder / "shards" / "000000.tar").read_bytes() == shard_bytes(0)
+    verify_folder(folder)
+
+
+def test_bytes_that_come_wrong_each_time_are_not_kept(server: ApiProcess, dataset: str, tmp_path: Path) -> None:
+    transport = Flipped()
+    transport.flips = 100
+    with (
+        Offhand(server.url, transport=transport) as offhand,
+        pytest.raises(DownloadFailed, match="not what the service promises"),
+    ):
+        offhand.download(dataset, tmp_path / "heads")
+    assert not list((tmp_path / "heads" / "shards").iterdir())
 
 
 def test_progress_reaches_the_total(offhand: Offhand, dataset: str, tmp_path: Path) -> None:
@@ -189,6 +224,6 @@ def test_a_damaged_export_is_not_kept(
     path = settings.objects_folder / key
     path.chmod(0o644)
     path.write_bytes(content[:-1] + b"!")
-    with pytest.raises(DownloadFailed, match="not what the service promises"):
+    with pytest.raises(ClientError, match=r"exports/coco\.zip of ds_\w+ is damaged"):
         offhand.download_export(dataset, "coco", tmp_path / "heads.zip")
     assert not (tmp_path / "heads.zip").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +29,26 @@ TENANT = "local"
 
 class InlineWorker:
     """Claims a shard, does it, commits it. `die_after`: steps whose first attempt is lost before its commit.
-    `stop_at`: step and progress at which a first attempt is stopped."""
+    `before`: called with each claimed shard before it is done. `stop_at`: step and progress at which a first attempt is
+    stopped."""
 
-    def __init__(self, db: Database, objects: ObjectStore, die_after: set[str] | None = None) -> None:
+    def __init__(
+        self,
+        db: Database,
+        objects: ObjectStore,
+        die_after: set[str] | None = None,
+        before: Callable[[Claim], None] = lambda _taken: None,
+    ) -> None:
         self.db, self.objects = db, objects
         self.models = Models(db.settings)
         self.die_after = die_after or set()
+        self.before = before
         self.stop_at: tuple[str, int] | None = None
         self.stopping = False
 
     def run(self) -> None:
         while (taken := claim(self.db, "inline")) is not None:
+            self.before(taken)
             with tempfile.TemporaryDirectory() as folder:
                 self._do(taken, Path(folder))
 

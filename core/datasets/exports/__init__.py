@@ -15,6 +15,7 @@ there, and keep their value where a format has a mask. No clock goes in: the sam
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -66,8 +67,8 @@ def export(
     if not set(facts.tasks) & set(HOLDS[format]):
         told = f"{format} has no place for {' and '.join(facts.tasks) or 'no labels'}: choose masks or hf"
         raise LabelSetError(f"{facts.name} cannot be exported like this", [Problem(told, "format")])
-    package = Package(target, scratch)
-    for name, content in facts.documents.items():
-        package.add(name, content)
-    EXPORTERS[format](samples, facts, package, scratch)
-    package.finish()
+    with closing(Package(target, scratch)) as package:
+        for name, content in facts.documents.items():
+            package.add(name, content)
+        EXPORTERS[format](samples, facts, package, scratch)
+        package.finish()

@@ -54,13 +54,17 @@ class Package:
         """Add ``SHA256SUMS`` and write the directory."""
         self._sums.flush()
         self.add_file(SUMS, Path(self._sums.name))
-        self._sums.close()
         start = self._at
         self._directory.seek(0)
         while chunk := self._directory.read(CHUNK):
             self._put(chunk)
-        self._directory.close()
         self._put(_end(self._count, self._at - start, start))
+        self.close()
+
+    def close(self) -> None:
+        """Close the lists: after :meth:`finish`, or where the zip is given up."""
+        self._sums.close()
+        self._directory.close()
 
     def _add(self, name: str, size: int, crc: int, digest: str, content: Iterable[bytes]) -> None:
         encoded = name.encode()

@@ -4,20 +4,27 @@ Targets are labels as they stand in shards (masks uint8 [N, H, W], points float3
 or what nets learn of them (maps float32 [N, K, H, W], NaN where nothing is known).
 """
 
+import hashlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.datasets.samples import IMAGE, MASK, StoredSample
 from core.datasets.tar import TarError, TarReader
-from core.errors import Problem, ShardError
+from core.errors import Problem, ShardChangedError, ShardError
 from core.tasks.task import Task
 
 Targets = NDArray[Any]
+Found = TypeVar("Found")
+
+#: Reads of bytes that differ from what was stored before that is an error, and seconds between them.
+_READS, _PAUSE = 3, 0.1
 
 
 class LabelledImages(Protocol):
@@ -47,10 +54,15 @@ class ArrayImages:
 
 @dataclass(frozen=True)
 class Shard:
-    """``name``: for error messages. ``open``: the shard as a seekable file, local or streamed from elsewhere."""
+    """``name``: for error messages. ``open``: the shard as a seekable file, local or streamed from elsewhere.
+
+    ``sha256``: hex digest of the whole shard, for one whose bytes may change on their way here; they are then verified
+    each time they are read. Empty: the bytes are verified already.
+    """
 
     name: str
     open: Callable[[], BinaryIO]
+    sha256: str = ""
 
     @classmethod
     def local(cls, path: Path) -> "Shard":
@@ -61,15 +73,17 @@ class Shard:
 class ShardImages:
     """Samples of shards, read when they are asked for; memory holds their places alone. ``task``: which of the labels.
 
-    Each sample is one range of bytes, so shards need not be on this machine. Raises :class:`core.errors.ShardError` for
-    shards that are damaged or hold no samples, or samples without this task's label.
+    Each sample is one range of bytes, so shards need not be on this machine. The index holds a SHA-256 of each file of
+    a sample, taken while the whole shard is compared with its own; a range that differs is read again. Raises
+    :class:`core.errors.ShardChangedError` where it stays different, :class:`core.errors.ShardError` for shards that are
+    damaged or hold no samples, or samples without this task's label.
     """
 
     def __init__(self, shards: Sequence[Shard], task: Task = "segmentation") -> None:
         self._task = task
-        self._places: list[tuple[Shard, int, dict[str, tuple[int, int]]]] = []
+        self._places: list[tuple[Shard, int, dict[str, _Member]]] = []
         for shard in shards:
-            self._index(shard)
+            self._places += _again(partial(_indexed, shard))
         if not self._places:
             raise ShardError("these shards hold no samples", [Problem("is empty", shard.name) for shard in shards])
         for _, index, members in self._places:
@@ -86,31 +100,86 @@ class ShardImages:
     def sample(self, number: int) -> StoredSample:
         """One sample by its place among all."""
         shard, index, members = self._places[number]
-        first = min(offset for offset, _ in members.values())
-        with shard.open() as source:
-            source.seek(first)
-            content = source.read(max(offset + size for offset, size in members.values()) - first)
-        cut = {suffix: content[offset - first : offset - first + size] for suffix, (offset, size) in members.items()}
-        return StoredSample(index, cut)
+        return StoredSample(index, _again(partial(_read_members, shard, members)))
 
     def indices(self) -> list[int]:
         """Of every sample, its index in the stream it was drawn from."""
         return [index for _, index, _ in self._places]
 
-    def _index(self, shard: Shard) -> None:
+
+@dataclass(frozen=True)
+class _Member:
+    """A file of a sample: where its bytes stand in the shard, and their SHA-256 (empty: not verified)."""
+
+    offset: int
+    size: int
+    digest: bytes = b""
+
+
+class _Hashed:
+    """A stream that computes the SHA-256 of all that is read from it."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int, /) -> bytes:
+        content = self._source.read(size)
+        self.digest.update(content)
+        return content
+
+
+def _indexed(shard: Shard) -> list[tuple[Shard, int, dict[str, _Member]]]:
+    """Samples of a shard: the index of each and its members by suffix. Raises ShardError, ShardChangedError."""
+    places: list[tuple[Shard, int, dict[str, _Member]]] = []
+    fault: Exception | None = None
+    with shard.open() as source:
+        stream = _Hashed(source) if shard.sha256 else source
+        reader = TarReader(stream)
         try:
-            with shard.open() as source:
-                reader = TarReader(source)
-                while header := reader.next():
-                    number, _, suffix = header.name.partition(".")
-                    if not number.isdigit():
-                        raise TarError(f"holds {header.name!r}, which is no part of a sample")
-                    if not self._places or self._places[-1][0] is not shard or self._places[-1][1] != int(number):
-                        self._places.append((shard, int(number), {}))
-                    # The reader stands at the member's first byte.
-                    self._places[-1][2][suffix] = (source.tell(), header.size)
+            while header := reader.next():
+                number, _, suffix = header.name.partition(".")
+                if not number.isdigit():
+                    raise TarError(f"holds {header.name!r}, which is no part of a sample")
+                if not places or places[-1][1] != int(number):
+                    places.append((shard, int(number), {}))
+                # The reader stands at the member's first byte.
+                offset = source.tell()
+                digest = hashlib.sha256(reader.read(header.size)).digest() if shard.sha256 else b""
+                places[-1][2][suffix] = _Member(offset, header.size, digest)
         except (OSError, TarError) as error:
-            raise ShardError("a shard cannot be read", [Problem(str(error), shard.name)]) from error
+            fault = error
+        if isinstance(stream, _Hashed):
+            while stream.read(1 << 20):
+                pass
+            if stream.digest.hexdigest() != shard.sha256:
+                raise ShardChangedError("a shard is not what was stored", [Problem("differs", shard.name)])
+    if fault is not None:
+        raise ShardError("a shard cannot be read", [Problem(str(fault), shard.name)]) from fault
+    return places
+
+
+def _read_members(shard: Shard, members: dict[str, _Member]) -> dict[str, bytes]:
+    """The files of one sample, from one range. Raises ShardChangedError."""
+    first = min(one.offset for one in members.values())
+    with shard.open() as source:
+        source.seek(first)
+        content = source.read(max(one.offset + one.size for one in members.values()) - first)
+    cut = {suffix: content[one.offset - first : one.offset - first + one.size] for suffix, one in members.items()}
+    for suffix, one in members.items():
+        if one.digest and hashlib.sha256(cut[suffix]).digest() != one.digest:
+            raise ShardChangedError("a sample is not what was stored", [Problem(f"its {suffix} differs", shard.name)])
+    return cut
+
+
+def _again(read: Callable[[], Found]) -> Found:
+    """What ``read`` returns, read again where bytes differ: the fault may lie on their way."""
+    for _ in range(_READS - 1):
+        try:
+            return read()
+        except ShardChangedError:
+            time.sleep(_PAUSE)
+    return read()
 
 
 class Relabelled:

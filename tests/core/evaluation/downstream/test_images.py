@@ -1,5 +1,6 @@
 """Images from memory and from shards are the same images."""
 
+import hashlib
 import io
 
 import numpy as np
@@ -9,7 +10,7 @@ from core.datasets.classes import ClassMap
 from core.datasets.palette import colours
 from core.datasets.samples import encode_sample
 from core.datasets.shards import ShardWriter
-from core.errors import ShardError
+from core.errors import ShardChangedError, ShardError
 from core.evaluation.downstream.images import ArrayImages, Relabelled, Shard, ShardImages
 
 CLASSES = ClassMap({0: "background", 1: "thing"})
@@ -97,3 +98,49 @@ def test_streamed_shards_are_read_in_ranges_and_closed(tmp_path):
     assert np.array_equal(streamed.take(np.array([2, 0]))[0], images[[2, 0]])
     assert len(opened) == 3  # the index, then each sample once
     assert all(one.closed for one in opened)
+
+
+class FlakySource(io.BytesIO):
+    """Flips one bit of the byte ``at`` while ``bad`` is positive, which each opening lowers."""
+
+    bad = 0
+    at = 0
+
+    def __init__(self, content):
+        spoiled = bytearray(content)
+        if FlakySource.bad > 0:
+            FlakySource.bad -= 1
+            spoiled[FlakySource.at] ^= 1
+        super().__init__(bytes(spoiled))
+
+
+@pytest.fixture
+def stored_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr("core.evaluation.downstream.images._PAUSE", 0.0)
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
+    (path,) = write_shards(tmp_path, images, np.zeros((4, 8, 8), np.uint8), per_shard=4)
+    content = path.read_bytes()
+    yield images, Shard("far away", lambda: FlakySource(content), hashlib.sha256(content).hexdigest())
+    FlakySource.bad = FlakySource.at = 0
+
+
+@pytest.mark.parametrize("at", [600, 100, -1])  # an image, a header, behind the end mark
+def test_a_flipped_bit_in_a_streamed_shard_is_read_again(stored_elsewhere, at):
+    images, shard = stored_elsewhere
+    FlakySource.bad, FlakySource.at = 2, at
+    streamed = ShardImages([shard])
+    assert len(streamed) == 4
+    FlakySource.bad, FlakySource.at = 2, 600
+    assert np.array_equal(streamed.take(np.array([0]))[0], images[[0]])
+
+
+def test_a_streamed_shard_that_stays_wrong_is_a_fault_that_may_pass(stored_elsewhere):
+    _, shard = stored_elsewhere
+    FlakySource.bad, FlakySource.at = 3, 600
+    with pytest.raises(ShardChangedError) as caught:
+        ShardImages([shard])
+    assert caught.value.retryable
+    streamed = ShardImages([shard])
+    FlakySource.bad = 3
+    with pytest.raises(ShardChangedError, match=r"its image\.png differs"):
+        streamed.sample(0)
