@@ -20,6 +20,7 @@ def _tree(base: type[Exception]) -> list[type[Exception]]:
 
 #: Raised at the door alone, with numbers instead of problems; no job meets it.
 _ONLY_AT_THE_DOOR = {store.errors.QuotaExceeded}
+_WITH_A_TEST_OF_ITS_OWN = {store.errors.DamagedObject}
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ _ONLY_AT_THE_DOOR = {store.errors.QuotaExceeded}
     [
         error
         for error in (*_tree(core.errors.OffhandError)[1:], *_tree(store.errors.StoreError)[1:])
-        if error not in _ONLY_AT_THE_DOOR
+        if error not in _ONLY_AT_THE_DOOR | _WITH_A_TEST_OF_ITS_OWN
     ],
 )
 def test_codes_and_problems_are_kept(error: type[core.errors.OffhandError] | type[store.errors.StoreError]) -> None:
@@ -36,6 +37,14 @@ def test_codes_and_problems_are_kept(error: type[core.errors.OffhandError] | typ
     assert (failure.code, failure.detail, failure.retryable) == (error.code, "detail", error.retryable)
     assert failure.permanent == (not error.retryable)
     assert [(problem.detail, problem.pointer) for problem in failure.problems] == [("wrong", "a.png")]
+
+
+def test_damaged_object_is_named_with_the_failure() -> None:
+    error = store.errors.DamagedObject("is damaged", resource_id="lab_1", name="labeler.json", key="work/s/1/a")
+    failure = failure_of(error)
+    assert (failure.code, failure.permanent, failure.retryable) == ("damaged_object", False, True)
+    assert failure.damaged is not None
+    assert (failure.damaged.resource_id, failure.damaged.key) == ("lab_1", "work/s/1/a")
 
 
 @pytest.mark.parametrize(
