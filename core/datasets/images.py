@@ -8,6 +8,7 @@ import struct
 import warnings
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,6 +109,22 @@ def header_sizes(content: bytes, limits: PictureLimits | None = None) -> tuple[t
     image, _ = _load(content, IMAGE_FORMATS, limits or PictureLimits(), decode=False)
     stored = (image.height, image.width)
     return (stored[::-1] if _orientation(image) >= 5 else stored), stored
+
+
+def declared_pixels(path: Path, *, photographs_only: bool = False) -> int:
+    """Width times height by the header of a picture, nothing of which is decoded; 0 for any other or damaged file.
+
+    ``photographs_only``: 0 also for pictures that may be masks (black and white, grey, palette).
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=IMAGE_FORMATS) as image:
+                if photographs_only and image.mode not in ("RGB", "RGBA", "CMYK", "YCbCr"):
+                    return 0
+                return image.width * image.height
+    except Exception:  # whatever is wrong with it is named when it is decoded
+        return 0
 
 
 def _load(

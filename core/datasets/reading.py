@@ -20,7 +20,7 @@ from core.datasets.classes import ClassMap
 from core.datasets.depths import DEPTH_FILE, DEPTHS, DepthUnit, decode_depth
 from core.datasets.foreign import translate
 from core.datasets.foreign.translation import Translation
-from core.datasets.images import Picture, PictureError, PictureLimits, decode_image, decode_mask
+from core.datasets.images import Picture, PictureError, PictureLimits, declared_pixels, decode_image, decode_mask
 from core.datasets.keypoints import KEYPOINTS, KeypointFile, image_points, parse_keypoints
 from core.datasets.label_set import LabelItem, LabelSet, Note
 from core.datasets.layout import (
@@ -62,6 +62,8 @@ def read_label_set(
     try:
         extracted = extract_archive(archive, unpacked, archive_limits, should_stop)
         limits = picture_limits or PictureLimits()
+        photographs = sum(declared_pixels(path, photographs_only=True) for path in extracted.files.values())
+        _refuse_too_many_pixels(photographs, limits, archive.name)
         foreign = None
         if not is_ours(extracted.files):
             foreign = translate(extracted.files, archive.name, unpacked / "translated", limits)
@@ -81,6 +83,16 @@ class _Stored:
     depth_offset: int | None
     keypoints: NDArray[np.float32] | None
     box: Box | None
+
+
+def _refuse_too_many_pixels(declared: int, limits: PictureLimits, archive_name: str) -> None:
+    """Raise LabelSetError before anything is decoded, which takes minutes where there are billions of pixels."""
+    if declared > limits.max_total_pixels:
+        detail = (
+            f"images and masks have {declared:,} pixels together; at most {limits.max_total_pixels:,} are read: scale "
+            "the images down to about the size that the generator draws, or send fewer"
+        )
+        raise LabelSetError("the labelled images are too large", [Problem(detail, archive_name)])
 
 
 class _Reading:
@@ -106,10 +118,12 @@ class _Reading:
         #: The mask of the item that is being read, whether it fits or not.
         self.mask: NDArray[np.uint8] | None = None
         self.pictures = 0
-        self.pixels = 0
 
     def run(self, progress: Progress, should_stop: ShouldStop) -> LabelSet:
         layout = self._layout()
+        names = (*layout.images.values(), *layout.masks.values())
+        declared = sum(declared_pixels(self.extracted.files[name]) for name in names)
+        _refuse_too_many_pixels(declared, self.limits, self.archive_name)
         classes, points, unit = self._classes(layout), self._points(layout), self._unit(layout)
         stored = list(self._items(layout, classes, points, self._boxes(layout), unit, progress, should_stop))
         if layout.masks and classes is not None and not self.problems and len(self.seen_ids & set(classes.ids)) < 2:
@@ -308,10 +322,6 @@ class _Reading:
         except PictureError as error:
             self._problem(str(error), name)
             return None
-        self.pixels += picture.pixels.shape[0] * picture.pixels.shape[1]
-        if self.pixels > self.limits.max_total_pixels:
-            problem = Problem(f"holds more than {self.limits.max_total_pixels:,} pixels in all", self.archive_name)
-            raise LabelSetError("the labelled images are too large", [*self.problems, problem])
         self.notes.extend(Note(text, self._origin(name)) for text in picture.notes)
         return picture
 

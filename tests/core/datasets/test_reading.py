@@ -182,9 +182,27 @@ def test_notes(tmp_path):
     ]
 
 
-def test_limits_and_stop(tmp_path):
-    limits = PictureLimits(max_total_pixels=1000)
-    assert "1,000 pixels in all" in refused(tmp_path, good_files(), picture_limits=limits)[-1][1]
+def test_too_many_pixels_are_refused_by_the_headers_before_anything_is_decoded(tmp_path, monkeypatch):
+    def decoded(*_):
+        raise AssertionError("decoded")
+
+    declared = 3 * 2 * 12 * 16  # three images and their masks
+    assert read(tmp_path, good_files(), picture_limits=PictureLimits(max_total_pixels=declared)).items
+    monkeypatch.setattr("core.datasets.reading.decode_image", decoded)
+    monkeypatch.setattr("core.datasets.reading.decode_mask", decoded)
+    (told,) = refused(tmp_path, good_files(), picture_limits=PictureLimits(max_total_pixels=declared - 1))
+    assert told[0] == "labels.zip"
+    assert "have 1,152 pixels together; at most 1,151 are read: scale the images down" in told[1]
+
+
+def test_photographs_of_another_format_are_counted_before_masks_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr("core.datasets.reading.translate", lambda *_: pytest.fail("translated"))
+    photographs = {f"JPEGImages/{name}.jpg": picture(photograph(name), "JPEG") for name in range(3)}
+    (told,) = refused(tmp_path, photographs, picture_limits=PictureLimits(max_total_pixels=100))
+    assert "at most 100 are read" in told[1]
+
+
+def test_a_stopped_reading_ends(tmp_path):
     with pytest.raises(Stopped):
         read(tmp_path, good_files(), should_stop=lambda: True)
 
