@@ -90,6 +90,7 @@ def generate(
                 "drop_fraction": drop_fraction,
                 "labeler.preset": preset,
                 "samples": samples,
+                "force": True if force else None,
             },
         )
         if dry_run:

@@ -14,7 +14,7 @@
 A wrong command line ends with 2, Ctrl-C with 130.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 
 class ClientError(Exception):

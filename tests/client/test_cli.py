@@ -169,7 +169,13 @@ def test_a_download_that_fails_after_the_job_names_the_command_that_fetches_it(
 
 def a_job(state: str, steps: list[tuple[str, str]], **more: Any) -> dict[str, Any]:
     made = [{"name": name, "state": at, "done": 3, "total": 6} for name, at in steps]
-    blank = {"queue_position": None, "estimated_finish_at": None, "result": {}, "error": None, "seed": 1}
+    blank: dict[str, Any] = {
+        "queue_position": None,
+        "estimated_finish_at": None,
+        "result": {},
+        "error": None,
+        "seed": 1,
+    }
     counts = {"done": 0, "total": 5, "rejected": 0, "failed": 0}
     return {"id": "job_1", "kind": "generate", "state": state, "steps": made, "counts": counts, **blank, **more}
 

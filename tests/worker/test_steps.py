@@ -16,7 +16,7 @@ from PIL import Image
 from sqlalchemy import select
 
 from core.datasets.shards import read_shard
-from store.datasets import CARD, CONTACT_SHEET, MANIFEST, get_dataset, partial_manifest
+from store.datasets import CARD, CONTACT_SHEET, CROISSANT, MANIFEST, get_dataset, partial_manifest
 from store.db import Database
 from store.errors import NotReady
 from store.exports import get_export, list_exports, submit_export
@@ -94,6 +94,39 @@ def test_reports_and_pictures_are_kept(finished: tuple[Service, Job]) -> None:
     assert (point["step"], set(point["figures"])) == ("train_labeler", {"step", "loss", "accuracy"})
     label_set = get_label_set(service.db, job.result["label_set"], tenant=TENANT)
     assert (label_set.info["images"], len(label_set.info["classes"])) == (6, 2)
+
+
+def test_equal_runs_write_equal_files_but_for_the_id_in_the_manifest(
+    finished: tuple[Service, Job], service: Service
+) -> None:
+    same = generate(service.db, service.labels)
+    service.work()
+    runs = [_of(finished), (service.db, view(service.db, same))]
+    made = []
+    for (db, job), objects in zip(runs, (finished[0].objects, service.objects), strict=True):
+        dataset = job.result["dataset"]
+        names = [file.name for file in list_files(db, dataset, tenant=TENANT)]
+        files = {name: content(db, objects, dataset, name) for name in names}
+        files[MANIFEST] = files[MANIFEST].replace(dataset.encode(), b"ds_")
+        preview = content(db, objects, job.result["label_set"], LABEL_PREVIEW)
+        made.append({**files, "preview": preview})
+    assert made[0].keys() == made[1].keys() >= {CARD, CROISSANT, CONTACT_SHEET, MANIFEST}
+    assert [name for name in made[0] if made[0][name] != made[1][name]] == []
+
+
+def test_warnings_and_quality_stand_in_the_job_and_the_dataset(finished: tuple[Service, Job]) -> None:
+    service, job = finished
+    info = get_dataset(service.db, job.result["dataset"], tenant=TENANT).info
+    assert job.result["warnings"] == info["warnings"]
+    assert any("Only 6 labelled images" in words for words in info["warnings"])
+    quality = job.result["quality"]
+    inversion = get_inversion(service.db, job.result["inversion"], tenant=TENANT)
+    assert quality["reconstruction"]["median_psnr"] == inversion.info["median_psnr"]
+    labeler = get_labeler(service.db, job.result["labeler"], tenant=TENANT)
+    assert quality["held_out"]["mean_iou"] == labeler.info["held_out"]["mean_iou"]
+    assert quality["held_out"]["images"] == len(labeler.info["held_out"]["images"])
+    assert set(labeler.info["held_out"]["iou"]) <= {"0", "1"}
+    assert info["dropped"] == {"uncertain": 3, "composition": 0}
 
 
 @pytest.mark.parametrize("worker", [{"shard_images": 4}, {"shard_images": 1000}])
