@@ -80,6 +80,7 @@ HTTP: dict[str, Meaning] = {
     "bad_labeler": Meaning(422, "Invalid labeler"),
     "bad_sampling": Meaning(422, "Invalid sampling settings"),
     "bad_shard": Meaning(422, "Invalid shard"),
+    "shard_changed": Meaning(422, "Shard changed"),
     "bad_evaluation": Meaning(422, "Evaluation not possible"),
     "cannot_resume": Meaning(409, "Checkpoint of another run"),
     "stopped": Meaning(409, "Stopped"),

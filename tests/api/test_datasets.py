@@ -234,7 +234,7 @@ def test_what_is_finished_of_a_canceled_job_stays_readable(
 
 
 def test_a_shard_that_is_not_there(http: TestClient, ready: str) -> None:
-    for name in ("000009.tar", "..%2f..%2fmanifest.json", "%00", "a" * 5000):
+    for name in ("000009.tar", "..%2f..%2fmanifest.json", "a" * 5000):
         problem(http.get(f"{ready}/shards/{name}"), 404, "not_found")
 
 
