@@ -1,4 +1,4 @@
-"""Jobs: started, listed, looked at, canceled."""
+"""Jobs: started, listed, looked at, cancelled."""
 
 from functools import partial
 from typing import Annotated, Any

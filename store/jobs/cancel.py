@@ -1,4 +1,4 @@
-"""Canceling: a flag that is seen at claim, heartbeat and commit."""
+"""Cancelling: a flag that is seen at claim, heartbeat and commit."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Claim:
     input: dict[str, Any]
     spec: dict[str, Any]
     seed: int
-    result: dict[str, Any]
+    result: dict[str, str]
     request_id: str
     traceparent: str = ""
 

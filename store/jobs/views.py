@@ -55,8 +55,7 @@ class JobError:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job. `result`: ids of what it has made so far (`dataset`, `label_set`, `inversion`, `labeler`); of a
-    dataset its `quality` and `warnings`, too."""
+    """A job. `result`: ids of what it has made so far (`dataset`, `label_set`, `inversion`, `labeler`)."""
 
     id: str
     kind: str
@@ -69,7 +68,7 @@ class Job:
     seed: int
     spec: dict[str, Any]
     labels: dict[str, str]
-    result: dict[str, Any]
+    result: dict[str, str]
     error: JobError | None
     created_at: datetime
     started_at: datetime | None
