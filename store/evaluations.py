@@ -20,6 +20,8 @@ from store.tables import datasets, files, jobs, label_sets, uploads
 
 #: Evaluations stand among their dataset's files, and go when it goes.
 FOLDER = "evaluations/"
+#: Images that a dataset, and the labels that judge it, must have at least; the library refuses fewer.
+LEAST_GENERATED, LEAST_HELD_OUT = 8, 2
 REPORT_JSON, REPORT_HTML = "report.json", "report.html"
 
 
@@ -108,11 +110,57 @@ def _check(connection: Connection, spec: EvaluateSpec, tenant: str) -> None:
         problems.append(Problem(f"the dataset {spec.dataset!r} was deleted", "/dataset"))
     elif row.state != "ready" or (expires_at is not None and expires_at <= datetime.now(UTC)):
         problems.append(Problem(f"the dataset {spec.dataset!r} is not there as a whole", "/dataset"))
+    elif (images := row.info.get("count", row.count)) < LEAST_GENERATED:
+        detail = f"the dataset {spec.dataset!r} has {images} images; at least {LEAST_GENERATED} are needed"
+        problems.append(Problem(detail, "/dataset"))
     for field, labels in (("labels", spec.labels), ("generated_labels", spec.generated_labels)):
         if labels is not None and not _known_labels(connection, labels, tenant):
             problems.append(Problem(f"no finished upload or label set {labels!r}", f"/{field}"))
+    if row is not None:
+        problems += _judging_problems(connection, spec, row.job_id, tenant)
     if problems:
         raise InvalidRequest("the dataset cannot be evaluated like this", problems)
+
+
+def _judging_problems(connection: Connection, spec: EvaluateSpec, job_id: str, tenant: str) -> list[Problem]:
+    """What is known of the labels that judge before they are read: too few, or the very ones that made the dataset.
+    Single images that took part are found by the worker.
+    """
+    made_by = connection.execute(select(jobs.c.spec, jobs.c.result).where(jobs.c.id == job_id)).one()
+    judging = _label_set_of(connection, spec.labels, tenant)
+    same_set = judging is not None and judging == made_by.result.get("label_set")
+    if same_set or _same_file(connection, spec.labels, str(made_by.spec.get("labels")), tenant):
+        detail = f"{spec.labels!r} are the labels that the dataset was made from: images that took part cannot judge it"
+        return [Problem(detail, "/labels")]
+    if judging is None:
+        return []
+    mine = select(label_sets.c.info).where(label_sets.c.id == judging, label_sets.c.tenant == tenant)
+    images = (connection.execute(mine).scalar() or {}).get("images", LEAST_HELD_OUT)
+    if images < LEAST_HELD_OUT:
+        return [
+            Problem(f"{spec.labels!r} has {images} labelled image; at least {LEAST_HELD_OUT} are needed", "/labels")
+        ]
+    return []
+
+
+def _label_set_of(connection: Connection, labels: str, tenant: str) -> str | None:
+    """The label set itself, or the one that an earlier job made of an upload; None where no job has read it yet."""
+    if not labels.startswith("upl_"):
+        return labels
+    read = select(jobs.c.result["label_set"].as_string()).where(
+        jobs.c.tenant == tenant,
+        jobs.c.spec["labels"].as_string() == labels,
+        jobs.c.result["label_set"].as_string().is_not(None),
+    )
+    found: str | None = connection.execute(read.limit(1)).scalar()
+    return found
+
+
+def _same_file(connection: Connection, one: str, other: str, tenant: str) -> bool:
+    """Whether two uploads are one, or hold the same bytes."""
+    digests = select(uploads.c.sha256).where(uploads.c.id.in_((one, other)), uploads.c.tenant == tenant)
+    found = list(connection.execute(digests).scalars())
+    return one == other or (len(found) == 2 and found[0] == found[1])
 
 
 def _known_labels(connection: Connection, labels: str, tenant: str) -> bool:

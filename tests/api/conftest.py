@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -38,6 +40,17 @@ def http(app: FastAPI) -> Iterator[TestClient]:
 def upload(http: TestClient, archive: bytes) -> str:
     """The id of a complete upload."""
     answer = http.post("/v1/uploads", content=archive, headers={"Content-Type": "application/zip"})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+@pytest.fixture
+def held_out(http: TestClient, archive: bytes) -> str:
+    """The id of a complete upload of other bytes."""
+    other = io.BytesIO(archive)
+    with zipfile.ZipFile(other, "a") as packed:
+        packed.comment = b"held out"
+    answer = http.post("/v1/uploads", content=other.getvalue(), headers={"Content-Type": "application/zip"})
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
 

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from store.db import Database
+from store.made import NewMade, add_made
 from store.objects import ObjectStore
 from store.settings import Settings
 from store.workers import worker_alive
@@ -50,6 +51,8 @@ def fill(url: str, db: Database, objects: ObjectStore) -> None:
         announced = {"filename": "heads.zip", "size": 1000, "sha256": "0" * 64}
         assert http.post("/v1/uploads", json=announced).status_code == 201
         add_labeler(db, objects, http.get("/v1/generators/tiny").json()["id"])
+        with db.write() as connection:
+            add_made(connection, "local", NewMade("label_set", "ls_2", "d2", {"images": 2, "classes": []}))
         add_encoder(db, objects, http.get("/v1/generators/tiny").json()["id"])
         for _ in range(3):
             answer = http.post("/v1/jobs", json={"labels": "ls_1", "generator": "tiny", "count": 20})
@@ -60,7 +63,7 @@ def fill(url: str, db: Database, objects: ObjectStore) -> None:
         for answer in (
             http.put("/v1/dataset-aliases/latest", json={"dataset": dataset}),
             http.post(f"/v1/datasets/{dataset}/exports", json={"format": "coco"}),
-            http.post("/v1/evaluations", json={"dataset": dataset, "labels": "ls_1"}),
+            http.post("/v1/evaluations", json={"dataset": dataset, "labels": "ls_2"}),
             http.post("/v1/api-keys", json={"name": "ci"}),
             http.post("/v1/webhook-endpoints", json={"url": "https://93.184.215.14/offhand"}),
         ):

@@ -9,6 +9,7 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from store.db import Database
+from store.made import NewMade, add_made
 from store.objects import ObjectStore
 from tests.api.test_errors import problem
 from tests.api.worlds import end_job, finish_dataset, keep
@@ -17,11 +18,11 @@ Start = Callable[..., dict[str, Any]]
 
 
 def test_an_evaluation_is_asked_for_and_its_report_fetched(
-    http: TestClient, start: Start, db: Database, objects: ObjectStore
+    http: TestClient, start: Start, db: Database, objects: ObjectStore, held_out: str
 ) -> None:
     made = start()
     finish_dataset(db, objects, made)
-    dataset, labels = made["result"]["dataset"], made["request"]["labels"]
+    dataset, labels = made["result"]["dataset"], held_out
     headers = {"Idempotency-Key": "one"}
     answer = http.post("/v1/evaluations", json={"dataset": dataset, "labels": labels}, headers=headers)
     job = answer.json()
@@ -49,6 +50,45 @@ def test_an_evaluation_is_asked_for_and_its_report_fetched(
     assert "style-src 'unsafe-inline'" in page.headers["content-security-policy"]
     assert "sandbox" in page.headers["content-security-policy"]
     assert http.get("/v1/evaluations?dataset=ds_other").json()["items"] == []
+
+
+def test_a_dataset_of_too_few_images_is_not_evaluated(
+    http: TestClient, start: Start, db: Database, objects: ObjectStore, held_out: str
+) -> None:
+    made = start(count=4)
+    finish_dataset(db, objects, made)
+    dataset = made["result"]["dataset"]
+    refused = problem(
+        http.post("/v1/evaluations", json={"dataset": dataset, "labels": held_out}), 422, "invalid_request"
+    )
+    assert refused["errors"] == [
+        {"detail": f"the dataset {dataset!r} has 4 images; at least 8 are needed", "pointer": "#/dataset"}
+    ]
+
+
+def test_one_labelled_image_does_not_judge_a_dataset(
+    http: TestClient, start: Start, db: Database, objects: ObjectStore
+) -> None:
+    made = start()
+    finish_dataset(db, objects, made)
+    with db.write() as connection:
+        add_made(connection, "local", NewMade("label_set", "ls_2", "d2", {"images": 1}))
+    wish = {"dataset": made["result"]["dataset"], "labels": "ls_2"}
+    refused = problem(http.post("/v1/evaluations", json=wish), 422, "invalid_request")
+    assert "1 labelled image; at least 2 are needed" in refused["errors"][0]["detail"]
+
+
+def test_labels_that_made_the_dataset_do_not_judge_it(
+    http: TestClient, start: Start, db: Database, objects: ObjectStore, archive: bytes
+) -> None:
+    made = start()
+    finish_dataset(db, objects, made)
+    again = http.post("/v1/uploads", content=archive, headers={"Content-Type": "application/zip"}).json()["id"]
+    for labels in (made["request"]["labels"], again):
+        wish = {"dataset": made["result"]["dataset"], "labels": labels}
+        for looking in ({}, {"validate_only": True}):
+            refused = problem(http.post("/v1/evaluations", json=wish, params=looking), 422, "invalid_request")
+            assert [one["pointer"] for one in refused["errors"]] == ["#/labels"]
 
 
 def test_every_problem_is_named(http: TestClient) -> None:

@@ -68,14 +68,14 @@ def test_jobs_of_every_kind_have_a_page(
 
 
 def test_what_a_job_made_can_be_fetched_from_its_page(
-    http: TestClient, start: Start, db: Database, objects: ObjectStore
+    http: TestClient, start: Start, db: Database, objects: ObjectStore, held_out: str
 ) -> None:
     job = start()
     finish_dataset(db, objects, job)
     dataset = job["result"]["dataset"]
     keep(db, objects, dataset, "galleries/001-head.png", PICTURE, "image/png")
     exported = http.post(f"/v1/datasets/{dataset}/exports", json={"format": "coco"}).json()
-    wish = {"dataset": dataset, "labels": job["request"]["labels"]}
+    wish = {"dataset": dataset, "labels": held_out}
     evaluated = http.post("/v1/evaluations", json=wish).json()
     keep(db, objects, dataset, "exports/coco.zip", b"PK", "application/zip")
     keep(db, objects, dataset, f"evaluations/{evaluated['id']}/report.json", b"{}", "application/json")

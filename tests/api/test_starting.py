@@ -18,7 +18,9 @@ KINDS = ("encoders", "evaluations", "exports", "generators", "labelers", "report
 
 
 @pytest.fixture
-def wishes(http: TestClient, db: Database, objects: ObjectStore, upload: str) -> dict[str, tuple[str, dict[str, Any]]]:
+def wishes(
+    http: TestClient, db: Database, objects: ObjectStore, upload: str, held_out: str
+) -> dict[str, tuple[str, dict[str, Any]]]:
     """For each kind a path and a body that is accepted there."""
     labeler = add_labeler(db, objects, http.get("/v1/generators/tiny").json()["id"])
     job = http.post("/v1/jobs", json={"labels": upload, "generator": "tiny", "count": 20}).json()
@@ -26,7 +28,7 @@ def wishes(http: TestClient, db: Database, objects: ObjectStore, upload: str) ->
     dataset = job["result"]["dataset"]
     return {
         "encoders": ("/v1/encoders", {"generator": "tiny", "train_on": "samples"}),
-        "evaluations": ("/v1/evaluations", {"dataset": dataset, "labels": upload}),
+        "evaluations": ("/v1/evaluations", {"dataset": dataset, "labels": held_out}),
         "exports": (f"/v1/datasets/{dataset}/exports", {"format": "coco"}),
         "generators": ("/v1/generators", {"source": upload, "name": "cats"}),
         "labelers": ("/v1/labelers", {"labels": upload, "generator": "tiny"}),

@@ -9,17 +9,32 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import update
 
+from core.datasets.classes import ClassMap
 from core.datasets.shards import ShardWriter
-from core.evaluation.downstream.images import Shard, ShardImages
+from core.errors import EvaluationError
+from core.evaluation.arms import EvaluationData
+from core.evaluation.downstream.images import ArrayImages, Shard, ShardImages
+from core.evaluation.scoring import MaskScoring
+from store.datasets import get_dataset
 from store.db import Database, open_database
 from store.errors import InvalidRequest, NotReady
-from store.evaluations import REPORT_HTML, REPORT_JSON, get_evaluation, get_report, list_evaluations, submit_evaluation
+from store.evaluations import (
+    LEAST_GENERATED,
+    LEAST_HELD_OUT,
+    REPORT_HTML,
+    REPORT_JSON,
+    get_evaluation,
+    get_report,
+    list_evaluations,
+    submit_evaluation,
+)
 from store.files import File, list_files
 from store.jobs.events import events
-from store.jobs.views import Job
+from store.jobs.views import Job, job_view
 from store.objects import ObjectStore, open_objects
 from store.settings import Settings, WorkerSettings
 from store.specs import EvaluateSpec
@@ -124,13 +139,51 @@ def test_a_dataset_is_judged_and_drawn_again_exactly(service: Service) -> None:
     assert [one.id for one in listed] == [job.id]
 
 
-def test_images_that_made_the_dataset_cannot_judge_it(service: Service) -> None:
-    job = service.evaluate(labels=service.labels)
+def test_images_that_made_the_dataset_cannot_judge_it(service: Service, tmp_path: Path) -> None:
+    some = tmp_path / "some.zip"
+    halves(service.settings.home / "both.zip", some, tmp_path / "others.zip", first=8)
+    job = service.evaluate(labels=upload(service.db, service.objects, some))
     service.work()
     error = view(service.db, job).error
     assert error is not None
     assert error.code == "bad_evaluation"
     assert "6 images also made the dataset" in error.problems[0].detail
+
+
+def test_labels_that_made_the_dataset_are_refused_when_the_evaluation_is_asked_for(
+    service: Service, tmp_path: Path
+) -> None:
+    """The upload itself, its label set, the same file sent again, and the same images in another file that a job has
+    read before.
+    """
+    again = upload(service.db, service.objects, service.settings.home / "labels.zip")
+    repacked = tmp_path / "repacked.zip"
+    halves(service.settings.home / "labels.zip", repacked, tmp_path / "none.zip", first=99)
+    with zipfile.ZipFile(repacked, "a") as archive:
+        archive.comment = b"packed again"
+    other_file = upload(service.db, service.objects, repacked)
+    generate(service.db, other_file)
+    service.work()
+    made_by = job_view(service.db, get_dataset(service.db, service.dataset, tenant=TENANT).job_id, tenant=TENANT)
+    for labels in (service.labels, made_by.result["label_set"], again, other_file):
+        with pytest.raises(InvalidRequest) as refused:
+            service.evaluate(labels=labels)
+        (problem,) = refused.value.problems
+        assert (problem.pointer, "are the labels that the dataset was made from" in problem.detail) == ("/labels", True)
+
+
+def test_the_least_images_of_an_evaluation_are_those_of_the_library() -> None:
+    few, enough = np.zeros((LEAST_HELD_OUT - 1, 4, 4, 3), np.uint8), np.zeros((LEAST_GENERATED, 4, 4, 3), np.uint8)
+    arrays = [ArrayImages(images, np.zeros(images.shape[:3], np.uint8)) for images in (few, enough[:-1], enough)]
+    with pytest.raises(EvaluationError) as refused:
+        EvaluationData(
+            MaskScoring(ClassMap({0: "a"})), ClassMap({0: "a"}), arrays[1], np.zeros(7), arrays[2], arrays[0]
+        )
+    told = {problem.pointer: problem.detail for problem in refused.value.problems}
+    assert told == {
+        "dataset": f"{LEAST_GENERATED - 1} images; at least {LEAST_GENERATED} are needed",
+        "held_out": f"{LEAST_HELD_OUT - 1} images; at least {LEAST_HELD_OUT} are needed",
+    }
 
 
 def test_labels_on_generated_images_are_one_more_thing_to_beat(service: Service, tmp_path: Path) -> None:
