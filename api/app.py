@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.staticfiles import StaticFiles
 
 from api import errors
@@ -11,9 +11,11 @@ from api.authentication import Authentication
 from api.backend import Backend
 from api.bodies import Impatience, SmallBodies
 from api.browsers import LOOPBACK, OwnPagesOnly
+from api.heads import HeadAsGet
 from api.in_flight import OneRequestPerKey
 from api.middleware import RequestContext
 from api.openapi import describe
+from api.request_checks import check_request
 from api.routes import (
     aliases,
     catalogue,
@@ -58,6 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,  # the interactive pages come from a CDN
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
+        dependencies=[Depends(check_request)],
     )
     app.state.backend = backend
     for noun in (
@@ -84,6 +87,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(noun.router)
     app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
     errors.install(app)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(SmallBodies)
     app.add_middleware(Impatience)
     app.add_middleware(OneRequestPerKey)

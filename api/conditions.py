@@ -39,6 +39,7 @@ def demand_unchanged(current: BaseModel | None, if_match: str | None, if_none_ma
     """Raise 412 unless what is there is what the caller believes to be there. ``current``: None where nothing is."""
     tag = None if current is None else etag_of(current)
     if if_match is not None and (tag is None or not matches(if_match, tag)):
-        raise ApiError("precondition_failed", "It has changed since, or is not there: look at it again.")
+        found = "there is none" if tag is None else f"the ETag is {tag}"
+        raise ApiError("precondition_failed", f"If-Match expects {if_match}; {found}. Read it again.")
     if tag is not None and matches(if_none_match, tag):
-        raise ApiError("precondition_failed", "It is there already: look at it.")
+        raise ApiError("precondition_failed", f"If-None-Match expects other than {if_none_match}; the ETag is {tag}.")

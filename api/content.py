@@ -104,12 +104,11 @@ def binary(media_types: tuple[str, ...], description: str) -> dict[int | str, di
 def download(
     router: APIRouter, path: str, media_type: str | tuple[str, ...], description: str
 ) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
-    """Register a route that answers GET and HEAD with bytes; the document lists it once."""
+    """Register a route that answers with bytes."""
     media_types = (media_type,) if isinstance(media_type, str) else media_type
     responses = binary(media_types, description) | documented(404, 409, 410, 416, 422)
 
     def register(route: Callable[..., Response]) -> Callable[..., Response]:
-        router.head(path, include_in_schema=False, response_class=Response)(route)
         return router.get(path, response_class=Response, responses=responses)(route)
 
     return register

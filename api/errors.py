@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from api.openapi import methods_at
+from api.openapi import methods_at, with_head
 from api.problems import ProblemItem, problem_response
 from store.errors import QuotaExceeded, StoreError
 
@@ -32,55 +32,58 @@ class Meaning(NamedTuple):
 
 HTTP: dict[str, Meaning] = {
     # This service's own.
-    "malformed_body": Meaning(400, "The body cannot be read"),
-    "unauthenticated": Meaning(401, "A valid API key is needed"),
-    "insufficient_scope": Meaning(403, "This API key may not do this"),
-    "foreign_origin": Meaning(403, "Not from there"),
-    "method_not_allowed": Meaning(405, "The method is not allowed here"),
-    "too_slow": Meaning(408, "The body came too slowly"),
-    "idempotency_in_flight": Meaning(409, "Still being answered"),
-    "precondition_failed": Meaning(412, "It is not as it was"),
-    "unsupported_media_type": Meaning(415, "This kind of content is not accepted here"),
+    "malformed_request": Meaning(400, "Malformed request"),
+    "malformed_body": Meaning(400, "Malformed body"),
+    "unauthenticated": Meaning(401, "API key required"),
+    "insufficient_scope": Meaning(403, "Insufficient scope"),
+    "foreign_origin": Meaning(403, "Cross-origin request refused"),
+    "method_not_allowed": Meaning(405, "Method not allowed"),
+    "too_slow": Meaning(408, "Request timeout"),
+    "idempotency_in_flight": Meaning(409, "Request in progress"),
+    "precondition_failed": Meaning(412, "Precondition failed"),
+    "unsupported_media_type": Meaning(415, "Unsupported media type"),
+    "head_too_large": Meaning(431, "Request header fields too large"),
     "rate_limited": Meaning(429, "Too many requests"),
-    "range_not_satisfiable": Meaning(416, "The range lies outside the content"),
-    "broken_archive": Meaning(422, "The archive is broken"),
-    "not_serving": Meaning(503, "The service is not ready"),
-    "http_error": Meaning(500, "A fault of the service"),
-    "internal_error": Meaning(500, "A fault of the service"),
+    "range_not_satisfiable": Meaning(416, "Range not satisfiable"),
+    "broken_archive": Meaning(422, "Broken archive"),
+    "not_serving": Meaning(503, "Service not ready"),
+    "not_implemented": Meaning(501, "Not implemented"),
+    "http_error": Meaning(500, "Internal server error"),
+    "internal_error": Meaning(500, "Internal server error"),
     # The store's.
     "not_found": Meaning(404, "Not found"),
-    "invalid_request": Meaning(422, "The request is not valid"),
-    "idempotency_key_reused": Meaning(422, "The idempotency key belongs to another request"),
-    "quota_exceeded": Meaning(429, "The limit is reached"),
-    "not_ready": Meaning(409, "Not finished yet"),
-    "not_resumable": Meaning(409, "The job cannot be resumed"),
-    "in_use": Meaning(409, "A job works with it"),
-    "built_in": Meaning(409, "It comes with the service"),
-    "gone": Meaning(410, "It has expired"),
-    "digest_mismatch": Meaning(422, "The content is not what was declared"),
-    "damaged_object": Meaning(404, "A stored file is damaged or lost"),
-    "too_large": Meaning(413, "The body is over its limit"),
-    "storage_full": Meaning(507, "The storage is full"),
-    "store_unavailable": Meaning(503, "The storage is not available"),
-    "egress_refused": Meaning(422, "This URL is not called from here"),
-    "egress_failed": Meaning(422, "This URL does not answer"),
-    "schema_outdated": Meaning(503, "The database needs a migration"),
-    "illegal_transition": Meaning(500, "A fault of the service"),
-    "store_error": Meaning(500, "A fault of the service"),
+    "invalid_request": Meaning(422, "Invalid request"),
+    "idempotency_key_reused": Meaning(422, "Idempotency key reused"),
+    "quota_exceeded": Meaning(429, "Quota exceeded"),
+    "not_ready": Meaning(409, "Not ready"),
+    "not_resumable": Meaning(409, "Job not resumable"),
+    "in_use": Meaning(409, "Resource in use"),
+    "built_in": Meaning(409, "Built-in resource"),
+    "gone": Meaning(410, "Gone"),
+    "digest_mismatch": Meaning(422, "Digest mismatch"),
+    "damaged_object": Meaning(404, "Stored file damaged"),
+    "too_large": Meaning(413, "Content too large"),
+    "storage_full": Meaning(507, "Storage full"),
+    "store_unavailable": Meaning(503, "Storage unavailable"),
+    "egress_refused": Meaning(422, "URL refused"),
+    "egress_failed": Meaning(422, "URL unreachable"),
+    "schema_outdated": Meaning(503, "Database migration required"),
+    "illegal_transition": Meaning(500, "Internal server error"),
+    "store_error": Meaning(500, "Internal server error"),
     # The library's: met in a job's `error`, and mapped for whoever passes one on.
-    "error": Meaning(500, "A fault of the service"),
-    "bad_label_set": Meaning(422, "The label set cannot be used"),
-    "bad_generator": Meaning(422, "The generator cannot be used"),
-    "bad_checkpoint": Meaning(422, "The checkpoint cannot be used"),
-    "unsafe_checkpoint": Meaning(422, "The checkpoint is not safe to read"),
-    "inversion_failed": Meaning(422, "The images cannot be inverted"),
-    "bad_labeler": Meaning(422, "The labeler cannot be used"),
-    "bad_sampling": Meaning(422, "The sampling settings cannot be used"),
-    "bad_shard": Meaning(422, "The shard cannot be used"),
-    "shard_changed": Meaning(422, "The shard is not what was stored"),
-    "bad_evaluation": Meaning(422, "No verdict can be had like this"),
-    "cannot_resume": Meaning(409, "What was kept belongs to another run"),
-    "stopped": Meaning(409, "Stopped on request"),
+    "error": Meaning(500, "Internal server error"),
+    "bad_label_set": Meaning(422, "Invalid label set"),
+    "bad_generator": Meaning(422, "Invalid generator"),
+    "bad_checkpoint": Meaning(422, "Invalid checkpoint"),
+    "unsafe_checkpoint": Meaning(422, "Unsafe checkpoint"),
+    "inversion_failed": Meaning(422, "Inversion failed"),
+    "bad_labeler": Meaning(422, "Invalid labeler"),
+    "bad_sampling": Meaning(422, "Invalid sampling settings"),
+    "bad_shard": Meaning(422, "Invalid shard"),
+    "shard_changed": Meaning(422, "Shard changed"),
+    "bad_evaluation": Meaning(422, "Evaluation not possible"),
+    "cannot_resume": Meaning(409, "Checkpoint of another run"),
+    "stopped": Meaning(409, "Stopped"),
 }
 
 
@@ -197,7 +200,8 @@ async def on_http_exception(request: Request, error: HTTPException) -> Response:
     headers = dict(error.headers or {})
     if error.status_code == 405:
         # The framework names the methods of the first route that matches; there may be more at the same path.
-        headers["Allow"] = ", ".join(sorted(methods_at(request.app, request.url.path))) or headers.get("Allow", "")
+        named = {method.strip() for method in headers.get("Allow", "").split(",")} - {""}
+        headers["Allow"] = ", ".join(sorted(with_head(named | methods_at(request.app, request.url.path))))
     return answer(request, code, detail, headers=headers, status=error.status_code)
 
 

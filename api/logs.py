@@ -6,9 +6,15 @@ from typing import Any
 
 import structlog
 
+from store.logs import make_output_optional
+
 
 def configure(level: str = "info") -> None:
-    """Send structlog to stderr at ``level``; uvicorn's own loggers keep to warnings: every request is logged here."""
+    """Send structlog to stderr at ``level``; uvicorn's own loggers keep to warnings: every request is logged here.
+
+    A line that cannot be written, on a full disk most of all, stops nothing.
+    """
+    make_output_optional()
     on_terminal = sys.stderr.isatty()
     if on_terminal:
         render: Any = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)

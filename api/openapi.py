@@ -7,9 +7,11 @@ from fastapi.openapi.utils import get_openapi
 from starlette.routing import compile_path
 
 from api.links import add_links
-from api.problems import MEDIA_TYPE, ProblemDocument
+from api.problems import DESCRIPTIONS, MEDIA_TYPE, ProblemDocument
 from api.schemas.uploads import UploadRequest
 
+#: What is answered before a route runs: requests that are not HTTP, unknown query parameters, heads that are too large.
+BEFORE_ANY_ROUTE = (400, 422, 431)
 PROBLEM_REF = {"$ref": "#/components/schemas/ProblemDocument"}
 
 
@@ -35,11 +37,13 @@ def methods_at(app: FastAPI, path: str) -> set[str]:
     for template, operations in app.openapi()["paths"].items():
         pattern, _, _ = compile_path(template)
         if pattern.match(path):
-            for method, operation in operations.items():
-                found.add(method.upper())
-                if "206" in operation["responses"]:
-                    found.add("HEAD")
-    return found
+            found |= {method.upper() for method in operations}
+    return with_head(found)
+
+
+def with_head(methods: set[str]) -> set[str]:
+    """The methods, and HEAD where GET is among them."""
+    return methods | ({"HEAD"} if "GET" in methods else set())
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -54,12 +58,11 @@ def document(app: FastAPI) -> dict[str, Any]:
         schemas.pop(name, None)
     for path in described["paths"].values():
         for operation in path.values():
-            answers = operation["responses"]
-            if "422" in answers and MEDIA_TYPE not in answers["422"].get("content", {}):
-                answers["422"] = {
-                    "description": "The request is understood and wrong; `errors` names every problem.",
-                    "content": {MEDIA_TYPE: {"schema": PROBLEM_REF}},
-                }
+            answers = operation["responses"] | {
+                str(status): {"description": DESCRIPTIONS[status], "content": {MEDIA_TYPE: {"schema": PROBLEM_REF}}}
+                for status in BEFORE_ANY_ROUTE
+            }
+            operation["responses"] = dict(sorted(answers.items()))
     _say_the_kind(described["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"])
     add_links(described["paths"])
     return described

@@ -1,19 +1,26 @@
 """The one shape of every error answer: `application/problem+json` (RFC 9457)."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 from starlette.responses import JSONResponse
 
+from contracts.text import name, printable
+
 MEDIA_TYPE = "application/problem+json"
+
+
+#: Both may hold text of the caller.
+Printable = Annotated[str, BeforeValidator(printable)]
+Pointer = Annotated[str, BeforeValidator(name)]
 
 
 class ProblemItem(BaseModel):
     """One of the things that are wrong with a request."""
 
-    detail: str = Field(description="What is wrong, in words.")
-    pointer: str = Field(
+    detail: Printable = Field(description="What is wrong, in words.")
+    pointer: Pointer = Field(
         description="Where: a JSON pointer (`#/count`), `query:NAME`, `header:NAME`, or a file's name."
     )
 
@@ -22,10 +29,10 @@ class ProblemDocument(BaseModel):
     """What went wrong. Branch on `code`; show `detail` and `errors` to people."""
 
     type: str = Field(examples=["urn:offhand:problem:invalid_request"])
-    title: str = Field(examples=["The request is not valid"])
+    title: str = Field(examples=["Invalid request"])
     status: int = Field(examples=[422])
-    detail: str = Field(examples=["count must be at least 1"])
-    instance: str = Field(description="The path that was asked for.", examples=["/v1/jobs"])
+    detail: Printable = Field(examples=["count must be at least 1"])
+    instance: Pointer = Field(description="The path that was asked for.", examples=["/v1/jobs"])
     code: str = Field(description="Stable, for programs.", examples=["invalid_request"])
     errors: list[ProblemItem] = Field(default_factory=list, description="All problems at once, not the first.")
     request_id: str | None = Field(default=None, description="Also in the logs; quote it when asking for help.")
@@ -87,8 +94,10 @@ DESCRIPTIONS = {
     415: "The media type or the first bytes of the body are not what is accepted here.",
     416: "The range lies outside the content.",
     422: "The request is understood and wrong; `errors` names every problem.",
+    431: "The head of the request is over its limit.",
     429: "A limit is reached; try again after `Retry-After` seconds.",
     500: "A fault of the service.",
+    501: "The transfer coding is not implemented.",
     503: "The database or the storage is not available; try again after `Retry-After` seconds.",
     507: "The storage is full; nothing was kept.",
 }

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from api.errors import ApiError
+from api.heads import head_only
 
 ONE_RANGE = re.compile(r"bytes=\s*(\d*)-(\d*)\s*", re.ASCII)
 
@@ -82,6 +83,6 @@ def content_response(
     if span:
         common["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
     status = 206 if span else 200
-    if request.method == "HEAD":
+    if head_only(request):
         return Response(status_code=status, headers=common, media_type=media_type)
     return StreamingResponse(read(start, stop), status, headers=common, media_type=media_type)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from client.groups import encoders, generators, keys, labelers, samples, webhooks
-from client.options import Json, Url, connect
+from client.options import Force, Json, Url, connect
 from client.output import ending
 
 app = typer.Typer(
@@ -18,7 +18,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog=(
         "Exit codes: 0 done · 1 the job failed · 2 wrong command line · 3 nothing answers · 4 the service refused · "
-        "5 download failed · 6 port or data folder in use · 7 a part did not start · 130 Ctrl-C"
+        "5 download failed · 6 port or data folder in use · 7 a part did not start · "
+        "8 the generator cannot redraw the labelled images · 130 Ctrl-C"
     ),
 )
 
@@ -69,13 +70,17 @@ def generate(
         list[str] | None,
         typer.Option("--set", help="Any other field of the request: NAME=JSON, e.g. labeler.members=5"),
     ] = None,
+    force: Annotated[
+        bool,
+        typer.Option(help="Go on where the generator cannot redraw the labelled images; replace files in --out."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option(help="Check the request and print the estimate; start nothing.")] = False,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
     """Turn labelled images into a labelled dataset and download it."""
     with ending(as_json) as output, connect(url) as offhand:
-        from client.generating import generate_dataset, request_settings
+        from client.generating import generate_dataset, rehearse_dataset, request_settings
 
         settings = request_settings(
             setting or [],
@@ -85,9 +90,13 @@ def generate(
                 "drop_fraction": drop_fraction,
                 "labeler.preset": preset,
                 "samples": samples,
+                "force": True if force else None,
             },
         )
-        generate_dataset(offhand, labels, generator, count, settings, out, dry_run, output)
+        if dry_run:
+            rehearse_dataset(offhand, labels, generator, count, settings, output)
+        else:
+            generate_dataset(offhand, labels, generator, count, settings, out, output, replace=force)
 
 
 @app.command()
@@ -132,10 +141,7 @@ def export(
     dataset: Annotated[str, typer.Argument(help="Id of a dataset or of the job that made it, or an alias.")],
     format: Annotated[str, typer.Option(help="coco, yolo, voc, masks, hf or cvat.")],
     out: Annotated[Path | None, typer.Option(help="Zip to fetch it to; without it, it is only made.")] = None,
-    split: Annotated[
-        float | None, typer.Option(min=0.0, max=0.9, help="Fraction for validation. [0.1 for yolo, 0 for others]")
-    ] = None,
-    split_seed: Annotated[int, typer.Option(min=0, help="Which images are for validation.")] = 0,
+    force: Force = False,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -143,7 +149,7 @@ def export(
     with ending(as_json) as output, connect(url) as offhand:
         from client.generating import export_with_progress
 
-        export_with_progress(offhand, dataset, (format, split, split_seed), out, output)
+        export_with_progress(offhand, dataset, format, out, output, force=force)
 
 
 @app.command()
@@ -151,6 +157,7 @@ def download(
     dataset: Annotated[str, typer.Argument(help="Id of a dataset or of the job that made it, or an alias.")],
     out: Annotated[Path, typer.Option(help="Folder for the dataset; a zip with --format.")],
     format: Annotated[str, typer.Option(help="webdataset, or one that is made first: see export.")] = "webdataset",
+    force: Force = False,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -159,9 +166,9 @@ def download(
         from client.generating import download_with_progress, export_with_progress
 
         if format == "webdataset":
-            download_with_progress(offhand, dataset, out, output)
+            download_with_progress(offhand, dataset, out, output, force=force)
         else:
-            export_with_progress(offhand, dataset, (format, None, 0), out, output)
+            export_with_progress(offhand, dataset, format, out, output, force=force)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import httpx
 
-from client.errors import Refused, Unreachable
+from client.errors import ClientError, Refused, Unreachable
 
 DEFAULT_URL = "http://127.0.0.1:8321"
 LARGEST_PAGE = 200
@@ -34,8 +34,8 @@ class Connection:
         patience: float = 10.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self.base_url = (base_url or os.environ.get("OFFHAND_URL") or DEFAULT_URL).rstrip("/")
-        self.patience = patience
+        self.base_url = service_url(base_url or os.environ.get("OFFHAND_URL") or DEFAULT_URL)
+        self.patience, self.timeout = patience, timeout
         self.reached = False  # a service that was never there is not waited for
         key = api_key or os.environ.get("OFFHAND_API_KEY")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -48,13 +48,27 @@ class Connection:
         self.http.close()
 
     def request(
-        self, method: str, path: str, *, headers: dict[str, str] | None = None, **kwargs: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: dict[str, str] | None = None,
+        within: float | None = None,
+        **kwargs: Any,
     ) -> httpx.Response:
-        """One answer. Connections that fail and answers of 503 are tried again for ``patience`` seconds."""
+        """One answer. Connections that fail and answers of 503 are tried again for ``patience`` seconds.
+
+        ``within``: seconds after which no answer is waited for, if that is sooner.
+        """
         headers = dict(headers or {})
         if method == "POST":
             headers.setdefault("Idempotency-Key", uuid4().hex)
-        give_up_at = time.monotonic() + self.patience
+        patience = self.patience
+        if within is not None:
+            within = max(0.05, within)
+            patience = min(patience, within)
+            kwargs["timeout"] = min(within, self.timeout)
+        give_up_at = time.monotonic() + patience
         pause = 0.2
         while True:
             try:
@@ -84,6 +98,25 @@ class Connection:
             token = page.get("next_page_token")
             if not token:
                 return
+
+
+def service_url(text: str) -> str:
+    """The service's address: ``http://`` is added where no scheme is given, a path of ``/v1`` is left out.
+
+    Raises :class:`~client.errors.ClientError` for what is no address of an HTTP service.
+    """
+    url = text.strip()
+    if "://" not in url:
+        url = f"http://{url}"
+    url = url.rstrip("/").removesuffix("/v1").rstrip("/")
+    try:
+        parsed = httpx.URL(url)
+        valid = parsed.scheme in ("http", "https") and bool(parsed.host) and not set(url) & set(" \t\n")
+    except httpx.InvalidURL:
+        valid = False
+    if not valid:
+        raise ClientError(f"{text!r} is not the address of a service; write it like {DEFAULT_URL}")
+    return url
 
 
 def temporary(response: httpx.Response) -> bool:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import httpx
 
 from client.errors import ClientError, DownloadFailed, Unreachable
+from client.folders import MANIFEST, HeldFolder, held_folder, refuse_other_file
 
 if TYPE_CHECKING:
     from client.sdk import Offhand
@@ -19,21 +20,34 @@ ATTEMPTS = 5
 CONTACT_SHEET = "contact_sheet.png"
 
 OnBytes = Callable[[int, int], None]
-#: An export's format, the fraction for validation (None: the format's own) and its seed.
-Variant = tuple[str, float | None, int]
 
 
-def download_dataset(offhand: "Offhand", dataset_id: str, into: Path, progress: OnBytes | None) -> Path:
+def download_dataset(
+    offhand: "Offhand", dataset_id: str, into: Path, progress: OnBytes | None, *, force: bool = False
+) -> Path:
     """Fetch all that the manifest of ``dataset_id`` lists into the folder ``into`` and return it.
+
+    The folder must be missing, empty, or hold this dataset, finished or interrupted; with ``force`` files in it that
+    the manifest lists are replaced. Raises :class:`DownloadFailed` for any other folder, for one that cannot be
+    written, and while another process downloads into it.
+    """
+    with held_folder(into, dataset_id, force=force) as folder:
+        fetch_dataset(offhand, dataset_id, folder, progress)
+    return into
+
+
+def fetch_dataset(offhand: "Offhand", dataset_id: str, folder: HeldFolder, progress: OnBytes | None) -> None:
+    """Fetch a dataset into a folder that this process holds.
 
     Each file is written as ``NAME.part`` and takes its name once its size and SHA-256 are those of the manifest; files
     that are already there and right are not fetched again.
     """
+    into = folder.path
     content = offhand.request("GET", f"/v1/datasets/{dataset_id}/manifest").content
     listed = listed_files(json.loads(content))
     try:
-        into.mkdir(parents=True, exist_ok=True)
-        refuse_other_dataset(into, dataset_id)
+        remove_replaced_dataset(into, dataset_id, {file["path"] for _, file in listed})
+        folder.belongs_to(dataset_id)
         total, done = sum(file["bytes"] for _, file in listed), 0
         for place, file in listed:
             before = done
@@ -45,45 +59,40 @@ def download_dataset(offhand: "Offhand", dataset_id: str, into: Path, progress: 
             fetch_file(offhand, f"/v1/datasets/{dataset_id}/{place}", file, into, on_bytes)
             done += file["bytes"]
             on_bytes(file["bytes"])
-        (into / "manifest.json").write_bytes(content)  # last: its presence says "complete"
+        (into / MANIFEST).write_bytes(content)  # last: its presence says "complete"
+        folder.finished()
     except OSError as error:
         raise DownloadFailed(f"cannot write to {into}: {error}") from error
-    return into
 
 
 def download_export(
-    offhand: "Offhand", dataset_id: str, variant: Variant, target: Path, progress: OnBytes | None
+    offhand: "Offhand",
+    dataset_id: str,
+    format: str,
+    target: Path,
+    progress: OnBytes | None,
+    *,
+    force: bool = False,
 ) -> Path:
-    """Fetch the zip of ``dataset_id`` in this format and split to the file ``target`` and return it."""
-    ready = {variant_of(one): one for one in offhand.exports(dataset_id) if one["url"]}
-    if variant not in ready:
-        options = " ".join(variant_options(variant))
-        raise ClientError(f"{dataset_id} is not there as {variant[0]}: offhand export {dataset_id} {options}")
-    export = ready[variant]
-    listed = {"path": target.name, "bytes": export["bytes"], "sha256": export["sha256"]}
+    """Fetch the zip of ``dataset_id`` in ``format`` to the file ``target`` and return it.
+
+    Another file of that name is replaced only with ``force``; else :class:`DownloadFailed` is raised.
+    """
+    ready = {one["format"]: one for one in offhand.exports(dataset_id) if one["url"]}
+    if format not in ready:
+        raise ClientError(f"{dataset_id} is not there as {format}: offhand export {dataset_id} --format {format}")
+    listed = {"path": target.name, "bytes": ready[format]["bytes"], "sha256": ready[format]["sha256"]}
 
     def on_bytes(size: int) -> None:
         if progress:
             progress(size, listed["bytes"])
 
     try:
-        fetch_file(offhand, export["url"], listed, target.parent, on_bytes)
+        refuse_other_file(target, listed, force=force)
+        fetch_file(offhand, ready[format]["url"], listed, target.parent, on_bytes)
     except OSError as error:
         raise DownloadFailed(f"cannot write to {target}: {error}") from error
     return target
-
-
-def variant_of(export: dict[str, Any]) -> Variant:
-    """Return format, split and its seed of an export's document."""
-    return export["format"], export["split"], export["split_seed"]
-
-
-def variant_options(variant: Variant) -> list[str]:
-    """Return the same as options of ``offhand export``."""
-    format, split, seed = variant
-    options = [f"--format {format}"]
-    options += [] if split is None else [f"--split {split}"]
-    return options + ([f"--split-seed {seed}"] if seed else [])
 
 
 def listed_files(manifest: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -92,16 +101,20 @@ def listed_files(manifest: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return described + [(f"shards/{quote(Path(shard['path']).name)}", shard) for shard in manifest["shards"]]
 
 
-def refuse_other_dataset(into: Path, dataset_id: str) -> None:
-    """Two datasets in one folder would be neither."""
+def remove_replaced_dataset(into: Path, dataset_id: str, kept: set[str]) -> None:
+    """Remove the files of another dataset whose folder is replaced (`--force`), so that its shards do not stay between
+    the new ones. Files that its manifest does not list are left alone.
+    """
     try:
-        there = json.loads((into / "manifest.json").read_text()).get("dataset")
-    except FileNotFoundError:
+        manifest = json.loads((into / MANIFEST).read_text("utf-8"))
+        if manifest["dataset"] == dataset_id:
+            return
+        replaced = [file["path"] for _, file in listed_files(manifest)]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return
-    except ValueError:
-        there = "an unreadable manifest"
-    if there != dataset_id:
-        raise DownloadFailed(f"{into} already holds {there}; choose another folder")
+    (into / MANIFEST).unlink()
+    for path in set(replaced) - kept:
+        local_path(into, path).unlink(missing_ok=True)
 
 
 def local_path(into: Path, path: str) -> Path:
@@ -170,7 +183,7 @@ def digest_of(path: Path) -> str:
 def verify_folder(folder: Path) -> dict[str, Any]:
     """Check a downloaded dataset against its manifest; raise :class:`DownloadFailed` naming every file that differs."""
     try:
-        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ClientError(f"{folder} holds no readable manifest.json: {error}") from error
     wrong = []

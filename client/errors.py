@@ -4,6 +4,7 @@
 
     ClientError          1    anything else, a failed job included
     ├── JobFailed        1    the job ended without a dataset; `job` says why
+    │   └── PoorReconstruction  8    the generator cannot redraw the labelled images
     ├── Unreachable      3    nothing answers at the address, or it stopped answering
     ├── Refused          4    the service refused the request; `problem` is its problem+json document
     ├── DownloadFailed   5    a file is not what the manifest promises, or cannot be written
@@ -27,6 +28,9 @@ class ClientError(Exception):
         self.lines = lines or []
         super().__init__(detail)
 
+    def __str__(self) -> str:
+        return "\n  ".join([self.detail, *self.lines])
+
     def document(self) -> dict[str, Any]:
         """For `--json`."""
         return {"error": {"code": self.code, "detail": self.detail, "problems": self.lines}}
@@ -42,7 +46,23 @@ class JobFailed(ClientError):
         error = job.get("error") or {}
         self.code = error.get("code") or "job_failed"
         detail = error.get("detail") or f"it ended {job['state']}"
-        super().__init__(f"job {job['id']} {job['state']}: {detail}", problem_lines(error.get("errors") or []))
+        lines = problem_lines(error.get("errors") or [])
+        if error.get("retryable"):
+            lines.append(f"try again, keeping what is finished: offhand resume {job['id']}")
+        super().__init__(f"job {job['id']} {job['state']}: {detail}", lines)
+
+
+class PoorReconstruction(JobFailed):
+    """The job stopped before it trained a labeler: the generator does not draw pictures like the labelled images."""
+
+    exit_code = 8
+    code = "poor_reconstruction"
+
+
+def job_failure(job: dict[str, Any]) -> JobFailed:
+    """The error for a job that ended without success."""
+    code = (job.get("error") or {}).get("code")
+    return PoorReconstruction(job) if code == PoorReconstruction.code else JobFailed(job)
 
 
 class Unreachable(ClientError):

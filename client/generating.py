@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from client.download import CONTACT_SHEET, Variant, variant_of, variant_options
-from client.errors import ClientError
+from client.download import CONTACT_SHEET, fetch_dataset
+from client.errors import ClientError, DownloadFailed, Unreachable
+from client.folders import held_folder, refuse_unwritable_file
 from client.output import Output
 from client.progress import ByteProgress, JobProgress
+from client.quality import quality_lines, quality_of
 
 if TYPE_CHECKING:
     from client.sdk import Offhand
@@ -46,24 +48,52 @@ def generate_dataset(
     count: int,
     settings: dict[str, Any],
     out: Path | None,
-    dry_run: bool,
     output: Output,
+    *,
+    replace: bool = False,
 ) -> None:
-    """Upload, start, follow, download, verify; print where to look."""
-    wish = {"kind": "generate", "generator": generator, "count": count, **settings}
-    source = uploaded(offhand, labels, output, check=lambda: offhand.refuse_before_upload(wish))
-    if dry_run:
-        estimate = offhand.generate(source, generator, count, validate_only=True, **settings)
-        output.result(estimate, json.dumps(estimate, indent=2))
-        return
-    job = offhand.generate(source, generator, count, **settings)
-    output.note(f"job {job['id']}  (seed {job['seed']})")
+    """Upload, start, follow, download, verify; print where to look, and last what speaks against the dataset.
+
+    ``out`` is held from the beginning: a folder that cannot be used is refused before anything is uploaded or started.
+    ``replace``: files in it may be replaced.
+    """
     if out is None:
+        job = start(offhand, labels, generator, count, settings, output)
         output.result(job, f"started {job['id']}; follow it with: offhand jobs {job['id']} --watch")
         return
-    job = follow(offhand, job, f"offhand download {job['id']} --out {out}", output)
-    dataset = fetch(offhand, job["result"]["dataset"], out, output)
-    output.result({"job": job, "dataset": dataset, "folder": str(out)}, summary(dataset, job, out))
+    with held_folder(out, None, force=replace) as folder:
+        job = start(offhand, labels, generator, count, settings, output)
+        fetching = f"offhand download {job['id']} --out {out}"
+        folder.belongs_to(job["result"]["dataset"])
+        job = follow(offhand, job, fetching, output)
+        try:
+            with ByteProgress(output, "downloading") as on_bytes:
+                fetch_dataset(offhand, job["result"]["dataset"], folder, on_bytes)
+        except (DownloadFailed, Unreachable) as error:
+            error.lines.append(f"the dataset is finished; fetch it with: {fetching}")
+            raise
+    report_dataset(offhand, offhand.dataset(job["result"]["dataset"]), job, out, output)
+
+
+def rehearse_dataset(
+    offhand: "Offhand", labels: str, generator: str, count: int, settings: dict[str, Any], output: Output
+) -> None:
+    """Upload the labels where they are a path, and print every problem of the request or what it would make."""
+    wish = {"kind": "generate", "generator": generator, "count": count, **settings}
+    source = uploaded(offhand, labels, output, check=lambda: offhand.refuse_before_upload(wish))
+    estimate = offhand.generate(source, generator, count, validate_only=True, **settings)
+    output.result(estimate, json.dumps(estimate, indent=2))
+
+
+def start(
+    offhand: "Offhand", labels: str, generator: str, count: int, settings: dict[str, Any], output: Output
+) -> dict[str, Any]:
+    """Upload the labels where they are a path, and start the job; returns it."""
+    wish = {"kind": "generate", "generator": generator, "count": count, **settings}
+    source = uploaded(offhand, labels, output, check=lambda: offhand.refuse_before_upload(wish))
+    job = offhand.generate(source, generator, count, **settings)
+    output.note(f"job {job['id']}  (seed {job['seed']})")
+    return job
 
 
 def uploaded(offhand: "Offhand", labels: str, output: Output, check: Callable[[], None] = lambda: None) -> str:
@@ -99,7 +129,7 @@ def leave(offhand: "Offhand", job: dict[str, Any], fetching: str, output: Output
 
         if Confirm.ask(f"\nCancel {job['id']} as well?", default=False):
             offhand.cancel(job["id"])
-            output.note(f"{job['id']} is being cancelled")
+            output.note(f"{job['id']} is being canceled")
             return
     output.note(f"\n{job['id']} goes on without you.")
     output.note(f"  follow:   offhand jobs {job['id']} --watch")
@@ -107,36 +137,35 @@ def leave(offhand: "Offhand", job: dict[str, Any], fetching: str, output: Output
     output.note(f"  cancel:   offhand cancel {job['id']}")
 
 
-def fetch(offhand: "Offhand", dataset_id: str, out: Path, output: Output) -> dict[str, Any]:
-    dataset = offhand.dataset(dataset_id)
+def download_with_progress(offhand: "Offhand", wanted: str, out: Path, output: Output, *, force: bool = False) -> None:
+    """``wanted`` is a dataset's id, its job's, or an alias of it. ``force``: files in ``out`` may be replaced."""
+    dataset = offhand.dataset(dataset_id_of(offhand, wanted))
     with ByteProgress(output, "downloading") as on_bytes:
-        offhand.download(dataset_id, out, on_bytes)
-    return dataset
+        offhand.download(dataset["id"], out, on_bytes, force=force)
+    report_dataset(offhand, dataset, None, out, output)
 
 
-def download_with_progress(offhand: "Offhand", wanted: str, out: Path, output: Output) -> None:
-    """``wanted`` is a dataset's id, its job's, or an alias of it."""
-    wanted = dataset_id_of(offhand, wanted)
-    dataset = fetch(offhand, wanted, out, output)
-    output.result({"dataset": dataset, "folder": str(out)}, summary(dataset, None, out))
-
-
-def export_with_progress(offhand: "Offhand", wanted: str, variant: Variant, out: Path | None, output: Output) -> None:
-    """Have the dataset written in this format and split, wait, and fetch the zip to ``out`` if that is given."""
-    dataset_id = dataset_id_of(offhand, wanted)
-    format = variant[0]
-    again = f"offhand export {dataset_id} {' '.join(variant_options(variant))} --out FILE.zip"
-    job = offhand.export(dataset_id, *variant)
+def export_with_progress(
+    offhand: "Offhand", wanted: str, format: str, out: Path | None, output: Output, *, force: bool = False
+) -> None:
+    """Have the dataset written in ``format``, wait for it, and fetch the zip to ``out`` if that is given."""
+    dataset = offhand.dataset(dataset_id_of(offhand, wanted))
+    dataset_id = dataset["id"]
+    if out is not None:
+        refuse_unwritable_file(out)
+    job = offhand.export(dataset_id, format)
     if job["state"] != "succeeded":
-        job = follow(offhand, job, again, output)
-    (export,) = [one for one in offhand.exports(dataset_id) if variant_of(one) == variant]
-    told = f"{dataset_id} as {format}: {export['bytes']} bytes, SHA-256 {export['sha256']}"
+        job = follow(offhand, job, f"offhand export {dataset_id} --format {format} --out FILE.zip", output)
+    (export,) = [one for one in offhand.exports(dataset_id) if one["format"] == format]
+    made = f"{dataset_id} as {format}: {export['bytes']} bytes, SHA-256 {export['sha256']}"
     if out is None:
-        output.result(export, f"{told}\n  fetch it with: {again}")
+        output.result(export, f"{made}\n  fetch it with: offhand export {dataset_id} --format {format} --out FILE.zip")
         return
     with ByteProgress(output, "downloading") as on_bytes:
-        offhand.download_export(dataset_id, format, out, on_bytes, *variant[1:])
-    output.result({**export, "file": str(out)}, f"{told}\n  file  {out}")
+        offhand.download_export(dataset_id, format, out, on_bytes, force=force)
+    found = quality_of(offhand, dataset)
+    text = "\n".join([f"{made}, checksum verified\n  file  {out}", *quality_lines(found)])
+    output.result({**export, "file": str(out), **found}, text)
 
 
 def dataset_id_of(offhand: "Offhand", wanted: str) -> str:
@@ -152,13 +181,24 @@ def dataset_id_of(offhand: "Offhand", wanted: str) -> str:
     return str(offhand.alias(wanted)["dataset"])
 
 
+def report_dataset(
+    offhand: "Offhand", dataset: dict[str, Any], job: dict[str, Any] | None, out: Path, output: Output
+) -> None:
+    """Print where the fetched dataset is and, last, how good it is and what speaks against using it."""
+    found = quality_of(offhand, dataset)
+    document = {"dataset": dataset, "folder": str(out), **found}
+    if job is not None:
+        document = {"job": job, **document}
+    output.result(document, "\n".join([summary(dataset, job, out), *quality_lines(found)]))
+
+
 def summary(dataset: dict[str, Any], job: dict[str, Any] | None, out: Path) -> str:
     took = ""
     if job and job.get("started_at") and job.get("finished_at"):
         seconds = (moment(job["finished_at"]) - moment(job["started_at"])).total_seconds()
         took = f" in {seconds:.0f} s"
     return (
-        f"{dataset['count']} labelled images{took}, verified\n"
+        f"{dataset['count']} labelled images{took}, checksums verified\n"
         f"  folder         {out}\n"
         f"  contact sheet  {out / CONTACT_SHEET}"
     )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from client.errors import problem_lines
 from client.output import Output
-from client.progress import JobProgress, remaining
+from client.progress import JobProgress, remaining, shown_steps
 
 if TYPE_CHECKING:
     from client.sdk import Offhand
@@ -52,12 +52,14 @@ def job_text(job: dict[str, Any]) -> str:
         f"  images   {counts['done']} of {counts['total']}, {counts['rejected']} rejected, {counts['failed']} failed",
         f"  seed     {job['seed']}",
     ]
-    lines += [f"  {s['name']:<14} {s['state']:<10} {s['done']}/{s['total']}" for s in job["steps"]]
+    lines += [f"  {s['name']:<14} {s['state']:<10} {s['done']}/{s['total']}" for s in shown_steps(job)]
     if job.get("result"):
         lines += [f"  {name:<8} {value}" for name, value in job["result"].items() if isinstance(value, str)]
     if job.get("error"):
         lines.append(f"  error    {job['error']['code']}: {job['error']['detail']}")
         lines += [f"    {line}" for line in problem_lines(job["error"].get("errors") or [])]
+        if job["error"]["retryable"]:
+            lines.append(f"  try again, keeping what is finished: offhand resume {job['id']}")
     return "\n".join(lines)
 
 

@@ -19,9 +19,14 @@ STEP_NAMES = {
     "import_generator": "importing",
     "export": "exporting",
     "evaluate": "evaluating",
+    "assess_labeler": "judging labeler",
+    "train_encoder": "training encoder",
+    "draw_samples": "drawing samples",
 }
+WAITING = "waiting"
 
-TELL_EVERY_SECONDS = 5.0
+#: Seconds between two lines about a step that goes on: the first pause, what each one is longer by, and the longest.
+FIRST_PAUSE, LONGER_BY, LONGEST_PAUSE = 5.0, 2.0, 120.0
 
 
 def bars() -> "Progress":
@@ -46,8 +51,8 @@ class JobProgress:
         self.output = output
         self.progress: Progress | None = bars() if output.live else None
         self.tasks: dict[str, TaskID] = {}
-        self.told: set[tuple[str, str]] = set()
-        self.told_at = 0.0
+        self.shown: set[tuple[str, str]] = set()
+        self.shown_at, self.pause = 0.0, FIRST_PAUSE
 
     def __enter__(self) -> Callable[[dict[str, Any]], None]:
         if self.progress:
@@ -66,7 +71,8 @@ class JobProgress:
             self._tell(job)
 
     def _draw(self, job: dict[str, Any], progress: "Progress") -> None:
-        for step in job["steps"]:
+        self._draw_queue(job, progress)
+        for step in shown_steps(job):
             name = step["name"]
             if step["state"] in ("pending", "skipped") and name not in self.tasks:
                 continue
@@ -77,17 +83,39 @@ class JobProgress:
             if step["state"] != "running":
                 progress.stop_task(self.tasks[name])
 
+    def _draw_queue(self, job: dict[str, Any], progress: "Progress") -> None:
+        """A row while the job waits in the queue."""
+        if job.get("queue_position"):
+            if WAITING not in self.tasks:
+                self.tasks[WAITING] = progress.add_task(f"{WAITING}:", total=None, note="")
+            progress.update(self.tasks[WAITING], note=remaining(job))
+        elif WAITING in self.tasks:
+            progress.remove_task(self.tasks.pop(WAITING))
+
     def _tell(self, job: dict[str, Any]) -> None:
-        """A line when a step changes its state, and one every few seconds while it runs."""
-        for step in job["steps"]:
-            said = (step["name"], step["state"])
-            lasting = step["state"] == "running" and time.monotonic() - self.told_at >= TELL_EVERY_SECONDS
-            if step["state"] != "pending" and (said not in self.told or lasting):
-                self.told.add(said)
-                self.told_at = time.monotonic()
-                counts = f"{step['done']}/{step['total']}" if step["total"] else ""
-                words = (STEP_NAMES.get(step["name"], step["name"]) + ":", step["state"], counts, remaining(job))
-                self.output.note(" ".join(filter(None, words)))
+        """A line when the place in the queue or a step's state changes, and ever fewer while a step runs."""
+        if job.get("queue_position"):
+            self._line((WAITING, str(job["queue_position"])), f"{WAITING}: {remaining(job)}")
+        for step in shown_steps(job):
+            if step["state"] == "pending":
+                continue
+            counts = f"{step['done']}/{step['total']}" if step["total"] else ""
+            words = (STEP_NAMES.get(step["name"], step["name"]) + ":", step["state"], counts, remaining(job))
+            self._line((step["name"], step["state"]), " ".join(filter(None, words)), lasts=step["state"] == "running")
+
+    def _line(self, about: tuple[str, str], text: str, *, lasts: bool = False) -> None:
+        """Print what was not printed yet; and what ``lasts`` again after a pause, each longer than the one before."""
+        fresh = about not in self.shown
+        if fresh or (lasts and time.monotonic() - self.shown_at >= self.pause):
+            self.pause = FIRST_PAUSE if fresh else min(LONGEST_PAUSE, self.pause * LONGER_BY)
+            self.shown.add(about)
+            self.shown_at = time.monotonic()
+            self.output.note(text)
+
+
+def shown_steps(job: dict[str, Any]) -> list[dict[str, Any]]:
+    """The steps of a job; of one that failed, without those after the failed one, which never began."""
+    return [step for step in job["steps"] if job["state"] != "failed" or step["state"] != "canceled"]
 
 
 def remaining(job: dict[str, Any]) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 from client.connection import Connection, Document
-from client.download import Variant, download_dataset, download_export
-from client.errors import JobFailed, Refused
+from client.download import download_dataset, download_export
+from client.errors import Refused, Unreachable, job_failure
 from client.uploads import labels_archive, upload_archive
 
 #: Stands for labels that are still to be uploaded.
@@ -140,36 +140,53 @@ class Offhand(Connection):
         document: Document = self.request("POST", f"/v1/jobs/{job_id}/resume").json()
         return document
 
-    def watch(self, job_id: str, every: float = 0.5) -> Iterator[Document]:
-        """The job each time it has changed, ending with its terminal state. A service that restarts is waited for."""
-        etag = None
+    def watch(self, job_id: str, every: float = 0.5, timeout: float | None = None) -> Iterator[Document]:
+        """The job each time it has changed, ending with its terminal state, or with its state after ``timeout`` seconds
+        whether it has changed or not. A service that restarts is waited for.
+        """
+        give_up_at = float("inf") if timeout is None else time.monotonic() + timeout
+        etag, job = None, None
         while True:
-            response = self.request("GET", f"/v1/jobs/{job_id}", headers={"If-None-Match": etag} if etag else None)
+            left = give_up_at - time.monotonic()
+            try:
+                response = self.request(
+                    "GET",
+                    f"/v1/jobs/{job_id}",
+                    headers={"If-None-Match": etag} if etag else None,
+                    within=None if job is None else left,
+                )
+            except Unreachable:
+                if job is None or time.monotonic() < give_up_at:
+                    raise
+                yield job
+                return
             if response.status_code != 304:
                 etag = response.headers.get("etag")
-                job: Document = response.json()
+                job = response.json()
                 yield job
                 if job["state"] in TERMINAL:
                     return
-            time.sleep(every)
+            left = give_up_at - time.monotonic()
+            if left <= 0 and job is not None:
+                if response.status_code == 304:
+                    yield job
+                return
+            time.sleep(min(every, max(0.0, left)))
 
     def wait(self, job_id: str, progress: OnJob | None = None, timeout: float | None = None) -> Document:
         """Wait until the job succeeds and return it; raise :class:`~client.errors.JobFailed` when it ends otherwise.
 
-        ``progress`` is called with the job each time it has changed. ``TimeoutError`` after ``timeout`` seconds; the
-        job goes on.
+        ``progress`` is called with the job each time it has changed. ``TimeoutError`` after ``timeout`` seconds, also
+        while the job is queued or unchanged; the job goes on.
         """
-        give_up_at = None if timeout is None else time.monotonic() + timeout
-        for job in self.watch(job_id):
+        for job in self.watch(job_id, timeout=timeout):
             if progress:
                 progress(job)
             if job["state"] == "succeeded":
                 return job
             if job["state"] in TERMINAL:
-                raise JobFailed(job)
-            if give_up_at is not None and time.monotonic() > give_up_at:
-                raise TimeoutError(f"job {job_id} is still {job['state']} after {timeout:g} s; it goes on")
-        raise AssertionError("watch() ends with a terminal state")
+                raise job_failure(job)
+        raise TimeoutError(f"job {job_id} is still {job['state']} after {timeout:g} s; it goes on")
 
     def evaluate(
         self, dataset_id: str, labels: str | Path, generated_labels: str | Path | None = None, **settings: Any
@@ -252,36 +269,32 @@ class Offhand(Connection):
 
     # -- exports -------------------------------------------------------------------------------------------------------
 
-    def export(self, dataset_id: str, format: str, split: float | None = None, split_seed: int = 0) -> Document:
-        """Have the dataset written as `coco`, `yolo`, `voc`, `masks`, `hf` or `cvat`; the job that does or did it.
-
-        ``split``: fraction of the images that is for validation; None: 0.1 for `yolo`, 0 for the others.
-        ``split_seed``: which images.
-        """
-        wanted = {"format": format, "split": split, "split_seed": split_seed}
-        document: Document = self.request("POST", f"/v1/datasets/{dataset_id}/exports", json=wanted).json()
+    def export(self, dataset_id: str, format: str) -> Document:
+        """Have the dataset written as `coco`, `yolo`, `voc`, `masks`, `hf` or `cvat`; the job that does or did it."""
+        document: Document = self.request("POST", f"/v1/datasets/{dataset_id}/exports", json={"format": format}).json()
         return document
 
     def exports(self, dataset_id: str) -> list[Document]:
-        """Every format and split that was asked for, with size and SHA-256 where it is ready."""
+        """Every format that was asked for, with size and SHA-256 where it is ready."""
         return list(self.pages(f"/v1/datasets/{dataset_id}/exports"))
 
     def download_export(
-        self,
-        dataset_id: str,
-        format: str,
-        to: str | Path,
-        progress: OnBytes | None = None,
-        split: float | None = None,
-        split_seed: int = 0,
+        self, dataset_id: str, format: str, to: str | Path, progress: OnBytes | None = None, *, force: bool = False
     ) -> Path:
-        """Fetch an export that is ready as the zip ``to``, going on where an earlier attempt stopped, and verify it."""
-        variant: Variant = (format, split, split_seed)
-        return download_export(self, dataset_id, variant, Path(to), progress)
+        """Fetch an export that is ready as the zip ``to``, going on where an earlier attempt stopped, and verify its
+        checksum. Another file of that name is replaced only with ``force``; else DownloadFailed is raised.
+        """
+        return download_export(self, dataset_id, format, Path(to), progress, force=force)
 
-    def download(self, dataset_id: str, into: str | Path, progress: OnBytes | None = None) -> Path:
-        """Fetch a dataset into a folder, going on where an earlier attempt stopped, and verify every digest."""
-        return download_dataset(self, dataset_id, Path(into), progress)
+    def download(
+        self, dataset_id: str, into: str | Path, progress: OnBytes | None = None, *, force: bool = False
+    ) -> Path:
+        """Fetch a dataset into a folder, going on where an earlier attempt stopped, and verify every checksum.
+
+        A folder with other files is refused (DownloadFailed) unless ``force``: then those that the manifest lists are
+        replaced. Read ``dataset(id)["warnings"]`` before the labels are used.
+        """
+        return download_dataset(self, dataset_id, Path(into), progress, force=force)
 
     # -- the tenant's own settings -------------------------------------------------------------------------------------
 

@@ -49,16 +49,22 @@ def serve(data: Path, port: int, log_level: str, wait: float, output: Output) ->
         try:
             await_ready(url, children, data, wait, stopping)
             if not stopping:
-                document = {"url": url, "data": str(data), "pid": os.getpid()}
-                output.result(
-                    document, f"Offhand is up at {url}\n  data  {data}\n  logs  {data / 'logs'}\n  Ctrl-C stops it"
-                )
+                announce(url, data, output)
             while not stopping:
                 refuse_dead(children, data)
                 time.sleep(0.2)
-            output.note("stopping …")
+            with suppress(OSError):
+                output.note("stopping …")
         finally:
             stop(children)
+
+
+def announce(url: str, data: Path, output: Output) -> None:
+    """Print where the service is. Where the output takes no more, as on a full disk, the service runs all the same."""
+    document = {"url": url, "data": str(data), "pid": os.getpid()}
+    text = f"Offhand is up at {url}\n  data  {data}\n  logs  {data / 'logs'}\n  Ctrl-C stops it"
+    with suppress(OSError):
+        output.result(document, text)
 
 
 def refuse_missing_parts() -> None:
@@ -106,10 +112,12 @@ def claimed_folder(data: Path) -> Iterator[Any]:
             raise InUse(f"another `offhand up` runs on {data}") from error
 
         def claim(url: str) -> None:
-            file.seek(0)
-            file.truncate()
-            file.write(json.dumps({"pid": os.getpid(), "url": url}))
-            file.flush()
+            # For a second `offhand up` to name; on a full disk the lock alone has to do.
+            with suppress(OSError):
+                file.seek(0)
+                file.truncate()
+                file.write(json.dumps({"pid": os.getpid(), "url": url}))
+                file.flush()
 
         yield claim
 

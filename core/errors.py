@@ -8,6 +8,7 @@
     │   └── CheckpointError     bad_checkpoint      foreign weights: tensors missing, of wrong shape, not finite
     │       └── UnsafeCheckpointError  unsafe_checkpoint  a file that names what no checkpoint needs, or is crafted
     ├── InversionError          inversion_failed    images that cannot be inverted with what is at hand
+    │   └── PoorReconstructionError  poor_reconstruction  a generator that draws other pictures than the labelled ones
     ├── LabelerError            bad_labeler         labeler settings or folder, labels it cannot learn from
     ├── SamplingError           bad_sampling        sampling settings
     ├── ShardError              bad_shard           a dataset shard that is damaged or lacks a sample
@@ -100,6 +101,12 @@ class InversionError(OffhandError):
     """Images cannot be inverted: none given, wrong size, no perceptual distance at hand, nothing finite."""
 
     code = "inversion_failed"
+
+
+class PoorReconstructionError(InversionError):
+    """The generator cannot redraw the labelled images: what is learnt from its reconstructions would be wrong."""
+
+    code = "poor_reconstruction"
 
 
 class LabelerError(OffhandError):

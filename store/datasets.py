@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
@@ -49,6 +50,22 @@ class Dataset:
     expires_at: datetime | None
     pinned: bool
     deleted_at: datetime | None
+
+
+def quality_of(info: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What was measured of a finished dataset, from its row's `info`: `held_out` scores (None: no labelled images were
+    kept aside), `reconstruction` of the labelled images, reasons under `do_not_use`. None where nothing was measured.
+    """
+    reconstruction, held_out = info.get("inversion"), info.get("held_out")
+    if reconstruction is None:
+        return None
+    if held_out is not None and isinstance(held_out["images"], list):
+        held_out = {**held_out, "images": len(held_out["images"])}  # datasets of earlier releases name the images
+    return {
+        "held_out": held_out,
+        "reconstruction": {"median_perceptual": None, **reconstruction},
+        "do_not_use": info.get("do_not_use", []),
+    }
 
 
 _ADD = insert(table).values(state="building", created_at=database_now())

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from store.db import Database
 from store.errors import InvalidRequest, Problem
-from store.jobs.checks import reference_problems
+from store.jobs.checks import perceptual_problems, reference_problems
 from store.jobs.kinds import TRAIN_ENCODER
 from store.jobs.submit import Asked, Submission, submit_job
 from store.specs import TrainEncoderSpec
@@ -24,6 +24,7 @@ def submit_train_encoder(db: Database, spec: TrainEncoderSpec, **asked: Unpack[A
         problems = reference_problems(
             connection, db, tenant=asked["tenant"], labels=spec.labels, generator=spec.generator, count=None
         )
+        problems += perceptual_problems(connection, spec.generator, tenant=asked["tenant"])
         if spec.train_on == "samples" and spec.labels is not None:
             problems.append(
                 Problem("not used to train on samples: leave it out, or train on labels or both", "/labels")

@@ -25,6 +25,8 @@ from store.tenants import lock_tenant
 #: of one that was imported.
 DESCRIPTION = "generator.json"
 PREVIEW = "preview.png"
+#: The generator's own perceptual network, among its files.
+PERCEPTUAL = "perceptual.json"
 #: Key of `info` under which an imported generator's report stands.
 IMPORTED = "imported"
 

@@ -129,6 +129,12 @@ class LabelingSpec(Spec):
     align: AlignSpec = AlignSpec()
     inversion: InversionSpec = InversionSpec()
     labeler: LabelerSpec = LabelerSpec()
+    force: bool = Field(
+        False,
+        description="Train a labeler even if the generator cannot redraw the labelled images. Otherwise the job fails "
+        "before training (`poor_reconstruction`) where the median PSNR of their reconstructions is below the service's "
+        "limit, 18 dB unless it is configured otherwise.",
+    )
     priority: int = Field(
         0, ge=-100, le=100, description="Among the caller's own jobs: higher ones are worked on first."
     )

@@ -81,6 +81,7 @@ class WorkerSettings(BaseModel):
     device: str = "auto"
     threads: int = Field(0, ge=0)
     features_mib: int = Field(2048, ge=0)
+    min_reconstruction_psnr: float = Field(18.0, ge=0)
     perceptual_weights: str = ""
     evaluation_weights: str = ""
 

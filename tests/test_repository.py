@@ -194,3 +194,11 @@ def test_images_copy_what_is_there(repository: Path) -> None:
         assert instructions, dockerfile.name
         sources = {word for words in instructions for word in words[1:-1] if not word.startswith("--")}
         assert not {source for source in sources if not (repository / source).exists()}, dockerfile.name
+
+
+def test_canceled_is_spelt_one_way(repository: Path) -> None:
+    """The state is `canceled`: texts of the programs spell the word as it does."""
+    programs = (path for name in ("api", "client", "store", "worker") for path in (repository / name).rglob("*.*"))
+    texts = (path for path in programs if path.suffix in (".py", ".html", ".js"))
+    found = [str(path) for path in texts if re.search(r"(?i)\bcancell(ed|ing)\b", path.read_text())]
+    assert not found

@@ -24,6 +24,7 @@ from core.errors import Stopped
 from store.db import Database, create_database_engine
 from store.jobs.claims import Claim
 from store.jobs.commits import StepResult
+from store.logs import make_output_optional
 from store.objects import open_objects
 from store.settings import Settings
 from worker.context import StepContext
@@ -124,6 +125,7 @@ def die_with_parent(parent: int) -> None:
 
 def main(arguments: list[str]) -> None:
     """Entry of `python -m worker.child`."""
+    make_output_optional()
     descriptor, parent = map(int, arguments)
     die_with_parent(parent)
     # Ctrl-C in a terminal reaches the supervisor, which decides.

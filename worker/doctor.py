@@ -17,6 +17,7 @@ from pathlib import Path
 from kombu.connection import Connection
 from pydantic import ValidationError
 
+from contracts.perceptual import HOW_TO_PROVIDE
 from store.db import Database, create_database_engine
 from store.errors import DamagedObject, StoreError
 from store.files import File
@@ -27,6 +28,7 @@ from store.objects import ObjectStore, open_objects, verified
 from store.settings import Settings
 from store.tables import SCHEMA_REVISION
 from store.workers import live_workers
+from worker.weights import perceptual_weights
 
 _LITTLE_SPACE = 2 * 1024**3
 #: A relay hands hints on within a second.
@@ -50,6 +52,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("objects", _objects),
         ("broker", _broker),
         ("device", _device),
+        ("perceptual weights", _perceptual_weights),
         ("disk", _disk),
     ]
     return [finding for name, check in checks for finding in _guarded(name, check, settings)]
@@ -164,6 +167,16 @@ def _device(settings: Settings) -> Iterator[Finding]:
     free, total = torch.cuda.mem_get_info(device)
     name = torch.cuda.get_device_name(device)
     yield Finding("device", True, f"{device}, {name}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free")
+
+
+def _perceptual_weights(settings: Settings) -> Iterator[Finding]:
+    """Whether images can be compared for generators without a perceptual network of their own."""
+    chosen = perceptual_weights(settings)
+    if chosen is not None:
+        yield Finding("perceptual weights", True, f"LPIPS ({chosen[0]}) from {chosen[1]}")
+        return
+    detail = f"none; built-in generators need none, for imported ones {HOW_TO_PROVIDE}"
+    yield Finding("perceptual weights", None, detail)
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import errno
+import re
+import tempfile
+from dataclasses import replace
 
 from core.errors import OffhandError
 from store.errors import DamagedObject, Problem, StorageFull, StoreError
@@ -12,7 +15,22 @@ from store.jobs.remaking import Damaged
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Code, detail and whether trying again can help, for whatever a step raised."""
+    """Code, detail and whether trying again can help, for whatever a step raised; without the path of the temporary
+    folder, which is gone when the message is read.
+    """
+    failure = _failure(error)
+    problems = tuple(
+        replace(one, detail=_without_folder(one.detail), pointer=_without_folder(one.pointer))
+        for one in failure.problems
+    )
+    return replace(failure, detail=_without_folder(failure.detail), problems=problems)
+
+
+def _without_folder(text: str) -> str:
+    return re.sub(re.escape(tempfile.gettempdir()) + r"/offhand-[^/\s'\"]+/?", "", text)
+
+
+def _failure(error: BaseException) -> Failure:
     if isinstance(error, OffhandError):
         problems = tuple(
             Problem(problem.detail, problem.pointer, base64.b64encode(problem.picture).decode())

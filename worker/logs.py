@@ -7,9 +7,14 @@ import sys
 
 import structlog
 
+from store.logs import make_output_optional
+
 
 def configure_logging(level: str) -> None:
-    """`level`: debug, info, warning or error."""
+    """Send log lines at `level` (debug, info, warning or error) and above to standard error, as long as it takes them:
+    a line that cannot be written stops nothing.
+    """
+    make_output_optional()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

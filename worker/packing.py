@@ -15,7 +15,7 @@ from core.datasets.samples import StoredSample
 from core.datasets.shards import ShardEntry, pack, read_shard
 from core.datasets.statistics import DatasetStatistics
 from core.sampling.candidates import CandidateTable
-from core.sampling.selection import Selection
+from core.sampling.selection import Selection, dropped
 from store.files import File, list_files
 from worker.context import StepContext
 from worker.drawn import Drawn
@@ -25,22 +25,24 @@ from worker.drawn import Drawn
 CANDIDATES = "shards/candidates-"
 #: Beside them, the rows that say which to keep (`core.sampling.candidates`).
 SCORES = "scores/candidates-"
-#: Samples on the contact sheet: the first kept ones, and the most uncertain of those dropped.
+#: Samples on the contact sheet: the first kept ones, and of those dropped so many for each reason.
 _SHOWN_KEPT, _SHOWN_DROPPED = 24, 8
 #: Candidates between two reports of progress.
 _REPORT_EVERY = 32
 
 
 class Packing:
-    """Copies the candidates that `selection` keeps into the dataset's shards.
+    """Copies the candidates that `selection` keeps into the dataset's shards. `by_uncertainty`: what would have been
+    kept without a composition; None where there is none.
 
-    After `run` there are `entries`, `files`, `statistics` and `galleries`.
+    `dropped` counts the others by reason. After `run` there are `entries`, `files`, `statistics` and `galleries`.
     """
 
     def __init__(
         self,
         context: StepContext,
         selection: Selection,
+        by_uncertainty: Selection | None,
         candidates: CandidateTable,
         drawn: Drawn,
         classes: ClassMap,
@@ -53,9 +55,10 @@ class Packing:
         self._dataset = context.claim.result["dataset"]
         self._drawn = drawn
         self._selection, self._candidates = selection, candidates
-        worst = selection.worst_dropped(candidates, _SHOWN_DROPPED)
+        self.dropped = dropped(candidates, selection, by_uncertainty, _SHOWN_DROPPED)
         self._shown_kept = set(islice(self._kept(), _SHOWN_KEPT))
-        self._shown_dropped = [drawn.index(place) for place, _ in worst]
+        self._shown_uncertain = [drawn.index(place) for place in self.dropped.worst]
+        self._shown_passed_over = [drawn.index(place) for place in self.dropped.passed_over]
         self._cells: dict[int, SheetCell] = {}
 
     def run(self) -> None:
@@ -81,8 +84,13 @@ class Packing:
     def sheet(self, classes: ClassMap, title: str, subtitle: str) -> bytes:
         """The contact sheet as PNG."""
         kept = [self._cells[index] for index in sorted(self._shown_kept)]
-        dropped = [self._cells[index] for index in self._shown_dropped if index in self._cells]
-        sections: Sequence[tuple[str, list[SheetCell]]] = (("Kept", kept), ("Dropped as uncertain", dropped))
+        passed_over = [self._cells[index] for index in self._shown_passed_over if index in self._cells]
+        uncertain = [self._cells[index] for index in self._shown_uncertain if index in self._cells]
+        sections: Sequence[tuple[str, list[SheetCell]]] = (
+            ("Kept", kept),
+            (f"Dropped for the composition: {len(passed_over)} of {self.dropped.composition:,}", passed_over),
+            (f"Dropped as uncertain: {len(uncertain)} of {self.dropped.uncertain:,}", uncertain),
+        )
         return contact_sheet(sections, classes, title, subtitle)
 
     def _count(self, sample: StoredSample) -> None:
@@ -102,7 +110,7 @@ class Packing:
                         context.progress(done, total)
 
     def _look(self, sample: StoredSample) -> None:
-        if sample.index in self._shown_kept or sample.index in self._shown_dropped:
+        if any(sample.index in some for some in (self._shown_kept, self._shown_uncertain, self._shown_passed_over)):
             caption = f"{sample.index}   uncertainty {sample.record()['uncertainty']:.4g}"
             self._cells[sample.index] = SheetCell(sample.image(), sample.mask(), sample.divergence(), caption)
 

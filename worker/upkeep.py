@@ -24,6 +24,7 @@ from store.objects import ObjectStore
 from store.sweep import sweep
 from store.workers import worker_alive, worker_gone
 from worker.health import leave_sign
+from worker.weights import perceptual_weights
 
 log = structlog.get_logger()
 
@@ -72,7 +73,11 @@ class Upkeep:
 
 def worker_upkeep(db: Database, owner: str) -> Upkeep:
     """What every worker says of itself."""
-    announce = Chore("worker.announce", _ALIVE_SECONDS, lambda: worker_alive(db, owner))
+
+    def announce_worker() -> None:
+        worker_alive(db, owner, perceptual=perceptual_weights(db.settings) is not None)
+
+    announce = Chore("worker.announce", _ALIVE_SECONDS, announce_worker)
     return Upkeep([announce], partial(worker_gone, db, owner))
 
 

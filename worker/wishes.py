@@ -61,6 +61,17 @@ class DatasetWish:
         """How many candidates there should be, by what was seen. Raises SamplingError when none would be enough."""
         return candidates_wanted(self.usual, seen, self.most)
 
+    def select_by_uncertainty(self, candidates: Candidates) -> Selection | None:
+        """The candidates that the filter alone would keep of all that were drawn: the same part of them as of the usual
+        number, the most certain ones. None where no classes are asked for.
+        """
+        if not self.demands:
+            return None
+        there = sum(len(block.scores) for block in candidates.blocks())
+        usable = sum(int((block.scores <= self.max_uncertainty).sum()) for block in candidates.blocks())
+        count = min(usable, max(self.count, there * self.count // self.usual))
+        return replace(self, count=count, demands=()).select(candidates)
+
     def select(self, candidates: Candidates) -> Selection:
         """Which of them are delivered. Raises SamplingError when they cannot meet what is asked for."""
         quotas = class_quotas(candidates, self.count, self.max_uncertainty) if self.per_class else ()

@@ -1,4 +1,4 @@
-"""Jobs: started, listed, looked at, cancelled."""
+"""Jobs: started, listed, looked at, canceled."""
 
 from functools import partial
 from typing import Annotated, Any

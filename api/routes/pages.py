@@ -28,6 +28,8 @@ from store.jobs.kinds import EXPORT, GENERATE
 FOLDER = Path(__file__).parents[1] / "pages"
 STATIC = FOLDER / "static"
 JOBS_ON_A_PAGE = 20
+#: The shipped generator that draws what examples/heads50.zip shows.
+EXAMPLE_GENERATOR = "heads64"
 #: Where a dataset's pictures of each class are, among its files.
 GALLERIES = "galleries/"
 
@@ -56,6 +58,7 @@ def show_jobs(request: Request, db: Db, tenant: Tenant, page_token: PageToken = 
         "sheets": {job.id: sheet for job in page.items if (sheet := _sheet(job))},
         "older": page.next_page_token,
         "active": any(not job.terminal for job in page.items),
+        "example_generator": EXAMPLE_GENERATOR,
         "generators": [g.name for g in generators.list_generators(db, tenant=tenant).items],
     }
     return render(request, "jobs.html", shown)

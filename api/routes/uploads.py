@@ -3,7 +3,8 @@
 Kept only when every byte is what was announced.
 """
 
-from typing import Annotated, Any, Literal
+import json
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,6 +19,7 @@ from api.errors import ApiError
 from api.idempotency import IdempotencyHeader, answer_once, created, creation_headers, key_of
 from api.paging import PageSize, PageToken
 from api.problems import documented
+from api.request_checks import text_problems
 from api.schemas.base import ListOf, list_of
 from api.schemas.uploads import Filename, Sha256, Upload, UploadRequest, upload_document
 from api.tenancy import Tenant
@@ -151,10 +153,17 @@ def delete_upload(upload_id: str, db: Db, objects: Objects, tenant: Tenant) -> N
 def announcement(body: bytes) -> UploadRequest:
     """The JSON body, refused in the same shape as every other one."""
     try:
-        return UploadRequest.model_validate_json(body)
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RequestValidationError([{"type": "json_invalid", "loc": ("body",), "msg": f"{error}"}]) from error
+    found = list(text_problems(document))
+    try:
+        announced = UploadRequest.model_validate(document)
     except ValidationError as error:
-        found: list[dict[str, Any]] = [dict(e) | {"loc": ("body", *e["loc"])} for e in error.errors(include_url=False)]
-        raise RequestValidationError(found) from error
+        found += [dict(e) | {"loc": ("body", *e["loc"])} for e in error.errors(include_url=False)]
+    if found:
+        raise RequestValidationError(found)
+    return announced
 
 
 def _announce(

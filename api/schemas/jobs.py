@@ -77,8 +77,9 @@ class Job(Document):
     seed: int = Field(description="What a null seed in the request was drawn to.")
     labels: dict[str, str] = Field(description="The caller's own names, `labels_map` of the request.")
     request: Info = Field(description="The request as it was accepted, defaults filled in.")
-    result: dict[str, str] = Field(
-        description="Ids of what the job has made so far: `dataset`, `label_set`, `labeler`, …"
+    result: Info = Field(
+        description="Ids of what the job has made so far: `dataset`, `label_set`, `labeler`, …; of a finished dataset "
+        "its `quality` and `warnings` as well."
     )
     error: JobError | None
     created_at: datetime

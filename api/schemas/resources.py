@@ -1,12 +1,12 @@
 """Generators, label sets, labelers and datasets."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from api.schemas.base import Document, Info, Request
-from store.datasets import DAMAGED
+from store.datasets import DAMAGED, quality_of
 from store.datasets import Dataset as StoredDataset
 from store.files import File as StoredFile
 from store.generators import IMPORTED
@@ -90,6 +90,32 @@ class DamagedFile(Document):
     detail: str
 
 
+class HeldOutScore(Document):
+    """Scores of the labeler on labelled images that were kept aside from its training."""
+
+    images: int = Field(description="How many were kept aside.")
+    mean_iou: float | None = Field(description="0 to 1; null: no classes were scored.")
+    accuracy: float | None = Field(description="Share of pixels labelled right, 0 to 1.")
+
+
+class Reconstruction(Document):
+    """How well the generator redraws the labelled images. Below a median PSNR of 20 dB it draws other pictures."""
+
+    images: int
+    flagged: int = Field(description="Images reconstructed badly.")
+    median_psnr: float = Field(description="dB.")
+    median_perceptual: float | None = Field(description="Perceptual distance; 0 is equal.")
+    perceptual_name: str = Field(description="Which perceptual distance; values of different ones do not compare.")
+
+
+class Quality(Document):
+    """What was measured of a dataset when it was made."""
+
+    held_out: HeldOutScore | None = Field(description="Null: no labelled images were kept aside.")
+    reconstruction: Reconstruction
+    do_not_use: list[str] = Field(description="Why the labels should not be used without a look at them.")
+
+
 class Dataset(Document):
     """A labelled dataset. Readable whole when `ready`; `partial` when its job ended early with some work finished."""
 
@@ -97,6 +123,8 @@ class Dataset(Document):
     job: str
     state: Literal["building", "ready", "partial", "empty", "deleted"]
     count: int = Field(description="Images asked for.")
+    warnings: list[str] = Field(description="Everything that was found to speak against its use, worst first.")
+    quality: Quality | None = Field(description="Null unless `ready`.")
     info: Info = Field(description="Classes, label statistics, settings.")
     created_at: datetime
     finished_at: datetime | None
@@ -155,6 +183,12 @@ def labeler_document(made: Made, inversion: Made | None, pictures: list[File], j
     )
 
 
+def quality_document(info: dict[str, Any]) -> Quality | None:
+    """The quality that a dataset's `info` holds, if any."""
+    quality = quality_of(info)
+    return None if quality is None else Quality.model_validate(quality)
+
+
 def dataset_document(dataset: StoredDataset) -> Dataset:
     path = f"/v1/datasets/{dataset.id}"
     return Dataset(
@@ -162,6 +196,8 @@ def dataset_document(dataset: StoredDataset) -> Dataset:
         job=dataset.job_id,
         state=dataset.state,
         count=dataset.count,
+        warnings=dataset.info.get("warnings", []),
+        quality=quality_document(dataset.info),
         info={name: value for name, value in dataset.info.items() if name != DAMAGED},
         created_at=dataset.created_at,
         finished_at=dataset.finished_at,

@@ -37,6 +37,7 @@ def measure(images: int) -> dict[str, Any]:
             "OFFHAND_GENERATORS_FOLDER": str(home / "generators"),
             "OFFHAND_LOG_LEVEL": "error",
             "OFFHAND_WORKER__DEVICE": "cpu",
+            "OFFHAND_WORKER__MIN_RECONSTRUCTION_PSNR": "0",
             "OMP_NUM_THREADS": "1",
         }
         with (

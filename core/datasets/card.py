@@ -23,6 +23,8 @@ def write_card(facts: DatasetFacts) -> str:
         _warnings(facts),
         *(f"![{_inline(title)}]({path})" for title, path in facts.pictures.items()),
         "## Classes\n\n" + _class_table(facts),
+        _composition(facts),
+        _quality(facts),
         "## How well the generator knows the labelled images\n\n" + inversion_verdict(facts) + _worst(facts),
         "## Uncertainty\n\n" + _uncertainty(facts),
         "## Where it comes from\n\n" + _provenance(facts),
@@ -63,14 +65,37 @@ def _front_matter(facts: DatasetFacts) -> str:
 
 def _summary(facts: DatasetFacts) -> str:
     height, width = facts.size
-    dropped = facts.candidates - facts.statistics.count
-    filtered = f" {dropped:,} of {facts.candidates:,} drawn were dropped as the most uncertain." if dropped > 0 else ""
+    dropped = dropped_in_words(facts)
     return (
         f"{facts.statistics.count:,} generated images of {width} × {height} pixels with a class for every pixel. "
         f"The images are drawn by the generator {_inline(facts.generator.name)} ({_inline(facts.generator.domain)}); "
-        f"the labels are predicted by an ensemble that was trained on {facts.label_count} labelled images.{filtered} "
-        "No person has checked these labels."
+        f"the labels are predicted by an ensemble that was trained on {facts.label_count} labelled images."
+        f"{' ' + dropped if dropped else ''} No person has checked these labels."
     )
+
+
+def dropped_in_words(facts: DatasetFacts) -> str:
+    """How many drawn images were dropped, by reason; empty where none were."""
+    uncertain, composition = facts.dropped.uncertain, facts.dropped.composition
+    parts = []
+    if uncertain:
+        parts.append(f"{uncertain:,} as the most uncertain")
+    if composition:
+        parts.append(f"{composition:,} for the composition, in favour of images that show the classes asked for")
+    return f"Of {facts.candidates:,} drawn images these were dropped: {'; '.join(parts)}." if parts else ""
+
+
+def _composition(facts: DatasetFacts) -> str:
+    if not facts.steered:
+        return ""
+    rows = ["| class | asked for in at least | with at least this share of predicted pixels |", "|---|---|---|"]
+    rows += [
+        f"| {_inline(facts.classes.name(one.class_id))} | {_percent(one.min_fraction)} of the images "
+        f"| {_percent(one.min_area)} |"
+        for one in facts.steered
+    ]
+    words = "The balance of classes was steered: it is not how often the generator draws them."
+    return f"## Composition\n\n{words} {dropped_in_words(facts)}".rstrip() + "\n\n" + "\n".join(rows)
 
 
 def _warnings(facts: DatasetFacts) -> str:
@@ -78,6 +103,16 @@ def _warnings(facts: DatasetFacts) -> str:
     if not lines:
         return ""
     return "## Before you use it\n\n" + "\n".join(f"- **{_inline(line)}**" for line in lines)
+
+
+def _quality(facts: DatasetFacts) -> str:
+    score = facts.held_out
+    if score is None or score.mean_iou is None:
+        words = "No labelled image was kept aside, so nothing was measured."
+    else:
+        accuracy = "" if score.accuracy is None else f", pixel accuracy {score.accuracy:.3f}"
+        words = f"Mean IoU {score.mean_iou:.3f}{accuracy}, on {score.images} labelled images that were kept aside."
+    return f"## Held-out quality of the labels\n\n{words}"
 
 
 def _class_table(facts: DatasetFacts) -> str:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from core.datasets.card import dropped_in_words
 from core.datasets.findings import DatasetFacts, plain_warnings
 from core.datasets.samples import IMAGE, MASK
 from core.datasets.shards import ShardEntry
@@ -88,10 +89,10 @@ def write_croissant(facts: DatasetFacts, shards: Sequence[ShardEntry]) -> bytes:
 
 def _description(facts: DatasetFacts) -> str:
     height, width = facts.size
-    dropped = facts.candidates - facts.statistics.count
+    dropped = dropped_in_words(facts)
     return (
-        f"{facts.statistics.count:,} generated images of {width} x {height} pixels with a class for every pixel; "
-        f"{dropped:,} of {facts.candidates:,} drawn were dropped as the most uncertain."
+        f"{facts.statistics.count:,} generated images of {width} x {height} pixels with a class for every pixel."
+        f"{' ' + dropped if dropped else ''}"
     )
 
 

@@ -13,6 +13,10 @@ from core.datasets.statistics import DatasetStatistics
 CLOSE_PSNR, POOR_PSNR = 28.0, 20.0
 FLAGGED_TOO_OFTEN = 0.25
 SCARCE = 1 / 3
+#: Fewer labelled images than this are warned of.
+FEW_LABELS = 16
+#: Held-out IoU of a class that the composition asks for, and mean IoU, below which is warned.
+LOW_IOU = 0.5
 
 
 @dataclass(frozen=True)
@@ -37,13 +41,48 @@ class GeneratorFacts:
 
 
 @dataclass(frozen=True)
+class HeldOutFacts:
+    """Scores of the labeler on labelled images that were kept aside. ``mean_iou``, ``accuracy``: 0..1, None where
+    nothing could be scored. ``iou``: IoU (0..1) by class id of each class that occurs there or was predicted; None
+    where it is not known.
+    """
+
+    images: int
+    mean_iou: float | None
+    accuracy: float | None
+    iou: Mapping[int, float] | None
+
+
+@dataclass(frozen=True)
+class DroppedFacts:
+    """Why drawn images were dropped: ``uncertain`` ones by the filter, ``composition`` ones in favour of images that
+    show the classes asked for.
+    """
+
+    uncertain: int = 0
+    composition: int = 0
+
+
+@dataclass(frozen=True)
+class SteeredClass:
+    """A class that the composition asks for: at least ``min_fraction`` (0..1) of the images show it on ``min_area``
+    (0..1) of their pixels, as the labeler predicts them.
+    """
+
+    class_id: int
+    min_fraction: float
+    min_area: float
+
+
+@dataclass(frozen=True)
 class DatasetFacts:
     """Everything the card says.
 
-    ``requested``: the count asked for. ``size``: (height, width). ``label_shares`` and ``label_count`` are of the label
-    set, ``statistics`` of the kept samples. ``candidates``: samples drawn before the filter. ``digests``: SHA-256 of
-    label set and labeler. ``perceptual``: the distance that inversion used. ``settings``: JSON values.
-    ``pictures``: title and path of the pictures beside the card.
+    ``name``: the title, equal for equal runs. ``requested``: the count asked for. ``size``: (height, width).
+    ``label_shares`` and ``label_count`` are of the label set, ``statistics`` of the kept samples. ``candidates``:
+    samples drawn before the filter. ``digests``: SHA-256 of label set and labeler. ``perceptual``: the distance that
+    inversion used. ``settings``: JSON values. ``pictures``: title and path of the pictures beside the card.
+    ``held_out``: None where no labelled image was kept aside. ``steered``: what the composition asks for.
     """
 
     name: str
@@ -61,6 +100,9 @@ class DatasetFacts:
     digests: Mapping[str, str]
     settings: Mapping[str, Any]
     pictures: Mapping[str, str] = field(default_factory=dict)
+    held_out: HeldOutFacts | None = None
+    dropped: DroppedFacts = DroppedFacts()
+    steered: Sequence[SteeredClass] = ()
 
     def share_of_images(self, class_id: int) -> float:
         """Share of the dataset's images that show the class, 0..1."""
@@ -98,8 +140,34 @@ def inversion_verdict(facts: DatasetFacts) -> str:
 
 
 def plain_warnings(facts: DatasetFacts) -> list[str]:
-    """What speaks against using the dataset as it is, worst first; empty when nothing was found."""
-    return [*_delivery_warnings(facts), *_inversion_warnings(facts), *_class_warnings(facts)]
+    """Everything that speaks against the dataset as it is: first the :func:`reasons_against`, then lesser findings;
+    empty when nothing was found.
+    """
+    return [
+        *reasons_against(facts),
+        *_delivery_warnings(facts),
+        *_inversion_warnings(facts),
+        *_label_warnings(facts),
+        *_composition_warnings(facts),
+        *_class_warnings(facts),
+    ]
+
+
+def reasons_against(facts: DatasetFacts) -> list[str]:
+    """Why the dataset should not be used without a look at its labels; empty when no such reason was found."""
+    if not facts.statistics.count:
+        return ["The dataset holds no images."]
+    psnr = _median_psnr(facts)
+    if psnr is not None and psnr < POOR_PSNR:
+        return [
+            f"The generator cannot redraw the labelled images (median PSNR {psnr:.1f} dB). "
+            "It was trained on other pictures; do not use these labels without looking at them."
+        ]
+    return []
+
+
+def _median_psnr(facts: DatasetFacts) -> float | None:
+    return stats.median(row.psnr for row in facts.inversion) if facts.inversion else None
 
 
 def _delivery_warnings(facts: DatasetFacts) -> list[str]:
@@ -112,24 +180,55 @@ def _delivery_warnings(facts: DatasetFacts) -> list[str]:
 
 
 def _inversion_warnings(facts: DatasetFacts) -> list[str]:
-    rows = facts.inversion
-    if not rows:
+    rows, psnr = facts.inversion, _median_psnr(facts)
+    if psnr is None or psnr < POOR_PSNR:
         return []
-    psnr, flagged = stats.median(row.psnr for row in rows), sum(row.flagged for row in rows)
-    if psnr < POOR_PSNR:
-        return [
-            f"The generator cannot redraw the labelled images (median PSNR {psnr:.1f} dB). "
-            "It was trained on other pictures; do not use these labels without looking at them."
-        ]
+    flagged = sum(row.flagged for row in rows)
     if flagged > FLAGGED_TOO_OFTEN * len(rows):
         return [f"{flagged} of {len(rows)} labelled images are reconstructed badly; their masks teach the wrong thing."]
     return []
 
 
+def _label_warnings(facts: DatasetFacts) -> list[str]:
+    lines = []
+    if facts.label_count < FEW_LABELS:
+        count = facts.label_count
+        images = "labelled image" if count == 1 else "labelled images"
+        lines.append(f"Only {count} {images}: {FEW_LABELS} to a few hundred are recommended.")
+    score = facts.held_out
+    if score is not None and score.mean_iou is not None and score.mean_iou < LOW_IOU:
+        lines.append(
+            f"The held-out mIoU is {score.mean_iou:.2f}, over {score.images} labelled images kept aside: look at the "
+            "labels before you use them."
+        )
+    return lines
+
+
+def _composition_warnings(facts: DatasetFacts) -> list[str]:
+    lines = []
+    for class_id in dict.fromkeys(steered.class_id for steered in facts.steered):
+        name, labelled = facts.classes.name(class_id), facts.label_shares[class_id].images
+        reasons = []
+        if labelled <= 1:
+            reasons.append(f"{labelled or 'no'} labelled image shows it")
+        if facts.held_out is not None and facts.held_out.iou is not None:
+            iou = facts.held_out.iou.get(class_id)
+            if iou is None:
+                reasons.append("no labelled image kept aside shows it, so its IoU is not known")
+            elif iou < LOW_IOU:
+                reasons.append(f"its held-out IoU is {iou:.2f}")
+        if reasons:
+            lines.append(
+                f"The composition asks for class '{name}' and counts predicted pixels, but {' and '.join(reasons)}: "
+                "look at the images that were chosen for it."
+            )
+    return lines
+
+
 def _class_warnings(facts: DatasetFacts) -> list[str]:
     lines = []
     if not facts.statistics.count:
-        return ["The dataset holds no images."]
+        return []
     for class_id in facts.classes.ids:
         name = facts.classes.name(class_id)
         labelled, shown = facts.label_shares[class_id].images, facts.statistics.images[class_id]

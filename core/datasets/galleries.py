@@ -38,13 +38,13 @@ class Galleries:
                 if len(best) > SHOWN:
                     heapq.heappop(best)
 
-    def pictures(self, dataset: str) -> Iterator[tuple[str, bytes]]:
+    def pictures(self) -> Iterator[tuple[str, bytes]]:
         """Path and PNG for each class that any sample shows."""
         for class_id, best in self._best.items():
             if best:
-                yield gallery_path(class_id, self._classes.name(class_id)), self._picture(dataset, class_id)
+                yield gallery_path(class_id, self._classes.name(class_id)), self._picture(class_id)
 
-    def _picture(self, dataset: str, class_id: int) -> bytes:
+    def _picture(self, class_id: int) -> bytes:
         name, ignore_index = self._classes.name(class_id), self._classes.ignore_index
         cells = []
         for count, _, cell in sorted(self._best[class_id], key=lambda entry: entry[:2], reverse=True):
@@ -52,9 +52,7 @@ class Galleries:
             cells.append(SheetCell(cell.image, alone, None, f"{cell.caption}   {count:,} pixels"))
         subtitle = f"{self._images[class_id]:,} images show it; these show most of it."
         others = ClassMap({class_id: name}, ignore_index)
-        return contact_sheet(
-            [("Most pixels first", cells)], others, f"{name} (class {class_id}) in {dataset}", subtitle
-        )
+        return contact_sheet([("Most pixels first", cells)], others, f"{name} (class {class_id})", subtitle)
 
 
 def gallery_path(class_id: int, name: str) -> str:

@@ -11,13 +11,14 @@ _LONGEST_SIDE = 512
 _SEEN, _HIDDEN = (255, 60, 60), (60, 120, 255)
 
 
-def label_preview(label_set: LabelSet, title: str) -> bytes:
+def label_preview(label_set: LabelSet) -> bytes:
     """PNG: image and label over image of the first twelve, with the format that was found. Keypoints are rings, red
     where they are visible and blue where they are hidden.
     """
     cells = [_cell(item) for item in label_set.items[:MOST]]
     count = len(label_set.items)
     subtitle = f"The first {len(cells)} of {count} labelled images, read as: {label_set.detected_format}."
+    title = f"{count} labelled image{'s' * (count != 1)}"
     return contact_sheet([("As they were read", cells)], label_set.classes, title, subtitle)
 
 

@@ -7,6 +7,7 @@ squared error where there is a measurement, on depths of zero mean and unit vari
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ class Target(ABC):
         """Members' outputs [M, outputs, B] and truths [M, B] or [M, B, outputs] → losses [M, B]."""
 
     @abstractmethod
-    def scores(self, raw: Tensor, truth: Tensor, ignore_index: int) -> dict[str, float]:
+    def scores(self, raw: Tensor, truth: Tensor, ignore_index: int) -> dict[str, Any]:
         """Of outputs [M, P, outputs] as they will be used; ``accuracy`` is at most 1 and higher is better."""
 
     def check(self) -> list[Problem]:
@@ -106,12 +107,13 @@ class MaskTarget(Target):
         """Cross-entropy."""
         return F.cross_entropy(raw, truth, reduction="none")
 
-    def scores(self, raw: Tensor, truth: Tensor, ignore_index: int) -> dict[str, float]:
-        """Pixel accuracy and mean IoU of the vote."""
+    def scores(self, raw: Tensor, truth: Tensor, ignore_index: int) -> dict[str, Any]:
+        """Pixel accuracy, mean IoU and, under ``iou``, the IoU by class id (text) of the vote."""
         votes = vote(raw).cpu().numpy()
         confusion = confusion_matrix(truth.cpu().to(torch.uint8).numpy(), votes, self.outputs, ignore_index)
         found = agreement(confusion)
-        return {"accuracy": found.pixel_accuracy, "mean_iou": found.mean_iou}
+        by_class = {str(class_id): value for class_id, value in found.iou.items()}
+        return {"accuracy": found.pixel_accuracy, "mean_iou": found.mean_iou, "iou": by_class}
 
 
 class _Continuous(Target):
@@ -121,7 +123,7 @@ class _Continuous(Target):
         """Mean squared error over the outputs."""
         return (raw.transpose(1, 2) - truth).square().mean(2)
 
-    def scores(self, raw: Tensor, truth: Tensor, ignore_index: int) -> dict[str, float]:  # noqa: ARG002
+    def scores(self, raw: Tensor, truth: Tensor, ignore_index: int) -> dict[str, Any]:  # noqa: ARG002
         """``accuracy``: the share of the variance that is explained (R²)."""
         truth = truth.to(raw.device)
         error = (raw.mean(0) - truth).square().sum()

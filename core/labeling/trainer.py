@@ -118,7 +118,7 @@ class Trainer:
         state.loss_sum = 0.0
         if not len(self.data.held_out):
             return
-        accuracy = self._held_out_scores()["accuracy"]
+        accuracy: float = self._held_out_scores()["accuracy"]
         best = max((value for _, value in state.held_out_curve), default=-1.0)
         state.held_out_curve.append((state.step, accuracy))
         if self.config.patience is None:
@@ -158,7 +158,7 @@ class Trainer:
         ]
         return torch.cat(said, dim=1), truth
 
-    def _held_out_scores(self) -> dict[str, float]:
+    def _held_out_scores(self) -> dict[str, Any]:
         return self.data.target.scores(*self._held_out_said(), self.config.ignore_index)
 
     def finished(self) -> Head:

@@ -54,14 +54,38 @@ class Selection:
         for block in candidates.blocks():
             yield from block.places[self.keeps(block)].tolist()
 
-    def worst_dropped(self, candidates: Candidates, most: int) -> list[tuple[int, float]]:
-        """(place, score) of the ``most`` least certain candidates that are not kept, the least certain first."""
-        worst: list[tuple[int, float]] = []
-        for block in candidates.blocks():
-            dropped = ~self.keeps(block)
-            found = zip(block.places[dropped].tolist(), block.scores[dropped].tolist(), strict=True)
-            worst = sorted([*worst, *found], key=lambda one: (-one[1], one[0]))[:most]
-        return worst
+
+@dataclass(frozen=True)
+class Dropped:
+    """Candidates that a selection leaves out. ``uncertain`` and ``composition``: how many, by reason.
+
+    ``worst``: places of the least certain ones among the uncertain, the least certain first. ``passed_over``: places of
+    the most certain ones among those dropped for the composition, the most certain first.
+    """
+
+    uncertain: int
+    composition: int
+    worst: tuple[int, ...]
+    passed_over: tuple[int, ...]
+
+
+def dropped(candidates: Candidates, kept: Selection, certain: Selection | None, most: int) -> Dropped:
+    """Count what ``kept`` leaves out: for the composition what ``certain`` keeps, for uncertainty the rest.
+
+    ``certain``: the selection by uncertainty alone; None where there is no composition. ``most``: places returned for
+    each reason.
+    """
+    counts = [0, 0]
+    shown: tuple[list[tuple[float, int]], list[tuple[float, int]]] = ([], [])
+    for block in candidates.blocks():
+        out = ~kept.keeps(block)
+        passed_over = out & certain.keeps(block) if certain is not None else np.zeros_like(out)
+        for reason, (which, sign) in enumerate(((out & ~passed_over, -1.0), (passed_over, 1.0))):
+            counts[reason] += int(which.sum())
+            found = zip((sign * block.scores[which]).tolist(), block.places[which].tolist(), strict=True)
+            shown[reason][:] = sorted([*shown[reason], *found])[:most]
+    worst, passed = (tuple(place for _, place in one) for one in shown)
+    return Dropped(counts[0], counts[1], worst, passed)
 
 
 def select(

@@ -1,4 +1,4 @@
-"""Cancelling: a flag that is seen at claim, heartbeat and commit."""
+"""Canceling: a flag that is seen at claim, heartbeat and commit."""
 
 from __future__ import annotations
 

@@ -6,9 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
+from contracts.perceptual import HOW_TO_PROVIDE, SMALLEST_LPIPS_IMAGE, TOO_SMALL
 from store.db import Database
 from store.errors import InvalidRequest, NotFound, Problem
-from store.generators import find_generator, generator_names
+from store.files import files_of
+from store.generators import PERCEPTUAL, find_generator, generator_names
 from store.jobs.forecast import candidates
 from store.jobs.kinds import DRAW_SAMPLES
 from store.labeler_spec import LabelingSpec
@@ -16,6 +18,7 @@ from store.specs import CANDIDATES_PER_IMAGE, GenerateSpec
 from store.tables import encoders, jobs, label_sets
 from store.tenants import limits_of
 from store.uploads import upload_missing
+from store.workers import no_worker_has_perceptual_weights
 
 #: Ids of sets of samples: the rest is that of the job that draws them.
 SAMPLES_PREFIX = "smp_"
@@ -43,6 +46,7 @@ def _labeling_problems(
     problems = reference_problems(
         connection, db, tenant=tenant, labels=spec.labels, generator=spec.generator, count=count
     )
+    problems += perceptual_problems(connection, spec.generator, tenant=tenant)
     problems += _encoder_problems(connection, spec.inversion.encoder, spec.generator, tenant)
     problems += _collapse_problems(connection, spec, tenant)
     return problems + _samples_problems(connection, spec, tenant)
@@ -151,6 +155,25 @@ def reference_problems(
     if labels is not None:
         problems += _label_problems(connection, labels, tenant)
     return problems
+
+
+def perceptual_problems(connection: Connection, generator: str, *, tenant: str) -> list[Problem]:
+    """Return why images cannot be inverted with this generator, or nothing: an imported one has no perceptual network
+    of its own, and needs a worker with ImageNet weights for LPIPS. Where no worker was heard lately, it is not known
+    and nothing is returned; an unknown generator is not looked at.
+    """
+    try:
+        found = find_generator(connection, generator, tenant=tenant)
+    except NotFound:
+        return []
+    if found.builtin or files_of(connection, found.id, tenant=tenant, prefix=PERCEPTUAL):
+        return []
+    detail = f"{found.name} has no perceptual network of its own, with which labelled images are compared"
+    if min(found.height, found.width) < SMALLEST_LPIPS_IMAGE:
+        return [Problem(f"{detail}; {TOO_SMALL}", "/generator")]
+    if no_worker_has_perceptual_weights(connection):
+        return [Problem(f"{detail}, and no worker has ImageNet weights for it; {HOW_TO_PROVIDE}", "/generator")]
+    return []
 
 
 _LABEL_SET = select(label_sets.c.id).where(

@@ -42,7 +42,7 @@ class Claim:
     input: dict[str, Any]
     spec: dict[str, Any]
     seed: int
-    result: dict[str, str]
+    result: dict[str, Any]
     request_id: str
     traceparent: str = ""
 

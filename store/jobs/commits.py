@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, select, up
 
 from contracts.text import printable
 from store.clock import database_now
-from store.datasets import finish_dataset, mark_damaged
+from store.datasets import finish_dataset, mark_damaged, quality_of
 from store.db import Database
 from store.errors import Problem
 from store.files import File, add_files, has_files, remove_files
@@ -202,9 +202,17 @@ def _record_made(connection: Connection, job: Any, result: StepResult) -> list[s
         add_generator(connection, job.tenant, result.generator)
     kept = [file for file in result.files if standing.get(file.resource_id, file.resource_id) == file.resource_id]
     add_files(connection, job.tenant, kept)
-    merged = {**job.result, **{name: standing.get(value, value) for name, value in result.job_result.items()}}
+    ids = {name: standing.get(value, value) for name, value in result.job_result.items()}
+    merged = {**job.result, **ids, **_findings(result)}
     connection.execute(update(jobs).where(jobs.c.id == job.id).values(result=merged))
     return [file.key for file in result.files if file not in kept]
+
+
+def _findings(result: StepResult) -> dict[str, Any]:
+    """What a job's result holds of its dataset beside the id: quality and warnings."""
+    if result.dataset is None:
+        return {}
+    return {"quality": quality_of(result.dataset), "warnings": result.dataset.get("warnings", [])}
 
 
 def _advance(connection: Connection, job: Any, shard: Any, result: StepResult) -> Sequence[str]:

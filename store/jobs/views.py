@@ -55,7 +55,8 @@ class JobError:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job. `result`: ids of what it has made so far (`dataset`, `label_set`, `inversion`, `labeler`)."""
+    """A job. `result`: ids of what it has made so far (`dataset`, `label_set`, `inversion`, `labeler`); of a
+    dataset its `quality` and `warnings`, too."""
 
     id: str
     kind: str
@@ -68,7 +69,7 @@ class Job:
     seed: int
     spec: dict[str, Any]
     labels: dict[str, str]
-    result: dict[str, str]
+    result: dict[str, Any]
     error: JobError | None
     created_at: datetime
     started_at: datetime | None

@@ -10,7 +10,7 @@ outbox, idempotency_keys          written in the transaction that makes the job
 tenants, api_keys                 who may ask, and how much they may have
 webhook_endpoints ── webhook_deliveries
                                   who is told about ended jobs, and the outbox of what they are told
-workers                           when each was heard from last
+workers                           when each was heard from last, and which weights it has
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from store.tables.resources import (
 from store.tables.work import events, idempotency_keys, jobs, outbox, shards, steps, workers
 
 #: Revision that this program expects; a test holds it to the newest migration.
-SCHEMA_REVISION = "0011"
+SCHEMA_REVISION = "0012"
 
 __all__ = [
     "SCHEMA_REVISION",

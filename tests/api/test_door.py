@@ -60,7 +60,7 @@ def test_a_head_that_never_ends_is_cut_off(port: int) -> None:
 
 def test_a_head_that_is_too_large_is_refused(port: int) -> None:
     huge = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Filler: " + b"x" * (2 * HEAD_BYTES)
-    assert exchange(port, huge).startswith(b"HTTP/1.1 400")
+    assert exchange(port, huge).startswith(b"HTTP/1.1 431")
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/uploads"])

@@ -86,10 +86,10 @@ def test_refusals(http: TestClient, method: str, path: str, options: Any, status
 
 
 def test_405_names_every_method_that_is_allowed(http: TestClient) -> None:
-    assert http.put("/v1/uploads").headers["allow"] == "GET, POST"
+    assert http.put("/v1/uploads").headers["allow"] == "GET, HEAD, POST"
     assert http.post("/v1/datasets/ds_1/archive").headers["allow"] == "GET, HEAD"
-    assert http.put("/v1/uploads/upl_1").headers["allow"] == "DELETE, GET"
-    assert http.delete("/").headers["allow"] == "GET"
+    assert http.put("/v1/uploads/upl_1").headers["allow"] == "DELETE, GET, HEAD"
+    assert http.delete("/").headers["allow"] == "GET, HEAD"
 
 
 def test_deeply_nested_json_is_refused(http: TestClient) -> None:

@@ -35,7 +35,7 @@ def imported(db: Database, objects: ObjectStore) -> str:
     info = {"config": {}, "info": {"domain": "noise", "classes": ["a"]}, IMPORTED: {"format": "rosinality"}}
     stored = objects.put("test/preview.png", PICTURE)
     with db.write() as connection:
-        add_generator(connection, TENANT, NewGenerator("gen_1", "foreign", "d" * 64, 32, 16, "CC0-1.0", info))
+        add_generator(connection, TENANT, NewGenerator("gen_1", "foreign", "d" * 64, 64, 32, "CC0-1.0", info))
         add_files(connection, TENANT, [File("gen_1", PREVIEW, stored.key, stored.bytes, stored.sha256, "image/png")])
     return "gen_1"
 
@@ -94,7 +94,7 @@ def test_what_an_upload_may_begin_like(http: TestClient, content: bytes, accepte
 
 def test_an_imported_generator_shows_where_it_came_from(http: TestClient, imported: str) -> None:
     document = http.get("/v1/generators/foreign").json()
-    assert (document["id"], document["width"], document["licence"]) == (imported, 16, "CC0-1.0")
+    assert (document["id"], document["width"], document["licence"]) == (imported, 32, "CC0-1.0")
     assert document["report"] == {"format": "rosinality"}
     assert IMPORTED not in document["info"]
     picture = http.get(document["preview"])

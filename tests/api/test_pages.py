@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from api.routes.pages import EXAMPLE_GENERATOR
 from store.db import Database
 from store.made import get_labeler
 from store.objects import ObjectStore
-from tests.api.worlds import PICTURE, TENANT, add_encoder, add_labeler, end_job, finish_dataset, keep
+from store.settings import Settings
+from tests.api.worlds import INFO, PICTURE, TENANT, add_encoder, add_labeler, end_job, finish_dataset, keep
 
 Start = Callable[..., dict[str, Any]]
 
@@ -23,6 +26,38 @@ def test_an_empty_service_says_what_to_type(http: TestClient) -> None:
     assert page.headers["content-type"].startswith("text/html")
     assert "offhand generate" in page.text
     assert "--generator tiny" in page.text
+
+
+def test_the_first_command_names_the_generator_that_draws_its_example(
+    http: TestClient, monkeypatch: pytest.MonkeyPatch, repository: Path
+) -> None:
+    assert "examples/heads50.zip" not in http.get("/").text, "heads64 is not there"
+    shipped = Settings().shipped_folder
+    assert shipped is not None
+    assert (shipped / EXAMPLE_GENERATOR).is_dir()
+    assert (repository / "examples" / "heads50.zip").is_file()
+    monkeypatch.setattr("api.routes.pages.EXAMPLE_GENERATOR", "tiny")
+    assert "offhand generate examples/heads50.zip --generator tiny" in http.get("/").text
+
+
+def test_warnings_and_scores_stand_on_the_job_page(
+    http: TestClient, start: Start, db: Database, objects: ObjectStore
+) -> None:
+    job = start()
+    nasty = "Class '<script>alert(1)</script>' is rare."
+    warned = {**INFO, "warnings": [*INFO["warnings"], nasty]}
+    finish_dataset(db, objects, job, info=warned)
+    page = http.get(f"/jobs/{job['id']}").text
+    assert page.count(INFO["do_not_use"][0]) == 1, "a reason against it is not repeated among the warnings"
+    for words in (
+        "Do not use this dataset",
+        "Only 12 labelled images.",
+        "0.430 (labelled images kept aside: 2)",
+        "median PSNR 16.3 dB, median lpips 0.412; 11 of 12 labelled images flagged",
+        "48 images",
+    ):
+        assert words in page
+    assert "<script>alert" not in page
 
 
 def test_jobs_are_shown_with_progress_and_contact_sheets(

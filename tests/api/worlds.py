@@ -17,6 +17,20 @@ from store.made import NewMade, add_made
 from store.objects import ObjectStore
 
 TENANT = "local"
+INFO: dict[str, Any] = {
+    "classes": ["background", "head"],
+    "inversion": {
+        "images": 12,
+        "flagged": 11,
+        "median_psnr": 16.3,
+        "median_perceptual": 0.412,
+        "perceptual_name": "lpips",
+    },
+    "held_out": {"images": 2, "accuracy": 0.89, "mean_iou": 0.43},
+    "dropped": {"uncertain": 6, "composition": 48},
+    "warnings": ["The generator cannot redraw the labelled images.", "Only 12 labelled images."],
+    "do_not_use": ["The generator cannot redraw the labelled images."],
+}
 CLASSES = [{"id": 0, "name": "background"}, {"id": 1, "name": "head"}]
 PICTURE = b"\x89PNG\r\n\x1a\n" + b"a picture" * 10
 
@@ -50,7 +64,12 @@ def keep(
 
 
 def finish_dataset(
-    db: Database, objects: ObjectStore, job: dict[str, Any], shards: int = 2, tenant: str = TENANT
+    db: Database,
+    objects: ObjectStore,
+    job: dict[str, Any],
+    shards: int = 2,
+    tenant: str = TENANT,
+    info: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Bring a job to its end, with a dataset of so many shards; the manifest."""
     dataset = job["result"]["dataset"]
@@ -71,7 +90,7 @@ def finish_dataset(
     manifest = {"dataset": dataset, "complete": True, "count": count, "shards": listed, "files": described}
     keep(db, objects, dataset, datasets.MANIFEST, json.dumps(manifest).encode(), "application/json", tenant=tenant)
     with db.write() as connection:
-        datasets.finish_dataset(connection, job["id"], {"classes": ["background", "head"]})
+        datasets.finish_dataset(connection, job["id"], {"classes": ["background", "head"]} if info is None else info)
         end_job(connection, job["id"], "succeeded")
     return manifest
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -16,11 +18,16 @@ from typing import Any
 
 import pytest
 
+from client.errors import JobFailed
 from client.generating import request_settings
-from client.listing import table
+from client.listing import job_text, table
+from client.output import Output
+from client.progress import JobProgress
 from client.sdk import Offhand
 from store.db import Database
+from store.files import get_file
 from store.objects import ObjectStore
+from store.settings import Settings
 from tests.api.worlds import end_job, finish_dataset, keep
 from tests.client.conftest import Run
 from tests.servers import free_port
@@ -63,6 +70,7 @@ def test_generate_in_one_command(run: Run, labels: Path, tmp_path: Path, finishi
         again = run(*wish[:-1], str(tmp_path / "again"), "--json")
     assert text.exit_code == 0, text.stderr
     assert "20 labelled images" in text.stdout
+    assert "checksums verified" in text.stdout
     assert str(out / "contact_sheet.png") in text.stdout
     assert "reading labels" in text.stderr or "job_" in text.stderr
     document = json.loads(again.stdout)
@@ -124,6 +132,106 @@ def test_a_failed_job_says_why(run: Run, labels: Path, server: ApiProcess, db: D
     assert failed.exit_code == 1
     assert "images/a.png: no mask for this image" in failed.stderr
     assert "Traceback" not in failed.stderr
+    assert not (tmp_path / "out").exists(), "nothing was fetched, so nothing stays"
+
+
+@pytest.mark.parametrize("out", ["project", "project/README.md", "project/README.md/heads"])
+def test_a_folder_that_cannot_be_used_is_refused_before_the_job_starts(
+    run: Run, offhand: Offhand, labels: Path, tmp_path: Path, out: str
+) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "README.md").write_text("mine")
+    before = len(list(offhand.jobs())), len(list(offhand.pages("/v1/uploads")))
+    refused = run("generate", str(labels), "--generator", "tiny", "--count", "5", "--out", str(tmp_path / out))
+    assert refused.exit_code == 5
+    assert str(tmp_path / out) in refused.stderr
+    assert (len(list(offhand.jobs())), len(list(offhand.pages("/v1/uploads")))) == before
+    assert [path.name for path in (tmp_path / "project").iterdir()] == ["README.md"]
+    assert (tmp_path / "project" / "README.md").read_text() == "mine"
+
+
+def test_a_download_that_fails_after_the_job_names_the_command_that_fetches_it(
+    run: Run, labels: Path, server: ApiProcess, db: Database, objects: ObjectStore, settings: Settings, tmp_path: Path
+) -> None:
+    def finish_damaged(job: dict[str, Any]) -> None:
+        manifest = finish_dataset(db, objects, job)
+        stored = settings.objects_folder / get_file(db, manifest["dataset"], "shards/000001.tar", tenant="local").key
+        stored.chmod(0o644)
+        stored.write_bytes(stored.read_bytes()[:-1] + b"!")
+
+    out = tmp_path / "out"
+    with Worker(server, finish_damaged):
+        failed = run("generate", str(labels), "--generator", "tiny", "--count", "5", "--out", str(out))
+    assert failed.exit_code == 5
+    (job,) = re.findall(r"^job (job_\w+)", failed.stderr, re.MULTILINE)
+    assert f"offhand download {job} --out {out}" in failed.stderr.splitlines()[-1]
+
+
+def a_job(state: str, steps: list[tuple[str, str]], **more: Any) -> dict[str, Any]:
+    made = [{"name": name, "state": at, "done": 3, "total": 6} for name, at in steps]
+    blank: dict[str, Any] = {
+        "queue_position": None,
+        "estimated_finish_at": None,
+        "result": {},
+        "error": None,
+        "seed": 1,
+    }
+    counts = {"done": 0, "total": 5, "rejected": 0, "failed": 0}
+    return {"id": "job_1", "kind": "generate", "state": state, "steps": made, "counts": counts, **blank, **more}
+
+
+def test_the_place_in_the_queue_is_printed_to_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    steps = [("validate", "pending"), ("invert", "pending")]
+    with JobProgress(Output(as_json=False)) as show:
+        for position in (2, 2, 1):
+            show(a_job("queued", steps, queue_position=position))
+        show(a_job("running", [("validate", "running"), ("invert", "pending")]))
+    assert capsys.readouterr().err.splitlines() == [
+        "waiting: number 2 in the queue",
+        "waiting: number 1 in the queue",
+        "reading labels: running 3/6",
+    ]
+
+
+def test_the_place_in_the_queue_is_shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with JobProgress(Output(as_json=False)) as show:
+        show(a_job("queued", [("validate", "pending")], queue_position=2))
+    assert re.search(r"waiting:.*number 2 in the queue", terminal.getvalue())
+
+
+def test_lines_about_a_long_step_become_fewer(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("client.progress.time.monotonic", lambda: clock[0])
+    with JobProgress(Output(as_json=False)) as show:
+        for _ in range(3600):
+            clock[0] += 1.0
+            show(a_job("running", [("invert", "running")]))
+    assert 25 < len(capsys.readouterr().err.splitlines()) < 40, "an hour is about every two minutes"
+
+
+def test_a_failed_job_is_shown_with_its_one_error_and_no_later_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    error = {"code": "bad_label_set", "detail": "1 problem", "retryable": False, "errors": []}
+    failed = a_job("failed", [("validate", "failed"), ("invert", "canceled")], error=error)
+    with JobProgress(Output(as_json=False)) as show:
+        show(failed)
+    told = capsys.readouterr().err + job_text(failed)
+    assert "bad_label_set: 1 problem" in told
+    assert "cancel" not in told
+    assert "resume" not in told
+
+
+def test_a_failure_that_may_pass_names_the_command_that_tries_again() -> None:
+    error = {"code": "out_of_memory", "detail": "no memory", "retryable": True, "errors": []}
+    failed = a_job("failed", [("validate", "failed")], error=error)
+    assert "offhand resume job_1" in job_text(failed)
+    assert "offhand resume job_1" in str(JobFailed(failed))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from client.download import local_path, verify_folder
 from client.errors import ClientError, DownloadFailed, Unreachable
+from client.folders import MARKER, held_folder
 from client.sdk import Offhand
 from store.db import Database
 from store.files import get_file
@@ -74,9 +75,15 @@ def test_a_cut_download_goes_on_by_itself(server: ApiProcess, dataset: str, tmp_
     assert not list(folder.rglob("*.part"))
 
 
-def test_a_second_call_goes_on_where_the_first_stopped(server: ApiProcess, dataset: str, tmp_path: Path) -> None:
-    folder = tmp_path / "heads"
+def interrupted(folder: Path, dataset: str) -> Path:
+    """A folder as an interrupted download of the dataset leaves it, without any file yet."""
     (folder / "shards").mkdir(parents=True)
+    (folder / MARKER).write_text(json.dumps({"dataset": dataset}))
+    return folder
+
+
+def test_a_second_call_goes_on_where_the_first_stopped(server: ApiProcess, dataset: str, tmp_path: Path) -> None:
+    folder = interrupted(tmp_path / "heads", dataset)
     (folder / "shards" / "000000.tar").write_bytes(shard_bytes(0))
     (folder / "shards" / "000001.tar.part").write_bytes(shard_bytes(1)[:1000])
     transport = Counted()
@@ -89,8 +96,7 @@ def test_a_second_call_goes_on_where_the_first_stopped(server: ApiProcess, datas
 
 
 def test_a_part_that_is_wrong_is_fetched_anew(offhand: Offhand, dataset: str, tmp_path: Path) -> None:
-    folder = tmp_path / "heads"
-    (folder / "shards").mkdir(parents=True)
+    folder = interrupted(tmp_path / "heads", dataset)
     (folder / "shards" / "000000.tar.part").write_bytes(b"something else")
     (folder / "shards" / "000001.tar").write_bytes(b"damaged")
     offhand.download(dataset, folder)
@@ -156,6 +162,76 @@ def test_two_datasets_do_not_share_a_folder(offhand: Offhand, dataset: str, tmp_
     (tmp_path / "manifest.json").write_text(json.dumps({"dataset": "ds_other"}))
     with pytest.raises(DownloadFailed, match="ds_other"):
         offhand.download(dataset, tmp_path)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "manifest.json", "statistics.json", ".gitignore", "notes/a.txt", "shards/000000.tar"]
+)
+def test_a_folder_with_other_files_is_refused_and_left_as_it_is(
+    offhand: Offhand, dataset: str, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "project"
+    (folder / name).parent.mkdir(parents=True)
+    (folder / name).write_text("mine")
+    before = contents(folder)
+    with pytest.raises(DownloadFailed, match="not empty") as refused:
+        offhand.download(dataset, folder)
+    assert "--force" in str(refused.value)
+    assert contents(folder) == before
+
+
+def test_force_replaces_listed_files_and_keeps_the_others(offhand: Offhand, dataset: str, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    (tmp_path / "notes.txt").write_text("mine")
+    offhand.download(dataset, tmp_path, force=True)
+    verify_folder(tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    offhand.download(dataset, tmp_path)
+
+
+def test_force_leaves_no_shard_of_the_dataset_it_replaces(
+    offhand: Offhand, dataset: str, labels: Path, db: Database, objects: ObjectStore, tmp_path: Path
+) -> None:
+    job = offhand.generate(labels, "tiny", 30)
+    finish_dataset(db, objects, job, shards=3)
+    folder = offhand.download(job["result"]["dataset"], tmp_path / "heads")
+    with pytest.raises(DownloadFailed, match=f"already holds {job['result']['dataset']}"):
+        offhand.download(dataset, folder)
+    offhand.download(dataset, folder, force=True)
+    assert sorted(path.name for path in (folder / "shards").iterdir()) == ["000000.tar", "000001.tar"]
+
+
+def test_a_finished_download_is_repaired_and_leaves_no_marker(offhand: Offhand, dataset: str, tmp_path: Path) -> None:
+    folder = offhand.download(dataset, tmp_path / "heads")
+    (folder / "shards" / "000001.tar").write_bytes(b"damaged")
+    offhand.download(dataset, folder)
+    verify_folder(folder)
+    assert not (folder / MARKER).exists()
+
+
+def test_a_second_download_into_the_same_folder_is_refused(offhand: Offhand, dataset: str, tmp_path: Path) -> None:
+    with held_folder(tmp_path / "heads", dataset), pytest.raises(DownloadFailed, match="another process"):
+        offhand.download(dataset, tmp_path / "heads")
+    assert not (tmp_path / "heads").exists(), "nothing was fetched, so nothing stays"
+    offhand.download(dataset, tmp_path / "heads")
+
+
+def test_an_export_does_not_replace_another_file(
+    offhand: Offhand, dataset: str, db: Database, objects: ObjectStore, tmp_path: Path
+) -> None:
+    content = made_export(offhand, dataset, db, objects)
+    target = tmp_path / "heads.zip"
+    target.write_bytes(b"mine")
+    with pytest.raises(DownloadFailed, match="another file"):
+        offhand.download_export(dataset, "coco", target)
+    assert target.read_bytes() == b"mine"
+    offhand.download_export(dataset, "coco", target, force=True)
+    assert target.read_bytes() == content
+    offhand.download_export(dataset, "coco", target)
 
 
 @pytest.mark.parametrize("path", ["../x.tar", "/etc/x.tar", "shards/../../x", "", "."])

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from client.connection import service_url
 from client.errors import ClientError, JobFailed, Refused, Unreachable
 from client.sdk import Offhand, is_id
 from client.uploads import labels_archive
@@ -84,7 +85,9 @@ def test_why_a_job_failed_is_told_line_by_line(offhand: Offhand, labels: Path, d
     with pytest.raises(JobFailed) as failure:
         offhand.wait(job["id"])
     assert failure.value.code == "bad_label_set"
-    assert failure.value.lines == ["images/a.png: no mask for this image", "images/b.png: no mask for this image"]
+    lines = ["images/a.png: no mask for this image", "images/b.png: no mask for this image"]
+    assert failure.value.lines == lines
+    assert all(line in str(failure.value) for line in lines)
 
 
 def test_a_refusal_lists_every_problem(offhand: Offhand) -> None:
@@ -124,6 +127,47 @@ def test_waiting_can_end_before_the_job(offhand: Offhand, labels: Path) -> None:
     job = offhand.generate(labels, "tiny", 5)
     with pytest.raises(TimeoutError, match="goes on"):
         offhand.wait(job["id"], timeout=0)
+
+
+def test_waiting_for_a_queued_job_that_does_not_change_ends_in_time(offhand: Offhand, labels: Path) -> None:
+    job = offhand.generate(labels, "tiny", 5)
+    started = time.monotonic()
+    with pytest.raises(TimeoutError, match=r"queued after 0\.3 s"):
+        offhand.wait(job["id"], timeout=0.3)
+    assert time.monotonic() - started < 2
+
+
+def test_waiting_ends_in_time_when_the_service_stops_answering() -> None:
+    answers = [httpx.Response(200, json={"id": "job_1", "state": "running"}, headers={"etag": '"1"'})]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if answers:
+            return answers.pop()
+        raise httpx.ReadTimeout("no answer", request=request)
+
+    started = time.monotonic()
+    with Offhand(transport=httpx.MockTransport(answer)) as offhand, pytest.raises(TimeoutError, match="running"):
+        offhand.wait("job_1", timeout=0.3)
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("127.0.0.1:8321", "http://127.0.0.1:8321"),
+        ("localhost:8321/", "http://localhost:8321"),
+        ("http://service/v1", "http://service"),
+        ("https://service/offhand/v1/", "https://service/offhand"),
+    ],
+)
+def test_an_address_without_scheme_or_with_v1_is_understood(given: str, used: str) -> None:
+    assert service_url(given) == used
+
+
+@pytest.mark.parametrize("given", ["ftp://service", "http://", "http://a b", "http://host:port"])
+def test_what_is_no_address_of_a_service_is_explained(given: str) -> None:
+    with pytest.raises(ClientError, match="write it like http://"):
+        Offhand(given)
 
 
 def test_nobody_there() -> None:

@@ -77,6 +77,7 @@ def composed(
         **PACE,
         # Nobody dies here, and on a busy machine a short lease ends by itself.
         "OFFHAND_WORKER__LEASE_SECONDS": "60",
+        "OFFHAND_WORKER__MIN_RECONSTRUCTION_PSNR": "0",
         "HOME": str(tmp_path),
         "OFFHAND_API__PORT": str(port),
         "OFFHAND_GENERATORS_FOLDER": str(material.shipped),

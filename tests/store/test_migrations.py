@@ -74,7 +74,10 @@ def _write_old_job(connection: Connection) -> None:
     _insert(connection, "jobs", {**job, "spec": {"generator": "none"}, "labels": {}, "result": {}, "created_at": 1.0})
     for position, name in enumerate(("plan", "work", "finish")):
         step = {"job_id": OLD_JOB, "position": position, "name": name, "state": "pending", "fan_out": name == "work"}
-        _insert(connection, "steps", {**step, "counts_images": name == "work"})
+        since_0011 = {"tenant": TENANT, "generator": "none"}
+        there = {column["name"] for column in inspect(connection).get_columns("steps")}
+        later = {column: value for column, value in since_0011.items() if column in there}
+        _insert(connection, "steps", {**step, "counts_images": name == "work", **later})
     shard = {"id": "shard_from_before", "job_id": OLD_JOB, "tenant": TENANT, "step": "plan", "step_position": 0}
     _insert(
         connection,

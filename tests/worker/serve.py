@@ -12,6 +12,7 @@ from store.jobs.kinds import QUEUES
 from store.objects import open_objects
 from store.settings import Settings
 from worker.app import attach, create_app, listen
+from worker.logs import configure_logging
 from worker.relay import relay
 from worker.supervisor import Supervisor
 from worker.upkeep import deployment_upkeep, worker_upkeep
@@ -21,6 +22,7 @@ def main() -> None:
     """Run until SIGTERM."""
     _misset_clock(float(os.environ.get("OFFHAND_TEST_CLOCK", "0")))
     settings = Settings.model_validate_json(os.environ["OFFHAND_TEST_SETTINGS"])
+    configure_logging(settings.log_level)
     if "--relay" in sys.argv:
         relay(settings)
         return

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from core.datasets.shards import read_shard
-from store.datasets import get_dataset
+from store.datasets import CARD, get_dataset
 from store.errors import InvalidRequest
 from store.files import list_files
 from store.jobs.events import events
@@ -76,6 +76,11 @@ def test_more_is_drawn_until_the_wish_is_met(
     assert sum(area >= least for _, area, _ in delivered) >= 9
     assert ended.counts.done + ended.counts.rejected == ended.counts.total > 14, "more than the filter alone needs"
     log = events(service.db, job.id, tenant=TENANT, limit=1000)
+    info = get_dataset(service.db, ended.result["dataset"], tenant=TENANT).info
+    assert info["dropped"]["uncertain"] + info["dropped"]["composition"] == ended.counts.rejected
+    assert info["dropped"]["composition"] > 0
+    card = content(service.db, service.objects, ended.result["dataset"], CARD).decode()
+    assert f"{info['dropped']['composition']} for the composition" in card
     looks = [event.data for event in log if event.name == "dataset.prevalence"]
     assert looks[0]["candidates"] == 8
     assert looks[0]["found"][0]["shown"] == sum(area >= least for area in areas[:8])

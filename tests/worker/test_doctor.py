@@ -30,10 +30,12 @@ def _examined(settings: Settings) -> dict[str, Finding]:
 def test_all_is_well(settings: Settings, db: Database, objects: ObjectStore, redis_server: RedisServer) -> None:
     settings.broker = BrokerSettings(url=redis_server.url)
     settings.worker.device = "cpu"
+    settings.worker.perceptual_weights = str(settings.home)
+    (settings.home / "vgg16-397923af.pth").touch()
     worker_alive(db, "somebody")
     found = _examined(settings)
     assert {name: finding.ok for name, finding in found.items()} == dict.fromkeys(
-        ("database", "workers", "hints", "objects", "broker", "device", "disk", "scratch"), True
+        ("database", "workers", "hints", "objects", "broker", "device", "perceptual weights", "disk", "scratch"), True
     )
     assert "tables are up to date" in found["database"].detail
     assert found["workers"].detail.startswith("1 heard")
@@ -99,6 +101,15 @@ def test_a_device_that_is_not_there(settings: Settings) -> None:
     found = _examined(settings)["device"]
     assert found.ok is False
     assert "OFFHAND_WORKER__DEVICE=cpu" in found.detail
+
+
+def test_missing_perceptual_weights_are_no_fault_and_say_how_to_provide_them(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(settings.home / "cache"))
+    found = _examined(settings)["perceptual weights"]
+    assert found.ok is None
+    assert "curl" in found.detail
 
 
 def test_little_space(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import tempfile
 
 import pytest
 
@@ -75,3 +76,15 @@ def test_digests_depend_on_values_and_not_on_order() -> None:
 
 def test_numbers_that_json_has_not_become_null() -> None:
     assert json_values({1: (float("nan"), 1.0), "x": float("inf")}) == {"1": [None, 1.0], "x": None}
+
+
+def test_no_message_names_the_temporary_folder_of_a_step() -> None:
+    path = f"{tempfile.gettempdir()}/offhand-x1y2_z3/upload/network.pkl"
+    for error in (
+        core.errors.CheckpointError(f"cannot open {path}", [core.errors.Problem(f"no such file: '{path}'", path)]),
+        FileNotFoundError(2, "No such file or directory", path),
+    ):
+        failure = failure_of(error)
+        text = failure.detail + "".join(problem.detail + problem.pointer for problem in failure.problems)
+        assert tempfile.gettempdir() + "/" not in text
+        assert "upload/network.pkl" in text

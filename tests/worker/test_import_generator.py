@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -118,6 +119,43 @@ def test_jobs_draw_from_an_imported_generator(service: Service, tmp_path: Path, 
     assert manifest["count"] == 6
     sheet = Image.open(io.BytesIO(content(service.db, service.objects, made.id, PREVIEW)))
     assert sheet.format == "PNG"
+
+
+def test_import_notes_that_labelling_needs_weights_which_the_worker_lacks(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    large = replace(writers.SMALL, resolution=(32, 32), const_size=(8, 8))
+    upload_id = service.upload(writers.nvidia_pickle(writers.nvidia_state(writers.trained(large))))
+    job = service.imported(upload_id, name="without")
+    (note,) = get_generator(service.db, "without", tenant=TENANT).info[IMPORTED]["notes"]
+    assert "no perceptual network of its own" in note
+    assert "curl" in note
+    told = [event.data["text"] for event in events(service.db, job.id, tenant=TENANT) if event.name == "generator.note"]
+    assert told == [note]
+    (tmp_path / "cache" / "hub").mkdir(parents=True)
+    (tmp_path / "cache" / "hub" / "vgg16-397923af.pth").touch()
+    service.imported(upload_id, name="with")
+    assert get_generator(service.db, "with", tenant=TENANT).info[IMPORTED]["notes"] == []
+
+
+def test_failing_labelling_job_names_what_to_provide_and_no_temporary_path(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No worker was heard when the job was accepted, and the one that came has no weights."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    network = writers.trained(replace(writers.SMALL, resolution=(32, 32), const_size=(8, 8)))
+    tiny.write_labels(tmp_path / "labels.zip", network)
+    service.imported(service.upload(writers.nvidia_pickle(writers.nvidia_state(network))), name="tiny")
+    job = generate(service.db, upload(service.db, service.objects, tmp_path / "labels.zip"), count=6)
+    InlineWorker(service.db, service.objects).run()
+    error = view(service.db, job).error
+    assert error is not None
+    assert error.code == "inversion_failed"
+    text = error.detail + " ".join(problem.detail + problem.pointer for problem in error.problems)
+    assert "curl" in text
+    assert "OFFHAND_WORKER__PERCEPTUAL_WEIGHTS" in text
+    assert tempfile.gettempdir() + "/" not in text
 
 
 def attach_perceptual(service: Service, generator_id: str, folder: Path) -> None:
@@ -301,6 +339,7 @@ def test_the_catalogue_is_whole_and_honest() -> None:
 def test_deleting(service: Service, checkpoint: bytes, tmp_path: Path) -> None:
     job = service.imported(service.upload(checkpoint), name="tiny")
     tiny.write_labels(tmp_path / "labels.zip", tiny.write_generator(tmp_path / "shipped"))
+    attach_perceptual(service, job.result["generator"], tmp_path)
     waiting = generate(service.db, upload(service.db, service.objects, tmp_path / "labels.zip"))
     with pytest.raises(InUse, match=waiting.id):
         delete_generator(service.db, service.objects, "tiny", tenant=TENANT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -17,11 +18,12 @@ from core.generators.files import GeneratorInfo
 from core.inversion.objective import Objective
 from store.db import Database
 from store.inversion_spec import InversionSpec
-from store.jobs.claims import claim
+from store.jobs.claims import Claim, claim
 from store.jobs.events import events
 from store.jobs.views import Job
 from store.made import Made, get_inversion, get_labeler
 from tests.worker.inline import TENANT, InlineWorker, Service, content, generate, upload, view
+from worker.context import StepContext
 from worker.lessons import usable_mirrors
 from worker.sources import LATENTS
 
@@ -82,18 +84,69 @@ def test_an_inversion_that_was_interrupted_goes_on_from_its_checkpoint(
     whole = sum(looked_at)
     looked_at.clear()
 
-    monkeypatch.setattr(invert_step, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(invert_step, "CHECKPOINT_EVERY", 3)
     job = generate(service.db, service.labels)
     worker = InlineWorker(service.db, service.objects)
-    worker.stop_at = ("invert", 5 * 12)  # five steps of six images and their mirror images
+    worker.stop_at = ("invert", 3)  # half of the work on six images: four of eight steps
     step_through(service, worker, "validate", "invert", "invert")
     assert "step.succeeded" in log(service.db, job)
-    # One step, the fifth, was made twice; and the memory of one image was measured once more.
+    # One step, the fourth, was made twice; and the memory of one image was measured once more.
     assert sum(looked_at) == whole + 12 + 1
     assert torch.equal(codes(service, job), codes(undisturbed, reference))
     kept = [stored for stored in service.objects.list() if "checkpoint" in stored.key]
     assert not kept, "a checkpoint that has served is gone"
     undisturbed.db.close()
+
+
+def test_progress_of_an_inversion_counts_labelled_images(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    generate(service.db, service.labels)
+    worker = InlineWorker(service.db, service.objects)
+    shown: list[tuple[int, int]] = []
+    context = worker.context
+
+    def watched(taken: Claim, folder: Path) -> StepContext:
+        return replace(context(taken, folder), progress=lambda done, total: shown.append((done, total)))
+
+    step_through(service, worker, "validate")
+    monkeypatch.setattr(worker, "context", watched)
+    step_through(service, worker, "invert")
+    assert {total for _, total in shown} == {6}
+    assert [done for done, _ in shown] == sorted(done for done, _ in shown)
+    assert shown[-1] == (6, 6)
+
+
+def test_labels_that_the_generator_cannot_redraw_stop_the_job_before_training(
+    service: Service, looked_at: list[int]
+) -> None:
+    job = generate(service.db, service.labels, force=False)
+    service.work()
+    failed = view(service.db, job)
+    assert failed.error is not None
+    assert (failed.state, failed.error.code, failed.error.retryable) == ("failed", "poor_reconstruction", False)
+    inversion = get_inversion(service.db, failed.result["inversion"], tenant=TENANT)
+    measured = f"{inversion.info['median_psnr']:.1f} dB"
+    for words in (measured, "18 dB", "force: true", "--force"):
+        assert words in failed.error.detail
+    assert [step.state for step in failed.steps] == ["succeeded", "succeeded", "failed", "canceled", "canceled"]
+    assert "labeler" not in failed.result
+    worst = min(inversion.info["per_image"], key=lambda row: row["psnr"])
+    assert failed.error.problems[0].pointer == worst["name"]
+    assert all(problem.picture for problem in failed.error.problems)
+    looked_at.clear()
+    forced = generate(service.db, service.labels, force=True, count=2)
+    service.work()
+    ended = view(service.db, forced)
+    assert ended.state == "succeeded", ended.error
+    assert not looked_at, "the inversion of the job that was stopped is used again"
+    assert any("cannot redraw" in words for words in ended.result["quality"]["do_not_use"])
+
+
+def test_the_limit_of_reconstructions_can_be_configured(tmp_path: Path, material: Path) -> None:
+    lenient = Service(tmp_path, material, min_reconstruction_psnr=5.0)
+    job = generate(lenient.db, lenient.labels, force=False, count=2)
+    lenient.work()
+    assert view(lenient.db, job).state == "succeeded"
+    lenient.db.close()
 
 
 def test_an_image_is_inverted_once_whatever_set_it_comes_in(

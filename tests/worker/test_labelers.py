@@ -111,7 +111,7 @@ def test_a_labeler_alone_is_trained_and_judged_and_used_by_a_later_job(service: 
     settings = {"members": 2, "max_steps": 25}
     asked = TrainLabelerSpec(
         labels=service.labels, generator="tiny", inversion=InversionSpec(steps=8), labeler=LabelerSpec(**settings),
-        folds=2,
+        folds=2, force=True,
     )  # fmt: skip
     job = submit_train_labeler(service.db, asked, tenant=TENANT).job
     service.work()

@@ -16,7 +16,7 @@ from PIL import Image
 from sqlalchemy import select
 
 from core.datasets.shards import read_shard
-from store.datasets import CARD, CONTACT_SHEET, MANIFEST, get_dataset, partial_manifest
+from store.datasets import CARD, CONTACT_SHEET, CROISSANT, MANIFEST, get_dataset, partial_manifest
 from store.db import Database
 from store.errors import NotReady
 from store.exports import get_export, list_exports, submit_export
@@ -94,6 +94,39 @@ def test_reports_and_pictures_are_kept(finished: tuple[Service, Job]) -> None:
     assert (point["step"], set(point["figures"])) == ("train_labeler", {"step", "loss", "accuracy"})
     label_set = get_label_set(service.db, job.result["label_set"], tenant=TENANT)
     assert (label_set.info["images"], len(label_set.info["classes"])) == (6, 2)
+
+
+def test_equal_runs_write_equal_files_but_for_the_id_in_the_manifest(
+    finished: tuple[Service, Job], service: Service
+) -> None:
+    same = generate(service.db, service.labels)
+    service.work()
+    runs = [_of(finished), (service.db, view(service.db, same))]
+    made = []
+    for (db, job), objects in zip(runs, (finished[0].objects, service.objects), strict=True):
+        dataset = job.result["dataset"]
+        names = [file.name for file in list_files(db, dataset, tenant=TENANT)]
+        files = {name: content(db, objects, dataset, name) for name in names}
+        files[MANIFEST] = files[MANIFEST].replace(dataset.encode(), b"ds_")
+        preview = content(db, objects, job.result["label_set"], LABEL_PREVIEW)
+        made.append({**files, "preview": preview})
+    assert made[0].keys() == made[1].keys() >= {CARD, CROISSANT, CONTACT_SHEET, MANIFEST}
+    assert [name for name in made[0] if made[0][name] != made[1][name]] == []
+
+
+def test_warnings_and_quality_stand_in_the_job_and_the_dataset(finished: tuple[Service, Job]) -> None:
+    service, job = finished
+    info = get_dataset(service.db, job.result["dataset"], tenant=TENANT).info
+    assert job.result["warnings"] == info["warnings"]
+    assert any("Only 6 labelled images" in words for words in info["warnings"])
+    quality = job.result["quality"]
+    inversion = get_inversion(service.db, job.result["inversion"], tenant=TENANT)
+    assert quality["reconstruction"]["median_psnr"] == inversion.info["median_psnr"]
+    labeler = get_labeler(service.db, job.result["labeler"], tenant=TENANT)
+    assert quality["held_out"]["mean_iou"] == labeler.info["held_out"]["mean_iou"]
+    assert quality["held_out"]["images"] == len(labeler.info["held_out"]["images"])
+    assert set(labeler.info["held_out"]["iou"]) <= {"0", "1"}
+    assert info["dropped"] == {"uncertain": 3, "composition": 0}
 
 
 @pytest.mark.parametrize("worker", [{"shard_images": 4}, {"shard_images": 1000}])
@@ -291,20 +324,6 @@ def test_every_format_is_made_by_the_worker(finished: tuple[Service, Job], forma
     with zipfile.ZipFile(io.BytesIO(b"".join(service.objects.read(file.key)))) as archive:
         assert archive.testzip() is None
         assert sum(name.endswith(".png") for name in archive.namelist()) in (0, 20, 40)
-
-
-def test_an_export_with_a_split_has_a_validation_part(finished: tuple[Service, Job]) -> None:
-    service, job = finished
-    spec = ExportSpec(dataset=job.result["dataset"], format="hf", split=0.25, split_seed=7)
-    asked = submit_export(service.db, spec, tenant=TENANT).job
-    service.work()
-    assert view(service.db, asked).state == "succeeded", view(service.db, asked).error
-    file = get_export(service.db, job.result["dataset"], "hf", 0.25, 7, tenant=TENANT)
-    with zipfile.ZipFile(io.BytesIO(b"".join(service.objects.read(file.key)))) as archive:
-        card = archive.read("README.md").decode()
-        assert "data/validation-00000.parquet" in archive.namelist()
-    assert '- split: validation\n    path: "data/validation-*.parquet"' in card
-    assert "15 images are in the part `train`, 5 in `val`, drawn by seed 7." in card
 
 
 def test_an_attempt_that_died_leaves_no_second_export(tmp_path: Path, material: Path) -> None:

@@ -11,7 +11,16 @@ from typing import Any
 
 from core.datasets.card import write_card
 from core.datasets.croissant import write_croissant
-from core.datasets.findings import DatasetFacts, GeneratorFacts, InvertedLabel, plain_warnings
+from core.datasets.findings import (
+    DatasetFacts,
+    DroppedFacts,
+    GeneratorFacts,
+    HeldOutFacts,
+    InvertedLabel,
+    SteeredClass,
+    plain_warnings,
+    reasons_against,
+)
 from core.datasets.manifest import build_manifest, manifest_bytes
 from core.sampling.candidates import CandidateTable
 from store.datasets import CARD, CONTACT_SHEET, CROISSANT, MANIFEST, STATISTICS
@@ -22,7 +31,7 @@ from store.jobs.results import shard_results
 from store.jobs.shards import ShardPlan
 from store.made import Made, get_inversion, get_label_set, get_labeler
 from store.specs import GenerateSpec
-from worker.classes import delivered, delivered_classes
+from worker.classes import delivered, delivered_classes, taught
 from worker.context import StepContext
 from worker.drawn import Drawn
 from worker.packing import SCORES, Packing
@@ -30,6 +39,8 @@ from worker.planning import first_shard
 from worker.sources import class_map, fitted_labels, load_labels, load_source, other_labels
 from worker.wishes import DatasetWish
 
+#: What of the inversion's report says how well the labelled images are reconstructed.
+_RECONSTRUCTION = ("images", "flagged", "median_psnr", "median_perceptual", "perceptual_name")
 #: What of the request shapes the samples; names of uploads and the caller's tags do not.
 _SETTINGS = (
     "align",
@@ -64,14 +75,16 @@ def finalize(context: StepContext) -> StepResult:
     elif (wanted := wish.candidates_wanted(seen)) > len(candidates):
         looked = NewEvent("dataset.prevalence", {"candidates": len(candidates), "wanted": wanted, "found": found})
         return StepResult(top_up=(_more(context, len(candidates), wanted),), events=(looked,))
-    packing = Packing(context, wish.select(candidates), candidates, drawn, classes)
+    kept, certain = wish.select(candidates), wish.select_by_uncertainty(candidates)
+    packing = Packing(context, kept, certain, candidates, drawn, classes)
     packing.run()
-    facts = _facts(context, packing, len(candidates), label_set, inversion, labeler)
-    described = _describe(context, facts, packing)
+    facts = _facts(context, packing, wish, len(candidates), label_set, inversion, labeler)
+    dataset = context.claim.result["dataset"]
+    described = _describe(context, dataset, facts, packing)
     digests = {"generator": facts.generator.digest, **facts.digests}
     manifest = manifest_bytes(
         build_manifest(
-            facts.name,
+            dataset,
             packing.entries,
             facts.classes,
             complete=facts.complete,
@@ -81,12 +94,12 @@ def finalize(context: StepContext) -> StepResult:
             files=[{"path": file.name, "bytes": file.bytes, "sha256": file.sha256} for file in described],
         )
     )
-    files = [*packing.files, *described, context.put(facts.name, MANIFEST, manifest, "application/json")]
-    summary = {"dataset": facts.name, "count": wish.count, "shards": len(packing.entries), "found": found}
+    files = [*packing.files, *described, context.put(dataset, MANIFEST, manifest, "application/json")]
+    summary = {"dataset": dataset, "count": wish.count, "shards": len(packing.entries), "found": found}
     return StepResult(
         files=tuple(files),
         rejected=len(candidates) - wish.count,
-        dataset=_info(facts, drawn, files, inversion, labeler),
+        dataset=_info(facts, drawn, files, inversion),
         events=(NewEvent("dataset.finished", summary),),
     )
 
@@ -117,12 +130,22 @@ def _made(context: StepContext) -> tuple[Made, Made, Made]:
 
 
 def _facts(
-    context: StepContext, packing: Packing, candidates: int, label_set: Made, inversion: Made, labeler: Made
+    context: StepContext,
+    packing: Packing,
+    wish: DatasetWish,
+    candidates: int,
+    label_set: Made,
+    inversion: Made,
+    labeler: Made,
 ) -> DatasetFacts:
     source = load_source(context)
-    labels = delivered(fitted_labels(context, label_set.id, source), context.spec)
+    fitted = fitted_labels(context, label_set.id, source)
+    labels = delivered(fitted, context.spec)
+    same_classes = taught(fitted, context.spec).classes == labels.classes
+    count = packing.statistics.count
     return DatasetFacts(
-        name=context.claim.result["dataset"],
+        # Equal runs write equal cards and pictures: the id of this one stands in the manifest alone.
+        name=f"{source.row.name}: {count:,} labelled image{'s' * (count != 1)}, seed {context.claim.seed}",
         classes=labels.classes,
         statistics=packing.statistics,
         requested=context.spec["count"],
@@ -137,7 +160,22 @@ def _facts(
         digests={"label_set": label_set.digest, "inversion": inversion.digest, "labeler": labeler.digest},
         settings={"seed": context.claim.seed, **_settings(context.spec)},
         pictures={"Contact sheet": CONTACT_SHEET},
+        held_out=_held_out(labeler, same_classes=same_classes),
+        dropped=DroppedFacts(packing.dropped.uncertain, packing.dropped.composition),
+        steered=[SteeredClass(one.class_id, float(one.min_fraction), one.min_area) for one in wish.demands],
     )
+
+
+def _held_out(labeler: Made, *, same_classes: bool) -> HeldOutFacts | None:
+    """Scores of the labeler on the images that were kept aside, if any were; of single classes where the dataset has
+    the classes that were learnt.
+    """
+    score = labeler.info.get("held_out")
+    if not score:
+        return None
+    by_class = score.get("iou") if same_classes else None
+    iou = None if by_class is None else {int(one): value for one, value in by_class.items() if value is not None}
+    return HeldOutFacts(len(score["images"]), score.get("mean_iou"), score.get("accuracy"), iou)
 
 
 def _settings(spec: dict[str, Any]) -> dict[str, Any]:
@@ -152,7 +190,7 @@ def _inverted(inversion: Made, dropped: Collection[str]) -> list[InvertedLabel]:
     ]
 
 
-def _describe(context: StepContext, facts: DatasetFacts, packing: Packing) -> list[File]:
+def _describe(context: StepContext, dataset: str, facts: DatasetFacts, packing: Packing) -> list[File]:
     """Contact sheet, statistics, card for people and for machines, a gallery for each class."""
     subtitle = (
         f"{facts.statistics.count} of {facts.candidates} drawn by {facts.generator.name}, "
@@ -161,17 +199,17 @@ def _describe(context: StepContext, facts: DatasetFacts, packing: Packing) -> li
     statistics = json.dumps(facts.statistics.to_json(), indent=1, sort_keys=True, allow_nan=False).encode()
     sheet = packing.sheet(facts.classes, facts.name, subtitle)
     return [
-        context.put(facts.name, CONTACT_SHEET, sheet, "image/png"),
-        context.put(facts.name, STATISTICS, statistics, "application/json"),
-        context.put(facts.name, CARD, write_card(facts).encode(), "text/markdown; charset=utf-8"),
-        context.put(facts.name, CROISSANT, write_croissant(facts, packing.entries), "application/ld+json"),
-        *(context.put(facts.name, path, png, "image/png") for path, png in packing.galleries.pictures(facts.name)),
+        context.put(dataset, CONTACT_SHEET, sheet, "image/png"),
+        context.put(dataset, STATISTICS, statistics, "application/json"),
+        context.put(dataset, CARD, write_card(facts).encode(), "text/markdown; charset=utf-8"),
+        context.put(dataset, CROISSANT, write_croissant(facts, packing.entries), "application/ld+json"),
+        *(context.put(dataset, path, png, "image/png") for path, png in packing.galleries.pictures()),
     ]
 
 
-def _info(facts: DatasetFacts, drawn: Drawn, files: Sequence[File], inversion: Made, labeler: Made) -> dict[str, Any]:
+def _info(facts: DatasetFacts, drawn: Drawn, files: Sequence[File], inversion: Made) -> dict[str, Any]:
     """What the dataset's row says of it."""
-    score = labeler.info.get("held_out")
+    score = facts.held_out
     return {
         "count": facts.statistics.count,
         "candidates": facts.candidates,
@@ -181,7 +219,9 @@ def _info(facts: DatasetFacts, drawn: Drawn, files: Sequence[File], inversion: M
         "manifest_sha256": files[-1].sha256,
         # Where a dataset that continues this one's stream begins.
         "next_offset": drawn.end,
-        "inversion": {name: inversion.info[name] for name in ("images", "flagged", "median_psnr", "perceptual_name")},
-        "held_out": {name: score.get(name) for name in ("images", "accuracy", "mean_iou")} if score else None,
+        "dropped": {"uncertain": facts.dropped.uncertain, "composition": facts.dropped.composition},
+        "inversion": {name: inversion.info[name] for name in _RECONSTRUCTION},
+        "held_out": {name: getattr(score, name) for name in ("images", "accuracy", "mean_iou")} if score else None,
         "warnings": plain_warnings(facts),
+        "do_not_use": reasons_against(facts),
     }

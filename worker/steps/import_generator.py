@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from contracts.perceptual import HOW_TO_PROVIDE, SMALLEST_LPIPS_IMAGE, TOO_SMALL
 from core.errors import CheckpointError, Problem
 from core.generators.checkpoints.importing import Imported, import_checkpoint
 from core.generators.checkpoints.source import Answers
@@ -19,6 +20,7 @@ from worker.context import StepContext
 from worker.digests import json_values
 from worker.fetching import fetch_checkpoint
 from worker.sources import REPORT, prepare_torch
+from worker.weights import perceptual_weights
 
 
 def import_generator(context: StepContext) -> StepResult:
@@ -29,6 +31,7 @@ def import_generator(context: StepContext) -> StepResult:
     imported = import_checkpoint(path, Answers(**spec["answers"]), should_stop=context.should_stop)
     path.unlink()
     report = json_values(imported.report.to_json() | {"source": spec["source"]})
+    report["notes"] += _perceptual_notes(context, imported)
     info = _info(spec, imported)
     picture = preview(
         imported.network,
@@ -49,7 +52,7 @@ def import_generator(context: StepContext) -> StepResult:
     height, width = imported.network.config.resolution
     description = json.loads((folder / DESCRIPTION).read_text("utf-8")) | {IMPORTED: report}
     made = NewGenerator(generator_id, info.name, info.digest, height, width, info.licence, description)
-    notes = tuple(NewEvent("generator.note", {"text": note}, "warning") for note in imported.report.notes)
+    notes = tuple(NewEvent("generator.note", {"text": note}, "warning") for note in report["notes"])
     summary = {"generator": generator_id, "format": report["format"]}
     return StepResult(
         files=files,
@@ -57,6 +60,16 @@ def import_generator(context: StepContext) -> StepResult:
         job_result={"generator": generator_id},
         events=(NewEvent("generator.imported", summary), *notes),
     )
+
+
+def _perceptual_notes(context: StepContext, imported: Imported) -> list[str]:
+    """What labelling jobs with this generator will lack, as far as this worker shows it."""
+    begin = "It has no perceptual network of its own, with which labelled images are compared"
+    if min(imported.report.resolution) < SMALLEST_LPIPS_IMAGE:
+        return [f"{begin}; {TOO_SMALL}."]
+    if perceptual_weights(context.settings) is not None:
+        return []
+    return [f"{begin}, and this worker has no ImageNet weights for it. Before labelling jobs, {HOW_TO_PROVIDE}."]
 
 
 def _info(spec: dict[str, Any], imported: Imported) -> GeneratorInfo:

@@ -18,6 +18,7 @@ import torch
 from core.datasets.label_set import LabelSet
 from core.datasets.mirroring import mirrored
 from core.datasets.pictures import InversionRow, inversion_picture, inversion_sheet
+from core.errors import PoorReconstructionError, Problem
 from core.generators.files import GeneratorInfo
 from core.inversion.config import InversionConfig
 from core.inversion.refine import invert as refine
@@ -28,7 +29,7 @@ from store.ids import new_id
 from store.inversion_spec import InversionSpec
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
-from store.made import PREFIXES, NewMade, find_made
+from store.made import PREFIXES, Made, NewMade, find_made
 from worker.context import StepContext
 from worker.digests import digest_of, json_values
 from worker.encoders import chosen_inverters
@@ -40,6 +41,8 @@ from worker.sources import LATENTS, MIRRORED, REPORT, W_PLUS, Source, fitted_lab
 _SEED = 0
 #: Refinement steps of a batch between two checkpoints.
 CHECKPOINT_EVERY = 100
+#: Images that are named and pictured when reconstructions are too poor.
+_WORST = 3
 #: The picture of all images; each has one of its own beside it.
 SHEET = "inversion_sheet.png"
 
@@ -94,7 +97,7 @@ def invert(context: StepContext) -> StepResult:
                 config=config,
                 device=source.device,
                 seed=_SEED,
-                progress=context.progress,
+                progress=lambda done, total: context.progress(done * len(labels.items) // total, len(labels.items)),
                 should_stop=context.should_stop,
                 checkpoint=context.save_checkpoint,
                 checkpoint_every=CHECKPOINT_EVERY,
@@ -104,6 +107,39 @@ def invert(context: StepContext) -> StepResult:
         inverted |= dict(zip(todo, refined, strict=True))
     in_order = [inverted[index] for index in range(len(shown))]
     return _store(context, source, labels, warps, in_order, digest, digests, before)
+
+
+def refuse_poor_reconstruction(context: StepContext, inversion: Made) -> None:
+    """Raise PoorReconstructionError where the median PSNR of the labelled images' reconstructions is below the limit of
+    the settings and the request does not say `force`. The inversion is kept: a request with `force` uses it again.
+
+    The limit is 18 dB. Labels of heads in a generator of streets reach 16.3 dB, random pictures 8.5 dB; 20 dB is where
+    a single image is flagged; a generator that fits, if softly, reaches 22 dB and more.
+    """
+    least, found = context.settings.worker.min_reconstruction_psnr, inversion.info["median_psnr"]
+    if context.spec.get("force") or found >= least:
+        return
+    worst = sorted(enumerate(inversion.info["per_image"]), key=lambda row: row[1]["psnr"])[:_WORST]
+    problems = [
+        Problem(
+            f"reconstructed at {row['psnr']:.1f} dB",
+            row["name"],
+            context.fetch(inversion.id, picture_name(number, row["name"])).read_bytes(),
+        )
+        for number, row in worst
+    ]
+    raise PoorReconstructionError(
+        f"the generator cannot redraw the labelled images: the median PSNR of {inversion.info['images']} "
+        f"reconstructions is {found:.1f} dB, and at least {least:g} dB are needed. Use a generator that was trained on "
+        "such pictures; or repeat the request with force: true (offhand generate --force), which uses this inversion "
+        "again, and look at every label",
+        problems,
+    )
+
+
+def picture_name(number: int, name: str) -> str:
+    """Name among an inversion's files of the picture of image `number` (from 0) called `name`."""
+    return f"pictures/{number:04d}-{name[:150]}.png"
 
 
 def _config(asked: InversionSpec, info: GeneratorInfo) -> InversionConfig:
@@ -193,6 +229,6 @@ def _pictures(
     sheet = inversion_sheet(sorted(rows, key=lambda row: not row.flagged), labels.classes, title, subtitle)
     files = [context.put(inversion_id, SHEET, sheet, "image/png")]
     for number, row in enumerate(rows):
-        name = f"pictures/{number:04d}-{row.name[:150]}.png"
+        name = picture_name(number, row.name)
         files.append(context.put(inversion_id, name, inversion_picture(row, labels.classes), "image/png"))
     return files

@@ -26,6 +26,7 @@ from worker.labelers import ASKED, LEAST_IMAGES, finished_labeler, labeler_confi
 from worker.lessons import lessons_of, usable_mirrors
 from worker.planning import first_shard
 from worker.sources import REPORT, Source, fitted_labels, load_source
+from worker.steps.invert import refuse_poor_reconstruction
 from worker.wishes import DatasetWish
 
 #: Nothing random reaches a result that other jobs use again.
@@ -40,6 +41,7 @@ def train_labeler(context: StepContext) -> StepResult:
     """Train the labeler, or use an equal one that is there already, and plan the shards of the sampling step."""
     source = load_source(context)
     inversion = get_inversion(context.db, context.claim.result["inversion"], tenant=context.tenant)
+    refuse_poor_reconstruction(context, inversion)
     framed = fitted_labels(context, context.claim.result["label_set"], source)
     learnt, classes = taught(framed, context.spec).classes, delivered_classes(framed.classes, context.spec)
     asked_of_codes = InversionSpec.model_validate(context.spec["inversion"])

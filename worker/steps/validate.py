@@ -76,7 +76,7 @@ def _store(context: StepContext, label_set: LabelSet) -> StepResult:
     files = tuple(
         context.put(label_set_id, path.name, path, "application/octet-stream") for path in sorted(folder.iterdir())
     )
-    preview = context.put(label_set_id, LABEL_PREVIEW, label_preview(label_set, label_set_id), "image/png")
+    preview = context.put(label_set_id, LABEL_PREVIEW, label_preview(label_set), "image/png")
     info = _info(label_set)
     return StepResult(
         files=(*files, preview),

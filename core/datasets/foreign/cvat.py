@@ -30,6 +30,8 @@ def read_cvat(out: Translation) -> None:
     Images without any shape are left out: CVAT lists every image of a task, labelled or not.
     """
     roots = {name: root for name in find_cvat(out.entries) if (root := _root(out, name)) is not None}
+    if not roots:
+        return
     labels = {name: _labels(root) for name, root in roots.items()}
     every = list(dict.fromkeys(label for own in labels.values() for label in own))
     ids = {label: class_id for class_id, label in with_background(every).items()}
@@ -37,9 +39,9 @@ def read_cvat(out: Translation) -> None:
     known = {label: class_id for class_id, label in joined.names.items()}
     images = _images(out, roots)
     labelled = {entry: image for entry, (_, image) in images.items() if any(shape.tag != "tag" for shape in image)}
-    for entry in images.keys() - labelled.keys():
+    for entry in sorted(images.keys() - labelled.keys()):
         out.note_each("left out, as they have no shape: whether they were looked at is not known", entry)
-    if roots and images and len(labelled) < 2 and not out.problems:
+    if images and len(labelled) < 2 and not out.problems:
         text = f"{len(labelled)} of {len(images)} images have a shape, the others are not labelled: 2 are needed"
         out.problem(text, next(iter(roots)))
     for entry in sorted(labelled):

@@ -34,11 +34,13 @@ def read_label_studio(out: Translation) -> None:
     files = find_label_studio(out.entries)
     tasks = [_Task(name, row) for name in files for row in _tasks(load_json(out.entries[name]))]
     labelled = [task for task in tasks if task.choose(out)]
-    if len(labelled) < 2:
-        text = f"{len(labelled)} of {len(tasks)} tasks have an annotation that is not cancelled: at least 2 are needed"
-        out.problem(text, files[0])
     regions = {task: _regions(task.results) for task in labelled}
     images = _images(out, labelled, regions)
+    if len(images) < 2 and not out.problems:
+        text = f"{len(labelled)} of {len(tasks)} tasks have an annotation that is not cancelled: at least 2 are needed"
+        out.problem(text, files[0])
+    if not images:
+        return
     by_file: dict[str, set[str]] = {name: set() for name in files}
     for task in labelled:
         by_file[task.origin].update(label for region in regions[task] for label in region.labels)
@@ -166,7 +168,7 @@ def _shared(
         text = f"has several images ({shown}), and regions whose to_name is none of them: give the tags those names"
         out.problem(f"{task.name}: {text}", task.origin)
     kept = {entry: place for entry, place in places.items() if any(place.holds(region) for region in regions)}
-    for entry in places.keys() - kept.keys():
+    for entry in sorted(places.keys() - kept.keys()):
         out.note_each("left out, as no region of a task with several images is theirs", entry)
     return kept
 
@@ -210,7 +212,9 @@ def _labels(value: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_shape(value: Mapping[str, Any]) -> bool:
-    return _geometry(value) is not None or bool({"x", "y", "vertices", "sequence", "imageDataURL"} & set(value))
+    return _geometry(value) is not None or bool(
+        {"x", "y", "points", "vertices", "sequence", "imageDataURL"} & set(value)
+    )
 
 
 def _geometry(value: Mapping[str, Any]) -> str | None:

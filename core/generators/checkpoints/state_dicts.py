@@ -23,6 +23,8 @@ T = TypeVar("T", bound=StoredTensor | Tensor)
 LATENT_AVG = "latent_avg"
 #: Tables inside tables that are looked into.
 _DEPTH = 3
+#: Generators in one table.
+_MOST = 32
 #: Parts of a place that name no generator.
 _SILENT = ("module", "state_dict")
 #: Layout → names of tensors that show it: where one stands, what precedes its name is the prefix of the generator.
@@ -64,6 +66,10 @@ def _prefixes(names: Iterable[str], marks: tuple[str, ...]) -> list[str]:
     marked = {
         name.removesuffix(mark): None for name in names for mark in marks if name == mark or name.endswith(f".{mark}")
     }
+    if len(marked) > _MOST:
+        raise CheckpointError(
+            "this file holds too many generators", [Problem(f"{len(marked)} prefixes; up to {_MOST} are read", "")]
+        )
     return list(marked)
 
 

@@ -1,15 +1,15 @@
 """Which perceptual distance to invert with."""
 
-import os
 from pathlib import Path
-from typing import get_args
 
 import torch
 
+from contracts.perceptual import HOW_TO_PROVIDE
 from core.errors import InversionError, Problem
 from core.inversion.perceptual.distance import Perceptual
 from core.inversion.perceptual.domain import load_perceptual
-from core.inversion.perceptual.lpips import Net, find_weights, lpips_distance, missing_weights
+from core.inversion.perceptual.lpips import lpips_distance
+from core.inversion.perceptual.weights import best_weights
 
 
 def choose_perceptual(
@@ -19,21 +19,16 @@ def choose_perceptual(
     own fallback, else LPIPS from torch's cache. Raises :class:`InversionError` naming what to provide when there is
     none of them.
     """
-    fallback = generator_folder is not None and (generator_folder / "perceptual.json").is_file()
-    cache = Path(torch.hub.get_dir())
-    for folder in (weights_folder, None if fallback else cache):
-        for net in get_args(Net):
-            if folder is not None and find_weights(net, folder) is not None:
-                return lpips_distance(net, folder).to(device)
-        if fallback and generator_folder is not None:
-            return load_perceptual(generator_folder, device)
-    problems = [
-        Problem(
-            "or give the generator its own: perceptual.json with perceptual.safetensors",
-            os.fspath(generator_folder or ""),
-        )
-    ]
+    if chosen := best_weights(weights_folder):
+        return lpips_distance(*chosen).to(device)
+    if generator_folder is not None and (generator_folder / "perceptual.json").is_file():
+        return load_perceptual(generator_folder, device)
+    if cached := best_weights(Path(torch.hub.get_dir())):
+        return lpips_distance(*cached).to(device)
     raise InversionError(
-        "no perceptual distance at hand: neither ImageNet weights for LPIPS nor the generator's own fallback",
-        [missing_weights("vgg", weights_folder or cache / "checkpoints"), *problems],
+        "this worker has no ImageNet weights for LPIPS, and the generator has no perceptual network of its own",
+        [
+            Problem(HOW_TO_PROVIDE, "vgg16-397923af.pth"),
+            Problem("or a generator that has perceptual.json and perceptual.safetensors", "perceptual.json"),
+        ],
     )

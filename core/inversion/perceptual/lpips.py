@@ -1,33 +1,21 @@
 """LPIPS, with ImageNet weights that the user provides and the heads of the lpips package."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from contracts.perceptual import SMALLEST_LPIPS_IMAGE
 from core.digests import sha256_of
 from core.errors import InversionError, Problem
 from core.inversion.perceptual.distance import Features, LossWeights, Perceptual, unit
+from core.inversion.perceptual.weights import WEIGHT_FILES, Net, find_weights
 from core.vision import import_torchvision
-
-Net = Literal["vgg", "alex", "squeeze"]
-"""Trunks of LPIPS, best known first."""
 
 LPIPS_LOSS_WEIGHTS = LossWeights(perceptual=1.0, l2=0.1)
 """The weight 0.1 is λ_l2 by HandsOff (equation 2); 10 : 1 in its code, which is the same ratio."""
-
-SMALLEST_LPIPS_IMAGE = 32
-"""Pixels of the shorter side below which the deepest taps of the ImageNet trunks have nothing left."""
-
-# torchvision's names for its ImageNet weights; the part after the dash is the beginning of the file's SHA-256.
-WEIGHT_FILES: Mapping[Net, str] = {
-    "vgg": "vgg16-397923af.pth",
-    "alex": "alexnet-owt-7be5be79.pth",
-    "squeeze": "squeezenet1_1-b8a52dc0.pth",
-}
 
 
 class Lpips(Perceptual):
@@ -94,16 +82,6 @@ def lpips_distance(net: Net, weights: Path) -> Lpips:
             f"{found.name} does not hold the weights of {net}", [Problem(str(error), found.name)]
         ) from error
     return Lpips(net, network)
-
-
-def find_weights(net: Net, folder: Path) -> Path | None:
-    """The file with the ImageNet weights of ``net`` in ``folder`` or where torch keeps them below it; None when
-    absent.
-    """
-    published = Path(WEIGHT_FILES[net])
-    names = [published.name, f"{published.stem}.safetensors", f"{published.stem.partition('-')[0]}.safetensors"]
-    folders = [folder, folder / "checkpoints", folder / "hub" / "checkpoints"]
-    return next((place / name for place in folders for name in names if (place / name).is_file()), None)
 
 
 def missing_weights(net: Net, folder: Path) -> Problem:

@@ -6,7 +6,17 @@ import pytest
 
 from core.datasets.card import histogram_lines, write_card
 from core.datasets.classes import ClassMap
-from core.datasets.findings import DatasetFacts, GeneratorFacts, InvertedLabel, inversion_verdict, plain_warnings
+from core.datasets.findings import (
+    DatasetFacts,
+    DroppedFacts,
+    GeneratorFacts,
+    HeldOutFacts,
+    InvertedLabel,
+    SteeredClass,
+    inversion_verdict,
+    plain_warnings,
+    reasons_against,
+)
 from core.datasets.label_set import ClassShare
 from core.datasets.statistics import DatasetStatistics
 
@@ -26,6 +36,9 @@ def statistics(count=90, **images):
     return result
 
 
+HATS = SteeredClass(4, 0.9, 0.001)
+
+
 def facts(**changes):
     values = {
         "name": "heads",
@@ -43,6 +56,8 @@ def facts(**changes):
         "digests": {"label_set": "cd" * 32, "labeler": "ef" * 32},
         "settings": {"seed": 7, "truncation_psi": 0.7, "drop_fraction": 0.1},
         "pictures": {"Contact sheet": "contact_sheet.png"},
+        "held_out": HeldOutFacts(5, 0.631, 0.93, {0: 0.9, 1: 0.8, 4: 0.2, 5: 0.7}),
+        "dropped": DroppedFacts(uncertain=10),
     }
     return DatasetFacts(**{**values, **changes})
 
@@ -56,7 +71,8 @@ def test_what_the_card_says():
     card = write_card(facts())
     for line in (
         "90 generated images of 48 × 64 pixels",
-        "10 of 100 drawn were dropped as the most uncertain",
+        "Of 100 drawn images these were dropped: 10 as the most uncertain.",
+        "Mean IoU 0.631, pixel accuracy 0.930, on 5 labelled images that were kept aside.",
         "| 4 | hat | 1.11 % | 45 (50.00 %) | 25 (50.00 %) |",
         "![Contact sheet](contact_sheet.png)",
         "ab" * 32,
@@ -68,6 +84,27 @@ def test_what_the_card_says():
     ):
         assert line in card
     assert write_card(facts()) == card
+
+
+def test_the_card_separates_what_was_dropped_for_composition_from_what_was_uncertain():
+    steered = facts(dropped=DroppedFacts(uncertain=6, composition=48), candidates=144, steered=[HATS])
+    card = write_card(steered)
+    words = "6 as the most uncertain; 48 for the composition, in favour of images that show the classes asked for."
+    assert f"Of 144 drawn images these were dropped: {words}" in card
+    assert "## Composition" in card
+    assert "| hat | 90.00 % of the images | 0.10 % |" in card
+    assert "## Composition" not in write_card(facts())
+
+
+def test_a_sound_steered_class_is_not_warned_of():
+    assert plain_warnings(facts(steered=[SteeredClass(5, 0.5, 0.001)])) == []
+
+
+def test_reasons_against_a_dataset_come_first_among_the_warnings():
+    poor = facts(inversion=[InvertedLabel("a", 16.3, 0.4)] * 3, label_count=3)
+    assert plain_warnings(poor)[: len(reasons_against(poor))] == reasons_against(poor)
+    assert len(reasons_against(poor)) == 1 < len(plain_warnings(poor))
+    assert reasons_against(facts()) == []
 
 
 def test_front_matter():
@@ -92,6 +129,12 @@ def test_front_matter():
         ({"inversion": [InvertedLabel("a", 12.0, 0.7)] * 3}, "cannot redraw the labelled images (median PSNR 12.0 dB)"),
         ({"inversion": [InvertedLabel("a", 25, 0.2, flagged=n < 2) for n in range(5)]}, "2 of 5 labelled images"),
         ({"statistics": DatasetStatistics()}, "holds no images"),
+        ({"label_count": 15}, "Only 15 labelled images: 16 to a few hundred are recommended"),
+        ({"held_out": HeldOutFacts(5, 0.41, 0.9, None)}, "held-out mIoU is 0.41"),
+        ({"steered": [HATS]}, "asks for class 'hat' and counts predicted pixels, but its held-out IoU is 0.20"),
+        ({"steered": [HATS], "label_shares": {**dict.fromkeys(CLASSES.ids, HALF), 4: ClassShare(0.1, 1)},
+          "held_out": None}, "but 1 labelled image shows it"),
+        ({"steered": [HATS], "held_out": HeldOutFacts(5, 0.7, 0.9, {0: 0.9, 1: 0.8})}, "its IoU is not known"),
     ],
 )  # fmt: skip
 def test_warnings_in_plain_words(changes, words):

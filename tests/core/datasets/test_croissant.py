@@ -86,5 +86,5 @@ def test_it_says_where_everything_comes_from() -> None:
     used = {one["sc:name"]: one["sc:identifier"] for one in document["prov:wasGeneratedBy"]["prov:used"]}
     assert used == {"generator": "sha256:" + "ab" * 32, "label_set": "sha256:" + "cd" * 32}
     assert json.loads(document["prov:wasGeneratedBy"]["sc:description"]) == {"seed": 7}
-    assert "The dataset holds no images." in document["rai:dataLimitations"][-1]
+    assert "The dataset holds no images." in document["rai:dataLimitations"][0]
     assert write_croissant(facts(DatasetStatistics()), [shard]) == write_croissant(facts(DatasetStatistics()), [shard])

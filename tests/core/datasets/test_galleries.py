@@ -30,13 +30,13 @@ def test_those_with_most_pixels_are_shown() -> None:
     galleries = Galleries(CLASSES)
     for sample in samples(30):
         galleries.add(sample)
-    made = dict(galleries.pictures("ds_1"))
+    made = dict(galleries.pictures())
     assert set(made) == {"galleries/000-background.png", "galleries/001-sun-hat.png"}, "nothing shows class 2"
     picture = np.array(Image.open(io.BytesIO(made["galleries/001-sun-hat.png"])).convert("RGB")).reshape(-1, 3)
     greys = {int(one[0]) for one in np.unique(picture, axis=0) if one[0] == one[1] == one[2]}
     assert set(range(30 - SHOWN, 30)) <= greys
     assert not {3, 5, 9} & greys
-    assert made == dict(galleries.pictures("ds_1"))
+    assert made == dict(galleries.pictures())
 
 
 def test_large_samples_are_held_small() -> None:

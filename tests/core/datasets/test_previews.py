@@ -17,7 +17,7 @@ CLASSES = ClassMap({0: "background", 1: "head"})
 
 
 def seen(label_set: LabelSet) -> np.ndarray:
-    return np.array(Image.open(io.BytesIO(label_preview(label_set, "ls_1"))).convert("RGB")).reshape(-1, 3)
+    return np.array(Image.open(io.BytesIO(label_preview(label_set))).convert("RGB")).reshape(-1, 3)
 
 
 def test_the_label_lies_over_the_image() -> None:
@@ -37,4 +37,4 @@ def test_keypoints_are_rings() -> None:
 
 def test_large_photographs_make_a_small_picture() -> None:
     item = LabelItem("a", photograph(1, 3000, 2000), np.zeros((3000, 2000), np.uint8))
-    assert len(label_preview(LabelSet((item,) * 30, CLASSES, "tar"), "ls_1")) < 4_000_000
+    assert len(label_preview(LabelSet((item,) * 30, CLASSES, "tar"))) < 4_000_000

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from core.errors import SamplingError
 from core.sampling.composition import Demand
 from core.sampling.filtering import class_quotas, keep_most_certain
-from core.sampling.selection import select
+from core.sampling.selection import Dropped, dropped, select
 from tests.core.sampling.tables import Table
 
 HAT = Demand(1, 0.5, min_area=0.1, name="hat")
@@ -22,7 +22,16 @@ def test_by_hand():
     # Two of four have to show it; only 3 and 5 do on a tenth of their pixels. The rest: the most certain two.
     assert list(select(table, 4, [HAT]).places(table)) == [0, 1, 3, 5]
     assert list(select(table, 4).places(table)) == [0, 1, 2, 3]
-    assert select(table, 4, [HAT]).worst_dropped(table, 5) == [(4, 0.5), (2, 0.3)]
+    assert dropped(table, select(table, 4, [HAT]), None, 5) == Dropped(2, 0, (4, 2), ())
+
+
+def test_what_is_dropped_is_counted_by_reason():
+    table = Table([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], AREAS)
+    kept, certain = select(table, 2, [Demand(1, 1.0, min_area=0.1)]), select(table, 5)
+    assert list(kept.places(table)) == [3, 5]
+    # By uncertainty alone 0 to 4 would be kept; 0, 1, 2, 4 gave way to those that show the class, and 5 was kept.
+    assert dropped(table, kept, certain, 3) == Dropped(0, 4, (), (0, 1, 2))
+    assert dropped(table, kept, select(table, 2), 3) == Dropped(2, 2, (4, 2), (0, 1))
 
 
 @given(

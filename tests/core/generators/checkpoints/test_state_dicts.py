@@ -216,6 +216,13 @@ def test_one_of_several_generators_is_asked_for(network: Generator, tmp_path: Pa
     assert_same(import_checkpoint(averaged), network)
 
 
+def test_table_of_very_many_prefixes_is_refused(tmp_path: Path) -> None:
+    """Each prefix is looked for in all names, so that their number has to be bounded."""
+    content = {f"{number}.input.input": torch.zeros(1) for number in range(40)}
+    with pytest.raises(CheckpointError, match="too many generators"):
+        import_checkpoint(saved(tmp_path, content))
+
+
 def test_paths_in_options_are_text_and_long_ones_are_refused(network: Generator, tmp_path: Path) -> None:
     content = {"g_ema": writers.rosinality_state(network), "opts": {"path": PurePosixPath("a" * 5000)}}
     with pytest.raises(UnsafeCheckpointError, match="path"):

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from core.errors import InversionError
 from core.inversion.perceptual.choice import choose_perceptual
@@ -29,9 +28,12 @@ def test_choice_prefers_lpips_where_its_weights_are(
 def test_no_distance_at_hand_is_an_error_that_says_what_to_provide(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     with pytest.raises(InversionError) as caught:
         choose_perceptual(tmp_path, tmp_path)
     told = str(caught.value)
+    assert "curl" in told
     assert "vgg16-397923af.pth" in told
+    assert "OFFHAND_WORKER__PERCEPTUAL_WEIGHTS" in told
     assert "perceptual.safetensors" in told
+    assert str(tmp_path) not in told, "no path of a folder that is removed after the job"
