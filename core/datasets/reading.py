@@ -19,6 +19,7 @@ from core.datasets.boxes import BOXES, Box, image_box, parse_boxes
 from core.datasets.classes import ClassMap
 from core.datasets.depths import DEPTH_FILE, DEPTHS, DepthUnit, decode_depth
 from core.datasets.foreign import translate
+from core.datasets.foreign.image_names import ImageNameError, ImageNames
 from core.datasets.foreign.translation import Translation
 from core.datasets.images import Picture, PictureError, PictureLimits, declared_pixels, decode_image, decode_mask
 from core.datasets.keypoints import KEYPOINTS, KeypointFile, image_points, parse_keypoints
@@ -175,10 +176,10 @@ class _Reading:
         except LabelSetError as error:
             self._add(error)
             return None
-        for stem in sorted(layout.images.keys() - points.rows.keys()):
-            self._problem(f"has no keypoints: {layout.keypoints} does not name {stem!r}", layout.images[stem])
-        self._check_names(points.rows, layout, layout.keypoints)
-        return points
+        rows = self._by_image(points.rows, layout, layout.keypoints)
+        for name in sorted(layout.images.keys() - rows.keys()):
+            self._problem(f"has no keypoints: {layout.keypoints} does not name {name!r}", layout.images[name])
+        return replace(points, rows=rows)
 
     def _boxes(self, layout: Layout) -> Mapping[str, Any]:
         if layout.boxes is None:
@@ -188,13 +189,23 @@ class _Reading:
         except LabelSetError as error:
             self._add(error)
             return {}
-        self._check_names(rows, layout, layout.boxes)
-        return rows
+        return self._by_image(rows, layout, layout.boxes)
 
-    def _check_names(self, rows: Mapping[str, Any], layout: Layout, pointer: str) -> None:
-        """A file that names images names none that are not there."""
-        for stem in sorted(rows.keys() - layout.images.keys())[:MAX_IMAGES]:
-            self._problem(f"names the image {stem!r}, and there is no {self.root}{IMAGES}/{stem}.*", pointer)
+    def _by_image(self, rows: Mapping[str, Any], layout: Layout, pointer: str) -> Mapping[str, Any]:
+        """The rows of a file by the name of their image; names without an image, or with a second row, are problems."""
+        images = {entry: name for name, entry in layout.images.items()}
+        index = ImageNames(layout.images.values())
+        found: dict[str, Any] = {}
+        for written, row in sorted(rows.items(), key=lambda one: one[0] not in layout.images)[: 2 * MAX_IMAGES]:
+            try:
+                name = written if written in layout.images else images[index.find(written, pointer)]
+            except ImageNameError as error:
+                self._problem(str(error), pointer)
+                continue
+            if name in found:
+                self._problem(f"names the image {name!r} twice, once as {written!r}", pointer)
+            found.setdefault(name, row)
+        return found
 
     def _unit(self, layout: Layout) -> DepthUnit | None:
         if not layout.depths:

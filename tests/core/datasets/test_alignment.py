@@ -231,7 +231,7 @@ def test_boxes_come_with_the_archive_and_stay_with_the_set(tmp_path):
         ({"boxes": {"a": [1, 2, 3, math.nan]}}, "is not four numbers"),
         ({"boxes": {"a": [1, 2, 0, 4]}}, "a: the box is 0 x 4 pixels"),
         ({"boxes": {"a": [120, 2, 5, 4]}}, "lies outside of the 120 x 80 image"),
-        ({"boxes": {"c": [1, 2, 3, 4]}}, "names the image 'c'"),
+        ({"boxes": {"c": [1, 2, 3, 4]}}, "lists the image 'c', which the archive does not hold"),
     ],
 )
 def test_boxes_that_cannot_be_are_named(tmp_path, document, words):

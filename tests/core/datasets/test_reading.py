@@ -149,6 +149,17 @@ def test_masks_belong_to_images_whose_names_differ_in_unicode_form_or_case(tmp_p
     assert np.array_equal(last.mask, mask(3))
 
 
+def test_keypoints_find_their_images_by_any_spelling_of_their_names(tmp_path):
+    files = {name: content for name, content in good_files(2).items() if name.startswith("images/")}
+    files["images/left/\u00e4 1.png"] = picture(photograph(7))
+    rows = {"images/000.png": [[1, 1, 2]], "001": [[2, 2, 2]], "left\\a\u0308%201": [[3, 3, 2]]}
+    files["keypoints.json"] = json.dumps({"keypoints": ["nose"], "images": rows}).encode()
+    items = {item.name: item.keypoints.tolist() for item in read(tmp_path, files).items}
+    assert items == {"000": [[1, 1, 2]], "001": [[2, 2, 2]], "left/\u00e4 1": [[3, 3, 2]]}
+    files["keypoints.json"] = json.dumps({"keypoints": ["nose"], "images": rows | {"000": [[1, 1, 2]]}}).encode()
+    assert refused(tmp_path, files) == [("keypoints.json", "names the image '000' twice, once as 'images/000.png'")]
+
+
 def test_what_is_no_known_layout_is_one_problem(tmp_path):
     ((pointer, detail),) = refused(tmp_path, {"photos/a.png": picture(photograph(0)), "notes.txt": b"x"})
     assert pointer == "labels.zip"
