@@ -1,6 +1,7 @@
 """COCO: JSON files with ``images, annotations, categories``; polygons, run lengths and keypoints."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,9 @@ class _File:
         categories = self._by_id(document["categories"], "category")
         self.names = {key: self._name(key, one) for key, one in categories.items()}
         self.points = self._point_names(categories)
-        self.has_masks = any(_segments(row) for row in rows.values())
+        # A file without any annotation lists images without any object, as a split may.
+        self.has_masks = any(_segments(row) for row in rows.values()) or bool(categories and not rows)
+        self._drop_unused_twins(rows.values())
         self.by_image: dict[Key, list[Row]] = {}
         for row in rows.values():
             self.by_image.setdefault(_key(row.get("image_id")), []).append(row)
@@ -99,6 +102,15 @@ class _File:
             else:
                 found[key] = row
         return found
+
+    def _drop_unused_twins(self, rows: Iterable[Row]) -> None:
+        """Of categories with one name drop those without annotations: Roboflow adds one with the project's name."""
+        used = {_key(row.get("category_id")) for row in rows}
+        count = Counter(self.names.values())
+        for key in [key for key, name in self.names.items() if count[name] > 1 and key not in used]:
+            if count[self.names[key]] > 1:
+                count[self.names[key]] -= 1
+                del self.names[key]
 
     def _name(self, key: Key, category: Row) -> str:
         name = category.get("name")
@@ -152,7 +164,8 @@ def _listed(out: Translation, files: Sequence[_File]) -> dict[str, list[_Listed]
 
 
 def _written(one: _Listed) -> str:
-    name = one.image.get("file_name")
+    """The name of an image; LVIS has its address alone."""
+    name = one.image.get("file_name", one.image.get("coco_url"))
     return name if isinstance(name, str) else str(name)
 
 

@@ -140,6 +140,8 @@ def _paint(
 
 def _shape(out: Translation, entry: str, element: Element, class_id: int, size: Size) -> Shape | None:
     if element.tag in _AREAS:
+        if element.tag == "box":
+            out.note_each("boxes are read as filled rectangles", entry)
         return Shape.of(class_id, partial(_AREAS[element.tag], element, size))
     if element.tag == "tag":
         out.note_each("tags of whole images are left aside", entry)

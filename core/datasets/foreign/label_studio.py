@@ -261,9 +261,11 @@ def _shape(out: Translation, entry: str, region: _Region, known: Mapping[str, in
     if result is None:
         out.note_each("labels of a whole image are left aside", entry)
         return None
-    _check_frame(result, size)
+    _check_frame(out, entry, result, size)
     value = result["value"]
     if len(region.labels) == 1 and _geometry(value) is not None:
+        if _geometry(value) == "rectangle":
+            out.note_each("boxes are read as filled rectangles", entry)
         return Shape.of(known[region.labels[0]], partial(_area, value, size))
     if len(region.labels) == 1:
         cause = f"shapes of the kind {shortened(result.get('type'))} have no area"
@@ -274,12 +276,13 @@ def _shape(out: Translation, entry: str, region: _Region, known: Mapping[str, in
     return Shape.of(None, area)
 
 
-def _check_frame(result: Result, size: Size) -> None:
+def _check_frame(out: Translation, entry: str, result: Result, size: Size) -> None:
     """Refuse a region that was drawn on another or a turned image. Raises :class:`ShapeError`."""
     height, width = result.get("original_height"), result.get("original_width")
-    if (height, width) != (None, None) and (whole_number(height), whole_number(width)) != size:
-        stated = f"{shortened(width)} x {shortened(height)}"
-        raise ShapeError(f"was drawn on {stated}, and the image is {size[1]} x {size[0]}")
+    stated = whole_number(height), whole_number(width)
+    if (height, width) != (None, None) and stated != size:
+        text = f"was drawn on {shortened(width)} x {shortened(height)}, and the image is {size[1]} x {size[0]}"
+        raise ShapeError(text + out.orientation_hint(entry, stated))
     if number(result.get("image_rotation") or 0) != 0:
         degrees = shortened(result["image_rotation"])
         raise ShapeError(

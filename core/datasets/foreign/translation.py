@@ -95,6 +95,13 @@ class Translation:
         sizes = self._sizes(entry)
         return sizes[0] if sizes else None
 
+    def orientation_hint(self, entry: str, stated: tuple[int | None, int | None]) -> str:
+        """Words about EXIF where the stated (height, width) is that of the picture before it is turned upright."""
+        sizes = self._sizes(entry)
+        if sizes is None or stated != sizes[1] or stated == sizes[0]:
+            return ""
+        return ", its size before the EXIF orientation is applied: export labels and sizes of the upright image"
+
     def agreed_size(self, entry: str, height: object, width: object, origin: str) -> tuple[int, int] | None:
         """The same of a picture whose size the file ``origin`` states; None, with a problem, where they differ.
 
@@ -103,16 +110,14 @@ class Translation:
         sizes = self._sizes(entry)
         if sizes is None:
             return None
-        upright, stored = sizes
+        upright = sizes[0]
         if (height, width) in ((None, None), (0, 0)):
             return upright
         stated = whole_number(height), whole_number(width)
         if stated == upright:
             return upright
         text = f"is {upright[1]} x {upright[0]}, and {origin} says {shortened(width)} x {shortened(height)}"
-        if stated == stored:
-            text += ", its size before the EXIF orientation is applied: export labels and sizes of the upright image"
-        self.problem(text, entry)
+        self.problem(text + self.orientation_hint(entry, stated), entry)
         return None
 
     def _sizes(self, entry: str) -> tuple[tuple[int, int], tuple[int, int]] | None:
@@ -199,9 +204,14 @@ def pictures(entries: Mapping[str, Path]) -> dict[str, str]:
     return {name.rpartition(".")[0]: name for name in sorted(entries) if name.lower().endswith(PICTURE_SUFFIXES)}
 
 
+def is_background(name: str) -> bool:
+    """Whether a class is the background by its name, ``_background_`` (labelme) included."""
+    return name.strip(" _").lower() == BACKGROUND
+
+
 def with_background(names: Sequence[str]) -> dict[int, str]:
     """Ids for labels that have none: background 0, then the labels in their order; one named so keeps that place."""
-    own = next((name for name in names if name.strip().lower() == BACKGROUND), BACKGROUND)
+    own = next((name for name in names if is_background(name)), BACKGROUND)
     return {0: own, **dict(enumerate((name for name in names if name != own), 1))}
 
 
@@ -209,7 +219,7 @@ def free_background(names: Mapping[int, str]) -> tuple[dict[int, str], int]:
     """The names with one for pixels that nothing covers, and its id: one that is there, else 0 if free, else the next
     behind all others, so that no id shifts."""
     for class_id, name in names.items():
-        if name.strip().lower() == BACKGROUND:
+        if is_background(name):
             return dict(names), class_id
     free = (one for one in (0, max(names, default=0) + 1, *range(LARGEST_ID + 1)) if one not in names)
     place = next((one for one in free if one <= LARGEST_ID), LARGEST_ID + 1)

@@ -95,6 +95,42 @@ def test_category_ids_that_no_mask_can_hold_are_replaced() -> None:
     assert "spoon is 9002 in annotations.json and 2 here" in notes(labels)
 
 
+def test_a_category_of_the_same_name_without_annotations_is_dropped() -> None:
+    """Roboflow adds a category with the name of the project, which may be that of a class."""
+    root = [{"id": 0, "name": "cup", "supercategory": "none"}, *coco([], [])["categories"]]
+    labels = read(archive(plain(categories=root)))
+    assert shares(labels) == RIGHT
+    assert labels.classes.names == {0: "background", 1: "cup", 2: "spoon"}
+
+
+def test_files_of_other_coco_tasks_beside_masks_add_nothing() -> None:
+    """datumaro writes one file for each task, all of the same images."""
+    tagged = [{"id": n, "image_id": n, "category_id": 1} for n in (1, 2)]
+    files = {
+        **pictures("images/default/a.png", "images/default/b.png"),
+        "annotations/instances_default.json": plain(),
+        "annotations/labels_default.json": coco(["a.png", "b.png"], tagged, [{"id": 1, "name": "indoor"}]),
+        "annotations/image_info_default.json": {**coco(["a.png", "b.png"], []), "categories": []},
+        "annotations/captions_default.json": {"images": [], "annotations": []},
+    }
+    labels = read(files)
+    assert shares(labels) == RIGHT
+    assert "indoor" not in labels.classes.names.values()
+    assert "annotations/captions_default.json: left aside, as they are no COCO" in notes(labels)
+
+
+def test_a_split_without_any_object_is_background() -> None:
+    files = {**archive(plain()), **pictures("c.png"), "empty.json": coco(["c.png"], [])}
+    assert shares(read(files)) == {**RIGHT, "c": {}}
+
+
+def test_the_background_of_labelme_is_the_background() -> None:
+    named = [{"id": 0, "name": "_background_", "supercategory": None}, *coco([], [])["categories"]]
+    labels = read(archive(plain(categories=named)))
+    assert labels.classes.names == {0: "_background_", 1: "cup", 2: "spoon"}
+    assert not labels.items[0].mask[0, 0]
+
+
 # Names of images
 
 
@@ -123,6 +159,14 @@ def test_the_path_of_coco_annotator_settles_equal_names() -> None:
     ]
     files = {**pictures("left/0001.png", "right/0001.png"), "a.json": coco(rows, BOTH)}
     assert shares(read(files)) == {"left/0001": {"cup": 256}, "right/0001": {"spoon": 484}}
+
+
+def test_images_known_by_their_address_alone_are_found() -> None:
+    rows = [
+        {"id": n, "coco_url": f"http://h.example/val/{one}.png", "width": SIDE, "height": SIDE}
+        for n, one in ((1, "a"), (2, "b"))
+    ]
+    assert shares(read(archive(coco(rows, BOTH)))) == RIGHT
 
 
 def test_a_missing_image_is_the_only_problem() -> None:

@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from tests.core.datasets.archives import photograph, picture
 from tests.core.datasets.foreign.sets import LARGE, SIDE, SQUARE, notes, pictures, problems, read, shares
 from tests.core.datasets.foreign.test_formats import packed
 
@@ -192,6 +194,17 @@ def test_a_turned_image_is_refused_by_name() -> None:
         "export.json: task 1, region 'r1': was drawn with image_rotation 90: "
         "turn the image back in Label Studio and export again"
     ]
+
+
+def test_a_size_before_exif_orientation_is_named() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stated = {"original_width": 32, "original_height": 24}
+    lying = picture(photograph(9, 24, 32), exif=exif)
+    files = archive(task(1, "a.png", polygon(SQUARE, "cup", **stated)), SPOON) | {"images/a.png": lying}
+    (problem,) = problems(files)
+    assert "was drawn on 32 x 24, and the image is 24 x 32" in problem
+    assert "EXIF" in problem
 
 
 def test_brush_strokes_are_read() -> None:
