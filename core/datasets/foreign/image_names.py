@@ -60,18 +60,20 @@ class ImageNames:
         #: The entries that are pictures, in order.
         self.pictures: list[str] = []
         self._others: set[str] = set()
-        self._loose: dict[str, list[str]] = {}
-        self._stored: dict[str, list[str]] = {}
+        # By base name, alone and with its folder; names without a suffix are looked up among stems.
+        self._loose: dict[tuple[bool, Parts], list[str]] = {}
+        self._stored: dict[tuple[bool, str], list[str]] = {}
         for entry in sorted(entries):
             base = entry.rpartition("/")[2]
             if not base.lower().endswith(PICTURE_SUFFIXES):
                 self._others.add(_loose(base))
                 continue
             self.pictures.append(entry)
-            for key in (_loose(base), _loose(_stem(base))):
-                self._loose.setdefault(key, []).append(entry)
-            for key in (_stored(base), _stored(_stem(base))):
-                self._stored.setdefault(key, []).append(entry)
+            folder = tuple(_loose(one) for one in entry.split("/")[-2:-1])
+            for suffixed, name in ((True, base), (False, _stem(base))):
+                for parts in {(_loose(name),), (*folder, _loose(name))}:
+                    self._loose.setdefault((suffixed, parts), []).append(entry)
+                self._stored.setdefault((suffixed, _stored(name)), []).append(entry)
 
     def find(self, written: str, beside: str = "") -> str:
         """Return the entry that ``written`` means in the annotation file ``beside`` (an entry's name).
@@ -104,14 +106,13 @@ class ImageNames:
         paths = [parts for path in _paths(written) if (parts := _parts(path))]
         ranked: dict[str, _Match] = {}
         for place, parts in enumerate(paths):
-            for entry in self._loose.get(_loose(parts[-1]), ()):
-                if _same_base(parts[-1], entry):
-                    match = _match(parts, entry, beside, len(paths) - place)
-                    ranked[entry] = max(match, ranked.get(entry, match))
+            for entry in self._candidates(parts):
+                match = _match(parts, entry, beside, len(paths) - place)
+                ranked[entry] = max(match, ranked.get(entry, match))
         if not ranked:
             # A stored upload keeps nothing of its path: the base name alone decides.
-            stored = [entry for parts in paths for entry in self._stored.get(_stored(parts[-1]), ())]
-            ranked = {entry: _Match(0, 1, 0) for entry in stored if _same_kind(paths, entry)}
+            keys = [(_has_suffix(parts[-1]), _stored(parts[-1])) for parts in paths]
+            ranked = {entry: _Match(0, 1, 0) for key in keys for entry in self._stored.get(key, ())}
         if not ranked:
             raise ImageNameError(self._missing(written, paths))
         best = max(ranked.values())
@@ -123,6 +124,12 @@ class ImageNames:
             wanted = "write the path as it stands in the archive"
             raise ImageNameError(f"names the image {_shown(written)}, which may be any of {shown}: {wanted}")
         return _Claim(best, found[0])
+
+    def _candidates(self, parts: Parts) -> Sequence[str]:
+        """The pictures with the base name: those in a folder of the same name alone, where there are any."""
+        suffixed = _has_suffix(parts[-1])
+        keys = [(suffixed, tuple(map(_loose, parts[-2:]))), (suffixed, (_loose(parts[-1]),))]
+        return next((self._loose[key] for key in keys if key in self._loose), ())
 
     def _missing(self, written: str, paths: Sequence[Parts]) -> str:
         text = f"lists the image {_shown(written)}, which the archive does not hold"
@@ -167,18 +174,28 @@ def _distinct(group: Sequence[str]) -> dict[str, str]:
 
 def _losers(entry: str, made: Mapping[tuple[str, str], _Match]) -> dict[tuple[str, str], ImageNameError]:
     """Refusals for names that claim a picture which another name claims with more right."""
-    best = max(made.values())
-    winners = [key for key in made if made[key] == best]
-    settled = all(_agree(one[0], winners[0][0]) for one in winners)
+    first = max(made, key=lambda key: made[key])
+    rivals = {key for key in made if not _same_image(key, made[key], first, made[first])}
+    tied = next((key for key in made if key in rivals and made[key] == made[first]), None)
     refused = {}
     for key in made:
-        rival = next((one for one in winners if one != key and not _agree(one[0], key[0])), None)
-        if rival is not None and (not settled or key not in winners):
-            text = f"lists the image {_shown(key[0])}, which the archive does not hold"
-            if key in winners:
-                text = f"lists the image {_shown(key[0])}, which may be {entry}"
-            refused[key] = ImageNameError(f"{text}: {entry} fits {_shown(rival[0])} as well, in {rival[1] or 'it'}")
+        rival = first if key in rivals else tied
+        if rival is None:
+            continue
+        text = f"lists the image {_shown(key[0])}, which the archive does not hold"
+        if made[key] == made[first]:
+            text = f"lists the image {_shown(key[0])}, which may be {entry}"
+        refused[key] = ImageNameError(f"{text}: {entry} fits {_shown(rival[0])} as well, in {rival[1] or 'it'}")
     return refused
+
+
+def _same_image(one: tuple[str, str], match: _Match, other: tuple[str, str], other_match: _Match) -> bool:
+    """Whether two names that fit one picture can mean one image.
+
+    They do not where their paths differ, and where of files in two folders one alone has the exact path.
+    """
+    apart = one[1].rpartition("/")[0] != other[1].rpartition("/")[0]
+    return _agree(one[0], other[0]) and not (apart and bool(match.exact) != bool(other_match.exact))
 
 
 def _agree(first: str, second: str) -> bool:
@@ -242,18 +259,6 @@ def _stem(base: str) -> str:
 
 def _has_suffix(name: str) -> bool:
     return unquote(name).lower().endswith(PICTURE_SUFFIXES)
-
-
-def _same_base(written: str, entry: str) -> bool:
-    """Whether the base names are equal, suffix included where one is written."""
-    base = entry.rpartition("/")[2]
-    return _loose(written) == _loose(base) or not _has_suffix(written)
-
-
-def _same_kind(paths: Sequence[Parts], entry: str) -> bool:
-    """The same of stored names."""
-    base = entry.rpartition("/")[2]
-    return any(_stored(parts[-1]) == _stored(base) or not _has_suffix(parts[-1]) for parts in paths)
 
 
 def _match(parts: Parts, entry: str, beside: str, rank: int) -> _Match:

@@ -94,6 +94,21 @@ def test_two_images_never_share_one_picture() -> None:
     assert isinstance(found["two/b.png", ""], ImageNameError)
 
 
+def test_a_name_without_picture_never_takes_that_of_another_folder() -> None:
+    """Two splits list an image of one name, and the archive holds the first split's alone."""
+    names = ImageNames(["train/1.png", "val/2.png"])
+    found = names.find_all([("1.png", "train/a.json"), ("1.png", "val/a.json"), ("2.png", "val/a.json")])
+    assert found["1.png", "train/a.json"] == "train/1.png"
+    assert isinstance(found["1.png", "val/a.json"], ImageNameError)
+    assert found["2.png", "val/a.json"] == "val/2.png"
+
+
+def test_many_folders_with_images_of_one_name_are_found_quickly() -> None:
+    entries = [f"video{one}/frame_0.png" for one in range(1000)]
+    found = ImageNames(entries).find_all([(f"set/video{one}/frame_0", "a.json") for one in range(1000)])
+    assert sorted(str(one) for one in found.values()) == sorted(entries)
+
+
 def test_two_spellings_of_one_image_share_its_picture() -> None:
     names = ImageNames(["images/1.png"])
     written = [("1.png", "a.json"), ("images/1.png", "b.json"), ("images\\1", "c.json"), ("http://h/1.png?s=2", "")]
