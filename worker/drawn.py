@@ -8,9 +8,9 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Self
 
+from store.db import Database
 from store.jobs.results import shard_results
 from store.jobs.views import has_shards
-from worker.context import StepContext
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,17 @@ class Drawn:
     """(first, last + 1) of the indices in each committed shard, ascending."""
     lacking: bool
     """Whether some could not be made."""
+    batch: int = 0
+    """Images drawn at once, the same for all samples of a job; 0 where none was drawn."""
 
     @classmethod
-    def of(cls, context: StepContext) -> Self:
-        """Read from the committed shards of the job at hand."""
-        inputs = [one.input for one in shard_results(context.db, context.claim.job_id, "sample")]
-        with context.db.read() as connection:
-            lacking = has_shards(connection, context.claim.job_id, "poisoned")
-        return cls(tuple(sorted((one["start"], one["stop"]) for one in inputs)), lacking)
+    def of(cls, db: Database, job_id: str) -> Self:
+        """Read from the committed shards of a `generate` job."""
+        inputs = [one.input for one in shard_results(db, job_id, "sample")]
+        with db.read() as connection:
+            lacking = has_shards(connection, job_id, "poisoned")
+        ranges = tuple(sorted((one["start"], one["stop"]) for one in inputs))
+        return cls(ranges, lacking, inputs[0].get("batch", 0) if inputs else 0)
 
     @property
     def end(self) -> int:

@@ -17,7 +17,7 @@ from core.datasets.label_set import LabelSet
 from core.datasets.samples import StoredSample
 from core.errors import EvaluationError, LabelerError, Problem
 from core.evaluation.downstream.images import ArrayImages, Relabelled, ShardImages, Targets
-from core.evaluation.gates import Regeneration
+from core.evaluation.gates import Regeneration, rounded_share
 from core.generators.stylegan2 import Generator
 from core.labeling.labeler import Labeler, Labels
 from core.labeling.targets import targets_of
@@ -28,6 +28,7 @@ from core.tasks.keypoints import with_visibility
 from core.tasks.task import Task
 from store.jobs.views import Job
 from worker.context import StepContext
+from worker.drawn import Drawn
 from worker.labelers import stored_labeler
 from worker.sources import load_source
 
@@ -37,12 +38,13 @@ _REDRAWN, _DROPPED = 32, 8
 
 @dataclass(frozen=True)
 class Makers:
-    """What a dataset was made with. `batch`: how many images were drawn at once."""
+    """What a dataset was made with. `batch`: how many images were drawn at once; `drawn`: which samples were."""
 
     network: Generator
     labeler: Labeler
     device: str
     batch: int
+    drawn: Drawn
 
 
 def load_makers(context: StepContext, made_by: Job) -> Makers:
@@ -53,31 +55,37 @@ def load_makers(context: StepContext, made_by: Job) -> Makers:
     if labeler_id is None:
         raise LabelerError("the dataset's job names no labeler")
     labeler = stored_labeler(context, labeler_id, source.device)
-    return Makers(source.network, labeler, source.device, context.settings.worker.batch)
+    drawn = Drawn.of(context.db, made_by.id)
+    # Images depend on the batch that they were drawn in: another would differ by rounding.
+    return Makers(source.network, labeler, source.device, drawn.batch or context.settings.worker.batch, drawn)
 
 
 def regenerate(makers: Makers, generated: ShardImages) -> Regeneration:
-    """Draw stored samples again from their latents and count what comes out different."""
+    """Draw stored samples again from their latents, in batches of the size they were drawn in, and count the images
+    and labels that come out different.
+    """
     count = min(_REDRAWN, len(generated))
     places = np.linspace(0, len(generated) - 1, count).astype(np.int64)
     samples = [generated.sample(int(one)) for one in places]
-    differ = np.zeros((2, count), bool)
+    rounded: list[float | None] = []
+    labels_differ = 0
     for start, images, labels in _drawn(makers, samples):
         for row in range(len(images)):
             sample = samples[start + row]
-            differ[0, start + row] = not np.array_equal(images[row], sample.image())
-            differ[1, start + row] = not _same(labels, row, sample)
-    return Regeneration(count, int(differ[0].sum()), int(differ[1].sum()))
+            rounded.append(rounded_share(images[row], sample.image()))
+            labels_differ += not _same(labels, row, sample)
+    shares = [share for share in rounded if share]
+    return Regeneration(count, rounded.count(None), labels_differ, len(shares), max(shares, default=0.0))
 
 
 def dropped_samples(
     makers: Makers, generated: ShardImages, task: Task
 ) -> tuple[ArrayImages, NDArray[np.float64]] | None:
-    """Some samples of the stream that are not in the dataset, the most uncertain first, with their uncertainty; None
-    where every one is.
+    """Some samples that were drawn and that the filter left out of the dataset, the most uncertain first, with their
+    uncertainty; None where every one is there. Samples that a partial job could not draw are no part of it.
     """
     there = set(generated.indices())
-    missing = [one for one in range(min(there), max(there)) if one not in there]
+    missing = [one for first, stop in makers.drawn.ranges for one in range(first, stop) if one not in there]
     if not missing:
         return None
     record = generated.sample(0).record()

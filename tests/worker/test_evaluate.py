@@ -6,6 +6,8 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from core.errors import EvaluationError
 from core.evaluation.arms import EvaluationData
 from core.evaluation.downstream.images import ArrayImages, Shard, ShardImages
 from core.evaluation.scoring import MaskScoring
+from core.sampling.stream import draw, draw_codes
 from store.datasets import get_dataset
 from store.db import Database, open_database
 from store.errors import InvalidRequest, NotReady
@@ -41,6 +44,9 @@ from store.specs import EvaluateSpec
 from store.tables import files
 from tests.e2e import tiny
 from tests.worker.inline import TENANT, InlineWorker, generate, upload, view
+from worker import redrawing
+from worker.drawn import Drawn
+from worker.redrawing import Makers, dropped_samples
 
 
 class Service:
@@ -251,3 +257,52 @@ def test_what_does_not_exist_is_named_at_once(service: Service) -> None:
     with pytest.raises(InvalidRequest) as caught:
         service.evaluate(dataset="ds_none", labels="upl_none", generated_labels="ls_none")
     assert [problem.pointer for problem in caught.value.problems] == ["/dataset", "/labels", "/generated_labels"]
+
+
+def test_regeneration_draws_with_the_batch_that_the_dataset_was_drawn_with(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service.settings.worker, "batch", 16)
+    sizes: list[int] = []
+
+    def noted(network: Any, labeler: Any, codes: Any, *more: Any) -> Any:
+        sizes.append(len(codes))
+        return draw_codes(network, labeler, codes, *more)
+
+    monkeypatch.setattr(redrawing, "draw_codes", noted)
+    job = service.evaluate(baselines=["from_scratch"])
+    service.work()
+    gates = {gate["name"]: gate for gate in json.loads(service.report(job, REPORT_JSON))["gates"]}
+    assert gates["regeneration"]["state"] == "passed"
+    assert set(sizes) == {4}
+
+
+def test_dropped_counts_what_the_filter_dropped_and_not_what_could_not_be_drawn(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job of 23 candidates keeps 20; the dataset here lacks samples 8 to 15 as well, which were never drawn."""
+    shards = [Shard(file.name, lambda key=file.key: service.objects.open(key)) for file in service.shards]
+    generated = ShardImages(shards)
+    there = [one for one in generated.indices() if one not in range(8, 16)]
+    monkeypatch.setattr(generated, "indices", lambda: there)
+    seen: list[Makers] = []
+    load = import_module("worker.steps.evaluate").load_makers
+    monkeypatch.setattr(
+        import_module("worker.steps.evaluate"), "load_makers", lambda *given: seen.append(load(*given)) or seen[-1]
+    )
+    service.evaluate(baselines=["from_scratch"])
+    service.work()
+    drawn: list[int] = []
+
+    def noted(network: Any, labeler: Any, config: Any, **more: Any) -> Any:
+        drawn.extend(range(config.start, config.stop))
+        return draw(network, labeler, config, **more)
+
+    monkeypatch.setattr(redrawing, "draw", noted)
+    partial = replace(seen[0], drawn=Drawn(((0, 8), (16, 23)), True, 4))
+    dropped = dropped_samples(partial, generated, "segmentation")
+    left_out = [one for one in (*range(8), *range(16, 23)) if one not in there]
+    assert drawn == left_out
+    assert left_out
+    assert dropped is not None
+    assert not set(range(8, 16)) & set(drawn)

@@ -66,7 +66,7 @@ def finalize(context: StepContext) -> StepResult:
     label_set, inversion, labeler = _made(context)
     classes = delivered_classes(class_map(label_set), context.spec)
     wish = DatasetWish.of(context.spec, classes)
-    candidates, drawn = _gather(context, classes.count), Drawn.of(context)
+    candidates, drawn = _gather(context, classes.count), Drawn.of(context.db, context.claim.job_id)
     seen = wish.look(candidates)
     found = [row.to_json() for row in seen]
     if drawn.lacking:
