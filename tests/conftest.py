@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -78,10 +77,8 @@ def postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """SQLAlchemy URL of an empty PostgreSQL database that is the test's own."""
-    name = f"test_{uuid.uuid4().hex}"
-    postgres_server.execute(f'CREATE DATABASE "{name}"')
-    yield postgres_server.database_url(name)
-    postgres_server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with postgres_server.database() as url:
+        yield url
 
 
 @pytest.fixture

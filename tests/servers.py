@@ -13,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -288,6 +289,14 @@ class PostgresServer(Server):
 
         with psycopg.connect(f"host=127.0.0.1 port={self.port} user=offhand dbname=postgres", autocommit=True) as link:
             link.execute(statement)  # type: ignore[arg-type]
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[str]:
+        """The SQLAlchemy URL of an empty database, which is dropped in the end."""
+        name = f"test_{uuid.uuid4().hex}"
+        self.execute(f'CREATE DATABASE "{name}"')
+        yield self.database_url(name)
+        self.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
     def restart(self) -> None:
         """A fast restart: connections are cut, committed work stays."""

@@ -51,14 +51,29 @@ class World:
         return {path for path in self.settings.objects_folder.rglob("*") if path.is_file()}
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def settings(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, generators: Path, fresh_database: Path
+) -> Iterator[Settings]:
+    """Settings of a service over each of the databases."""
+    settings = Settings(home=tmp_path_factory.mktemp("guarded"), generators_folder=str(generators))
+    if request.param == "postgresql":
+        with request.getfixturevalue("postgres_server").database() as settings.database.url:
+            yield settings
+    else:
+        shutil.copyfile(fresh_database, settings.home / "offhand.sqlite3")
+        yield settings
+
+
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, generators: Path, fresh_database: Path) -> Iterator[World]:
-    home = tmp_path_factory.mktemp("guarded")
-    shutil.copyfile(fresh_database, home / "offhand.sqlite3")
-    settings = Settings(home=home, generators_folder=str(generators))
+def world(settings: Settings, generators: Path) -> Iterator[World]:
     db = open_database(settings)
-    limits = {"OFFHAND_API__KEYS": "required", "OFFHAND_LIMITS__UPLOAD_BYTES": str(UPLOAD_LIMIT)}
-    with ApiProcess(home, generators, **limits) as process:
+    environment = {
+        "OFFHAND_API__KEYS": "required",
+        "OFFHAND_LIMITS__UPLOAD_BYTES": str(UPLOAD_LIMIT),
+        "OFFHAND_DATABASE__URL": settings.database.url,
+    }
+    with ApiProcess(settings.home, generators, **environment) as process:
         made = World(process.url, settings, make_keys(db))
         fill(made, db, open_objects(settings))
         yield made
@@ -219,6 +234,31 @@ def test_counts_that_are_none(world: World, count: str) -> None:
     body = f'{{"labels": "{world.ids["upload_id"]}", "generator": "tiny", "count": {count}}}'
     answer = world.ask("acme-write", "POST", "/v1/jobs", content=body.encode(), headers=JSON)
     assert [e["pointer"] for e in problem(answer, 422, "invalid_request")["errors"]] == ["#/count"]
+
+
+def test_nul_in_any_string_of_a_request(world: World) -> None:
+    wish = {"labels": world.ids["upload_id"], "generator": "tiny", "count": 1}
+    for method, path, options in (
+        ("GET", "/v1/jobs/%00", {}),
+        ("GET", "/v1/jobs?label=a=%00", {}),
+        ("GET", "/v1/uploads?page_token=%00", {}),
+        ("GET", "/v1/datasets/{dataset_id}/files/a%00b", {}),
+        ("PUT", "/v1/dataset-aliases/a%00b", {"json": {"dataset": world.ids["dataset_id"]}}),
+        ("PUT", "/v1/dataset-aliases/latest", {"json": {"dataset": "a\0b"}}),
+        ("POST", "/v1/jobs", {"json": wish | {"labels_map": {"a\0b": "x"}}}),
+        ("POST", "/v1/jobs", {"content": 'labels: "a\\0b"', "headers": {"Content-Type": "application/yaml"}}),
+        ("POST", "/v1/api-keys", {"json": {"name": "a\0b"}}),
+        ("POST", "/v1/webhook-endpoints", {"json": {"url": "https://93.184.215.14/", "description": "a\0b"}}),
+        ("POST", "/v1/uploads", {"json": {"filename": "a\0.zip", "size": 1, "sha256": "0" * 64}}),
+        ("POST", "/v1/uploads?filename=a%00.zip", {"content": b"PK\x03\x04" + bytes(300), "headers": ZIP}),
+    ):
+        document = problem(world.ask("acme-admin", method, path, **options), 422, "invalid_request")
+        assert any("NUL" in one["detail"] for one in document["errors"]), (path, document)
+
+
+def test_unknown_query_parameters(world: World) -> None:
+    document = problem(world.ask("acme-read", "GET", "/v1/jobs?pagesize=3"), 422, "invalid_request")
+    assert [e["pointer"] for e in document["errors"]] == ["query:pagesize"]
 
 
 def test_unknown_fields(world: World) -> None:

@@ -24,6 +24,14 @@ from tests.serving import ApiProcess
 FUZZED, WALKS = 20, 150
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def settings(request: pytest.FixtureRequest, settings: Settings) -> Settings:
+    """A data folder of the test's own, with each of the databases."""
+    if request.param == "postgresql":
+        settings.database.url = request.getfixturevalue("postgres_url")
+    return settings
+
+
 @pytest.fixture
 def service(settings: Settings, db: Database, objects: ObjectStore, generators: Path) -> Iterator[ApiProcess]:
     """The service with one of everything, and a worker that says it is there, for `/readyz`."""
@@ -37,7 +45,8 @@ def service(settings: Settings, db: Database, objects: ObjectStore, generators: 
     thread = threading.Thread(target=announce)
     thread.start()
     try:
-        with ApiProcess(settings.home, generators, OFFHAND_LIMITS__QUEUED_JOBS="1000000") as process:
+        environment = {"OFFHAND_LIMITS__QUEUED_JOBS": "1000000", "OFFHAND_DATABASE__URL": settings.database.url}
+        with ApiProcess(settings.home, generators, **environment) as process:
             fill(process.url, db, objects)
             yield process
     finally:
