@@ -75,8 +75,8 @@ class LingeringTransport:
     def __init__(self, transport: asyncio.Transport, unread: Callable[[], bool]) -> None:
         """Wrap a transport. `unread` returns whether bytes of a request may still be on their way."""
         self._transport, self._unread = transport, unread
-        self._left = DRAIN_BYTES
         self._timer: asyncio.TimerHandle | None = None
+        self.bound_rest()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -98,6 +98,10 @@ class LingeringTransport:
         self._transport.write_eof()
         self._transport.resume_reading()
         self._timer = asyncio.get_running_loop().call_later(DRAIN_SECONDS, self.close_now)
+
+    def bound_rest(self) -> None:
+        """Allow DRAIN_BYTES more to be thrown away."""
+        self._left = DRAIN_BYTES
 
     def throw_away(self, size: int) -> None:
         """Count bytes that are not used; past DRAIN_BYTES the connection is closed."""
@@ -148,6 +152,10 @@ class PatientOnce(H11Protocol):
         self._look.cancel()
         self.transport.close_now()
         super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        self.transport.bound_rest()
+        super().on_response_complete()
 
     def shutdown(self) -> None:
         if self.transport.draining:
@@ -222,6 +230,7 @@ def config(app: ASGIApp, host: str, port: int, protocol: type[asyncio.Protocol] 
         host=host,
         port=port,
         http=protocol,
+        ws="none",
         h11_max_incomplete_event_size=HEAD_BYTES,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         log_level="warning",
