@@ -81,7 +81,7 @@ def test_links_lead_to_operations_that_take_what_they_give(document: dict[str, A
 
 
 def test_every_example_of_a_body_runs(
-    http: TestClient, document: dict[str, Any], upload: str, db: Database, objects: ObjectStore
+    http: TestClient, document: dict[str, Any], upload: str, held_out: str, db: Database, objects: ObjectStore
 ) -> None:
     """An example cannot know the ids of what is here; with them in place it is taken as it stands."""
     labeler = add_labeler(db, objects, http.get("/v1/generators/tiny").json()["id"])
@@ -103,6 +103,8 @@ def test_every_example_of_a_body_runs(
         for example in examples:
             wish = {name: here.get(name, value) for name, value in example.items()}
             wish |= {"source": upload} if str(wish.get("source", "")).startswith("upl_") else {}
+            if operation["operationId"] == "create_evaluation":
+                wish["labels"] = held_out  # those that made the dataset cannot judge it
             answer = http.request(method, path.format(**ids), json=wish)
             assert answer.status_code in (200, 201, 202), (operation["operationId"], wish, answer.text)
             ran.append(operation["operationId"])
