@@ -25,6 +25,8 @@ def parse_json(
         return json.loads(content.decode("utf-8-sig"), object_pairs_hook=object_pairs_hook)
     except RecursionError:
         raise ValueError("not valid JSON: is nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"is not UTF-8 text (byte {error.start:,}): save it as UTF-8") from error
     except ValueError as error:
         raise ValueError(f"not valid JSON: {error}") from error
 

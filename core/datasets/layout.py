@@ -117,10 +117,10 @@ def unpaired(layout: Layout, archive_name: str) -> list[Problem]:
 
 
 def is_ours(names: Mapping[str, Path]) -> bool:
-    """Whether the folders are those of our own layout."""
+    """Whether the folders are those of our own layout: masks with their class map, as other tools have masks too."""
     root = single_root(names)
     tops = {name.removeprefix(root).partition("/")[0] for name in names}
-    return IMAGES in tops and bool({MASKS, DEPTHS, KEYPOINTS} & tops)
+    return IMAGES in tops and (bool({DEPTHS, KEYPOINTS} & tops) or {MASKS, CLASSES} <= tops)
 
 
 def single_root(names: Mapping[str, Path]) -> str:

@@ -223,7 +223,7 @@ class _Reading:
     def _classes(self, layout: Layout) -> ClassMap | None:
         if not layout.masks and (layout.keypoints or layout.depths):
             return ClassMap({})
-        if layout.classes is None and ((self.foreign and self.problems) or not layout.images):
+        if layout.classes is None and ((self.foreign and self.problems) or not (layout.images and layout.labelled)):
             return None  # The cause is named already.
         if layout.classes is None:
             self._problem(f"has no {self.root}{CLASSES}, which says what the ids in the masks mean", self.archive_name)

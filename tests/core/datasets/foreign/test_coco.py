@@ -265,6 +265,11 @@ def test_utf_16_and_damaged_files_are_named() -> None:
     assert problem.startswith("second.json: not valid JSON")
 
 
+def test_a_folder_of_masks_without_a_class_map_does_not_hide_the_annotations() -> None:
+    files = {**archive(plain()), **pictures("masks/a.png", "masks/b.png")}
+    assert shares(read(files)) == RIGHT
+
+
 # What is no outline
 
 
