@@ -17,12 +17,17 @@ from typing import BinaryIO, Literal
 
 from core.callbacks import ShouldStop, never_stop, stop_if_asked
 from core.datasets.entry_names import ARCHIVE_SUFFIXES, NameRegister, fault, is_dropping, normalised, written_name
+from core.datasets.label_set import MAX_IMAGES
 from core.datasets.tar import Kind, Readable, TarError, TarReader
 from core.errors import LabelSetError, Problem
 
 CHUNK = 1 << 18
 _MAGIC_ZIP, _MAGIC_GZIP = b"PK\x03\x04", b"\x1f\x8b"
 _MAGIC_OTHERS = (b"PK\x05\x06", b"BZh", b"7z\xbc\xaf\x27\x1c", b"Rar!", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
+
+#: CelebAMask-HQ has an image and up to 18 masks of parts a person; macOS adds ``__MACOSX/…/._NAME`` for each file.
+ENTRIES_PER_IMAGE = 2 * (1 + 18)
+_END, _LOCATOR, _WIDE_END = b"PK\x05\x06", b"PK\x06\x07", b"PK\x06\x06"
 
 ArchiveFormat = Literal["zip", "tar", "tar.gz"]
 
@@ -32,7 +37,8 @@ class ArchiveLimits:
     """How much an archive may hold. Sizes in bytes."""
 
     max_archive_bytes: int = 4 << 30
-    max_entries: int = 4096
+    max_entries: int = ENTRIES_PER_IMAGE * MAX_IMAGES + 2000
+    """Files and folders: those of ``MAX_IMAGES`` images, and 2,000 of other kinds."""
     max_entry_bytes: int = 64 << 20
     max_total_bytes: int = 4 << 30
     max_ratio: float = 200.0
@@ -105,7 +111,7 @@ class _Extraction:
             for count, entry in enumerate(entries, start=1):
                 stop_if_asked(self.should_stop)
                 if count > self.limits.max_entries:
-                    raise _Halt(f"holds more than {self.limits.max_entries:,} entries")
+                    raise self._too_many()
                 self._take(entry)
         except (_Halt, TarError) as halt:
             self.problems.append(Problem(str(halt), self.name))
@@ -212,7 +218,7 @@ class _Extraction:
     def _zip_entry(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[_Entry]:
         name = written_name(info.orig_filename, bool(info.flag_bits & 0x800))  # ``filename`` is cut at a NUL
         mode = info.external_attr >> 16
-        kind: Kind = "folder" if name.endswith("/") else "file"
+        kind: Kind = "folder" if name.endswith(("/", "\\")) else "file"
         if stat.S_ISLNK(mode):
             kind = "link"
         elif stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -238,15 +244,33 @@ class _Extraction:
         tail_start = max(0, self.size - 65557)
         self.stream.seek(tail_start)
         tail = self.stream.read()
-        at = tail.rfind(b"PK\x05\x06")
+        at = tail.rfind(_END)
         if at < 0 or len(tail) < at + 22:
             raise _Halt("its directory, which stands at the end, is missing: it is truncated")
         count, directory_bytes, _, comment = struct.unpack("<HLLH", tail[at + 10 : at + 22])
         if tail_start + at + 22 + comment != self.size:
             raise _Halt("holds bytes after its end, or is truncated")
+        count, directory_bytes = self._wide_end(tail_start + at) or (count, directory_bytes)
         if count > self.limits.max_entries or directory_bytes > self.limits.max_entries * 2048:
-            raise _Halt(f"holds more than {self.limits.max_entries:,} entries")
+            raise self._too_many()
         self.stream.seek(0)
+
+    def _too_many(self) -> _Halt:
+        return _Halt(f"holds more than {self.limits.max_entries:,} entries: leave out what labels no image")
+
+    def _wide_end(self, end: int) -> tuple[int, int] | None:
+        """Read entry count and directory bytes from the zip64 record before the end record at ``end``, if there is one.
+
+        The end record then holds 0xFFFF and 0xFFFFFFFF in their place (PKWARE APPNOTE 6.3.10, 4.4.1.4).
+        """
+        if end < 76:
+            return None
+        self.stream.seek(end - 76)
+        record = self.stream.read(76)  # the record of 56 bytes, its locator of 20
+        if not record.startswith(_WIDE_END) or record[56:60] != _LOCATOR:
+            return None
+        count, directory_bytes = struct.unpack("<QQ", record[32:48])
+        return count, directory_bytes
 
 
 class _Bounded(io.RawIOBase):

@@ -23,7 +23,12 @@ def written_name(name: str, flagged: bool) -> str:
 
 
 def normalised(name: str) -> str:
-    """``./images/`` and ``images`` are one name: without the leading ``./`` and the closing ``/`` of folders."""
+    """Return one spelling for names that writers spell differently.
+
+    Without the leading ``./`` and the closing ``/`` of folders; backslashes, which tools on Windows write between
+    folders, as ``/``; accents composed (NFC), which macOS writes decomposed.
+    """
+    name = unicodedata.normalize("NFC", name.replace("\\", "/"))
     while name.startswith("./"):
         name = name[2:]
     return "" if name == "." else name.removesuffix("/")
@@ -33,8 +38,6 @@ def fault(name: str) -> str | None:
     """Why a :func:`normalised` name is refused, or None."""
     if "\0" in name:
         return "a NUL byte in its name"
-    if "\\" in name:
-        return "a backslash in its name: folders are separated by /"
     if name.startswith("/"):
         return "an absolute path"
     if re.match(r"[A-Za-z]:", name):

@@ -20,6 +20,9 @@ from core.datasets.keypoints import KeypointMap
 from core.datasets.warp import Warp
 from core.tasks.task import Task
 
+#: Images that a label set may have.
+MAX_IMAGES = 1000
+
 
 @dataclass(frozen=True)
 class Note:

@@ -24,11 +24,10 @@ from core.datasets.boxes import BOXES
 from core.datasets.depths import DEPTH_FILE, DEPTHS
 from core.datasets.foreign import FORMATS
 from core.datasets.keypoints import KEYPOINTS
-from core.datasets.label_set import Note
+from core.datasets.label_set import MAX_IMAGES, Note
 from core.errors import Problem
 
 IMAGES, MASKS, CLASSES = "images", "masks", "classes.json"
-MAX_IMAGES = 1000
 
 
 @dataclass
@@ -124,11 +123,15 @@ def is_ours(names: Mapping[str, Path]) -> bool:
 
 
 def single_root(names: Mapping[str, Path]) -> str:
-    """``"folder/"`` when everything lies in one folder that is not itself part of the layout, else ``""``."""
-    tops = {name.partition("/")[0] for name in names}
-    top = next(iter(tops), "")
-    inside = len(tops) == 1 and top not in (IMAGES, MASKS) and top not in names
-    return f"{top}/" if inside else ""
+    """``"folder/"`` where everything lies in one folder (or in folders within it, ``"a/b/"``) that is not itself part
+    of the layout, else ``""``."""
+    root = ""
+    while True:
+        tops = {name.removeprefix(root).partition("/")[0] for name in names}
+        top = next(iter(tops), "")
+        if len(tops) != 1 or top in (IMAGES, MASKS, DEPTHS) or root + top in names:
+            return root
+        root += f"{top}/"
 
 
 def listed(words: tuple[str, ...] | list[str], most: int = 6) -> str:

@@ -138,7 +138,7 @@ def _parse(block: bytes, after: str) -> tuple[TarHeader, bytes]:
     checksum = sum(block) - sum(block[148:156]) + 8 * ord(" ")
     if _number(block[148:156]) != checksum:
         raise TarError(f"the header after {after!r} is damaged" if after else "is not a tar archive")
-    name = block[:100].split(b"\0", 1)[0]
+    name = block[:100].rstrip(b"\0")  # a NUL within it is refused with the name, not cut there
     prefix = block[345:500].split(b"\0", 1)[0] if block[257:263] == b"ustar\0" else b""
     full = (prefix + b"/" + name if prefix else name).decode("utf-8", "surrogateescape")
     flag = block[156:157]
