@@ -123,7 +123,8 @@ def _names(entries: Iterable[tuple[object, object]], problems: list[str]) -> dic
     seen: dict[str, int] = {}
     for class_id, name in entries:
         if isinstance(class_id, bool) or not isinstance(class_id, int) or not 0 <= class_id <= MAX_ID:
-            problems.append(f"class id {shortened(class_id)}: ids are whole numbers from 0 to {MAX_ID}")
+            hint = "; write the foreground of a 0/255 mask as 1" if class_id == 255 else ""
+            problems.append(f"class id {shortened(class_id)}: ids are whole numbers from 0 to {MAX_ID}{hint}")
         elif not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME_LENGTH or not name.isprintable():
             wanted = f"names are 1 to {MAX_NAME_LENGTH} printable characters"
             problems.append(f"class {class_id} has the name {shortened(name)}: {wanted}")

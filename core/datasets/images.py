@@ -15,12 +15,29 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+#: Where the header of a PNG has its colour type: 0 and 4 grey, 2 and 6 colour, 3 palette.
+_PNG_COLOUR_TYPE = 25
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_LOSSY_SIGNATURES = (b"\xff\xd8\xff", b"RIFF")
 _ORIENTATION = 0x0112
+_NO_PNG = "a mask must be a PNG"
+_LOSSY = (
+    f"{_NO_PNG}; this one is JPEG or WebP, whose compression changes ids, and converting it does not bring them back: "
+    "export the masks as PNG from the tool that drew them"
+)
+_ID_MASK = "a mask must be a palette or grey PNG whose values are class ids"
+_FROM_COLOURS = (
+    "Write the id of each colour: ids = numpy.zeros(rgb.shape[:2], 'uint8'); ids[(rgb == (R, G, B)).all(-1)] = ID; "
+    "or send the folders of Pascal VOC with a labelmap.txt, which has a line NAME:R,G,B:: for each class"
+)
 
 
 class PictureError(ValueError):
     """The file is refused; the message says why, without the file's name."""
+
+
+class MaskFormatError(PictureError):
+    """The file is a picture of a form that holds no class ids; the message gives the way to convert it."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +89,14 @@ def decode_image(content: bytes, limits: PictureLimits | None = None) -> Picture
 
 
 def decode_mask(content: bytes, limits: PictureLimits | None = None) -> Picture:
-    """A label mask as class ids 0..255: palette or grey PNG of 1 to 8 bits, or 16-bit grey whose values fit in 8.
+    """Return a label mask as class ids 0..255: palette or grey PNG of 1 to 8 bits, 16-bit grey whose values fit in 8,
+    or 8-bit colour whose three channels are equal and whose alpha, if any, is opaque.
 
-    Raises :class:`PictureError`, also for colour pictures (ids cannot be told from colours) and lossy formats.
+    Raises :class:`PictureError`; :class:`MaskFormatError` for other colour pictures and for JPEG and WebP.
     """
-    image, depth = _load(content, ("PNG",), limits or PictureLimits(), refusal="a mask must be a PNG")
+    if content.startswith(_LOSSY_SIGNATURES):
+        raise MaskFormatError(_LOSSY)
+    image, depth = _load(content, ("PNG",), limits or PictureLimits(), refusal=_NO_PNG)
     stored_size = (image.height, image.width)
     notes: list[str] = []
     image = _upright(image, notes)
@@ -87,12 +107,40 @@ def decode_mask(content: bytes, limits: PictureLimits | None = None) -> Picture:
         notes.append("16-bit mask brought to 8 bits")
         return Picture(wide.astype(np.uint8), tuple(notes), stored_size)
     if image.mode not in ("P", "L", "1"):
-        wanted = "a mask must be a palette or grey PNG whose values are class ids"
-        raise PictureError(f"{wanted}; this one is {image.mode} (colour or alpha)")
+        notes.append(f"{image.mode} with equal channels read as grey")
+        return Picture(_equal_channels(image, depth), tuple(notes), stored_size)
     ids = np.array(image).astype(np.uint8)  # [H, W]; palette indices for "P"
     if image.mode == "L" and depth in (2, 4):
         ids //= 255 // (2**depth - 1)  # the decoder spreads small grey depths over 0..255
     return Picture(ids, tuple(notes), stored_size)
+
+
+def _equal_channels(image: Image.Image, depth: int | None) -> NDArray[np.uint8]:
+    """Return the one grey of a colour picture, uint8 [H, W]. Raises :class:`MaskFormatError` where channels differ."""
+    *colour, alpha = image.convert("RGBA").split()
+    red, green, blue = (np.asarray(channel) for channel in colour)
+    equal = depth == 8 and (red == green).all() and (red == blue).all()
+    if not equal or alpha.getextrema()[0] != 255:
+        raise MaskFormatError(f"{_ID_MASK}; this one is {image.mode} (colour or alpha). {_FROM_COLOURS}")
+    return red.copy()
+
+
+def png_palette(content: bytes) -> NDArray[np.uint8] | None:
+    """Return the palette of a palette PNG that :func:`decode_mask` accepts, uint8 [N, 3]; None for other pictures."""
+    if not content.startswith(_PNG_SIGNATURE) or content[_PNG_COLOUR_TYPE : _PNG_COLOUR_TYPE + 1] != b"\3":
+        return None
+    at = len(_PNG_SIGNATURE)
+    while at + 8 <= len(content):
+        length, kind = struct.unpack(">I4s", content[at : at + 8])
+        if kind == b"PLTE":
+            return np.frombuffer(content, np.uint8, length // 3 * 3, at + 8).reshape(-1, 3)
+        at += 12 + length
+    return None
+
+
+def is_painted(content: bytes) -> bool:
+    """Return whether a picture has colours and no palette: not a PNG, or one of RGB or RGBA."""
+    return not content.startswith(_PNG_SIGNATURE) or content[_PNG_COLOUR_TYPE : _PNG_COLOUR_TYPE + 1] in (b"\2", b"\6")
 
 
 def decode_grey(content: bytes, limits: PictureLimits | None = None) -> NDArray[np.int64]:

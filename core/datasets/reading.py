@@ -4,6 +4,7 @@ Where things are in an archive says :mod:`core.datasets.layout`; other formats a
 (:mod:`core.datasets.foreign`).
 """
 
+import hashlib
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -21,14 +22,21 @@ from core.datasets.depths import DEPTH_FILE, DEPTHS, DepthUnit, decode_depth
 from core.datasets.foreign import translate
 from core.datasets.foreign.image_names import ImageNameError, ImageNames
 from core.datasets.foreign.translation import Translation
-from core.datasets.images import Picture, PictureError, PictureLimits, declared_pixels, decode_image, decode_mask
+from core.datasets.images import (
+    MaskFormatError,
+    Picture,
+    PictureError,
+    PictureLimits,
+    declared_pixels,
+    decode_image,
+    decode_mask,
+)
 from core.datasets.keypoints import KEYPOINTS, KeypointFile, image_points, parse_keypoints
-from core.datasets.label_set import LabelItem, LabelSet, Note
+from core.datasets.label_set import MAX_IMAGES, LabelItem, LabelSet, Note
 from core.datasets.layout import (
     CLASSES,
     IMAGES,
     MASKS,
-    MAX_IMAGES,
     Layout,
     find_layout,
     is_ours,
@@ -84,6 +92,28 @@ class _Stored:
     depth_offset: int | None
     keypoints: NDArray[np.float32] | None
     box: Box | None
+    image_digest: bytes
+    mask_digest: bytes
+
+
+def _repeated(stored: list[_Stored]) -> list[Note]:
+    """Return a note for each image whose pixels are there more than once."""
+    same: dict[bytes, list[_Stored]] = {}
+    for one in stored:
+        same.setdefault(one.image_digest, []).append(one)
+    notes = []
+    for items in same.values():
+        if len(items) > 1:
+            names = listed([one.name for one in items])
+            differ = len({one.mask_digest for one in items}) > 1
+            notes.append(
+                Note(f"the same image {len(items)} times, {'masks differ' if differ else 'masks equal'}: {names}")
+            )
+    return notes
+
+
+def _foreground_hint(value: int) -> str:
+    return f"if {value} is your foreground, write its class id in its place: mask[mask == {value}] = 1"
 
 
 def _refuse_too_many_pixels(declared: int, limits: PictureLimits, archive_name: str) -> None:
@@ -116,6 +146,8 @@ class _Reading:
             self.problems += foreign[1].problems
             self.notes += foreign[1].notes
         self.seen_ids: set[int] = set()
+        #: Masks that hold no ids, by what is wrong with them: the cause is one, and so is the problem.
+        self.mask_formats: dict[str, list[str]] = {}
         #: The mask of the item that is being read, whether it fits or not.
         self.mask: NDArray[np.uint8] | None = None
         self.pictures = 0
@@ -127,13 +159,18 @@ class _Reading:
         _refuse_too_many_pixels(declared, self.limits, self.archive_name)
         classes, points, unit = self._classes(layout), self._points(layout), self._unit(layout)
         stored = list(self._items(layout, classes, points, self._boxes(layout), unit, progress, should_stop))
+        self._report_mask_formats()
         if layout.masks and classes is not None and not self.problems and len(self.seen_ids & set(classes.ids)) < 2:
             shown = ", ".join(classes.name(one) for one in sorted(self.seen_ids)) or "nothing"
-            self._problem(f"show one class only ({shown}): at least two are needed", self.root + MASKS)
+            problem, ignored = f"show one class only ({shown}): at least two are needed", classes.ignore_index
+            if ignored in self.seen_ids:
+                problem += f". {ignored} is the ignore index here; {_foreground_hint(ignored)}"
+            self._problem(problem, self.root + MASKS)
         if self.problems or classes is None:
             raise LabelSetError("the labelled images cannot be used as they are", self.problems)
         if self.extracted.ignored:
             self.notes.append(Note(f"left aside: {listed(self.extracted.ignored)}"))
+        self.notes += _repeated(stored)
         items, notes = self._mapped(stored), tuple(self.notes)
         return LabelSet(items, classes, self._format(layout), notes, points.points if points else None, unit)
 
@@ -266,7 +303,8 @@ class _Reading:
                     depth_offset = None if depth is None else target.tell()
                     if depth is not None:
                         target.write(depth.data)
-                    yield _Stored(stem, size, target.tell(), depth_offset, rows, box)
+                    digests = [hashlib.sha256(pixels.data).digest() for pixels in (image.pixels, mask)]
+                    yield _Stored(stem, size, target.tell(), depth_offset, rows, box, *digests)
                     target.write(image.pixels.data)
                     target.write(mask.data)
                 progress(done, len(stems))
@@ -330,11 +368,19 @@ class _Reading:
         decode = decode_mask if mask else decode_image
         try:
             picture = decode(self.extracted.files[name].read_bytes(), self.limits)
+        except MaskFormatError as error:
+            self.mask_formats.setdefault(str(error), []).append(name)
+            return None
         except PictureError as error:
             self._problem(str(error), name)
             return None
         self.notes.extend(Note(text, self._origin(name)) for text in picture.notes)
         return picture
+
+    def _report_mask_formats(self) -> None:
+        for detail, names in self.mask_formats.items():
+            more = f" (as are {len(names) - 1} more: {listed([self._origin(one) for one in names[1:]])})"
+            self._problem(detail + (more if len(names) > 1 else ""), names[0])
 
     def _check_ids(self, mask: NDArray[np.uint8], name: str, classes: ClassMap | None) -> None:
         counts = np.bincount(mask.ravel(), minlength=256)
@@ -346,7 +392,8 @@ class _Reading:
         if unknown:
             pixels = sum(int(counts[one]) for one in unknown)
             ids = ("class id " if len(unknown) == 1 else "class ids ") + listed([str(one) for one in unknown])
-            self._problem(f"{ids} ({pixels:,} pixels) not in {CLASSES}", name)
+            hint = f"; {_foreground_hint(255)}" if unknown == [255] else ""
+            self._problem(f"{ids} ({pixels:,} pixels) not in {CLASSES}{hint}", name)
         elif present == [classes.ignore_index]:
             self.notes.append(Note("every pixel is ignored: nothing is learnt from this image", self._origin(name)))
 

@@ -199,10 +199,28 @@ def test_sixteen_bit_masks():
     assert "value 256" in refusal(decode_mask, picture(Image.fromarray(ids)))
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_colours_are_no_ids(mode):
-    assert mode in refusal(decode_mask, picture(Image.fromarray(PIXELS).convert(mode)))
+    told = refusal(decode_mask, picture(Image.fromarray(PIXELS).convert(mode)))
+    assert mode in told
+    assert "ids[(rgb == (R, G, B)).all(-1)] = ID" in told, "how to convert it"
 
 
-def test_lossy_masks():
-    assert "must be a PNG" in refusal(decode_mask, picture(mask(), "JPEG"))
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
+def test_a_colour_mask_of_equal_channels_is_read_as_grey(mode):
+    decoded = decode_mask(picture(Image.fromarray(mask()).convert(mode)))
+    assert np.array_equal(decoded.pixels, mask())
+    assert decoded.notes == (f"{mode} with equal channels read as grey",)
+
+
+def test_a_mask_with_transparent_pixels_is_refused():
+    image = Image.fromarray(mask()).convert("LA")
+    image.putalpha(Image.fromarray(mask()))
+    assert "alpha" in refusal(decode_mask, picture(image))
+
+
+@pytest.mark.parametrize("format", ["JPEG", "WEBP"])
+def test_lossy_masks(format):
+    told = refusal(decode_mask, picture(mask(), format))
+    assert "must be a PNG" in told
+    assert "from the tool that drew them" in told

@@ -116,6 +116,47 @@ def test_too_few_images_and_too_few_classes(tmp_path):
     assert "one class only (ignored)" in refused(tmp_path, good_files(2) | ignored)[0][1]
 
 
+def test_masks_of_0_and_255_are_told_what_255_is(tmp_path):
+    files = good_files() | {f"masks/{n:03d}.png": picture(255 * mask(n, ids=(0, 1))) for n in range(3)}
+    files["classes.json"] = b'["background", "head"]'
+    ((pointer, told),) = refused(tmp_path, files)
+    assert pointer == "masks"
+    assert "255 is the ignore index here; if 255 is your foreground" in told
+    assert "mask[mask == 255] = 1" in told
+    files["classes.json"] = b'{"classes": ["background", "head"], "ignore_index": 200}'
+    assert all("if 255 is your foreground" in told for _, told in refused(tmp_path, files))
+    files["classes.json"] = b'{"0": "background", "255": "head"}'
+    assert any("write the foreground of a 0/255 mask as 1" in told for _, told in refused(tmp_path, files))
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG"])
+def test_masks_of_one_wrong_form_are_one_problem(tmp_path, format):
+    files = good_files(12) | {f"masks/{n:03d}.png": picture(photograph(n), format) for n in range(12)}
+    ((pointer, told),) = refused(tmp_path, files)
+    assert pointer == "masks/000.png"
+    assert "11 more: masks/001.png" in told
+
+
+def test_names_composed_and_decomposed_belong_together(tmp_path):
+    files = good_files(2)
+    files["images/te\u0301.png"], files["masks/t\u00e9.png"] = picture(photograph(2)), picture(mask(2))
+    assert len(read(tmp_path, files).items) == 3
+
+
+def test_a_folder_in_a_folder_around_everything(tmp_path):
+    labels = read(tmp_path, {f"export/set 1/{name}": content for name, content in good_files().items()})
+    assert len(labels.items) == 3
+
+
+def test_equal_images_are_noted(tmp_path):
+    files = good_files(5)
+    files["images/002.png"] = files["images/001.png"] = files["images/000.png"]
+    files["images/004.png"], files["masks/004.png"] = files["images/003.png"], files["masks/003.png"]
+    notes = [note.text for note in read(tmp_path, files).notes]
+    assert "the same image 3 times, masks differ: 000, 001, 002" in notes
+    assert "the same image 2 times, masks equal: 003, 004" in notes
+
+
 def test_hostile_archives_say_so_through_the_same_door(tmp_path):
     assert refused(tmp_path, good_files() | {"images/../../x.png": b"x"})[0][0] == "images/../../x.png"
 
