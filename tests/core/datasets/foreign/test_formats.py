@@ -192,7 +192,8 @@ def test_camvid_in_colours(tmp_path: Path) -> None:
     labels = read(tmp_path, files)
     assert_drawn(labels, drawn(0, 1, 255), {0: "Animal", 1: "Archway"}, "CamVid")
     files["LabeledApproved_full/b_L.png"] = picture(np.full((HEIGHT, WIDTH, 3), 9, np.uint8))
-    assert ("LabeledApproved_full/b_L.png", "has 1 colours that are no class: (9, 9, 9)") in refused(tmp_path, files)
+    problem = "has 1 colours that are no class: (9, 9, 9); label_colors.txt names the colours"
+    assert ("LabeledApproved_full/b_L.png", problem) in refused(tmp_path, files)
 
 
 def test_camvid_as_segnet_has_it(tmp_path: Path) -> None:
