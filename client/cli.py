@@ -141,6 +141,10 @@ def export(
     dataset: Annotated[str, typer.Argument(help="Id of a dataset or of the job that made it, or an alias.")],
     format: Annotated[str, typer.Option(help="coco, yolo, voc, masks, hf or cvat.")],
     out: Annotated[Path | None, typer.Option(help="Zip to fetch it to; without it, it is only made.")] = None,
+    split: Annotated[
+        float | None, typer.Option(min=0.0, max=0.9, help="Fraction for validation. [0.1 for yolo, 0 for others]")
+    ] = None,
+    split_seed: Annotated[int, typer.Option(min=0, help="Which images are for validation.")] = 0,
     force: Force = False,
     url: Url = None,
     as_json: Json = False,
@@ -149,7 +153,7 @@ def export(
     with ending(as_json) as output, connect(url) as offhand:
         from client.generating import export_with_progress
 
-        export_with_progress(offhand, dataset, format, out, output, force=force)
+        export_with_progress(offhand, dataset, (format, split, split_seed), out, output, force=force)
 
 
 @app.command()
@@ -168,7 +172,7 @@ def download(
         if format == "webdataset":
             download_with_progress(offhand, dataset, out, output, force=force)
         else:
-            export_with_progress(offhand, dataset, format, out, output, force=force)
+            export_with_progress(offhand, dataset, (format, None, 0), out, output, force=force)
 
 
 @app.command()

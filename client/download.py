@@ -20,6 +20,8 @@ ATTEMPTS = 5
 CONTACT_SHEET = "contact_sheet.png"
 
 OnBytes = Callable[[int, int], None]
+#: An export's format, the fraction for validation (None: the format's own) and its seed.
+Variant = tuple[str, float | None, int]
 
 
 def download_dataset(
@@ -68,20 +70,22 @@ def fetch_dataset(offhand: "Offhand", dataset_id: str, folder: HeldFolder, progr
 def download_export(
     offhand: "Offhand",
     dataset_id: str,
-    format: str,
+    variant: Variant,
     target: Path,
     progress: OnBytes | None,
     *,
     force: bool = False,
 ) -> Path:
-    """Fetch the zip of ``dataset_id`` in ``format`` to the file ``target`` and return it.
+    """Fetch the zip of ``dataset_id`` in this format and split to the file ``target`` and return it.
 
     Another file of that name is replaced only with ``force``; else :class:`DownloadFailed` is raised.
     """
-    ready = {one["format"]: one for one in offhand.exports(dataset_id) if one["url"]}
-    if format not in ready:
-        raise ClientError(f"{dataset_id} is not there as {format}: offhand export {dataset_id} --format {format}")
-    listed = {"path": target.name, "bytes": ready[format]["bytes"], "sha256": ready[format]["sha256"]}
+    ready = {variant_of(one): one for one in offhand.exports(dataset_id) if one["url"]}
+    if variant not in ready:
+        options = " ".join(variant_options(variant))
+        raise ClientError(f"{dataset_id} is not there as {variant[0]}: offhand export {dataset_id} {options}")
+    export = ready[variant]
+    listed = {"path": target.name, "bytes": export["bytes"], "sha256": export["sha256"]}
 
     def on_bytes(size: int) -> None:
         if progress:
@@ -89,10 +93,23 @@ def download_export(
 
     try:
         refuse_other_file(target, listed, force=force)
-        fetch_file(offhand, ready[format]["url"], listed, target.parent, on_bytes)
+        fetch_file(offhand, export["url"], listed, target.parent, on_bytes)
     except OSError as error:
         raise DownloadFailed(f"cannot write to {target}: {error}") from error
     return target
+
+
+def variant_of(export: dict[str, Any]) -> Variant:
+    """Return format, split and its seed of an export's document."""
+    return export["format"], export["split"], export["split_seed"]
+
+
+def variant_options(variant: Variant) -> list[str]:
+    """Return the same as options of ``offhand export``."""
+    format, split, seed = variant
+    options = [f"--format {format}"]
+    options += [] if split is None else [f"--split {split}"]
+    return options + ([f"--split-seed {seed}"] if seed else [])
 
 
 def listed_files(manifest: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from client.download import CONTACT_SHEET, fetch_dataset
+from client.download import CONTACT_SHEET, Variant, fetch_dataset, variant_of, variant_options
 from client.errors import ClientError, DownloadFailed, Unreachable
 from client.folders import held_folder, refuse_unwritable_file
 from client.output import Output
@@ -146,23 +146,24 @@ def download_with_progress(offhand: "Offhand", wanted: str, out: Path, output: O
 
 
 def export_with_progress(
-    offhand: "Offhand", wanted: str, format: str, out: Path | None, output: Output, *, force: bool = False
+    offhand: "Offhand", wanted: str, variant: Variant, out: Path | None, output: Output, *, force: bool = False
 ) -> None:
-    """Have the dataset written in ``format``, wait for it, and fetch the zip to ``out`` if that is given."""
+    """Have the dataset written in this format and split, wait, and fetch the zip to ``out`` if that is given."""
     dataset = offhand.dataset(dataset_id_of(offhand, wanted))
-    dataset_id = dataset["id"]
+    dataset_id, format = dataset["id"], variant[0]
     if out is not None:
         refuse_unwritable_file(out)
-    job = offhand.export(dataset_id, format)
+    again = f"offhand export {dataset_id} {' '.join(variant_options(variant))} --out FILE.zip"
+    job = offhand.export(dataset_id, *variant)
     if job["state"] != "succeeded":
-        job = follow(offhand, job, f"offhand export {dataset_id} --format {format} --out FILE.zip", output)
-    (export,) = [one for one in offhand.exports(dataset_id) if one["format"] == format]
+        job = follow(offhand, job, again, output)
+    (export,) = [one for one in offhand.exports(dataset_id) if variant_of(one) == variant]
     made = f"{dataset_id} as {format}: {export['bytes']} bytes, SHA-256 {export['sha256']}"
     if out is None:
-        output.result(export, f"{made}\n  fetch it with: offhand export {dataset_id} --format {format} --out FILE.zip")
+        output.result(export, f"{made}\n  fetch it with: {again}")
         return
     with ByteProgress(output, "downloading") as on_bytes:
-        offhand.download_export(dataset_id, format, out, on_bytes, force=force)
+        offhand.download_export(dataset_id, format, out, on_bytes, *variant[1:], force=force)
     found = quality_of(offhand, dataset)
     text = "\n".join([f"{made}, checksum verified\n  file  {out}", *quality_lines(found)])
     output.result({**export, "file": str(out), **found}, text)

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from client.connection import Connection, Document
-from client.download import download_dataset, download_export
+from client.download import Variant, download_dataset, download_export
 from client.errors import Refused, Unreachable, job_failure
 from client.uploads import labels_archive, upload_archive
 
@@ -269,22 +269,36 @@ class Offhand(Connection):
 
     # -- exports -------------------------------------------------------------------------------------------------------
 
-    def export(self, dataset_id: str, format: str) -> Document:
-        """Have the dataset written as `coco`, `yolo`, `voc`, `masks`, `hf` or `cvat`; the job that does or did it."""
-        document: Document = self.request("POST", f"/v1/datasets/{dataset_id}/exports", json={"format": format}).json()
+    def export(self, dataset_id: str, format: str, split: float | None = None, split_seed: int = 0) -> Document:
+        """Have the dataset written as `coco`, `yolo`, `voc`, `masks`, `hf` or `cvat`; the job that does or did it.
+
+        ``split``: fraction of the images that is for validation; None: 0.1 for `yolo`, 0 for the others.
+        ``split_seed``: which images.
+        """
+        wanted = {"format": format, "split": split, "split_seed": split_seed}
+        document: Document = self.request("POST", f"/v1/datasets/{dataset_id}/exports", json=wanted).json()
         return document
 
     def exports(self, dataset_id: str) -> list[Document]:
-        """Every format that was asked for, with size and SHA-256 where it is ready."""
+        """Every format and split that was asked for, with size and SHA-256 where it is ready."""
         return list(self.pages(f"/v1/datasets/{dataset_id}/exports"))
 
     def download_export(
-        self, dataset_id: str, format: str, to: str | Path, progress: OnBytes | None = None, *, force: bool = False
+        self,
+        dataset_id: str,
+        format: str,
+        to: str | Path,
+        progress: OnBytes | None = None,
+        split: float | None = None,
+        split_seed: int = 0,
+        *,
+        force: bool = False,
     ) -> Path:
         """Fetch an export that is ready as the zip ``to``, going on where an earlier attempt stopped, and verify its
         checksum. Another file of that name is replaced only with ``force``; else DownloadFailed is raised.
         """
-        return download_export(self, dataset_id, format, Path(to), progress, force=force)
+        variant: Variant = (format, split, split_seed)
+        return download_export(self, dataset_id, variant, Path(to), progress, force=force)
 
     def download(
         self, dataset_id: str, into: str | Path, progress: OnBytes | None = None, *, force: bool = False

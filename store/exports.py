@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Unpack
@@ -17,7 +18,7 @@ from store.jobs.kinds import EXPORT
 from store.jobs.states import ACTIVE_JOB_STATES
 from store.jobs.submit import Asked, Submission, submit_job
 from store.jobs.views import job_view
-from store.specs import ExportSpec
+from store.specs import ExportFormat, ExportSpec
 from store.tables import datasets, jobs
 
 #: Exports stand among their dataset's files, and go when it goes.
@@ -29,6 +30,8 @@ class Export:
     """`state` is that of the job that makes it; `file` is there once that has succeeded."""
 
     format: str
+    split: float | None
+    split_seed: int
     job_id: str
     state: str
     file: File | None
@@ -39,9 +42,10 @@ class _AlreadyAsked(Exception):
         self.job_id = job_id
 
 
-def export_name(format: str) -> str:
-    """The name of an export among its dataset's files."""
-    return f"{FOLDER}{format}.zip"
+def export_name(format: str, split: float | None = None, split_seed: int = 0) -> str:
+    """Return the name of an export among its dataset's files, a different one for each split."""
+    variant = "" if split is None and split_seed == 0 else f"-split-{split}-{split_seed}"
+    return f"{FOLDER}{format}{variant}.zip"
 
 
 def submit_export(db: Database, spec: ExportSpec, **asked: Unpack[Asked]) -> Submission:
@@ -56,7 +60,8 @@ def submit_export(db: Database, spec: ExportSpec, **asked: Unpack[Asked]) -> Sub
     def check(connection: Connection) -> None:
         _check_dataset(connection, spec.dataset, tenant)
         for row in connection.execute(_jobs_of(spec.dataset, tenant, spec.format)):
-            if row.state in ACTIVE_JOB_STATES or row.state == "succeeded":
+            same = export_variant(row.spec) == export_variant(spec.model_dump())
+            if same and (row.state in ACTIVE_JOB_STATES or row.state == "succeeded"):
                 raise _AlreadyAsked(row.id)
 
     try:
@@ -75,19 +80,23 @@ def submit_export(db: Database, spec: ExportSpec, **asked: Unpack[Asked]) -> Sub
 
 
 def list_exports(db: Database, dataset_id: str, *, tenant: str) -> list[Export]:
-    """The latest export of a dataset in each format that was ever asked for, by format. Raises NotFound."""
+    """Return the latest export of a dataset in each format and split that was asked for. Raises NotFound."""
     get_dataset(db, dataset_id, tenant=tenant)
     files = {file.name: file for file in list_files(db, dataset_id, tenant=tenant, prefix=FOLDER)}
     with db.read() as connection:
         rows = connection.execute(_jobs_of(dataset_id, tenant)).all()
-    latest = {row.spec["format"]: row for row in reversed(rows)}
-    return [Export(format, row.id, row.state, files.get(export_name(format))) for format, row in sorted(latest.items())]
+    latest = {export_name(*export_variant(row.spec)): row for row in reversed(rows)}
+    return [
+        Export(*export_variant(row.spec), row.id, row.state, files.get(name)) for name, row in sorted(latest.items())
+    ]
 
 
-def get_export(db: Database, dataset_id: str, format: str, *, tenant: str) -> File:
-    """The zip of a dataset in this format. Raises NotReady when there is none (yet)."""
+def get_export(
+    db: Database, dataset_id: str, format: str, split: float | None = None, split_seed: int = 0, *, tenant: str
+) -> File:
+    """Return the zip of a dataset in this format and split. Raises NotReady when there is none (yet)."""
     try:
-        return get_file(db, dataset_id, export_name(format), tenant=tenant)
+        return get_file(db, dataset_id, export_name(format, split, split_seed), tenant=tenant)
     except NotFound:
         how = f"ask for it with POST /v1/datasets/{dataset_id}/exports"
         raise NotReady(f"{dataset_id} is not there as {format!r} yet; {how}") from None
@@ -107,6 +116,12 @@ def _check_dataset(connection: Connection, dataset_id: str, tenant: str) -> None
         raise Gone(f"{dataset_id} expired at {expires_at:%Y-%m-%d %H:%M} UTC")
     if row.state != "ready":
         raise NotReady(f"{dataset_id} is {row.state}: only what is ready is exported; see /v1/jobs/{row.job_id}")
+
+
+def export_variant(spec: Mapping[str, Any]) -> tuple[ExportFormat, float | None, int]:
+    """Return format, split and its seed of an export job's spec."""
+    split = spec.get("split")
+    return spec["format"], None if split is None else float(split), spec.get("split_seed", 0)
 
 
 def _jobs_of(dataset_id: str, tenant: str, format: str | None = None) -> Select[Any]:

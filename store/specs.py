@@ -109,12 +109,18 @@ ExportFormat = Literal["coco", "yolo", "voc", "masks", "hf", "cvat"]
 DeliveryFormat = Literal["webdataset", ExportFormat]
 
 
+#: What an export's `split` means.
+SPLIT = "Fraction of the images that is for validation. Null: 0.1 for `yolo`, whose trainers require it, 0 for others."
+
+
 class ExportSpec(Spec):
     """A finished dataset in another format."""
 
     kind: Literal["export"] = "export"
     dataset: str = Field(description="A dataset that is ready (`ds_…`).", max_length=64)
     format: ExportFormat
+    split: float | None = Field(None, ge=0.0, le=0.9, description=SPLIT)
+    split_seed: int = Field(0, ge=0, le=MAX_SEED, description="Which images are for validation.")
 
 
 class TrainEncoderSpec(Spec):

@@ -25,7 +25,7 @@ from store.exports import get_export
 from store.files import get_file
 from store.objects import ObjectStore
 from store.paging import DEFAULT_PAGE
-from store.specs import DeliveryFormat
+from store.specs import MAX_SEED, DeliveryFormat
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -118,6 +118,8 @@ def get_archive(
         Literal["tar", "zip"] | None,
         Query(description="What to pack the native format in. Null: tar, and zip for other formats, which are zips."),
     ] = None,
+    split: Annotated[float | None, Query(ge=0.0, le=0.9, description="The `split` of an export.")] = None,
+    split_seed: Annotated[int, Query(ge=0, le=MAX_SEED, description="The `split_seed` of an export.")] = 0,
 ) -> Response:
     """Everything in one file: the native format as a tar or zip that is made while it is sent (shards, manifest, card,
     contact sheet, SHA256SUMS), other formats as the zip that their export made."""
@@ -125,7 +127,7 @@ def get_archive(
     if format != "webdataset":
         if container == "tar":
             raise ApiError("invalid_request", "Exports are zips.", [ProblemItem(detail=EXPORTS, pointer=CONTAINER)])
-        exported = get_export(db, dataset_id, format, tenant=tenant)
+        exported = get_export(db, dataset_id, format, split, split_seed, tenant=tenant)
         return file_response(request, objects, exported, filename=f"{dataset_id}-{format}.zip")
     packed = delivery.packed(db, objects, dataset, tenant)
     archive = packed.as_zip() if container == "zip" else packed.as_tar()

@@ -32,13 +32,13 @@ async def create_export(
     wish: Annotated[ExportRequest, Body(examples=[{"format": "coco"}])],
     asked: Asking,
 ) -> Response:
-    """Have the dataset written in another format, once: asking again gives the same job. Then fetch it with
-    `GET /v1/datasets/{id}/archive?format=…`."""
-    return await asked.start(ExportSpec(dataset=dataset_id, format=wish.format))
+    """Have the dataset written in another format, once: asking for the same format and split again gives the same job.
+    Then fetch it from the export's `url`, `GET /v1/datasets/{id}/archive?format=…`."""
+    return await asked.start(ExportSpec(dataset=dataset_id, **wish.model_dump()))
 
 
 @router.get("", responses=documented(404, 422))
 def list_exports(dataset_id: str, db: Db, tenant: Tenant) -> ListOf[Export]:
-    """Every format that was asked for, with size and SHA-256 where it is ready."""
+    """Every format and split that was asked for, with size and SHA-256 where it is ready."""
     found = stored_exports(db, dataset_id, tenant=tenant)
     return ListOf(items=[export_document(dataset_id, one) for one in found], next_page_token=None)

@@ -1,23 +1,29 @@
 """Datasets in other formats."""
 
+from urllib.parse import urlencode
+
 from pydantic import Field
 
 from api.schemas.base import Document, Request
 from api.schemas.jobs import JobState
 from store.exports import Export as StoredExport
-from store.specs import ExportFormat
+from store.specs import MAX_SEED, SPLIT, ExportFormat
 
 
 class ExportRequest(Request):
-    """Which format."""
+    """Which format, and which part of it is for validation."""
 
     format: ExportFormat
+    split: float | None = Field(None, ge=0.0, le=0.9, description=SPLIT)
+    split_seed: int = Field(0, ge=0, le=MAX_SEED, description="Which images are for validation.")
 
 
 class Export(Document):
     """A dataset in one format. Fetch it at `url` once it is there."""
 
     format: str = Field(examples=["coco"])
+    split: float | None = Field(description="As asked for: the fraction for validation.")
+    split_seed: int
     state: JobState
     job: str
     bytes: int | None
@@ -28,9 +34,17 @@ class Export(Document):
 def export_document(dataset_id: str, export: StoredExport) -> Export:
     return Export(
         format=export.format,
+        split=export.split,
+        split_seed=export.split_seed,
         state=export.state,
         job=export.job_id,
         bytes=export.file.bytes if export.file else None,
         sha256=export.file.sha256 if export.file else None,
-        url=f"/v1/datasets/{dataset_id}/archive?format={export.format}" if export.file else None,
+        url=f"/v1/datasets/{dataset_id}/archive?{_query(export)}" if export.file else None,
     )
+
+
+def _query(export: StoredExport) -> str:
+    split = {} if export.split is None else {"split": export.split}
+    seed = {"split_seed": export.split_seed} if export.split_seed else {}
+    return urlencode({"format": export.format, **split, **seed})

@@ -46,6 +46,8 @@ def test_an_export_is_asked_for_made_and_fetched(
     (export,) = http.get(f"{ready}/exports").json()["items"]
     assert export == {
         "format": "coco",
+        "split": None,
+        "split_seed": 0,
         "state": "queued",
         "job": job["id"],
         "bytes": None,
@@ -81,6 +83,24 @@ def test_formats_do_not_wait_for_each_other(http: TestClient, ready: str) -> Non
     assert len(http.get("/v1/jobs?kind=export").json()["items"]) == 3
 
 
+def test_each_split_is_an_export_of_its_own(http: TestClient, ready: str, db: Database, objects: ObjectStore) -> None:
+    plain = http.post(f"{ready}/exports", json={"format": "yolo"}).json()
+    wanted = {"format": "yolo", "split": 0.25, "split_seed": 7}
+    job = http.post(f"{ready}/exports", json=wanted).json()
+    assert job["id"] != plain["id"]
+    assert http.post(f"{ready}/exports", json=wanted).json()["id"] == job["id"]
+    name = "exports/yolo-split-0.25-7.zip"
+    keep(db, objects, job["result"]["dataset"], name, ZIP, "application/zip")
+    with db.write() as connection:
+        end_job(connection, job["id"], "succeeded")
+    shown = [(one["split"], one["split_seed"], one["state"]) for one in http.get(f"{ready}/exports").json()["items"]]
+    assert shown == [(0.25, 7, "succeeded"), (None, 0, "queued")]
+    url = http.get(f"{ready}/exports").json()["items"][0]["url"]
+    assert url.endswith("/archive?format=yolo&split=0.25&split_seed=7")
+    assert http.get(url).content == ZIP
+    problem(http.get(f"{ready}/archive?format=yolo"), 409, "not_ready")
+
+
 def test_a_failed_export_may_be_asked_for_again(http: TestClient, ready: str, db: Database) -> None:
     first = http.post(f"{ready}/exports", json={"format": "coco"}).json()
     with db.write() as connection:
@@ -104,6 +124,7 @@ def test_what_is_refused(http: TestClient, ready: str, start: Start) -> None:
     problem(http.post(f"{ready}/exports", json={"format": "zip"}), 422, "invalid_request")
     problem(http.post(f"{ready}/exports", json={"format": "webdataset"}), 422, "invalid_request")
     problem(http.post(f"{ready}/exports", json={}), 422, "invalid_request")
+    problem(http.post(f"{ready}/exports", json={"format": "yolo", "split": 1.5}), 422, "invalid_request")
     problem(http.post(f"{ready}/exports", json={"format": "coco", "folder": "x"}), 422, "invalid_request")
     problem(http.post("/v1/datasets/ds_none/exports", json={"format": "coco"}), 404, "not_found")
     problem(http.get("/v1/datasets/ds_none/exports"), 404, "not_found")

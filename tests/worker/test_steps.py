@@ -326,6 +326,20 @@ def test_every_format_is_made_by_the_worker(finished: tuple[Service, Job], forma
         assert sum(name.endswith(".png") for name in archive.namelist()) in (0, 20, 40)
 
 
+def test_an_export_with_a_split_has_a_validation_part(finished: tuple[Service, Job]) -> None:
+    service, job = finished
+    spec = ExportSpec(dataset=job.result["dataset"], format="hf", split=0.25, split_seed=7)
+    asked = submit_export(service.db, spec, tenant=TENANT).job
+    service.work()
+    assert view(service.db, asked).state == "succeeded", view(service.db, asked).error
+    file = get_export(service.db, job.result["dataset"], "hf", 0.25, 7, tenant=TENANT)
+    with zipfile.ZipFile(io.BytesIO(b"".join(service.objects.read(file.key)))) as archive:
+        card = archive.read("README.md").decode()
+        assert "data/validation-00000.parquet" in archive.namelist()
+    assert '- split: validation\n    path: "data/validation-*.parquet"' in card
+    assert "15 images are in the part `train`, 5 in `val`, drawn by seed 7." in card
+
+
 def test_an_attempt_that_died_leaves_no_second_export(tmp_path: Path, material: Path) -> None:
     service = Service(tmp_path, material)
     job = generate(service.db, service.labels)

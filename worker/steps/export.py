@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, cast
 
 from core.callbacks import stop_if_asked
 from core.datasets.classes import ClassMap
 from core.datasets.depths import DepthUnit
 from core.datasets.exports import export as write_export
+from core.datasets.exports import split_for
 from core.datasets.exports.card import export_card
-from core.datasets.exports.facts import ExportFacts
+from core.datasets.exports.facts import ExportFacts, Split
 from core.datasets.exports.package import Writable
 from core.datasets.keypoints import KeypointMap
 from core.datasets.samples import StoredSample
 from core.datasets.shards import read_shard
 from store.datasets import CARD, MANIFEST
-from store.exports import export_name
+from store.exports import export_name, export_variant
 from store.files import File, get_file
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
@@ -26,10 +28,13 @@ from worker.context import StepContext
 
 def export(context: StepContext) -> StepResult:
     """Read the dataset's shards once, in order, and write each sample as it comes."""
-    dataset, format = context.spec["dataset"], context.spec["format"]
+    dataset = context.spec["dataset"]
+    format, fraction, seed = export_variant(context.spec)
     manifest = _document(context, dataset, MANIFEST)
-    facts = _facts(context, dataset, format, json.loads(manifest), manifest)
-    name = export_name(format)
+    facts = _facts(dataset, json.loads(manifest), split_for(format, fraction, seed))
+    card = export_card(_document(context, dataset, CARD).decode(), format, facts)
+    facts = replace(facts, documents={CARD: card.encode(), "offhand/manifest.json": manifest})
+    name = export_name(format, fraction, seed)
     scratch = context.folder / "scratch"
     scratch.mkdir()
     writer = context.start(name)
@@ -48,10 +53,7 @@ def _document(context: StepContext, dataset: str, name: str) -> bytes:
     return context.read(get_file(context.db, dataset, name, tenant=context.tenant))
 
 
-def _facts(
-    context: StepContext, dataset: str, format: str, manifest: dict[str, Any], manifest_file: bytes
-) -> ExportFacts:
-    card = export_card(_document(context, dataset, CARD).decode(), format)
+def _facts(dataset: str, manifest: dict[str, Any], split: Split) -> ExportFacts:
     named = {name: manifest[name] for name in ("classes", "ignore_index")}
     points, depth = manifest.get("keypoints"), manifest.get("depth")
     return ExportFacts(
@@ -59,9 +61,9 @@ def _facts(
         ClassMap.from_json(named, MANIFEST) if named["classes"] else ClassMap({}, named["ignore_index"]),
         manifest["count"],
         manifest.get("licence", ""),
-        {CARD: card.encode(), "offhand/manifest.json": manifest_file},
-        KeypointMap.from_json(points, MANIFEST) if points else None,
-        DepthUnit.from_json(depth, MANIFEST) if depth else None,
+        keypoints=KeypointMap.from_json(points, MANIFEST) if points else None,
+        depth=DepthUnit.from_json(depth, MANIFEST) if depth else None,
+        split=split,
     )
 
 

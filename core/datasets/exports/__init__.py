@@ -11,17 +11,19 @@
 
 Class ids are those of the label set in every one of them: nothing shifts, and where a format wants ids without gaps,
 the gaps are filled with names that no pixel has. Pixels with the ignore index are left out where a format lists what is
-there, and keep their value where a format has a mask. No clock goes in: the same dataset gives the same bytes.
+there, and keep their value where a format has a mask (255 in ``voc``). All names of classes are different in every
+format. A part for validation is drawn by fraction and seed. No clock goes in: the same dataset gives the same bytes.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
 from core.datasets.exports.coco import export_coco
 from core.datasets.exports.cvat import export_cvat
-from core.datasets.exports.facts import ExportFacts
+from core.datasets.exports.facts import ExportFacts, Split
 from core.datasets.exports.hf import export_hf
 from core.datasets.exports.masks import export_masks
 from core.datasets.exports.package import Package, Writable
@@ -52,6 +54,13 @@ HOLDS: Mapping[ExportFormat, tuple[Task, ...]] = {
     "hf": ("segmentation", "keypoints", "depth"),
     "cvat": ("segmentation",),
 }
+#: Fraction for validation where the caller gives none: trainers of YOLO require a validation part.
+DEFAULT_FRACTIONS: Mapping[ExportFormat, float] = {"yolo": 0.1}
+
+
+def split_for(format: ExportFormat, fraction: float | None = None, seed: int = 0) -> Split:
+    """Return the split of an export. ``fraction``: None for the format's own, which is 0 except for ``yolo``."""
+    return Split(DEFAULT_FRACTIONS.get(format, 0.0) if fraction is None else fraction, seed)
 
 
 def export(
@@ -67,6 +76,7 @@ def export(
     if not set(facts.tasks) & set(HOLDS[format]):
         told = f"{format} has no place for {' and '.join(facts.tasks) or 'no labels'}: choose masks or hf"
         raise LabelSetError(f"{facts.name} cannot be exported like this", [Problem(told, "format")])
+    facts = replace(facts, split=facts.split or split_for(format))
     with closing(Package(target, scratch)) as package:
         for name, content in facts.documents.items():
             package.add(name, content)

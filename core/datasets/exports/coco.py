@@ -7,6 +7,7 @@ annotation of the one category ``object``.
 
 import json
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,47 +15,56 @@ import numpy as np
 import pycocotools.mask
 from numpy.typing import NDArray
 
-from core.datasets.exports.facts import ExportFacts, stem
+from core.datasets.exports.facts import CLASS_MAP, ExportFacts, stem
 from core.datasets.exports.package import CHUNK, Package
 from core.datasets.samples import IMAGE, StoredSample
 
-ANNOTATIONS, KEYPOINT_ANNOTATIONS = "annotations/instances_train.json", "annotations/keypoints_train.json"
-
 
 def export_coco(samples: Iterable[StoredSample], facts: ExportFacts, package: Package, scratch: Path) -> None:
-    """``images/train/NAME.png``, ``annotations/instances_train.json`` where there are classes and
-    ``annotations/keypoints_train.json`` where there are keypoints; an image's id is its index plus one.
+    """``images/PART/NAME.png``, ``annotations/instances_PART.json`` where there are classes and
+    ``annotations/keypoints_PART.json`` where there are keypoints; an image's id is its index plus one.
     """
-    with (
-        _Rows(scratch / "coco-images") as images,
-        _Rows(scratch / "coco-masks") as masks,
-        _Rows(scratch / "coco-keypoints") as points,
-    ):
-        for sample in samples:
-            name, image_id = f"{stem(sample.index)}.png", sample.index + 1
-            package.add(f"images/train/{name}", sample.file(IMAGE))
-            mask = sample.mask()
-            images.add({"id": image_id, "file_name": name, "height": mask.shape[0], "width": mask.shape[1]})
-            for class_id in facts.classes.ids:
-                if (where := mask == class_id).any():
-                    masks.add(_annotation(masks.count + 1, image_id, class_id, where))
-            if (found := sample.keypoints()) is not None:
-                points.add(_keypoints(points.count + 1, image_id, found, mask.shape))
-        categories: list[dict[str, Any]] = [
-            {"id": class_id, "name": facts.classes.name(class_id), "supercategory": ""}
-            for class_id in facts.classes.ids
-        ]
-        if categories:
-            _write(package, ANNOTATIONS, scratch, facts, categories, images, masks)
-        if facts.keypoints:
-            thing = {
-                "id": 1,
-                "name": "object",
-                "supercategory": "",
-                "keypoints": facts.keypoints.to_json(),
-                "skeleton": [],
-            }
-            _write(package, KEYPOINT_ANNOTATIONS, scratch, facts, [thing], images, points)
+    with ExitStack() as stack:
+        parts = {part: _Part(scratch, part, stack) for part in facts.parts}
+        for part, sample in facts.parted(samples):
+            package.add(f"images/{part}/{stem(sample.index)}.png", sample.file(IMAGE))
+            parts[part].add(sample, facts.classes.ids)
+        for part, rows in parts.items():
+            _write_part(part, rows, facts, package, scratch)
+    if facts.classes.names:
+        package.add(CLASS_MAP, facts.class_map(facts.classes.names))
+
+
+class _Part:
+    """Rows of one part's images and annotations on their way to files."""
+
+    def __init__(self, scratch: Path, part: str, stack: ExitStack) -> None:
+        kinds = ("images", "masks", "keypoints")
+        self.images, self.masks, self.points = (
+            stack.enter_context(_Rows(scratch / f"coco-{part}-{kind}")) for kind in kinds
+        )
+
+    def add(self, sample: StoredSample, class_ids: Iterable[int]) -> None:
+        mask, image_id = sample.mask(), sample.index + 1
+        size = {"height": mask.shape[0], "width": mask.shape[1]}
+        self.images.add({"id": image_id, "file_name": f"{stem(sample.index)}.png", **size})
+        for class_id in class_ids:
+            if (where := mask == class_id).any():
+                self.masks.add(_annotation(self.masks.count + 1, image_id, class_id, where))
+        if (found := sample.keypoints()) is not None:
+            self.points.add(_keypoints(self.points.count + 1, image_id, found, mask.shape))
+
+
+def _write_part(part: str, rows: _Part, facts: ExportFacts, package: Package, scratch: Path) -> None:
+    categories: list[dict[str, Any]] = [
+        {"id": class_id, "name": facts.classes.name(class_id), "supercategory": ""} for class_id in facts.classes.ids
+    ]
+    if categories:
+        _write(package, f"annotations/instances_{part}.json", scratch, facts, categories, rows.images, rows.masks)
+    if facts.keypoints:
+        names = {"keypoints": facts.keypoints.to_json(), "skeleton": []}
+        thing = {"id": 1, "name": "object", "supercategory": "", **names}
+        _write(package, f"annotations/keypoints_{part}.json", scratch, facts, [thing], rows.images, rows.points)
 
 
 class _Rows:

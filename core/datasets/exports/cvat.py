@@ -7,30 +7,34 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 from numpy.typing import NDArray
 
-from core.datasets.exports.facts import ExportFacts, stem
+from core.datasets.exports.facts import CLASS_MAP, ExportFacts, stem
 from core.datasets.exports.package import Package
 from core.datasets.palette import colours
 from core.datasets.samples import IMAGE, StoredSample
 
 
 def export_cvat(samples: Iterable[StoredSample], facts: ExportFacts, package: Package, scratch: Path) -> None:
-    """``images/NAME.png`` and ``annotations.xml``; labels carry names, and no class is without a label."""
+    """``images/NAME.png`` and ``annotations.xml``; labels carry names, and no class is without a label.
+    With a split, ``subset`` names each image's part.
+    """
     path = scratch / "cvat.xml"
     with path.open("w", encoding="utf-8") as xml:
         xml.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n')
         xml.write(_task(facts))
-        for place, sample in enumerate(samples):
+        for place, (part, sample) in enumerate(facts.parted(samples)):
             mask = sample.mask()
             height, width = mask.shape
             name = f"{stem(sample.index)}.png"
             package.add(f"images/{name}", sample.file(IMAGE))
-            xml.write(f'<image id="{place}" name="{name}" width="{width}" height="{height}">\n')
+            subset = f' subset="{part}"' if len(facts.parts) > 1 else ""
+            xml.write(f'<image id="{place}" name="{name}"{subset} width="{width}" height="{height}">\n')
             for class_id in facts.classes.ids:
                 if (where := mask == class_id).any():
                     xml.write(_mask(facts.classes.name(class_id), where))
             xml.write("</image>\n")
         xml.write("</annotations>\n")
     package.add_file("annotations.xml", path)
+    package.add(CLASS_MAP, facts.class_map(facts.classes.names))
 
 
 def _task(facts: ExportFacts) -> str:

@@ -5,26 +5,31 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core.datasets.exports.facts import ExportFacts, stem
+from core.datasets.exports.facts import ExportFacts, Part, stem
 from core.datasets.exports.package import Package
 from core.datasets.samples import IMAGE, MASK, StoredSample
-from core.tasks.task import Task
 
 #: Rows are written out when their pictures take this much, and a file is closed when it has this much.
 GROUP_BYTES, FILE_BYTES = 32 << 20, 500 << 20
+#: What the ``datasets`` library calls each part.
+HF_NAMES: dict[Part, str] = {"train": "train", "val": "validation"}
 _NUMBERS = pa.list_(pa.list_(pa.float32()))
 _PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
 def export_hf(samples: Iterable[StoredSample], facts: ExportFacts, package: Package, scratch: Path) -> None:
-    """``data/train-*.parquet`` with ``index``, ``image``, ``uncertainty`` and a column or two for each task.
+    """``data/train-*.parquet`` with ``index``, ``image``, ``uncertainty`` and a column or two for each task; with a
+    split, ``data/validation-*.parquet`` beside it.
 
-    ``mask`` decodes to a palette picture whose values are class ids (``numpy.array(row["mask"])``), which
-    ``classes.json`` names; ``keypoints`` are [K, 3]: x, y, visibility, named by ``keypoints.json``; ``depth`` is
-    [H, W] in the unit that ``depth.json`` says, 0 where there is none.
+    ``mask`` decodes to a palette picture whose values are class ids (``numpy.array(row["mask"])``). ``classes`` are
+    the ids that the mask shows, a list of ``ClassLabel``, whose names are those of all classes
+    (``dataset.features["classes"].feature.names[id]``; ``classes.json`` holds them too). ``keypoints`` are [K, 3]: x,
+    y, visibility, named by ``keypoints.json``; ``depth`` is [H, W] in the unit of ``depth.json``, 0 where there is
+    none.
     """
     documents = {
         "classes.json": facts.classes.to_json() if facts.classes.names else None,
@@ -34,50 +39,56 @@ def export_hf(samples: Iterable[StoredSample], facts: ExportFacts, package: Pack
     for name, document in documents.items():
         if document:
             package.add(name, json.dumps(document, indent=1, ensure_ascii=False).encode())
-    files = _Files(package, scratch, schema(facts.tasks))
-    for sample in samples:
-        files.add(_row(sample, facts.tasks))
-    files.close()
+    columns = schema(facts)
+    files = {part: _Files(package, scratch, HF_NAMES[part], columns) for part in facts.parts}
+    for part, sample in facts.parted(samples):
+        files[part].add(_row(sample, facts))
+    for part in facts.parts:
+        files[part].close()
 
 
-def schema(tasks: tuple[Task, ...]) -> pa.Schema:
-    """The columns, and the same again in the words of the ``datasets`` library."""
+def schema(facts: ExportFacts) -> pa.Schema:
+    """Return the columns, and the same again as features of the ``datasets`` library."""
     numbers = {"_type": "List", "feature": {"_type": "List", "feature": {"dtype": "float32", "_type": "Value"}}}
     columns: dict[str, tuple[Any, dict[str, Any]]] = {
         "index": (pa.int64(), {"dtype": "int64", "_type": "Value"}),
         "image": (_PICTURE, {"_type": "Image"}),
         "uncertainty": (pa.float64(), {"dtype": "float64", "_type": "Value"}),
     }
-    if "segmentation" in tasks:
+    if "segmentation" in facts.tasks:
         columns["mask"] = (_PICTURE, {"_type": "Image"})
+        label = {"_type": "ClassLabel", "names": facts.names_without_gaps()}
+        columns["classes"] = (pa.list_(pa.int64()), {"_type": "List", "feature": label})
     for task in ("keypoints", "depth"):
-        if task in tasks:
+        if task in facts.tasks:
             columns[task] = (_NUMBERS, numbers)
     told = json.dumps({"info": {"features": {name: feature for name, (_, feature) in columns.items()}}})
     return pa.schema([(name, kind) for name, (kind, _) in columns.items()], metadata={"huggingface": told})
 
 
-def _row(sample: StoredSample, tasks: tuple[Task, ...]) -> dict[str, Any]:
+def _row(sample: StoredSample, facts: ExportFacts) -> dict[str, Any]:
     name = f"{stem(sample.index)}.png"
     row: dict[str, Any] = {
         "index": sample.index,
         "image": {"bytes": sample.file(IMAGE), "path": name},
         "uncertainty": float(sample.record()["uncertainty"]),
     }
-    if "segmentation" in tasks:
+    if "segmentation" in facts.tasks:
         row["mask"] = {"bytes": sample.file(MASK), "path": name}
-    if "keypoints" in tasks and (points := sample.keypoints()) is not None:
+        row["classes"] = sorted(set(np.unique(sample.mask()).tolist()) & set(facts.classes.ids))
+    if "keypoints" in facts.tasks and (points := sample.keypoints()) is not None:
         row["keypoints"] = points[:, :3].tolist()
-    if "depth" in tasks and (depth := sample.depth()) is not None:
+    if "depth" in facts.tasks and (depth := sample.depth()) is not None:
         row["depth"] = list(depth)
     return row
 
 
 class _Files:
-    """Rows gathered to groups, groups to files, one file on disk at a time."""
+    """Rows of one part gathered to groups, groups to files, one file on disk at a time."""
 
-    def __init__(self, package: Package, scratch: Path, schema: pa.Schema) -> None:
-        self._package, self._path, self._schema = package, scratch / "part.parquet", schema
+    def __init__(self, package: Package, scratch: Path, part: str, schema: pa.Schema) -> None:
+        self._package, self._path, self._schema = package, scratch / f"{part}.parquet", schema
+        self._part = part
         self._writer: pq.ParquetWriter | None = None
         self._rows: list[dict[str, Any]] = []
         self._waiting = self._written = self._number = 0
@@ -109,7 +120,7 @@ class _Files:
         assert self._writer is not None
         self._writer.close()
         self._writer = None
-        self._package.add_file(f"data/train-{self._number:05d}.parquet", self._path)
+        self._package.add_file(f"data/{self._part}-{self._number:05d}.parquet", self._path)
         self._path.unlink()
         self._number += 1
         self._written = 0

@@ -8,29 +8,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.datasets.classes import ClassMap
-from core.datasets.exports.facts import ExportFacts, stem
+from core.datasets.exports.facts import CLASS_MAP, ExportFacts, stem
 from core.datasets.exports.outlines import outlines
 from core.datasets.exports.package import Package
 from core.datasets.samples import IMAGE, StoredSample
 
 
 def export_yolo(samples: Iterable[StoredSample], facts: ExportFacts, package: Package, scratch: Path) -> None:  # noqa: ARG001 - one signature for all formats
-    """``data.yaml``, ``images/train/NAME.png``, ``labels/train/NAME.txt`` (YOLO segmentation).
+    """``data.yaml``, ``images/PART/NAME.png``, ``labels/PART/NAME.txt`` (YOLO segmentation).
 
     Filling the polygons by pixel centres gives the masks back exactly. A class's place among the names is its id, so
     gaps between ids have names (``class 3``) that no region has.
     """
-    package.add("data.yaml", _description(facts).encode())
-    for sample in samples:
+    names = facts.names_without_gaps()
+    package.add("data.yaml", _description(names, "val" in facts.parts).encode())
+    package.add(CLASS_MAP, facts.class_map(dict(enumerate(names))))
+    for part, sample in facts.parted(samples):
         name = stem(sample.index)
-        package.add(f"images/train/{name}.png", sample.file(IMAGE))
-        package.add(f"labels/train/{name}.txt", "".join(_lines(sample.mask(), facts.classes)).encode())
+        package.add(f"images/{part}/{name}.png", sample.file(IMAGE))
+        package.add(f"labels/{part}/{name}.txt", "".join(_lines(sample.mask(), facts.classes)).encode())
 
 
-def _description(facts: ExportFacts) -> str:
+def _description(names: list[str], validated: bool) -> str:
+    """Return ``data.yaml``. It has no ``path``: readers take a relative one from their working folder."""
     # JSON strings are YAML strings, whatever stands in them.
-    names = "".join(f"  {place}: {json.dumps(name)}\n" for place, name in enumerate(facts.names_without_gaps()))
-    return f"path: .\ntrain: images/train\nval: images/train\nnc: {facts.classes.count}\nnames:\n{names}"
+    listed = "".join(f"  {place}: {json.dumps(name, ensure_ascii=False)}\n" for place, name in enumerate(names))
+    val = "images/val" if validated else "images/train  # there is no validation part"
+    return f"train: images/train\nval: {val}\nnc: {len(names)}\nnames:\n{listed}"
 
 
 def _lines(mask: NDArray[np.uint8], classes: ClassMap) -> Iterator[str]:

@@ -163,12 +163,15 @@ def test_yolo_polygons_fill_to_the_same_mask(tmp_path: Path) -> None:
     folder = exported("yolo", tmp_path)
     described = yaml.safe_load((folder / "data.yaml").read_text())
     assert described["names"] == {0: "background", 1: "head", 2: "class 2", 3: "class 3", 4: 'hat & "scarf"'}
-    pictures = pictures_of(folder / described["train"])
+    parts = {part: pictures_of(folder / described[part]) for part in ("train", "val")}
+    assert {part: len(pictures) for part, pictures in parts.items()} == {"train": 2, "val": 1}
+    pictures = {name: (part, picture) for part, found in parts.items() for name, picture in found.items()}
     for one in samples():
         height, width = one.mask().shape
-        np.testing.assert_array_equal(pictures[f"{one.index:09d}"], one.image())
+        part, found = pictures[f"{one.index:09d}"]
+        np.testing.assert_array_equal(found, one.image())
         mask = np.full((height, width), CLASSES.ignore_index, np.uint8)
-        for line in (folder / f"labels/train/{one.index:09d}.txt").read_text().splitlines():
+        for line in (folder / f"labels/{part}/{one.index:09d}.txt").read_text().splitlines():
             class_id, *numbers = line.split()
             points = np.array(numbers, float).reshape(-1, 2)
             assert ((points >= 0) & (points <= 1)).all()
