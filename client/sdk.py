@@ -281,7 +281,8 @@ class Offhand(Connection):
 
     def exports(self, dataset_id: str) -> list[Document]:
         """Every format and split that was asked for, with size and SHA-256 where it is ready."""
-        return list(self.pages(f"/v1/datasets/{dataset_id}/exports"))
+        listed: list[Document] = self.request("GET", f"/v1/datasets/{dataset_id}/exports").json()["items"]
+        return listed
 
     def download_export(
         self,
