@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from math import isfinite
 from typing import Any, Literal, get_args
 
 from core.errors import GeneratorError, Problem
@@ -98,8 +97,14 @@ def _is_size(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == 2 and all(_is_count(side) for side in value)
 
 
+#: Beyond it a factor overflows float32.
+_LARGEST = 1e30
+
+
 def _is_positive(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) and value > 0
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return 0 < value <= _LARGEST  # a whole number beyond floats compares, but does not convert
 
 
 def _problems(config: StyleGAN2Config) -> list[Problem]:

@@ -11,22 +11,28 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from contracts.text import name
 from core.callbacks import ShouldStop, never_stop, stop_if_asked
 from core.digests import sha256_of
-from core.errors import CheckpointError, Problem
+from core.errors import CheckpointError, GeneratorError, Problem, Stopped
 from core.generators.checkpoints import nvidia, tensorflow
 from core.generators.checkpoints.gzipped import GZIP, unpacked
-from core.generators.checkpoints.limits import Budget, Limits, unsafe
+from core.generators.checkpoints.limits import Budget, Limits, shown, unsafe
 from core.generators.checkpoints.safetensors_files import read_safetensors
 from core.generators.checkpoints.source import Answers, Found
 from core.generators.checkpoints.state_dicts import read_state_dicts
 from core.generators.checkpoints.torch_files import read_pickle, read_zip
+from core.generators.config import StyleGAN2Config
 from core.generators.stylegan2 import Generator, Noise
 
 ZIP = b"PK\x03\x04"
 PICKLE = b"\x80"
+#: torch's words where memory cannot be had.
+_OUT_OF_MEMORY = "can't allocate memory"
 _CODES = 10_000
 _BATCH = 2_000
+#: Numbers of one layer's input at once: 65,536 classes are mapped 64 at a time.
+_BATCH_NUMBERS = 1 << 22
 #: Distance at which the stored mean code is called strange: a tenth of how far codes lie from one another.
 _FAR = 0.1
 
@@ -66,6 +72,12 @@ class ImportReport:
         """A dictionary that ``json`` can write."""
         return asdict(self) | {"resolution": list(self.resolution), "notes": list(self.notes)}
 
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "ImportReport":
+        """Return the report that :meth:`to_json` wrote."""
+        height, width = values["resolution"]
+        return cls(**{**values, "resolution": (height, width), "notes": tuple(values["notes"])})
+
 
 class Imported(NamedTuple):
     """network: in eval mode, float32, frozen. class_names: where the file has them."""
@@ -91,18 +103,34 @@ def import_checkpoint(
     :class:`CheckpointError` for one that holds no such generator, or leaves a question open.
     """
     answers, limits = answers or Answers(), limits or Limits()
+    try:
+        return _imported(path, answers, limits, seed, should_stop)
+    except (CheckpointError, Stopped):
+        raise
+    except GeneratorError as error:
+        raise CheckpointError(error.detail, error.problems) from error
+    except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        if _OUT_OF_MEMORY in str(error):
+            raise MemoryError(str(error)) from error
+        # Values that no check above foresees reach Python or torch, which refuse them in words of their own.
+        detail = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        raise CheckpointError("this file holds values that no generator has", [Problem(detail, path.name)]) from error
+
+
+def _imported(path: Path, answers: Answers, limits: Limits, seed: int, should_stop: ShouldStop) -> Imported:
     if _begins_with(path, GZIP):
         with unpacked(path, limits, should_stop) as inside:
             found = _found(inside, answers, limits)
     else:
         found = _found(path, answers, limits)
     _check_answers(found, answers)
+    _check_features(found.config, limits)
     stop_if_asked(should_stop)
     with torch.device("meta"):
         network = Generator(found.config)
     network.load_state_dict(found.state, assign=True)
     network.eval().requires_grad_(False)
-    mean, spread = _mean_code(network, seed)
+    mean, spread = _mean_code(network, seed, should_stop)
     stop_if_asked(should_stop)
     distance: float | None = None
     notes: list[str] = []
@@ -128,6 +156,7 @@ def _found(path: Path, answers: Answers, limits: Limits) -> Found:
     size = path.stat().st_size
     if size > limits.file_bytes:
         raise unsafe(f"{size} bytes; {limits.file_bytes} are allowed", path.name)
+    limits = limits.of_file(size)
     with path.open("rb") as file:
         begin = file.read(9)
         if len(begin) == 9 and begin[8:] == b"{" and int.from_bytes(begin[:8], "little") < size:
@@ -146,7 +175,7 @@ def _found(path: Path, answers: Answers, limits: Limits) -> Found:
     found = read_state_dicts(value, answers, limits)
     if found is not None:
         return found
-    named = ", ".join(sorted(map(str, value)))[:200] if type(value) is dict else type(value).__name__
+    named = ", ".join(sorted(map(str, value)))[:200] if type(value) is dict else shown(value)
     raise CheckpointError("this file holds no known generator", [Problem(f"it holds {named}", path.name)])
 
 
@@ -162,20 +191,35 @@ def _check_answers(found: Found, answers: Answers) -> None:
         raise CheckpointError("the file says otherwise", problems)
 
 
-def _mean_code(network: Generator, seed: int) -> tuple[Tensor, Tensor]:
-    """(mean, standard deviation) of mapped latents, each [w_dim]; classes evenly."""
+def _check_features(config: StyleGAN2Config, limits: Limits) -> None:
+    """Raise for a generator whose single image no machine would draw, however small its file is."""
+    for block, channels in config.channels.items():
+        height, width = config.block_size(block)
+        needed = 4 * height * width * max(channels, config.image_channels)
+        if needed > limits.feature_bytes:
+            detail = f"one image takes {needed} bytes in this layer; {limits.feature_bytes} are allowed"
+            raise unsafe(detail, f"block of {height} x {width} pixels")
+
+
+def _mean_code(network: Generator, seed: int, should_stop: ShouldStop) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of mapped latents, each float [w_dim]; classes take turns."""
     config, random = network.config, torch.Generator().manual_seed(seed)
-    codes = []
-    for begin in range(0, _CODES, _BATCH):
-        z = torch.randn(_BATCH, config.z_dim, generator=random)
-        c = None
+    batch = min(_BATCH, max(1, _BATCH_NUMBERS // max(config.z_dim + config.w_dim, config.c_dim)))
+    total = torch.zeros(2, config.w_dim, dtype=torch.float64)
+    for begin in range(0, _CODES, batch):
+        stop_if_asked(should_stop)
+        count = min(batch, _CODES - begin)
+        z, c = torch.randn(count, config.z_dim, generator=random), None
         if config.c_dim:
-            c = torch.nn.functional.one_hot(torch.arange(begin, begin + _BATCH) % config.c_dim, config.c_dim).float()
-        codes.append(network.mapping(z, c))
-    w = torch.cat(codes)
-    if not w.isfinite().all():
+            c = torch.zeros(count, config.c_dim)
+            c[torch.arange(count), torch.arange(begin, begin + count) % config.c_dim] = 1
+        w = network.mapping(z, c).double()
+        total += torch.stack([w.sum(0), w.square().sum(0)])
+    mean, square = total / _CODES
+    spread = (square - mean.square()).clamp_min(0).sqrt()
+    if not (mean.float().isfinite().all() and spread.float().isfinite().all()):
         raise CheckpointError("this generator maps latents to no finite codes", [Problem("overflows", "mapping")])
-    return w.mean(0), w.std(0)
+    return mean.float(), spread.float()
 
 
 def _report(path: Path, found: Found, network: Generator, distance: float | None, notes: list[str]) -> ImportReport:
@@ -192,6 +236,6 @@ def _report(path: Path, found: Found, network: Generator, distance: float | None
         file_sha256=sha256_of(path),
         w_avg="stored" if found.has_w_avg else "measured",
         w_avg_distance=distance,
-        facts=dict(found.facts),
+        facts={name(key): name(fact) for key, fact in found.facts.items()},
         notes=tuple(notes),
     )

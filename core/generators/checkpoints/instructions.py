@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from core.generators.checkpoints.limits import hashable, unsafe
+from core.generators.checkpoints.limits import unsafe
 
 if TYPE_CHECKING:
     from core.generators.checkpoints.machine import Machine
@@ -105,8 +105,8 @@ INSTRUCTIONS: dict[int, Callable[[Machine], None]] = {
         "\x8a": _setting(lambda m: m.integer(m.number("<B"))),
         "\x8b": _setting(lambda m: m.integer(m.number("<i"))),
         "G": _setting(lambda m: m.number(">d")),
-        "T": _setting(lambda m: str(m.take(m.number("<i")), "latin-1")),
-        "U": _setting(lambda m: str(m.take(m.number("<B")), "latin-1")),
+        "T": _setting(lambda m: m.latin_text("<i")),
+        "U": _setting(lambda m: m.latin_text("<B")),
         "X": _setting(lambda m: m.text("<I")),
         "\x8c": _setting(lambda m: m.text("<B")),
         "\x8d": _setting(lambda m: m.text("<Q")),
@@ -121,7 +121,7 @@ INSTRUCTIONS: dict[int, Callable[[Machine], None]] = {
         "\x8f": _setting(lambda _: set()),
         "(": lambda m: m.mark(),
         "t": _setting(lambda m: tuple(m.pop_to_mark())),
-        "\x91": _setting(lambda m: frozenset(map(hashable, m.pop_to_mark()))),
+        "\x91": _setting(lambda m: m.frozen(m.pop_to_mark())),
         "\x85": _tuple_of(1),
         "\x86": _tuple_of(2),
         "\x87": _tuple_of(3),

@@ -9,12 +9,14 @@ file merely declares, and every instruction (:mod:`core.generators.checkpoints.i
 
 import pickletools
 import struct
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from contracts.text import name as shown_name
 from core.generators.checkpoints.instructions import INSTRUCTIONS
-from core.generators.checkpoints.limits import Budget, check_depth, hashable, unsafe
+from core.generators.checkpoints.limits import Budget, check_depth, unsafe
 
 #: Byte strings from this length on stay views of the file.
 _VIEWED = 256
@@ -100,7 +102,15 @@ class Machine:
         return taken if len(taken) >= _VIEWED else bytes(taken)
 
     def text(self, layout: str) -> str:
-        return str(self.take(self.number(layout)), "utf-8", "surrogatepass")
+        return self._text(layout, "utf-8", "surrogatepass")
+
+    def latin_text(self, layout: str) -> str:
+        return self._text(layout, "latin-1", "strict")
+
+    def _text(self, layout: str, encoding: str, errors: str) -> str:
+        made = str(self.take(self.number(layout)), encoding, errors)
+        self._budget.make(sys.getsizeof(made))
+        return made
 
     # -- stack ---------------------------------------------------------------------------------------------------------
 
@@ -145,10 +155,13 @@ class Machine:
     def set_items(self, items: list[Any]) -> None:
         table = self._last(dict)
         for key, value in zip(items[::2], items[1::2], strict=True):
-            table[hashable(key)] = value
+            table[self._budget.key(key)] = value
 
     def add_items(self, items: list[Any]) -> None:
-        self._last(set).update(map(hashable, items))
+        self._last(set).update(map(self._budget.key, items))
+
+    def frozen(self, items: list[Any]) -> frozenset[Any]:
+        return frozenset(map(self._budget.key, items))
 
     def integer(self, length: int) -> int:
         if length > self._budget.limits.integer_bytes:
@@ -167,7 +180,7 @@ class Machine:
             raise unsafe("a damaged pickle: a name that is not text")
         known = self._table.get(f"{module}.{name}")
         if known is None:
-            shown = f"{module}.{name}"[:200]
+            shown = shown_name(f"{module}.{name}")
             raise unsafe(f"it names {shown}, which no checkpoint needs", shown)
         self.push(known)
 

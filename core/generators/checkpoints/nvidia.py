@@ -13,7 +13,7 @@ from torch import Tensor
 
 from core.errors import CheckpointError, Problem
 from core.generators.checkpoints.kinds import refusal, related_kind, unread_kind
-from core.generators.checkpoints.limits import Limits
+from core.generators.checkpoints.limits import Budget, Limits, shown
 from core.generators.checkpoints.source import Answers, Found, ask, check_filters, read_all
 from core.generators.checkpoints.states import MISSING_NOISE, from_nvidia_state, has_noise_maps
 from core.generators.checkpoints.values import Record, StoredTensor
@@ -36,8 +36,9 @@ def looks_like_nvidia(value: Any) -> bool:
 def read_nvidia(value: Any, answers: Answers, limits: Limits) -> Found:
     """The generator in a snapshot, or a generator pickled alone. Raises :class:`CheckpointError`."""
     name, module = _chosen(value, answers)
-    layers = dict(_modules(module))
-    state = read_all(dict(_tensors(layers)), limits)
+    budget = Budget(limits)
+    layers = dict(_modules(module, budget))
+    state = read_all(dict(_tensors(layers, budget)), limits)
     _check_kind(state, name)
     settings = _Settings(layers, answers)
     config = config_of(state, settings.lr_multiplier, settings.conv_clamp)
@@ -172,13 +173,16 @@ def _chosen(value: Any, answers: Answers) -> tuple[str, Record]:
     return str(wanted), networks[wanted]
 
 
-def _modules(module: Record, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Record]]:
+def _modules(module: Record, budget: Budget, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Record]]:
     if depth > _DEPTH:
         raise CheckpointError("this is not a StyleGAN2 generator", [Problem("modules inside modules without end", "")])
     yield prefix, module
-    for name, child in _attribute(module, "_modules").items():
+    children = _attribute(module, "_modules")
+    budget.visit(len(children))
+    for name, child in children.items():
         if isinstance(child, Record):
-            yield from _modules(child, f"{prefix}{name}.", depth + 1)
+            budget.make(len(prefix))
+            yield from _modules(child, budget, f"{prefix}{name}.", depth + 1)
 
 
 def _attribute(module: Record, name: str) -> dict[str, Any]:
@@ -186,11 +190,14 @@ def _attribute(module: Record, name: str) -> dict[str, Any]:
     return value if type(value) is dict else {}
 
 
-def _tensors(layers: Mapping[str, Record]) -> Iterator[tuple[str, StoredTensor]]:
+def _tensors(layers: Mapping[str, Record], budget: Budget) -> Iterator[tuple[str, StoredTensor]]:
     for prefix, module in layers.items():
         for kind in ("_parameters", "_buffers"):
-            for name, tensor in _attribute(module, kind).items():
+            entries = _attribute(module, kind)
+            budget.visit(len(entries))
+            for name, tensor in entries.items():
                 if isinstance(tensor, StoredTensor):
+                    budget.make(len(prefix))
                     yield f"{prefix}{name}", tensor
 
 
@@ -236,10 +243,10 @@ class _Settings:
                 kind = "lrelu"
             activation = layer.state.get("activation")
             if kind and activation is not None and activation != kind:
-                problems.append(Problem(f"activation {activation!r}, not {kind!r}", f"{place}.activation"))
+                problems.append(Problem(f"activation {shown(activation)}, not {kind!r}", f"{place}.activation"))
             architecture = layer.state.get("architecture")
             if architecture is not None and architecture != config.architecture:
-                problems.append(Problem(f"{architecture!r}, but its tensors show {config.architecture!r}", place))
+                problems.append(Problem(f"{shown(architecture)}, but its tensors show {config.architecture!r}", place))
         if problems:
             raise CheckpointError("this generator is built in an unusual way", problems)
         check_filters(state, (".resample_filter",), 1.0)

@@ -47,7 +47,7 @@ class Found:
 
 
 def read_all(stored: Mapping[str, StoredTensor | StoredArray], limits: Limits) -> dict[str, Tensor]:
-    """Views of the tensors. Raises where they would need more memory than allowed."""
+    """Return views of the tensors. Raises where they would need more memory than ``limits`` of the file allow."""
     needed = 4 * sum(one.count for one in stored.values())
     if needed > limits.tensor_bytes:
         raise unsafe(f"its tensors need {needed} bytes; {limits.tensor_bytes} are allowed")

@@ -5,6 +5,7 @@ applied, and in the order of axes. Tensors are copied: nothing that is returned 
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from math import isfinite
 
 import torch
 from torch import Tensor
@@ -21,6 +22,9 @@ MISSING_NOISE = (
 )
 _DRAWN_NOISE = 1 << 27
 """Largest number of values in noise maps that a file does not hold: those of 4096 x 4096 pixels fit."""
+
+LARGEST = 1e8
+"""Largest weight that is read. Trained ones stay below 1e4; a product of two layers' squares has to fit float32."""
 
 IGNORED_ENDINGS = ("resample_filter", "blur.kernel", "upsample.kernel")
 """Fixed filters; whoever reads the file checks that they are the usual ones."""
@@ -201,8 +205,7 @@ def _renamed(
             problems.append(Problem(f"holds {tensor.dtype}, not floats", theirs))
         else:
             ours[name] = torch.empty(wanted).copy_(tensor.reshape(wanted))
-            if not ours[name].isfinite().all():
-                problems.append(Problem("holds something else than finite floats", theirs))
+            problems += _values_problems(ours[name], theirs)
     if problems:
         raise CheckpointError("these weights do not make the configured generator", problems)
     return ours
@@ -227,6 +230,16 @@ def _missing_noise(wanted: Mapping[str, torch.Size], state: State, made: Mapping
         return {}
     random = torch.Generator().manual_seed(0)
     return {name: torch.randn(shape, generator=random) for name, shape in absent.items() if name not in made}
+
+
+def _values_problems(tensor: Tensor, name: str) -> list[Problem]:
+    low, high = (float(one) for one in tensor.aminmax())
+    if not (isfinite(low) and isfinite(high)):  # the extremes of a tensor that holds NaN are NaN
+        return [Problem("holds something else than finite floats", name)]
+    if max(-low, high) > LARGEST:
+        detail = f"holds {max(-low, high):.3g}; up to {LARGEST:g} is read, because layers multiply their weights"
+        return [Problem(detail, name)]
+    return []
 
 
 def _without_ones(shape: torch.Size) -> list[int]:

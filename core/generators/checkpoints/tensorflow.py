@@ -9,7 +9,7 @@ from torch import Tensor
 
 from core.errors import CheckpointError, Problem
 from core.generators.checkpoints.kinds import refusal, related_kind
-from core.generators.checkpoints.limits import Limits
+from core.generators.checkpoints.limits import Budget, Limits, shown
 from core.generators.checkpoints.source import Answers, Found, read_all
 from core.generators.checkpoints.states import MISSING_NOISE, from_tensorflow_state, has_noise_maps
 from core.generators.checkpoints.values import Record, StoredArray
@@ -31,7 +31,7 @@ def looks_like_tensorflow(value: Any) -> bool:
 def read_tensorflow(value: Any, answers: Answers, limits: Limits) -> Found:
     """The generator in a snapshot, or a generator pickled alone. Raises :class:`CheckpointError`."""
     name, network = _chosen(value, answers)
-    state = read_all(dict(_variables(network)), limits)
+    state = read_all(dict(_variables(network, Budget(limits))), limits)
     if not state:
         raise CheckpointError("this file holds no generator", [Problem("its networks hold no variables", name)])
     kind = related_kind(state)
@@ -120,7 +120,7 @@ def _number(given: Mapping[str, Any], name: str, absent: float) -> float:
 
 def _check_arguments(given: Mapping[str, Any]) -> None:
     problems = [
-        Problem(f"{given[name]!r}"[:100] + f", not {value!r}", name)
+        Problem(f"{shown(given[name])}, not {value!r}", name)
         for name, value in _FIXED.items()
         if given.get(name, value) != value
     ]
@@ -156,18 +156,22 @@ def _scalar_array(value: float) -> StoredArray:
         return StoredArray("<f8", (), False, struct.pack("<d", inf))
 
 
-def _variables(network: Record, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, StoredArray]]:
+def _variables(network: Record, budget: Budget, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, StoredArray]]:
     if depth > _DEPTH:
         raise CheckpointError(
             "this is not a StyleGAN2 generator", [Problem("networks inside networks without end", "")]
         )
-    listed = network.state.get("variables")
-    for pair in listed if type(listed) is list else ():
+    listed, components = network.state.get("variables"), network.state.get("components")
+    listed = listed if type(listed) is list else []
+    components = components if type(components) is dict else {}
+    # A component may be shared, and its variables then come once more each time.
+    budget.visit(len(listed) + len(components))
+    for pair in listed:
         if type(pair) is tuple and len(pair) == 2 and type(pair[0]) is str:
             value = _scalar_array(pair[1]) if type(pair[1]) in (float, int) else pair[1]
             if isinstance(value, StoredArray):
+                budget.make(len(prefix) + len(pair[0]))
                 yield f"{prefix}{pair[0]}", value
-    components = network.state.get("components")
-    for name, part in components.items() if type(components) is dict else ():
+    for name, part in components.items():
         if isinstance(part, Record):
-            yield from _variables(part, f"{prefix}{name}/", depth + 1)
+            yield from _variables(part, budget, f"{prefix}{name}/", depth + 1)

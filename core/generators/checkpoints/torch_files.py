@@ -62,11 +62,12 @@ def _names(budget: Budget, level: int) -> dict[str, Global]:
     def load_nested(content: Any) -> Any:
         if type(content) not in (bytes, memoryview):
             raise unsafe("a nested payload that is not bytes")
+        budget.make(len(content))  # the same bytes may be given again and again
         # Views of the file may be written (privately), and torch asks for no less.
         data = content if type(content) is memoryview else memoryview(bytearray(content))
         return read_pickle(data, budget, level + 1)
 
-    return table(load_nested)
+    return table(load_nested, budget)
 
 
 def _older(data: memoryview, position: int, names: Mapping[str, Global], budget: Budget) -> Any:

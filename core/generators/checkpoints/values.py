@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.generators.checkpoints.limits import unsafe
+from core.generators.checkpoints.limits import Budget, Limits, shown, unsafe
 from core.generators.checkpoints.machine import Global
 
 STORAGE_TYPES: Mapping[str, torch.dtype] = {
@@ -72,7 +72,7 @@ class StoredTensor:
     def read(self) -> Tensor:
         """The tensor, a view of the file where that is possible."""
         if not self.count:
-            return torch.empty(self.size, dtype=self.storage.dtype)
+            return torch.empty(0, dtype=self.storage.dtype).reshape(self.size)
         whole = torch.frombuffer(self.storage.data, dtype=self.storage.dtype)
         return whole.as_strided(self.size, self.stride, self.offset)
 
@@ -105,13 +105,19 @@ class _DType:
     order: str = "<"
 
 
+#: Sizes and strides beyond any tensor's, which libraries refuse in words of their own, or not at all.
+_DIMENSION = Limits().dimension
+
+
 def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
+    return type(value) is int and 0 <= value <= _DIMENSION
 
 
 def _shape(value: Any, what: str) -> tuple[int, ...]:
     if type(value) not in (tuple, list) or len(value) > 16 or not all(map(_is_count, value)):
-        raise unsafe(f"a tensor whose {what} is not a list of counts")
+        raise unsafe(f"a tensor whose {what} is not a list of at most 16 counts from 0 to {_DIMENSION}")
+    if what != "stride" and prod(length or 1 for length in value) > _DIMENSION:
+        raise unsafe(f"a tensor whose {what} is {list(value)}, beyond {_DIMENSION} numbers")
     return tuple(value)
 
 
@@ -158,7 +164,7 @@ def _array(array: StoredArray, data: Any, dtype: Any, size: tuple[int, ...], for
 
 def _dtype(code: Any, *_: Any) -> _DType:
     if type(code) is not str or code not in _NUMPY_DTYPES:
-        raise unsafe(f"an array of type {str(code)[:20]!r}; only plain numbers are read")
+        raise unsafe(f"an array of type {shown(code)}; only plain numbers are read")
     return _DType(code)
 
 
@@ -174,24 +180,33 @@ def _scalar(dtype: Any, data: Any) -> float | int:
     return value
 
 
-def _encoded(text: Any, encoding: Any = "latin1") -> bytes:
-    """How protocol 2 spells bytes."""
-    if type(text) is not str or encoding not in ("latin1", "latin-1"):
-        raise unsafe("bytes in an unknown spelling")
-    return text.encode("latin-1")
+def _encoding(budget: Budget) -> Callable[..., bytes]:
+    def encoded(text: Any, encoding: Any = "latin1") -> bytes:
+        """How protocol 2 spells bytes."""
+        if type(text) is not str or encoding not in ("latin1", "latin-1"):
+            raise unsafe("bytes in an unknown spelling")
+        budget.make(len(text))
+        return text.encode("latin-1")
+
+    return encoded
 
 
-def _mapping(pairs: Any = (), *_: Any) -> dict[Any, Any]:
-    if pairs in ((), []) or not isinstance(pairs, list):
-        return {}
-    return {key: value for key, value in pairs if type(key) is str}
+def _mapping(budget: Budget) -> Callable[..., dict[str, Any]]:
+    def make(pairs: Any = (), *_: Any) -> dict[str, Any]:
+        if type(pairs) is not list:
+            return {}
+        budget.make_items(pairs)
+        return {budget.key(key): value for key, value in pairs if type(key) is str}
+
+    return make
 
 
-def _collection(kind: Callable[[Any], Any]) -> Callable[..., Any]:
+def _collection(kind: Callable[[Any], Any], budget: Budget) -> Callable[..., Any]:
     def make(items: Any = ()) -> Any:
         if type(items) not in (list, tuple) or not all(type(item) in (str, int) for item in items):
             raise unsafe(f"a {kind.__name__} of something else than names and numbers")
-        return kind(items)
+        budget.make_items(items)
+        return kind(map(budget.key, items))
 
     return make
 
@@ -230,29 +245,40 @@ def _record(class_name: str) -> Callable[..., Record]:
     return make
 
 
-def _set_record(record: Record, state: Any) -> Record:
-    if type(state) is tuple and len(state) == 2 and state[0] is None:
-        state = state[1]
-    if type(state) is not dict:
-        raise unsafe(f"a {record.class_name} whose state is not a dictionary")
-    record.state.update(state)
-    return record
+def _setting_record(budget: Budget) -> Callable[[Record, Any], Record]:
+    def set_record(record: Record, state: Any) -> Record:
+        if type(state) is tuple and len(state) == 2 and state[0] is None:
+            state = state[1]
+        if type(state) is not dict:
+            raise unsafe(f"a {record.class_name} whose state is not a dictionary")
+        budget.make_items(state)
+        record.state.update(state)
+        return record
+
+    return set_record
 
 
 def _reconstructed(kind: Any, *_: Any) -> Any:
     """``copyreg._reconstructor``, for classes that are in the table by themselves."""
-    if type(kind) is not Global or kind.make is None or kind.set_state is not _set_record:
+    if type(kind) is not Global or kind.make is None or kind.name not in _RECORDS:
         raise unsafe("an object of a class that is no record")
     return kind.make()
 
 
-def table(load_nested: Callable[[Any], Any]) -> dict[str, Global]:
-    """Every name that a pickle may use. ``load_nested``: bytes of a ``torch.save`` payload → what is in it."""
+_RECORDS = ("argparse.Namespace", "dnnlib.tflib.network.Network")
+
+
+def table(load_nested: Callable[[Any], Any], budget: Budget) -> dict[str, Global]:
+    """Return every name that a pickle may use. ``load_nested``: bytes of a ``torch.save`` payload → their value.
+
+    ``budget``: every copy is counted against it.
+    """
+    mapping, set_record = _mapping(budget), _setting_record(budget)
     calls: dict[str, Callable[..., Any]] = {
-        "collections.OrderedDict": _mapping,
-        "dnnlib.util.EasyDict": _mapping,
-        "dnnlib.EasyDict": _mapping,
-        "_codecs.encode": _encoded,
+        "collections.OrderedDict": mapping,
+        "dnnlib.util.EasyDict": mapping,
+        "dnnlib.EasyDict": mapping,
+        "_codecs.encode": _encoding(budget),
         "torch.Size": _size,
         "torch.device": _device,
         "torch._utils._rebuild_tensor": stored_tensor,
@@ -264,7 +290,7 @@ def table(load_nested: Callable[[Any], Any]) -> dict[str, Global]:
     for kind in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"):
         calls |= {f"{module}.{kind}": _path for module in ("pathlib", "pathlib._local")}
     for module in ("builtins", "__builtin__"):
-        calls |= {f"{module}.set": _collection(set), f"{module}.frozenset": _collection(frozenset)}
+        calls |= {f"{module}.{kind.__name__}": _collection(kind, budget) for kind in (set, frozenset)}
     for module in ("numpy.core", "numpy._core"):
         calls[f"{module}.multiarray.scalar"] = _scalar
         calls[f"{module}.numeric._frombuffer"] = _array_from_buffer
@@ -273,10 +299,10 @@ def table(load_nested: Callable[[Any], Any]) -> dict[str, Global]:
         name = f"{module}.multiarray._reconstruct"
         names[name] = Global(name, _array_shell, _fill_array)
     names["numpy.dtype"] = Global("numpy.dtype", _dtype, _fill_dtype)
-    for name in ("argparse.Namespace", "dnnlib.tflib.network.Network"):
-        names[name] = Global(name, _record(name), _set_record)
+    for name in _RECORDS:
+        names[name] = Global(name, _record(name), set_record)
     for name in ("copyreg._reconstructor", "copy_reg._reconstructor"):
-        names[name] = Global(name, _reconstructed, _set_record)
+        names[name] = Global(name, _reconstructed, set_record)
     # Named, never called.
     silent = ["numpy.ndarray", "builtins.object", "__builtin__.object", "torch.nn.parameter.Parameter"]
     silent += [f"torch.{kind}" for kind in (*STORAGE_TYPES, *_DTYPES)]
