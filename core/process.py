@@ -1,7 +1,12 @@
-"""What a process that computes needs in its environment before it starts."""
+"""Processes that compute: their environment before they start, and their end."""
 
+import contextlib
+import ctypes
+import os
+import signal
 from collections.abc import Mapping
 
+_PR_SET_PDEATHSIG = 1
 LARGE_PAGES = "glibc.malloc.hugetlb=1"
 
 
@@ -22,3 +27,11 @@ def environment_to_compute(environment: Mapping[str, str]) -> dict[str, str]:
     # cuBLAS sums in a fixed order only when told so before it is first used.
     mine.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     return mine
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel to kill this process when its parent, ``parent``, ends (Linux alone can)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(0)

@@ -16,6 +16,7 @@ from store.errors import StoreError
 from store.jobs.kinds import QUEUES
 from store.objects import open_objects
 from store.settings import Settings
+from worker.folders import sweep_folders
 from worker.logs import configure_logging
 from worker.supervisor import Supervisor
 from worker.upkeep import deployment_upkeep, worker_upkeep
@@ -40,6 +41,7 @@ def main() -> int:
     except StoreError as error:
         print(f"worker: {error}", file=sys.stderr)
         return 1
+    sweep_folders()
     supervisor = Supervisor(settings, db, objects, queues=chosen.queues)
     if chosen.embedded:
         for number in (signal.SIGTERM, signal.SIGINT):

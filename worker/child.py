@@ -5,14 +5,11 @@ Started by the supervisor as `python -m worker.child FD PARENT`, with one end of
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import importlib
 import os
 import queue
 import signal
 import sys
-import tempfile
 import threading
 import time
 import traceback
@@ -21,6 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from core.errors import Stopped
+from core.process import die_with_parent
 from store.db import Database, create_database_engine
 from store.jobs.claims import Claim
 from store.jobs.commits import StepResult
@@ -30,13 +28,13 @@ from store.settings import Settings
 from worker.context import StepContext
 from worker.failures import failure_of
 from worker.figures import Stopwatch
+from worker.folders import held_folder
 from worker.messages import Failed, Finished, GaveUp, Message, Progressed, Ready, Run, Start, Stop
 from worker.models import Models
 
 Step = Callable[[StepContext], StepResult]
 #: Seconds between two progress messages.
 _PROGRESS_SECONDS = 0.2
-_PR_SET_PDEATHSIG = 1
 
 
 class Child:
@@ -52,6 +50,7 @@ class Child:
         start = connection.recv()
         assert isinstance(start, Start)
         self._settings = Settings.model_validate_json(start.settings)
+        self._folder = Path(start.folder)
         self._steps: Mapping[str, Step] = importlib.import_module(start.steps).STEPS
         # The supervisor opened the database and brought it up to date; here it is only read.
         self._db = Database(create_database_engine(self._settings), self._settings)
@@ -81,8 +80,8 @@ class Child:
     def _do(self, claim: Claim) -> None:
         self._watch = Stopwatch()
         try:
-            with tempfile.TemporaryDirectory(prefix="offhand-") as folder:
-                result = self._steps[claim.step](self._context(claim, Path(folder)))
+            with held_folder(self._folder) as folder:
+                result = self._steps[claim.step](self._context(claim, folder))
             self._send(Finished(result, self._watch.figures()))
         except Stopped:
             self._send(GaveUp())
@@ -113,14 +112,6 @@ class Child:
     def _send(self, message: Message) -> None:
         with self._sending:
             self._connection.send(message)
-
-
-def die_with_parent(parent: int) -> None:
-    """Ask the kernel to kill this process when its parent dies (Linux; elsewhere the pipe's end does it)."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(0)
 
 
 def main(arguments: list[str]) -> None:

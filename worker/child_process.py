@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from multiprocessing.connection import Connection
 
 from core.process import environment_to_compute
 from store.settings import Settings
+from worker.folders import new_folder
 from worker.messages import Message, Ready, Start
 
 #: Bytes of the child's standard error kept for the job's error.
@@ -48,7 +50,8 @@ class ChildProcess:
         self._reader.start()
         self.shards = 0
         self.steps: tuple[str, ...] = ()
-        self.send(Start(settings_of_child(settings).model_dump_json(), steps))
+        self._folder = new_folder()
+        self.send(Start(settings_of_child(settings).model_dump_json(), steps, str(self._folder)))
 
     @property
     def pid(self) -> int:
@@ -92,10 +95,11 @@ class ChildProcess:
         return self.loaded
 
     def kill(self) -> None:
-        """End the child and everything it started, at once. Harmless when it is gone."""
+        """End the child and everything it started, at once, and remove its files. Harmless when it is gone."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
         self._connection.close()
         self._reader.join(timeout=1.0)
 

@@ -1,7 +1,7 @@
 """What supervisor and child say to each other over their pipe. Small and typed; large things go through the store.
 
 supervisor → child                 child → supervisor
-Start(settings, steps)             Ready(steps)
+Start(settings, steps, folder)             Ready(steps)
 Run(claim)                         Progressed(done, total), Checkpointed(file), Measured(figures)
 Stop()                             Finished(result, figures) | Failed(failure) | GaveUp()
 """
@@ -17,10 +17,13 @@ from store.jobs.commits import Failure, StepResult
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """First message: the settings as JSON, and the module whose `STEPS` the child serves."""
+    """First message: the settings as JSON, the module whose `STEPS` the child serves, and the path of the folder in
+    which it works.
+    """
 
     settings: str
     steps: str
+    folder: str
 
 
 @dataclass(frozen=True, slots=True)

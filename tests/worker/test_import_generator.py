@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import io
 import json
 import socket
@@ -18,6 +19,9 @@ import pytest
 from PIL import Image
 from safetensors.torch import save
 
+from core.callbacks import ShouldStop
+from core.generators.checkpoints.importing import Imported, import_checkpoint
+from core.generators.checkpoints.source import Answers
 from core.generators.config import StyleGAN2Config
 from core.inversion.perceptual.domain import DomainPerceptual, PerceptualTrunk, save_perceptual
 from store import catalogue
@@ -68,6 +72,17 @@ class Service:
         job = submit_import(self.db, ImportGeneratorSpec(source=source, name=name, **spec), tenant=TENANT).job
         InlineWorker(self.db, self.objects).run()
         return view(self.db, job)
+
+
+@pytest.fixture(autouse=True)
+def reading_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the seconds that a process takes to load torch; test_hostile_checkpoints.py goes the whole way."""
+
+    def read(path: Path, _folder: Path, answers: Answers, *, should_stop: ShouldStop) -> Imported:
+        return import_checkpoint(path, answers, should_stop=should_stop)
+
+    step = importlib.import_module("worker.steps.import_generator")  # the package has the step under this name
+    monkeypatch.setattr(step, "import_in_process", read)
 
 
 @pytest.fixture

@@ -31,6 +31,10 @@ def work(context: StepContext) -> StepResult:
     if fault == "exit":
         print("the last words of a dying child", file=__import__("sys").stderr, flush=True)
         os._exit(7)
+    if fault == "leave":
+        (context.folder / "upload").mkdir()
+        (context.folder / "upload" / "network.pkl").write_bytes(bytes(1000))
+        os._exit(7)
     if fault == "disk_full":
         raise OSError(28, "No space left on device")
     if fault == "deaf":

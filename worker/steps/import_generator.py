@@ -7,7 +7,8 @@ from typing import Any
 
 from contracts.perceptual import HOW_TO_PROVIDE, SMALLEST_LPIPS_IMAGE, TOO_SMALL
 from core.errors import CheckpointError, Problem
-from core.generators.checkpoints.importing import Imported, import_checkpoint
+from core.generators.checkpoints.importing import Imported
+from core.generators.checkpoints.process import import_in_process
 from core.generators.checkpoints.source import Answers
 from core.generators.files import DESCRIPTION, WEIGHTS, GeneratorInfo, save_generator
 from core.generators.preview import preview
@@ -24,11 +25,12 @@ from worker.weights import perceptual_weights
 
 
 def import_generator(context: StepContext) -> StepResult:
-    """Fetch the file, read it, and keep what came of it; nothing of the file itself is kept."""
+    """Fetch the file, read it in a process of its own, and keep the generator; nothing of the file itself is kept."""
     prepare_torch(context)
     spec, generator_id = context.spec, new_id("gen")
     path = fetch_checkpoint(context)
-    imported = import_checkpoint(path, Answers(**spec["answers"]), should_stop=context.should_stop)
+    answers, reading = Answers(**spec["answers"]), context.folder / "reading"
+    imported = import_in_process(path, reading, answers, should_stop=context.should_stop)
     path.unlink()
     report = json_values(imported.report.to_json() | {"source": spec["source"]})
     report["notes"] += _perceptual_notes(context, imported)
