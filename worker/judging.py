@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.datasets.classes import ClassMap
 from core.datasets.label_set import LabelItem, LabelSet
 from core.errors import EvaluationError, Problem
 from core.evaluation.arms import EvaluationData
 from core.evaluation.downstream.images import ArrayImages, Shard, ShardImages, Targets
+from core.evaluation.near_copies import near_copies
 from core.evaluation.scoring import DepthScoring, MaskScoring, PointScoring, Scoring
 from core.tasks.task import Task
 from store.files import list_files
@@ -62,16 +61,11 @@ def evaluation_data(
     generated: ShardImages, labelled: LabelSet, held_out: LabelSet, task: Task, made_by: Job
 ) -> EvaluationData:
     """All of one size, brought there as the images were that made the dataset. Raises EvaluationError where an image
-    that shall judge has made the dataset.
+    that shall judge has made the dataset, or is a copy of one that was encoded or resized again.
     """
     height, width = generated.take(np.array([0]))[0].shape[1:3]
     first, second = (framed(one, (height, width), made_by.spec) for one in (labelled, held_out))
-    seen = {_digest(item.image) for item in first.items}
-    known = [item.name for item in second.items if _digest(item.image) in seen]
-    if known:
-        named = ", ".join(known[:5])
-        problem = Problem(f"{len(known)} images also made the dataset ({named}): they cannot judge it", "labels")
-        raise EvaluationError("this dataset cannot be judged by these labels", [problem])
+    _refuse_copies(first, second)
     uncertainty = np.array([_uncertainty(generated, one, task) for one in range(len(generated))])
     names = tuple(item.name for item in first.items)
     classes = first.classes if task == "segmentation" else ClassMap({})
@@ -114,5 +108,20 @@ def _arrays(labels: LabelSet, task: Task) -> ArrayImages:
     )
 
 
-def _digest(image: NDArray[np.uint8]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(image).data).hexdigest()
+def _refuse_copies(labelled: LabelSet, held_out: LabelSet) -> None:
+    """Raise EvaluationError for images that also made the dataset, also where they were encoded or resized again."""
+    names = [item.name for item in held_out.items]
+    images = [item.image for item in held_out.items]
+    originals = [item.image for item in labelled.items]
+    copies = near_copies(images, originals)
+    same = {index for index, original in copies.items() if np.array_equal(images[index], originals[original])}
+    problems = []
+    if same:
+        named = ", ".join(names[index] for index in sorted(same)[:5])
+        problems.append(Problem(f"{len(same)} images also made the dataset ({named}): they cannot judge it", "labels"))
+    if again := sorted(copies.keys() - same):
+        pairs = (f"{names[index]} of {labelled.items[copies[index]].name}" for index in again[:5])
+        detail = f"{len(again)} images are copies, encoded or resized again, of images that made the dataset"
+        problems.append(Problem(f"{detail} ({', '.join(pairs)}): they cannot judge it", "labels"))
+    if problems:
+        raise EvaluationError("this dataset cannot be judged by these labels", problems)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from sqlalchemy import update
 
 from core.datasets.classes import ClassMap
@@ -154,6 +155,29 @@ def test_images_that_made_the_dataset_cannot_judge_it(service: Service, tmp_path
     assert error is not None
     assert error.code == "bad_evaluation"
     assert "6 images also made the dataset" in error.problems[0].detail
+
+
+def test_copies_of_the_labelled_images_that_were_encoded_again_cannot_judge_it(
+    service: Service, tmp_path: Path
+) -> None:
+    some = tmp_path / "some.zip"
+    halves(service.settings.home / "both.zip", some, tmp_path / "others.zip", first=8)
+    with zipfile.ZipFile(some) as source, zipfile.ZipFile(tmp_path / "again.zip", "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name.startswith(("images/", "masks/")):
+                image, file = Image.open(io.BytesIO(content)), io.BytesIO()
+                large = image.resize((4 * image.width, 4 * image.height), Image.Resampling.NEAREST)
+                picture = name.startswith("images/")
+                large.save(file, "JPEG" if picture else "PNG", quality=90)
+                name, content = (f"images/{Path(name).stem}.jpg" if picture else name), file.getvalue()
+            target.writestr(name, content)
+    job = service.evaluate(labels=upload(service.db, service.objects, tmp_path / "again.zip"))
+    service.work()
+    error = view(service.db, job).error
+    assert error is not None
+    (problem,) = error.problems
+    assert "6 images are copies, encoded or resized again, of images that made the dataset" in problem.detail
 
 
 def test_labels_that_made_the_dataset_are_refused_when_the_evaluation_is_asked_for(
