@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, and_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from store.clock import database_now, to_datetime
@@ -15,7 +15,7 @@ from store.db import Database
 from store.errors import NotFound
 from store.files import has_files
 from store.paging import DEFAULT_PAGE, Page, page
-from store.tables import encoders, inversions, inverted_images, label_sets, labelers
+from store.tables import encoders, inversions, inverted_images, jobs, label_sets, labelers, uploads
 
 Kind = Literal["label_set", "inversion", "encoder", "labeler"]
 _TABLES: Mapping[Kind, Table] = {
@@ -137,6 +137,20 @@ def add_made(connection: Connection, tenant: str, new: NewMade) -> str:
         ]
         connection.execute(dialect.insert(inverted_images).on_conflict_do_nothing(), rows)
     return standing
+
+
+def upload_of(connection: Connection, label_set_id: str, *, tenant: str) -> str | None:
+    """An upload that the label set was read from and that is still there, or None."""
+    upload = jobs.c.spec["labels"].as_string()
+    query = (
+        select(uploads.c.id)
+        .join(jobs, and_(upload == uploads.c.id, jobs.c.tenant == uploads.c.tenant))
+        .where(uploads.c.tenant == tenant, uploads.c.state == "complete")
+        .where(jobs.c.result["label_set"].as_string() == label_set_id)
+        .limit(1)
+    )
+    found: str | None = connection.execute(query).scalar()
+    return found
 
 
 def find_inverted(db: Database, digests: Iterable[str], *, tenant: str) -> dict[str, InvertedBefore]:

@@ -17,6 +17,7 @@ from store.db import Database
 from store.files import remove_files
 from store.jobs.events import record
 from store.jobs.moves import move_held_shard
+from store.made import upload_of
 from store.tables import files, outbox, shards
 
 #: Which step of a job makes the things that its result names.
@@ -53,7 +54,11 @@ def remake(connection: Connection, db: Database, job: Any, row: Any, damaged: Da
     """
     if not _is_made_again(connection, damaged):
         maker = _maker(connection, job, damaged)
-        if maker is None or maker.id == row.id:
+        if maker is None:
+            return False
+        if maker.id == row.id:
+            # It read what an earlier job made: without the files, its next attempt makes them.
+            remove_files(connection, damaged.resource_id)
             return False
         if maker.state == "succeeded" and not _begin_again(connection, db, job, maker, damaged):
             return False
@@ -76,8 +81,12 @@ def _maker(connection: Connection, job: Any, damaged: Damaged) -> Any | None:
         # Keys name the shard that wrote them (`store.sweep.work_prefix`).
         made_by = shards.c.id == damaged.key.split("/")[1]
     else:
-        step = next((step for kind, step in _MAKERS.items() if job.result.get(kind) == damaged.resource_id), None)
-        if step is None or (step == "validate" and not str(job.spec.get("labels", "")).startswith("upl_")):
+        # A label set that the request names stands in the job's result from its first step on.
+        named = {"label_set": job.spec.get("labels"), **job.result}
+        step = next((step for kind, step in _MAKERS.items() if named.get(kind) == damaged.resource_id), None)
+        if step is None or (
+            step == "validate" and upload_of(connection, damaged.resource_id, tenant=job.tenant) is None
+        ):
             return None
         made_by = shards.c.step == step
     usable = shards.c.state.in_(("pending", "running", "succeeded"))

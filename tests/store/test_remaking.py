@@ -15,6 +15,8 @@ from store.jobs.remaking import Damaged
 from store.jobs.submit import submit_job
 from store.jobs.views import Job
 from store.made import NewMade, find_made
+from store.objects import ObjectInfo
+from store.uploads import complete_upload, create_upload
 from tests.store.jobkit import TENANT, claimed, plans, view
 
 KIND = JobKind(
@@ -25,7 +27,9 @@ DIGEST = "d" * 64
 
 
 def submit(db: Database) -> Job:
-    return submit_job(db, KIND, tenant=TENANT, spec={"labels": "upl_1"}, total=10, seed=1).job
+    labels = create_upload(db, tenant=TENANT, filename="a.zip", size=1, sha256=DIGEST).upload.id
+    complete_upload(db, labels, ObjectInfo(f"uploads/{labels}", 1, DIGEST, 0.0), tenant=TENANT)
+    return submit_job(db, KIND, tenant=TENANT, spec={"labels": labels}, total=10, seed=1).job
 
 
 def file_of(taken: Claim, resource: str, name: str) -> File:

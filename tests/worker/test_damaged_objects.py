@@ -20,6 +20,7 @@ from store.sample_sets import CODES, submit_draw_samples
 from store.specs import DrawSamplesSpec, ExportSpec
 from store.sweep import sweep
 from store.tables import files, shards
+from store.uploads import delete_upload
 from tests.worker.inline import TENANT, InlineWorker, Service, generate, shard_digests, view
 
 #: Of each step, what it reads: the resource's kind in the job's result, and the beginning of the file's name.
@@ -118,6 +119,26 @@ def test_what_other_jobs_refer_to_keeps_its_id_when_it_is_made_again(service: Se
     for kind in ("label_set", "inversion", "labeler"):
         for file in list_files(service.db, made[kind], tenant=TENANT, prefix="" if kind != "inversion" else "latents"):
             verified.read(service.objects, file)
+
+
+@pytest.mark.parametrize("upload_is_there", [True, False])
+def test_named_label_set_is_read_from_its_upload_again(service: Service, upload_is_there: bool) -> None:
+    first = generate(service.db, service.labels, count=8)
+    service.work()
+    made = view(service.db, first).result
+    for file in list_files(service.db, made["label_set"], tenant=TENANT):
+        flip(service, file)
+    if not upload_is_there:
+        delete_upload(service.db, service.objects, service.labels, tenant=TENANT)
+    second = generate(service.db, made["label_set"], count=8, inversion={"steps": 4})
+    service.work()
+    ended = view(service.db, second)
+    if upload_is_there:
+        assert (ended.state, ended.result["label_set"]) == ("succeeded", made["label_set"]), ended.error
+    else:
+        assert ended.error is not None
+        assert ended.error.code == "damaged_object"
+        assert "upload the labels again" in ended.error.detail
 
 
 def test_object_damaged_each_time_it_is_made_fails_the_job(service: Service) -> None:

@@ -11,10 +11,11 @@ from core.datasets.label_set import LabelSet
 from core.datasets.label_set_files import save_label_set
 from core.datasets.previews import label_preview
 from core.datasets.reading import read_label_set
+from store.files import has_files
 from store.ids import new_id
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
-from store.made import LABEL_PREVIEW, PREFIXES, NewMade, find_made, get_label_set
+from store.made import LABEL_PREVIEW, PREFIXES, NewMade, find_made, get_label_set, upload_of
 from store.uploads import CONTENT, get_upload
 from worker.classes import delivered_classes
 from worker.context import StepContext
@@ -27,16 +28,19 @@ from worker.wishes import demands_of
 def validate(context: StepContext) -> StepResult:
     """Read the job's upload; every problem in it fails the job at once, and so does a wish for classes that it lacks,
     for feature layers that the generator lacks, or for an alignment without what that needs. A named label set is taken
-    as it is, and no labels are none.
+    as it is, or read from its upload again where its files were damaged; no labels are none.
     """
     labels = context.spec["labels"]
     if labels is None:
         return StepResult()
     if labels.startswith(PREFIXES["label_set"] + "_"):
         known = get_label_set(context.db, labels, tenant=context.tenant)
-        _check_wishes(context, class_map(known))
-        check_frame(context, lambda: load_labels(context, known.id))
-        return _used(known.id, known.info["images"])
+        upload = _upload_of_bare(context, known.id)
+        if upload is None:
+            _check_wishes(context, class_map(known))
+            check_frame(context, lambda: load_labels(context, known.id))
+            return _used(known.id, known.info["images"])
+        labels = upload
     label_set = read_label_set(
         fetch_upload(context, labels), context.folder, progress=context.progress, should_stop=context.should_stop
     )
@@ -46,6 +50,14 @@ def validate(context: StepContext) -> StepResult:
     if equal is not None:
         return _used(equal.id, len(label_set.items))
     return _store(context, label_set)
+
+
+def _upload_of_bare(context: StepContext, label_set_id: str) -> str | None:
+    """The upload to read a label set from whose files were removed, since one was damaged; None where it has them."""
+    with context.db.read() as connection:
+        if has_files(connection, label_set_id):
+            return None
+        return upload_of(connection, label_set_id, tenant=context.tenant)
 
 
 def _check_wishes(context: StepContext, classes: ClassMap) -> None:
