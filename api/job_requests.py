@@ -25,12 +25,13 @@ from store.exports import submit_export
 from store.generator_imports import submit_import
 from store.jobs.checks import reference_problems
 from store.jobs.kinds import KINDS
-from store.jobs.submit import Submit, submit_generate
+from store.jobs.submit import Submit, submit_check_labels, submit_generate
 from store.labeler_spec import AssessLabelerSpec, TrainLabelerSpec
 from store.labelers import submit_assessment, submit_train_labeler
 from store.sample_sets import submit_draw_samples
 from store.spec import Spec
 from store.specs import (
+    CheckLabelsSpec,
     DrawSamplesSpec,
     EvaluateSpec,
     ExportSpec,
@@ -42,6 +43,7 @@ from store.specs import (
 #: What accepts a request, by what it is.
 SUBMIT: dict[type[Spec], Submit] = {
     GenerateSpec: submit_generate,
+    CheckLabelsSpec: submit_check_labels,
     TrainLabelerSpec: submit_train_labeler,
     AssessLabelerSpec: submit_assessment,
     EvaluateSpec: submit_evaluation,
@@ -60,6 +62,7 @@ def _kind_of(wish: Any) -> str:
 
 JobRequest = Annotated[
     Annotated[GenerateSpec, Tag("generate")]
+    | Annotated[CheckLabelsSpec, Tag("check_labels")]
     | Annotated[TrainLabelerSpec, Tag("train_labeler")]
     | Annotated[AssessLabelerSpec, Tag("assess_labeler")]
     | Annotated[EvaluateSpec, Tag("evaluate")]

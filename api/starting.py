@@ -20,6 +20,7 @@ from store.idempotency import IdempotencyKey
 from store.jobs import views
 from store.jobs.forecast import forecast
 from store.jobs.submit import Submission, rehearse
+from store.made import PREFIXES
 from store.spec import Spec
 from store.specs import GenerateSpec
 
@@ -119,7 +120,9 @@ async def ended_or_not(db: Database, tenant: str, job_id: str, wait: int) -> vie
 
 def _estimate(db: Database, tenant: str, spec: Spec) -> Estimate:
     expected = rehearse(SUBMIT[type(spec)], db, spec, tenant=tenant)
-    estimate = Estimate(seconds=expected.seconds, queued_jobs=expected.queued_jobs)
+    estimate = Estimate(seconds=expected.seconds, rough=expected.rough, queued_jobs=expected.queued_jobs)
+    if (labels := getattr(spec, "labels", None)) is not None:
+        estimate.labels_checked = str(labels).startswith(PREFIXES["label_set"] + "_")
     if isinstance(spec, GenerateSpec):
         with db.read() as connection:
             dataset = forecast(connection, spec, tenant=tenant)

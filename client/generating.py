@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from client.download import CONTACT_SHEET, Variant, fetch_dataset, variant_of, variant_options
-from client.errors import ClientError, DownloadFailed, Unreachable
+from client.errors import ClientError
 from client.folders import held_folder, refuse_unwritable_file
 from client.output import Output
-from client.progress import ByteProgress, JobProgress
+from client.progress import ByteProgress, JobProgress, duration
 from client.quality import quality_lines, quality_of
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def generate_dataset(
         try:
             with ByteProgress(output, "downloading") as on_bytes:
                 fetch_dataset(offhand, job["result"]["dataset"], folder, on_bytes)
-        except (DownloadFailed, Unreachable) as error:
+        except ClientError as error:
             error.lines.append(f"the dataset is finished; fetch it with: {fetching}")
             raise
     report_dataset(offhand, offhand.dataset(job["result"]["dataset"]), job, out, output)
@@ -78,11 +78,45 @@ def generate_dataset(
 def rehearse_dataset(
     offhand: "Offhand", labels: str, generator: str, count: int, settings: dict[str, Any], output: Output
 ) -> None:
-    """Upload the labels where they are a path, and print every problem of the request or what it would make."""
+    """Upload the labels where they are a path, have them read and checked, and print every problem of the request and
+    of the labels, or what it would make. No dataset is started.
+    """
     wish = {"kind": "generate", "generator": generator, "count": count, **settings}
     source = uploaded(offhand, labels, output, check=lambda: offhand.refuse_before_upload(wish))
-    estimate = offhand.generate(source, generator, count, validate_only=True, **settings)
-    output.result(estimate, json.dumps(estimate, indent=2))
+    offhand.generate(source, generator, count, validate_only=True, **settings)
+    check = offhand.check_labels(source, generator, **settings)
+    try:
+        with JobProgress(output) as show:
+            check = offhand.wait(check["id"], show)
+    except KeyboardInterrupt:
+        offhand.cancel(check["id"])
+        raise
+    label_set = offhand.label_set(check["result"]["label_set"])
+    estimate = offhand.generate(label_set["id"], generator, count, validate_only=True, **settings)
+    output.result({**estimate, "label_set": label_set}, estimate_text(estimate, label_set))
+
+
+def estimate_text(estimate: dict[str, Any], label_set: dict[str, Any]) -> str:
+    """A dry run's answer in lines."""
+    info = label_set["info"]
+    lines = [
+        "the request is valid; no dataset was started",
+        f"  labels   {info['images']} images, {len(info['classes'])} classes, read as {info['detected_format']} "
+        f"({label_set['id']})",
+        *(f"  note     {' '.join(filter(None, (note.get('pointer'), note['text'])))}" for note in info["notes"]),
+        f"  images   {estimate['candidates']} drawn, {estimate['count']} delivered, about {estimate['bytes']:,} bytes",
+    ]
+    seconds = estimate["seconds"]
+    if seconds is None:
+        time = "not known: no job with this generator was measured"
+    else:
+        time = f"about {duration(seconds)}"
+        if estimate["rough"]:
+            time += " on two processor cores; no job with this generator was measured on this service yet"
+    lines.append(f"  time     {time}")
+    if estimate["queued_jobs"]:
+        lines.append(f"  queue    {estimate['queued_jobs']} jobs wait already")
+    return "\n".join(lines)
 
 
 def start(

@@ -127,7 +127,14 @@ def remaining(job: dict[str, Any]) -> str:
     seconds = (datetime.fromisoformat(job["estimated_finish_at"]) - datetime.now(UTC)).total_seconds()
     if seconds < 1:
         return ""
-    return f"about {seconds:.0f} s left" if seconds < 90 else f"about {seconds / 60:.0f} min left"
+    return f"about {duration(seconds)} left"
+
+
+def duration(seconds: float) -> str:
+    """``40 s``, ``7 min``, ``3 h``: as precise as an estimate is."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 class ByteProgress:

@@ -13,6 +13,8 @@ from client.uploads import labels_archive, upload_archive
 
 #: Stands for labels that are still to be uploaded.
 NOT_SENT_YET = "upl_00000000000000000000000000"
+#: Fields of a request for a dataset that decide whether labelled images can be used for it.
+CHECKED = ("samples", "fit", "align", "inversion", "labeler", "composition", "priority")
 TERMINAL = frozenset({"succeeded", "failed", "canceled", "expired"})
 
 OnJob = Callable[[Document], None]
@@ -130,6 +132,19 @@ class Offhand(Connection):
             others = [e for e in error.problem.get("errors", []) if e.get("pointer") != "#/labels"]
             if others or error.status != 422:
                 raise Refused(error.problem | {"errors": others}) from error
+
+    def check_labels(self, labels: str | Path, generator: str, **settings: Any) -> Document:
+        """Start the job that reads labelled images and checks them against the request of :meth:`generate`, without
+        making anything of them. Its ``result.label_set`` can stand for the labels afterwards.
+        """
+        body = {"kind": "check_labels", "generator": generator}
+        body |= {name: settings[name] for name in CHECKED if settings.get(name) is not None}
+        body["labels"] = str(labels) if is_id(labels) else self.upload(labels)["id"]
+        document: Document = self.request("POST", "/v1/jobs", json=body).json()
+        return document
+
+    def label_set(self, label_set_id: str) -> Document:
+        return self.get(f"/v1/label-sets/{label_set_id}")
 
     def cancel(self, job_id: str) -> Document:
         document: Document = self.request("POST", f"/v1/jobs/{job_id}/cancel").json()

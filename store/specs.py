@@ -92,6 +92,17 @@ class GenerateSpec(LabelingSpec):
         return fresh
 
 
+class CheckLabelsSpec(LabelingSpec):
+    """Labelled images read and checked against a request, without making anything of them: the job fails with every
+    problem that a job with these fields would find in them, and succeeds with a label set.
+    """
+
+    kind: Literal["check_labels"] = "check_labels"
+    composition: list[ClassDemandSpec] = Field(
+        default_factory=list, max_length=64, description="As for `generate`: classes that must be there."
+    )
+
+
 class DrawSamplesSpec(Spec):
     """Images of a generator for people to label, with their codes kept."""
 

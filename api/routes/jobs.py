@@ -45,6 +45,10 @@ EXAMPLES: dict[str, Any] = {
             "labels_map": {"project": "heads"},
         },
     },
+    "check": {
+        "summary": "Labelled images checked, nothing made of them",
+        "value": {"kind": "check_labels", "labels": "upl_01jd0c5w6w3m8z4k1x2y3z4a5b", "generator": "heads64"},
+    },
     "labeler": {
         "summary": "A labeler alone, judged",
         "value": {"kind": "train_labeler", "labels": "upl_01jd0c5w6w3m8z4k1x2y3z4a5b", "generator": "heads64"},

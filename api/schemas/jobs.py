@@ -11,8 +11,8 @@ from store.jobs.views import Job as StoredJob
 
 JobState = Literal["queued", "running", "finalizing", "succeeded", "canceling", "canceled", "failed", "expired"]
 JobKind = Literal[
-    "generate", "train_labeler", "assess_labeler", "evaluate", "export", "train_encoder", "draw_samples",
-    "import_generator",
+    "generate", "check_labels", "train_labeler", "assess_labeler", "evaluate", "export", "train_encoder",
+    "draw_samples", "import_generator",
 ]  # fmt: skip
 
 
@@ -72,7 +72,10 @@ class Job(Document):
     steps: list[Step]
     counts: Counts
     queue_position: int | None = Field(description="1 is next; absent once started.")
-    estimated_finish_at: datetime | None = Field(description="Null while nothing comparable was ever measured.")
+    estimated_finish_at: datetime | None = Field(
+        description="By the pace of this job and of earlier ones; rough until a job with the generator has ended. Null "
+        "while the labels of such a first job were not read yet."
+    )
     attempts: int
     seed: int = Field(description="What a null seed in the request was drawn to.")
     labels: dict[str, str] = Field(description="The caller's own names, `labels_map` of the request.")
@@ -97,7 +100,16 @@ class Estimate(Document):
     candidates: int | None = Field(None, description="Images drawn, of which the most uncertain are dropped.")
     bytes: int | None = Field(None, description="About how large the dataset will be.")
     seconds: float | None = Field(
-        description="About how long it will take; null while nothing comparable was measured, 0 for what is there."
+        description="About how long it will take, without waiting in the queue; 0 for what is there. Null while "
+        "nothing comparable was measured and the number of labelled images is not known: check the labels first."
+    )
+    rough: bool = Field(
+        False, description="`seconds` is not measured on this service: typical times on two processor cores."
+    )
+    labels_checked: bool | None = Field(
+        None,
+        description="False: the labels are an upload, which this answer did not read; a job of `kind: check_labels` "
+        "does, and its `label_set` can stand in the request. Null: the request has no labels.",
     )
     queued_jobs: int = Field(description="Jobs that are waiting already.")
 

@@ -14,7 +14,7 @@ from store.generators import PERCEPTUAL, find_generator, generator_names
 from store.jobs.forecast import candidates
 from store.jobs.kinds import DRAW_SAMPLES
 from store.labeler_spec import LabelingSpec
-from store.specs import CANDIDATES_PER_IMAGE, GenerateSpec
+from store.specs import CANDIDATES_PER_IMAGE, CheckLabelsSpec, GenerateSpec
 from store.tables import encoders, jobs, label_sets
 from store.tenants import limits_of
 from store.uploads import upload_missing
@@ -32,7 +32,14 @@ def check_labeler(connection: Connection, db: Database, spec: LabelingSpec, *, t
 def check_generate(connection: Connection, db: Database, spec: GenerateSpec, *, tenant: str) -> None:
     """Raise InvalidRequest naming every field of `spec` that cannot work, or return."""
     problems = _labeling_problems(connection, db, spec, tenant, count=spec.count)
-    _refuse(problems + _composition_problems(connection, db, spec, tenant))
+    problems += _composition_problems(connection, spec, tenant)
+    _refuse(problems + _bound_problems(connection, db, spec, tenant))
+
+
+def check_labels_check(connection: Connection, db: Database, spec: CheckLabelsSpec, *, tenant: str) -> None:
+    """Raise InvalidRequest naming every field of `spec` that cannot work, or return."""
+    problems = _labeling_problems(connection, db, spec, tenant, count=None)
+    _refuse(problems + _composition_problems(connection, spec, tenant))
 
 
 def _refuse(problems: list[Problem]) -> None:
@@ -73,28 +80,30 @@ def _collapse_problems(connection: Connection, spec: LabelingSpec, tenant: str) 
     ]
 
 
-def _composition_problems(connection: Connection, db: Database, spec: GenerateSpec, tenant: str) -> list[Problem]:
-    """Classes that the dataset will not have, and bounds that cannot be kept."""
-    problems = []
+def _composition_problems(connection: Connection, spec: GenerateSpec | CheckLabelsSpec, tenant: str) -> list[Problem]:
+    """Classes that the dataset will not have, as far as they are known before an upload is read."""
     collapse = spec.labeler.collapse
     there = _known_classes(connection, spec.labels, tenant) if spec.composition else None
     # Which classes a preset leaves, the worker knows.
-    if there is not None and (collapse is None or collapse.classes):
-        names = [one.name for one in collapse.classes] if collapse else there
-        problems += [
-            Problem(
-                f"no class {demand.class_name!r}; there are {', '.join(names) or 'none'}", f"/composition/{at}/class"
-            )
-            for at, demand in enumerate(spec.composition)
-            if demand.class_name not in names
-        ]
-    if spec.max_candidates is not None:
-        least = candidates(spec.count, spec.drop_fraction)
-        most = CANDIDATES_PER_IMAGE * limits_of(connection, db.settings.limits, tenant)["images_per_job"]
-        if not least <= spec.max_candidates <= most:
-            detail = f"from {least}, which count and drop_fraction need, to {most}"
-            problems.append(Problem(detail, "/max_candidates"))
-    return problems
+    if there is None or not (collapse is None or collapse.classes):
+        return []
+    names = [one.name for one in collapse.classes] if collapse else there
+    return [
+        Problem(f"no class {demand.class_name!r}; there are {', '.join(names) or 'none'}", f"/composition/{at}/class")
+        for at, demand in enumerate(spec.composition)
+        if demand.class_name not in names
+    ]
+
+
+def _bound_problems(connection: Connection, db: Database, spec: GenerateSpec, tenant: str) -> list[Problem]:
+    """Bounds that cannot be kept."""
+    if spec.max_candidates is None:
+        return []
+    least = candidates(spec.count, spec.drop_fraction)
+    most = CANDIDATES_PER_IMAGE * limits_of(connection, db.settings.limits, tenant)["images_per_job"]
+    if least <= spec.max_candidates <= most:
+        return []
+    return [Problem(f"from {least}, which count and drop_fraction need, to {most}", "/max_candidates")]
 
 
 def samples_job(connection: Connection, sample_set_id: str, tenant: str) -> Any | None:

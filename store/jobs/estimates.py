@@ -1,7 +1,8 @@
-"""When a job will be done, from what was measured: its own pace, and that of earlier jobs with the same generator."""
+"""When a job will be done: from its own pace, that of earlier jobs with the same generator, or typical times."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -9,7 +10,8 @@ from sqlalchemy import Connection, Select, bindparam, case, func, or_, select
 
 from store.clock import database_now
 from store.jobs.progress import Progress, StepProgress
-from store.tables import jobs, steps
+from store.jobs.typical import typical_seconds
+from store.tables import jobs, label_sets, steps
 
 #: Earlier steps of the same name that the typical duration is taken from.
 _HISTORY = 20
@@ -43,6 +45,18 @@ def _pace() -> Select[Any]:
 
 
 _PACE = _pace()
+_LABEL_SET = "ls_"
+_IMAGES = select(label_sets.c.info["images"].as_integer()).where(
+    label_sets.c.id == bindparam("label_set"), label_sets.c.tenant == bindparam("tenant")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLeft:
+    """`seconds`: None where nothing is known. `rough`: some of it is typical, not measured."""
+
+    seconds: float | None
+    rough: bool = False
 
 
 class Estimates:
@@ -50,6 +64,7 @@ class Estimates:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._images: dict[tuple[str, str], int | None] = {}
         self._paces: dict[tuple[str, str, str], dict[str, float | None]] = {}
 
     @cached_property
@@ -57,9 +72,13 @@ class Estimates:
         """The database's clock, at the first question."""
         return float(self._connection.execute(_NOW).scalar_one())
 
-    def seconds_left(self, job: Any, progress: Progress) -> float | None:
-        """Seconds until the end of `job` (a row of `jobs`), or None while some step to come was never measured."""
-        left = 0.0
+    def time_left(self, job: Any, progress: Progress) -> TimeLeft:
+        """Time until the end of `job` (a row of `jobs`), without its wait in the queue.
+
+        Steps that no earlier job measured are taken at their typical times, in proportion to the pace of this job so
+        far; `seconds` is None where nothing typical is known either.
+        """
+        left, unmeasured = 0.0, []
         for step in progress.steps:
             if step.state == "succeeded":
                 continue
@@ -67,9 +86,36 @@ class Estimates:
             if part is None:
                 part = self._typical(job, step)
             if part is None:
-                return None
-            left += part
-        return left
+                unmeasured.append(step)
+            else:
+                left += part
+        if not unmeasured:
+            return TimeLeft(left)
+        images = self._labelled_images(job)
+        typical = [typical_seconds(step.name, job.spec, images, job.total) for step in unmeasured]
+        if None in typical:
+            return TimeLeft(None)
+        pace = self._pace_so_far(job, progress, images)
+        return TimeLeft(left + pace * sum(filter(None, typical)), rough=True)
+
+    def _labelled_images(self, job: Any) -> int | None:
+        """How many labelled images the job has; None until they were read."""
+        named = str(job.result.get("label_set") or job.spec.get("labels"))
+        if not named.startswith(_LABEL_SET):  # an upload that was not read yet
+            return None
+        asked = (job.tenant, named)
+        if asked not in self._images:
+            found = self._connection.execute(_IMAGES, {"tenant": job.tenant, "label_set": named})
+            self._images[asked] = found.scalar()
+        return self._images[asked]
+
+    def _pace_so_far(self, job: Any, progress: Progress, images: int | None) -> float:
+        """Measured time of the job's steps by their typical time; 1 where nothing of it can be compared."""
+        for step in reversed(progress.steps):
+            typical, left = typical_seconds(step.name, job.spec, images, job.total), self._running(job, step)
+            if typical and left is not None and step.started_at is not None:
+                return (self.now - step.started_at + left) / typical
+        return 1.0
 
     def _running(self, job: Any, step: StepProgress) -> float | None:
         sums = step.sums

@@ -47,6 +47,9 @@ GENERATE = JobKind(
     ),
 )
 
+#: Labelled images read as every job reads them, and nothing made of them: what a dry run learns of an upload.
+CHECK_LABELS = JobKind("check_labels", (StepPlan("validate", "cpu"),))
+
 #: A labeler for datasets to come, and what it is worth.
 TRAIN_LABELER = JobKind(
     "train_labeler",
@@ -79,6 +82,7 @@ DRAW_SAMPLES = JobKind("draw_samples", (StepPlan("draw_samples", "sample", count
 KINDS: Mapping[str, JobKind] = {
     kind.name: kind
     for kind in (
-        GENERATE, TRAIN_LABELER, EXPORT, IMPORT_GENERATOR, TRAIN_ENCODER, EVALUATE, ASSESS_LABELER, DRAW_SAMPLES,
+        GENERATE, CHECK_LABELS, TRAIN_LABELER, EXPORT, IMPORT_GENERATOR, TRAIN_ENCODER, EVALUATE, ASSESS_LABELER,
+        DRAW_SAMPLES,
     )
 }  # fmt: skip

@@ -19,16 +19,16 @@ from store.errors import QuotaExceeded
 from store.files import stored_bytes
 from store.idempotency import IdempotencyKey
 from store.ids import new_id
-from store.jobs.checks import check_generate
-from store.jobs.estimates import Estimates
+from store.jobs.checks import check_generate, check_labels_check
+from store.jobs.estimates import Estimates, TimeLeft
 from store.jobs.events import record_first
 from store.jobs.forecast import candidates
-from store.jobs.kinds import GENERATE, JobKind
+from store.jobs.kinds import CHECK_LABELS, GENERATE, JobKind
 from store.jobs.progress import progress_at_birth
 from store.jobs.shards import ShardPlan, add_shards
 from store.jobs.views import Job, job_view, view
 from store.spec import Spec
-from store.specs import MAX_SEED, GenerateSpec
+from store.specs import MAX_SEED, CheckLabelsSpec, GenerateSpec
 from store.tables import jobs, steps
 from store.tenants import active_jobs, limits_of, lock_tenant
 from store.tracing import traceparent
@@ -59,17 +59,18 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """What would come of a request. `seconds` is None while some step was never measured. `queued_jobs`: the tenant's
-    jobs that wait already.
+    """What would come of a request. `seconds` is None while some step was never measured and nothing typical is known
+    of it; `rough`: it is typical, not measured. `queued_jobs`: the tenant's jobs that wait already.
     """
 
     seconds: float | None
+    rough: bool
     queued_jobs: int
 
 
 class _RehearsalOver(Exception):
-    def __init__(self, seconds: float | None) -> None:
-        self.seconds = seconds
+    def __init__(self, left: TimeLeft) -> None:
+        self.left = left
 
 
 #: `(db, spec, **asked)` → the job; each kind has its own.
@@ -80,12 +81,12 @@ def rehearse(submit: Submit, db: Database, spec: Spec, *, tenant: str) -> Rehear
     """Submit and take everything back: raises all that `submit` would, and nothing stays."""
     try:
         submit(db, spec, tenant=tenant, rehearsal=True)
-        seconds: float | None = 0.0  # an equal job is there already
+        left = TimeLeft(0.0)  # an equal job is there already
     except _RehearsalOver as over:
-        seconds = over.seconds
+        left = over.left
     waiting = select(func.count()).select_from(jobs).where(jobs.c.tenant == tenant, jobs.c.state == "queued")
     with db.read() as connection:
-        return Rehearsal(seconds, int(connection.execute(waiting).scalar_one()))
+        return Rehearsal(left.seconds, left.rough, int(connection.execute(waiting).scalar_one()))
 
 
 def submit_generate(db: Database, spec: GenerateSpec, **asked: Unpack[Asked]) -> Submission:
@@ -110,6 +111,23 @@ def submit_generate(db: Database, spec: GenerateSpec, **asked: Unpack[Asked]) ->
         check=lambda connection: check_generate(connection, db, spec, tenant=tenant),
         result=lambda _job_id: {"dataset": dataset},
         prepare=prepare,
+        **asked,
+    )
+
+
+def submit_check_labels(db: Database, spec: CheckLabelsSpec, **asked: Unpack[Asked]) -> Submission:
+    """Accept a `check_labels` job. Raises InvalidRequest with every problem found, QuotaExceeded, IdempotencyMismatch,
+    StoreUnavailable, StorageFull.
+    """
+    return submit_job(
+        db,
+        CHECK_LABELS,
+        spec=spec.model_dump(mode="json"),
+        seed=0,
+        total=0,
+        labels=spec.labels_map,
+        priority=spec.priority,
+        check=lambda connection: check_labels_check(connection, db, spec, tenant=asked["tenant"]),
         **asked,
     )
 
@@ -163,7 +181,7 @@ def submit_job(
                         prepare(connection, job_id)
                     progress = progress_at_birth(kind)
                     if rehearsal:
-                        raise _RehearsalOver(Estimates(connection).seconds_left(row, progress))
+                        raise _RehearsalOver(Estimates(connection).time_left(row, progress))
                     job = view(connection, row, progress)
                     crash_point("api.before_commit")
             crash_point("api.after_commit")

@@ -199,7 +199,7 @@ def _lost(row: Any, progress: Progress) -> int:
 def _estimate(row: Any, progress: Progress, estimates: Estimates) -> datetime | None:
     if row.state in TERMINAL_JOB_STATES or row.state == "canceling":
         return None
-    left = estimates.seconds_left(row, progress)
+    left = estimates.time_left(row, progress).seconds
     if left is None:
         return None
     # Whole seconds: a reader's ETag should not change with every microsecond of the estimate.

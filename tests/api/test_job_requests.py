@@ -11,8 +11,11 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from api.in_flight import OneRequestPerKey
+from store.db import Database
 from store.jobs.kinds import KINDS
 from store.keys import Caller
+from store.objects import ObjectStore
+from tests.api.worlds import add_labeler
 
 YAML = {"Content-Type": "application/yaml"}
 
@@ -59,12 +62,43 @@ def test_problems_of_other_kinds_stand_where_they_were_written(http: TestClient)
     assert pointers(http.post("/v1/jobs", json=wish)) == {"#/labels", "#/generator", "#/labeler/members"}
 
 
+def test_labels_can_be_checked_alone_against_the_request(
+    http: TestClient, wish: dict[str, Any], db: Database, objects: ObjectStore
+) -> None:
+    check = {"kind": "check_labels", "labels": wish["labels"], "generator": "tiny"}
+    steered = check | {"composition": [{"class": "hatt", "min_fraction": 0.5}]}
+    answer = http.post("/v1/jobs", json=steered)
+    assert (answer.status_code, answer.json()["kind"]) == (202, "check_labels"), "the worker reads the upload"
+    assert [step["name"] for step in answer.json()["steps"]] == ["validate"]
+    assert pointers(http.post("/v1/jobs", json=check | {"generator": "nobody", "count": 3})) == {
+        "#/generator",
+        "#/count",
+    }
+    add_labeler(db, objects, http.get("/v1/generators/tiny").json()["id"])
+    known = steered | {"labels": "ls_1"}
+    assert pointers(http.post("/v1/jobs", json=known)) == {"#/composition/0/class"}
+
+
+def test_a_rehearsal_says_whether_the_labels_were_read(
+    http: TestClient, wish: dict[str, Any], db: Database, objects: ObjectStore
+) -> None:
+    unread = http.post("/v1/jobs?validate_only=true", json=wish).json()
+    assert (unread["labels_checked"], unread["seconds"], unread["rough"]) == (False, None, False)
+    add_labeler(db, objects, http.get("/v1/generators/tiny").json()["id"])
+    read = http.post("/v1/jobs?validate_only=true", json=wish | {"labels": "ls_1", "inversion": {"steps": 100}}).json()
+    assert (read["labels_checked"], read["rough"]) == (True, True)
+    assert read["seconds"] > 90, "typical times, as nothing was measured yet"
+    more = http.post("/v1/jobs?validate_only=true", json=wish | {"labels": "ls_1", "inversion": {"steps": 200}}).json()
+    assert more["seconds"] > read["seconds"]
+
+
 def test_other_kinds_are_rehearsed(http: TestClient, wish: dict[str, Any]) -> None:
     labeler = {"kind": "train_labeler", "labels": wish["labels"], "generator": "tiny"}
     answer = http.post("/v1/jobs", params={"validate_only": True}, json=labeler)
     assert answer.status_code == 200
     assert answer.json() == {
-        "valid": True, "count": None, "candidates": None, "bytes": None, "seconds": None, "queued_jobs": 0,
+        "valid": True, "count": None, "candidates": None, "bytes": None, "seconds": None, "rough": False,
+        "queued_jobs": 0, "labels_checked": False,
     }  # fmt: skip
     assert http.get("/v1/jobs").json()["items"] == []
     refused = http.post("/v1/jobs", params={"validate_only": True}, json=labeler | {"generator": "nobody"})

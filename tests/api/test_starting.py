@@ -46,7 +46,9 @@ def test_one_may_look_before_one_starts(
     answer = http.post(path, json=body, params={"validate_only": True}, headers={"Idempotency-Key": "look"})
     assert answer.status_code == 200, answer.text
     assert answer.json() == {
-        "valid": True, "count": None, "candidates": None, "bytes": None, "seconds": None, "queued_jobs": 0,
+        "valid": True, "count": None, "candidates": None, "bytes": None, "queued_jobs": 0,
+        "seconds": 270.0 if kind == "reports" else None, "rough": kind == "reports",
+        "labels_checked": False if "labels" in body else None,
     }  # fmt: skip
     assert len(http.get("/v1/jobs").json()["items"]) == before
     answer = http.post(path, json=body, headers={"Idempotency-Key": "look"})

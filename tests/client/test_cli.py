@@ -25,9 +25,8 @@ from client.output import Output
 from client.progress import JobProgress
 from client.sdk import Offhand
 from store.db import Database
-from store.files import get_file
+from store.made import NewMade, add_made
 from store.objects import ObjectStore
-from store.settings import Settings
 from tests.api.worlds import end_job, finish_dataset, keep
 from tests.client.conftest import Run
 from tests.servers import free_port
@@ -151,16 +150,15 @@ def test_a_folder_that_cannot_be_used_is_refused_before_the_job_starts(
 
 
 def test_a_download_that_fails_after_the_job_names_the_command_that_fetches_it(
-    run: Run, labels: Path, server: ApiProcess, db: Database, objects: ObjectStore, settings: Settings, tmp_path: Path
+    run: Run, labels: Path, server: ApiProcess, db: Database, objects: ObjectStore, tmp_path: Path
 ) -> None:
-    def finish_damaged(job: dict[str, Any]) -> None:
-        manifest = finish_dataset(db, objects, job)
-        stored = settings.objects_folder / get_file(db, manifest["dataset"], "shards/000001.tar", tenant="local").key
-        stored.chmod(0o644)
-        stored.write_bytes(stored.read_bytes()[:-1] + b"!")
-
     out = tmp_path / "out"
-    with Worker(server, finish_damaged):
+
+    def finish(job: dict[str, Any]) -> None:
+        (out / "contact_sheet.png").mkdir()  # where a file is to be written
+        finish_dataset(db, objects, job)
+
+    with Worker(server, finish):
         failed = run("generate", str(labels), "--generator", "tiny", "--count", "5", "--out", str(out))
     assert failed.exit_code == 5
     (job,) = re.findall(r"^job (job_\w+)", failed.stderr, re.MULTILINE)
@@ -277,9 +275,48 @@ def test_nobody_there(run: Run) -> None:
     assert time.monotonic() - started < 40
 
 
-def test_an_estimate(run: Run, labels: Path) -> None:
-    result = run("generate", str(labels), "--generator", "tiny", "--count", "90", "--dry-run", "--json")
-    assert json.loads(result.stdout)["candidates"] == 100
+def test_a_dry_run_reads_the_labels_and_starts_no_dataset(
+    run: Run, offhand: Offhand, labels: Path, server: ApiProcess, db: Database
+) -> None:
+    facts = {"images": 50, "classes": [{"id": 0, "name": "background"}], "detected_format": "zip"}
+    facts |= {"notes": [{"text": "turned upright (EXIF orientation 6)", "pointer": "images/a.jpg"}]}
+
+    def read(job: dict[str, Any]) -> None:
+        assert (job["kind"], job["request"]["labeler"]["members"]) == ("check_labels", 3)
+        with db.write() as connection:
+            add_made(connection, "local", NewMade("label_set", "ls_dry", "dry", facts))
+            end_job(connection, job["id"], "succeeded", result={"label_set": "ls_dry"})
+
+    before = {job["id"] for job in offhand.jobs()}
+    wish = ["generate", str(labels), "--generator", "tiny", "--count", "90", "--dry-run", "--set", "labeler.members=3"]
+    with Worker(server, read):
+        text = run(*wish)
+        document = json.loads(run(*wish, "--json").stdout)
+    assert text.exit_code == 0, text.stderr
+    assert "50 images, 1 classes, read as zip" in text.stdout
+    assert "images/a.jpg turned upright" in text.stdout
+    assert "no job with this generator was measured" in text.stdout
+    assert (document["candidates"], document["labels_checked"], document["rough"]) == (100, True, True)
+    assert document["label_set"]["id"] == "ls_dry"
+    assert {job["kind"] for job in offhand.jobs() if job["id"] not in before} == {"check_labels"}
+
+
+def test_a_dry_run_reports_what_is_wrong_with_the_labels(
+    run: Run, labels: Path, server: ApiProcess, db: Database
+) -> None:
+    def fail(job: dict[str, Any]) -> None:
+        assert job["request"]["composition"][0]["class"] == "hatt"
+        problems = [{"detail": "no class 'hatt'; there are hat", "pointer": "/composition/0/class"}]
+        with db.write() as connection:
+            columns = {"error_code": "bad_sampling", "error_detail": "1 problem", "error_problems": problems}
+            end_job(connection, job["id"], "failed", error_retryable=False, **columns)
+
+    steered = 'composition=[{"class":"hatt","min_fraction":0.5}]'
+    with Worker(server, fail):
+        result = run("generate", str(labels), "--generator", "tiny", "--count", "90", "--dry-run", "--set", steered)
+    assert result.exit_code == 1
+    assert "/composition/0/class: no class 'hatt'" in result.stderr
+    assert result.stdout == ""
 
 
 def test_generators(run: Run) -> None:

@@ -9,21 +9,25 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
+from store.clock import database_now
 from store.db import Database, open_database
 from store.errors import IdempotencyMismatch, InvalidRequest, NotFound, QuotaExceeded
 from store.generators import get_generator, list_generators
 from store.idempotency import IdempotencyKey, remember_answer
+from store.jobs.claims import heartbeat
 from store.jobs.events import events
-from store.jobs.submit import submit_generate
+from store.jobs.kinds import JobKind, StepPlan
+from store.jobs.submit import submit_generate, submit_job
 from store.jobs.views import job_view, list_jobs
+from store.made import NewMade, add_made
 from store.objects import ObjectStore
 from store.settings import Settings
 from store.specs import GenerateSpec
-from store.tables import jobs, outbox, shards
+from store.tables import jobs, outbox, shards, steps
 from store.uploads import complete_upload, create_upload, start_upload
-from tests.store.jobkit import TENANT, drain, submit
+from tests.store.jobkit import TENANT, claimed, drain, submit
 
 CONTENT = b"an archive"
 
@@ -155,6 +159,28 @@ def test_lists_are_paged_and_filtered(db: Database) -> None:
         list_jobs(db, tenant=TENANT, page_token="no token")
     with pytest.raises(NotFound):
         job_view(db, made[0], tenant="other")
+
+
+def _seconds_left(db: Database, job_id: str) -> float:
+    end = job_view(db, job_id, tenant=TENANT).estimated_finish_at
+    assert end is not None
+    return (end - datetime.now(UTC)).total_seconds()
+
+
+def test_the_first_job_is_estimated_by_its_own_pace_while_it_inverts(db: Database) -> None:
+    kind = JobKind("like_generate", (StepPlan("invert", "train"), StepPlan("train_labeler", "train")))
+    job = submit_job(db, kind, tenant=TENANT, spec={"generator": "none", "labels": "ls_1"}, total=0).job
+    assert job_view(db, job.id, tenant=TENANT).estimated_finish_at is None, "nothing is known of its labels"
+    with db.write() as connection:
+        add_made(connection, TENANT, NewMade("label_set", "ls_1", "d1", {"images": 50}))
+    heartbeat(db, claimed(db), done=10, total=50)
+    with db.write() as connection:
+        connection.execute(update(steps).where(steps.c.name == "invert").values(started_at=database_now() - 84.0))
+    # A fifth of the inversion took 84 s, so that all of it takes 420 s, as is typical; and so does the training: 90 s.
+    assert 410 < _seconds_left(db, job.id) < 440
+    with db.write() as connection:
+        connection.execute(update(steps).where(steps.c.name == "invert").values(started_at=database_now() - 42.0))
+    assert 200 < _seconds_left(db, job.id) < 225, "twice as fast: 168 s and 45 s"
 
 
 def test_the_end_is_estimated_from_what_was_measured(db: Database) -> None:

@@ -5,6 +5,7 @@ and what cannot be met ends the job with the numbers.
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from store.datasets import CARD, get_dataset
 from store.errors import InvalidRequest
 from store.files import list_files
 from store.jobs.events import events
+from store.jobs.submit import submit_check_labels
 from store.jobs.views import Job
-from tests.worker.inline import TENANT, Service, content, generate, shard_digests, view
+from store.specs import CheckLabelsSpec
+from tests.worker.inline import TENANT, Service, content, generate, shard_digests, upload, view
 
 BRIGHT = 1
 
@@ -127,6 +130,30 @@ def test_uncertain_images_are_drawn_for_again(service: Service) -> None:
     assert ended.state == "succeeded", ended.error
     assert max(score for _, _, score in _delivered(service, job)) <= limit
     assert ended.counts.total > 23
+
+
+def _check(service: Service, labels: str, **spec: Any) -> Job:
+    """A job that checks labels, at its end."""
+    asked = CheckLabelsSpec(labels=labels, generator="tiny", **spec)
+    job = submit_check_labels(service.db, asked, tenant=TENANT).job
+    service.work()
+    return view(service.db, job)
+
+
+def test_a_check_of_labels_finds_unknown_classes_and_bad_archives_and_draws_nothing(
+    service: Service, tmp_path: Path
+) -> None:
+    wrong = _check(service, service.labels, composition=[{"class": "hat", "min_fraction": 0.1}])
+    assert wrong.error is not None
+    assert [problem.pointer for problem in wrong.error.problems] == ["/composition/0/class"]
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        archive.writestr("images/a.png", b"no image")
+    unusable = _check(service, upload(service.db, service.objects, tmp_path / "bad.zip"))
+    assert unusable.error is not None
+    assert unusable.error.code == "bad_label_set"
+    sound = _check(service, service.labels, **_bright(min_fraction=0.5))
+    assert (sound.state, set(sound.result)) == ("succeeded", {"label_set"})
+    assert [step.name for step in sound.steps] == ["validate"]
 
 
 def test_classes_that_are_not_there_are_named(service: Service) -> None:
