@@ -36,7 +36,7 @@ class Note:
 class LabelItem:
     """One labelled image. The arrays may be memory-mapped, copy on write.
 
-    ``name``: the file's name without folder and suffix, unique in its set.
+    ``name``: unique in its set: the file's name without suffix, with the end of its folders where names are equal.
     ``image``: uint8 [H, W, 3] RGB. ``mask``: uint8 [H, W] class ids, or the ignore index (everywhere, in a set without
     masks). ``keypoints``: float32 [K, 3] of x, y, visibility, see :mod:`core.tasks.keypoints`. ``depth``: float32
     [H, W] in the set's unit, 0 where nothing was measured. Both are None where the set has none.

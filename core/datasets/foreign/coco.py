@@ -272,7 +272,7 @@ def _point_names(out: Translation, files: Sequence[_File]) -> list[str]:
 def _points(out: Translation, entry: str, listed: Sequence[_Listed], count: int) -> list[Point]:
     """The points of the figure with most of them; an image without any has none labelled."""
     rows = [(one.file, row) for one in listed if one.file.points for row in one.rows]
-    figures = [(file, row["keypoints"], row) for file, row in rows if isinstance(row.get("keypoints"), list)]
+    figures = [(file, row["keypoints"], row) for file, row in rows if _labels_points(row)]
     usable: list[tuple[int, float, list[Point]]] = []
     for file, written, row in figures:
         numbers = [number(one) for one in written]
@@ -282,11 +282,16 @@ def _points(out: Translation, entry: str, listed: Sequence[_Listed], count: int)
             continue
         values = [one or 0.0 for one in numbers]
         points = [(values[at], values[at + 1], int(values[at + 2])) for at in range(0, len(values), 3)]
-        if any(values):
-            usable.append((sum(bool(v) for _, _, v in points), number(row.get("area")) or 0.0, points))
+        usable.append((sum(bool(v) for _, _, v in points), number(row.get("area")) or 0.0, points))
     if len(usable) > 1:
         out.note_each(f"{len(usable)} figures, of which the one with most keypoints is taken", entry)
     return max(usable, key=lambda one: one[:2])[2] if usable else [(0.0, 0.0, 0)] * count
+
+
+def _labels_points(row: Row) -> bool:
+    """Whether the annotation has a keypoint: none are an empty list, or zeros."""
+    points = row.get("keypoints")
+    return isinstance(points, list) and any(number(one) != 0 for one in points)
 
 
 def _key(value: Any) -> Key:

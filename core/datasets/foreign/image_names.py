@@ -24,7 +24,7 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 _IMAGES = "images"
 #: Label Studio stores an upload as ``1a2b3c4d-NAME`` and what it downloads as ``1a2b3c__NAME``.
 _UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-|[0-9a-f]{6,8}__")
-_MOST_SHOWN = 120
+_MOST_SHOWN, _LONGEST = 120, 4096
 
 Parts = tuple[str, ...]
 
@@ -103,6 +103,8 @@ class ImageNames:
         return answers
 
     def _claim(self, written: str, beside: str) -> _Claim:
+        if len(written) > _LONGEST:
+            raise ImageNameError(f"lists an image with a name of {len(written):,} characters")
         paths = [parts for path in _paths(written) if (parts := _parts(path))]
         ranked: dict[str, _Match] = {}
         for place, parts in enumerate(paths):

@@ -249,6 +249,17 @@ def test_empty_lists_of_keypoints_are_none() -> None:
     assert (shares(labels), labels.keypoints) == (RIGHT, None)
 
 
+def test_figures_without_keypoints_have_none() -> None:
+    person = [{"id": 1, "name": "person", "keypoints": ["nose", "chin"]}]
+    rows = [
+        {"id": n, "image_id": image, "category_id": 1, "keypoints": points}
+        for n, (image, points) in enumerate([(1, [5, 6, 2, "7", 8.0, 1]), (1, []), (1, [0] * 6), (2, None)])
+    ]
+    labels = read(archive(coco(["a.png", "b.png"], rows, person)))
+    assert labels.items[0].keypoints.tolist() == [[5, 6, 2], [7, 8, 1]]
+    assert not labels.items[1].keypoints.any()
+
+
 def test_sizes_that_are_absent_agree_with_any() -> None:
     document = plain()
     del document["images"][0]["width"], document["images"][0]["height"]
