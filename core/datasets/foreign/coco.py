@@ -281,6 +281,10 @@ def _points(out: Translation, entry: str, listed: Sequence[_Listed], count: int)
             out.problem(text, file.origin)
             continue
         values = [one or 0.0 for one in numbers]
+        if not set(values[2::3]) <= {0.0, 1.0, 2.0}:
+            text = f"annotation {shortened(row.get('id'))}: a keypoint whose visibility is none of 0, 1, 2"
+            out.problem(text, file.origin)
+            continue
         points = [(values[at], values[at + 1], int(values[at + 2])) for at in range(0, len(values), 3)]
         usable.append((sum(bool(v) for _, _, v in points), number(row.get("area")) or 0.0, points))
     if len(usable) > 1:

@@ -258,6 +258,9 @@ def test_figures_without_keypoints_have_none() -> None:
     labels = read(archive(coco(["a.png", "b.png"], rows, person)))
     assert labels.items[0].keypoints.tolist() == [[5, 6, 2], [7, 8, 1]]
     assert not labels.items[1].keypoints.any()
+    rows[0]["keypoints"] = [5, 6, 1.5, 7, 8, 1]
+    (problem,) = problems(archive(coco(["a.png", "b.png"], rows, person)))
+    assert "annotation 0: a keypoint whose visibility is none of 0, 1, 2" in problem
 
 
 def test_sizes_that_are_absent_agree_with_any() -> None:
