@@ -280,8 +280,9 @@ class Supervisor:
     def _given_back(self, taken: Claim) -> None:
         log.info("shard.given_back")
         tracing.note("offhand.ended", "given back")
-        self._discard(taken)
+        # First the rows: a canceled job does not wait for a slow object store. Keys of other attempts are not touched.
         self._quietly(lambda: give_back(self._db, taken))
+        self._discard(taken)
 
     def _discard(self, taken: Claim) -> None:
         """Delete what the attempt wrote; what is missed here the sweeper finds."""

@@ -27,7 +27,9 @@ def list_dataset_aliases(db: Db, tenant: Tenant) -> ListOf[Alias]:
 
 @router.get("/{name}", response_model=Alias, responses=UNCHANGED | documented(404, 410, 422))
 def get_dataset_alias(name: Name, db: Db, tenant: Tenant, if_none_match: IfNoneMatch = None) -> Response:
-    """Where a name points. Its `ETag` lets nobody move it unseen: send it as `If-Match`."""
+    """Where a name points; 410 where its dataset was deleted or has expired. Send its `ETag` as `If-Match` to move it
+    only while nothing else has moved it.
+    """
     return unless_unchanged(alias_document(aliases.get_alias(db, name, tenant=tenant)), if_none_match)
 
 
@@ -51,7 +53,7 @@ def put_dataset_alias(
 
 @router.delete("/{name}", status_code=204, responses=documented(404, 412, 422))
 def delete_dataset_alias(name: Name, db: Db, tenant: Tenant, if_match: IfMatch = None) -> None:
-    """Forget a name; the dataset stays."""
+    """Forget a name; the dataset stays. A waiting or running job that names it makes it again when it succeeds."""
 
     def check(current: StoredAlias) -> None:
         demand_unchanged(alias_document(current), if_match)

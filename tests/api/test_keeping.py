@@ -111,6 +111,16 @@ def test_an_alias_of_a_deleted_dataset_is_gone_until_it_points_elsewhere(http: T
     assert http.delete(path).status_code == 204
 
 
+def test_a_deleted_alias_is_made_again_by_the_job_that_names_it(
+    http: TestClient, make: Make, start: Callable[..., dict[str, Any]], db: Database, objects: ObjectStore
+) -> None:
+    make(alias="latest")
+    running = start(alias="latest")
+    assert http.delete("/v1/dataset-aliases/latest").status_code == 204
+    finish_dataset(db, objects, running)
+    assert http.get("/v1/dataset-aliases/latest").json()["dataset"] == running["result"]["dataset"]
+
+
 def test_an_alias_of_an_expired_dataset_is_gone(http: TestClient, make: Make, db: Database) -> None:
     dataset = make(alias="latest")
     age(db, dataset, expires_at=0.0)
