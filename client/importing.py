@@ -50,14 +50,14 @@ def list_catalogue(offhand: "Offhand", output: Output) -> None:
     rows = [
         [
             entry["name"],
-            "×".join(map(str, reversed(entry["resolution"]))),
+            "×".join(map(str, entry["resolution"])),
             entry["domain"],
             "yes" if entry["verified"] else "no",
             entry["licence"],
         ]
         for entry in found
     ]
-    output.result(found, table(["NAME", "SIZE", "DOMAIN", "VERIFIED", "LICENCE"], rows))
+    output.result(found, table(["NAME", "HEIGHT×WIDTH", "DOMAIN", "VERIFIED", "LICENCE"], rows))
 
 
 def looks_like_a_file(source: str) -> bool:
@@ -84,7 +84,7 @@ def told(generator: dict[str, Any], preview: Path | None) -> str:
     report = generator["report"]
     parity = report["w_avg_distance"]
     lines = [
-        f"{generator['name']}  {generator['width']}×{generator['height']}  {generator['id']}",
+        f"{generator['name']}  {generator['height']}×{generator['width']} (height × width)  {generator['id']}",
         f"  read as     {report['format']} {report['network']}".rstrip() + f", {report['architecture']}",
         f"  parameters  {report['parameters']:,}",
         f"  classes     {report['classes'] or 'none'}",

@@ -68,7 +68,7 @@ def list_generators(offhand: "Offhand", output: Output) -> None:
     rows = [
         [
             g["name"],
-            f"{g['width']}×{g['height']}",
+            f"{g['height']}×{g['width']}",
             g["state"],
             str(g.get("domain") or ""),
             g["licence"],
@@ -76,5 +76,5 @@ def list_generators(offhand: "Offhand", output: Output) -> None:
         ]
         for g in found
     ]
-    columns = ["NAME", "SIZE", "STATE", "DOMAIN", "LICENCE", "DIGEST"]
+    columns = ["NAME", "HEIGHT×WIDTH", "STATE", "DOMAIN", "LICENCE", "DIGEST"]
     output.result(found, table(columns, rows) if found else "no generators: none is installed")

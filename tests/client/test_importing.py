@@ -46,7 +46,7 @@ def test_what_was_found_is_told() -> None:
         "notes": ["The file has no mean code."],
     }
     text = told({"name": "cats", "width": 256, "height": 128, "id": "gen_1", "licence": "", "report": report}, None)
-    assert "cats  256×128  gen_1" in text
+    assert "cats  128×256 (height × width)  gen_1" in text, "as in the API's resolution"
     assert "30,034,338" in text
     assert "licence     not said" in text
     assert "mean code   measured\n" in text

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 from contracts.perceptual import HOW_TO_PROVIDE, SMALLEST_LPIPS_IMAGE, TOO_SMALL
+from core.callbacks import Progress
 from core.errors import CheckpointError, Problem
 from core.generators.checkpoints.importing import Imported
 from core.generators.checkpoints.process import import_in_process
@@ -26,6 +29,7 @@ from worker.weights import perceptual_weights
 
 def import_generator(context: StepContext) -> StepResult:
     """Fetch the file, read it in a process of its own, and keep the generator; nothing of the file itself is kept."""
+    begun = time.monotonic()
     prepare_torch(context)
     spec, generator_id = context.spec, new_id("gen")
     path = fetch_checkpoint(context)
@@ -40,7 +44,7 @@ def import_generator(context: StepContext) -> StepResult:
         title=f"{info.name}: {info.domain}" if info.domain else info.name,
         noise=info.noise,
         class_names=info.classes,
-        progress=context.progress,
+        progress=in_seconds(context.progress, begun),
         should_stop=context.should_stop,
     )
     folder = context.folder / "generator"
@@ -62,6 +66,19 @@ def import_generator(context: StepContext) -> StepResult:
         job_result={"generator": generator_id},
         events=(NewEvent("generator.imported", summary), *notes),
     )
+
+
+def in_seconds(progress: Progress, begun: float, clock: Callable[[], float] = time.monotonic) -> Progress:
+    """Return a progress of equal parts that reports seconds to ``progress``: those since ``begun``, of those and the
+    ones to come. The estimate of the step then follows from the parts, not from the reading that preceded them.
+    """
+    first = clock()
+
+    def report(done: int, total: int) -> None:
+        spent, each = clock() - begun, (clock() - first) / max(done, 1)
+        progress(max(1, round(spent)), max(1, round(spent)) + round(each * (total - done)))
+
+    return report
 
 
 def _perceptual_notes(context: StepContext, imported: Imported) -> list[str]:
