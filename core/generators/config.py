@@ -97,6 +97,8 @@ def _is_size(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == 2 and all(_is_count(side) for side in value)
 
 
+#: Layers of a mapping network; released ones have up to 8.
+_MOST_LAYERS = 256
 #: Beyond it a factor overflows float32.
 _LARGEST = 1e30
 
@@ -109,9 +111,11 @@ def _is_positive(value: Any) -> bool:
 
 def _problems(config: StyleGAN2Config) -> list[Problem]:
     found = []
-    for name, least in (("z_dim", 1), ("w_dim", 1), ("c_dim", 0), ("mapping_layers", 1), ("image_channels", 1)):
+    for name, least in (("z_dim", 1), ("w_dim", 1), ("c_dim", 0), ("image_channels", 1)):
         if not _is_count(getattr(config, name), least):
             found.append(Problem(f"not a whole number from {least} to 65536", name))
+    if not _is_count(config.mapping_layers, 1, _MOST_LAYERS):
+        found.append(Problem(f"not a whole number from 1 to {_MOST_LAYERS}", "mapping_layers"))
     if not _is_positive(config.mapping_lr_multiplier):
         found.append(Problem("not a positive number", "mapping_lr_multiplier"))
     if config.conv_clamp is not None and not _is_positive(config.conv_clamp):

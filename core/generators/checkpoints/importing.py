@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from contracts.text import name
+from contracts.text import name, printable
 from core.callbacks import ShouldStop, never_stop, stop_if_asked
 from core.digests import sha256_of
 from core.errors import CheckpointError, GeneratorError, Problem, Stopped
@@ -144,7 +144,7 @@ def _imported(path: Path, answers: Answers, limits: Limits, seed: int, should_st
     else:
         network.w_avg.copy_(mean)
         notes.append(f"The file has no mean code that can be used; it was measured over {_CODES} mapped latents.")
-    return Imported(network, _report(path, found, network, distance, [*notes, *found.notes]), found.classes)
+    return Imported(network, _report(path, found, network, distance, [*notes, *found.notes]), _names(found.classes))
 
 
 def _begins_with(path: Path, magic: bytes) -> bool:
@@ -225,7 +225,7 @@ def _mean_code(network: Generator, seed: int, should_stop: ShouldStop) -> tuple[
 def _report(path: Path, found: Found, network: Generator, distance: float | None, notes: list[str]) -> ImportReport:
     return ImportReport(
         format=found.format,
-        network=found.network,
+        network=name(found.network),
         architecture=found.config.architecture,
         resolution=found.config.resolution,
         classes=found.config.c_dim,
@@ -237,5 +237,10 @@ def _report(path: Path, found: Found, network: Generator, distance: float | None
         w_avg="stored" if found.has_w_avg else "measured",
         w_avg_distance=distance,
         facts={name(key): name(fact) for key, fact in found.facts.items()},
-        notes=tuple(notes),
+        notes=tuple(map(printable, notes)),
     )
+
+
+def _names(classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return names that a file gives, printable: they reach databases and terminals."""
+    return tuple(map(name, classes))

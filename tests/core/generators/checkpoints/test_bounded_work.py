@@ -21,6 +21,7 @@ from core.errors import CheckpointError, UnsafeCheckpointError
 from core.generators.checkpoints import importing
 from core.generators.checkpoints.importing import import_checkpoint
 from core.generators.config import StyleGAN2Config
+from core.generators.files import FORMAT, METADATA
 from core.generators.stylegan2 import Generator
 from tests.core.generators.checkpoints import crafted, writers
 from tests.core.generators.checkpoints.crafted import PRIME, copies, named, number, pickled, text
@@ -183,6 +184,33 @@ def test_views_of_one_storage_may_not_outgrow_the_file(tmp_path: Path) -> None:
     torch.save({"g_ema": state}, tmp_path / "views.pt")
     with pytest.raises(UnsafeCheckpointError, match="its tensors need 209715200 bytes"):
         import_checkpoint(tmp_path / "views.pt")
+
+
+def test_a_mapping_network_of_absurd_depth_is_refused(tmp_path: Path) -> None:
+    state = writers.rosinality_state(writers.trained(replace(writers.SMALL, conv_clamp=None)))
+    one, zero = state["style.2.weight"], state["style.2.bias"]
+    state |= {f"style.{index}.weight": one for index in range(4, 3000)}
+    state |= {f"style.{index}.bias": zero for index in range(4, 3000)}
+    torch.save({"g_ema": state}, tmp_path / "deep.pt")
+    with pytest.raises(CheckpointError) as caught:
+        import_checkpoint(tmp_path / "deep.pt")
+    assert [problem.pointer for problem in caught.value.problems] == ["mapping_layers"]
+
+
+def test_names_that_a_file_gives_are_made_printable(tmp_path: Path) -> None:
+    network = writers.trained(replace(writers.SMALL, c_dim=2))
+    info = {"name": "cats", "licence": "", "domain": "\x1b[2J", "digest": "", "noise": "const"}
+    info["classes"] = ["\ud800first", "other\0"]  # type: ignore[assignment]
+    description = {"format": FORMAT, "config": network.config.to_json(), "info": info}
+    path = tmp_path / "odd.safetensors"
+    save_file(network.state_dict(), path, {METADATA: json.dumps(description)})
+    imported = import_checkpoint(path)
+    assert imported.class_names == ("\\ud800first", "other\\x00")
+    assert imported.report.facts["domain"] == "\\x1b[2J"
+    torch.save({"\ud800\x1b": {"decoder.input.input": torch.zeros(1)}}, tmp_path / "odd.pt")
+    with pytest.raises(CheckpointError) as caught:
+        import_checkpoint(tmp_path / "odd.pt")
+    assert str(caught.value).replace("\n", " ").isprintable()
 
 
 def test_a_table_of_many_generators_is_refused(tmp_path: Path) -> None:
