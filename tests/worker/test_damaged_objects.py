@@ -102,6 +102,37 @@ def test_flipped_bit_before_a_step_is_made_good(
     assert {found.key for found in service.objects.list()} == known, "the damaged object is swept"
 
 
+class FlakyObjects(LocalObjects):
+    """Flips one bit in the first answer for each object."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.flipped: set[str] = set()
+
+    def read(self, key: str, *, start: int = 0, stop: int | None = None, chunk: int = 1 << 18) -> Iterator[bytes]:
+        chunks = super().read(key, start=start, stop=stop, chunk=chunk)
+        if key not in self.flipped:
+            self.flipped.add(key)
+            first = bytearray(next(chunks))
+            first[len(first) // 2] ^= 1
+            yield bytes(first)
+        yield from chunks
+
+
+def test_one_flipped_bit_in_an_answer_costs_no_attempt(service: Service, undisturbed: list[tuple[str, str]]) -> None:
+    flaky = FlakyObjects(service.settings.objects_folder)
+    job = generate(service.db, service.labels, count=8)
+    InlineWorker(service.db, flaky).run()
+    ended = view(service.db, job)
+    assert (ended.state, ended.attempts) == ("succeeded", 1), ended.error
+    assert shard_digests(service.db, job) == undisturbed
+    spec = ExportSpec(dataset=ended.result["dataset"], format="masks")
+    asked = submit_export(service.db, spec, tenant=TENANT).job
+    InlineWorker(service.db, flaky).run()
+    assert (view(service.db, asked).state, view(service.db, asked).attempts) == ("succeeded", 1)
+    assert len(flaky.flipped) > 8
+
+
 def test_what_other_jobs_refer_to_keeps_its_id_when_it_is_made_again(service: Service) -> None:
     first = generate(service.db, service.labels, count=8)
     service.work()
@@ -226,7 +257,7 @@ def test_damaged_checkpoint_costs_time_and_not_the_job(
     assert shard_digests(service.db, job) == undisturbed
 
 
-def test_code_of_an_image_inverted_before_is_computed_again_when_damaged(service: Service, tmp_path: Path) -> None:
+def test_code_of_an_image_inverted_before_is_computed_again_when_damaged(service: Service) -> None:
     first = generate(service.db, service.labels, count=8)
     service.work()
     (latents,) = list_files(service.db, view(service.db, first).result["inversion"], tenant=TENANT, prefix="latents")
