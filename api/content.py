@@ -59,18 +59,19 @@ def reader_of(db: Database, objects: ObjectStore, file: File) -> Read:
     of it is asked for. A large one is verified while it is sent whole: its last bytes are held back until then, and the
     connection breaks off where they are wrong. Parts of a large one are for the receiver to verify.
 
-    Raises DamagedObject for a small file. A dataset whose file is damaged is marked.
+    Reading raises DamagedObject, for a small file before the answer begins. A dataset whose file is damaged is marked.
     """
-    if file.bytes <= VERIFIED_FIRST:
+
+    def read_verified(start: int, stop: int) -> Iterator[bytes]:
         with noting_damage(db):
             content = verified.read(objects, file)
-        return lambda start, stop: iter((content[start:stop],))
+        return iter((content[start:stop],))
 
     def read(start: int, stop: int) -> Iterator[bytes]:
         with noting_damage(db):
             yield from verified.part(objects, file, start, stop)
 
-    return read
+    return read_verified if file.bytes <= VERIFIED_FIRST else read
 
 
 @contextmanager

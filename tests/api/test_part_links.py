@@ -19,6 +19,7 @@ from store.clock import database_now
 from store.db import Database
 from store.files import get_file
 from store.objects import ObjectStore, open_objects
+from store.objects.s3 import S3Objects
 from store.settings import Settings
 from store.sweep import sweep
 from tests.api.test_errors import problem
@@ -143,6 +144,26 @@ def test_parts_that_are_not_the_file_are_forgotten(
     assert http.get(pending["urls"]["self"]).json()["state"] == "pending"
     send(http, storage, pending, 1, 2, 3)
     assert complete(http, pending).json()["state"] == "complete"
+
+
+def test_flipped_bit_in_one_answer_of_the_storage_costs_no_part(
+    http: TestClient, storage: httpx.Client, pending: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(http, storage, pending, 1, 2, 3)
+    read, flipped = S3Objects.read, []
+
+    def flaky(self: S3Objects, key: str, **more: Any) -> Iterator[bytes]:
+        chunks = read(self, key, **more)
+        if not flipped:
+            flipped.append(key)
+            first = bytearray(next(chunks))
+            first[5] ^= 1
+            yield bytes(first)
+        yield from chunks
+
+    monkeypatch.setattr(S3Objects, "read", flaky)
+    assert complete(http, pending).json()["state"] == "complete"
+    assert flipped
 
 
 def test_what_is_no_archive_is_refused_in_the_end(
