@@ -251,9 +251,11 @@ def test_yolo_problems(tmp_path: Path) -> None:
     files["labels/train/a.txt"] = b"9 0 0 1 0 1 1\n0 .5 .5 .1 .1\n0 0 0 x 0 1 1\n0 0 0 1 0 1\n"
     del files["images/train/b.jpg"], files["labels/train/c.txt"]
     problems = refused(tmp_path, files)
-    assert [at for at, _ in problems].count("labels/train/a.txt") == 4
-    assert ("labels/train/b.txt", "has no image of the same name in images/") in problems
-    assert ("images/train/c.jpg", "has no text file of the same name in labels/") in problems
+    assert [at for at, _ in problems].count("labels/train/a.txt") == 3
+    assert any(
+        at == "labels/train/b.txt" and "has no image of the same name in images/" in told for at, told in problems
+    )
+    assert len(problems) == 4
 
 
 def cvat_files(shape: str = "polygon") -> dict[str, bytes]:
