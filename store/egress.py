@@ -201,7 +201,8 @@ def _literal(host: str) -> Address | None:
     if last.isdigit() or last.startswith("0x"):
         raise EgressRefused("write an IPv4 address as four decimal numbers")
     if "." not in host or last in ("localhost", "local", "internal", "arpa", "onion"):
-        raise EgressRefused(f"{host} is not a public name")
+        how = "only the deployment can allow it, by OFFHAND_EGRESS__TRUSTED_HOSTS"
+        raise EgressRefused(f"expected a public name, found {host}; {how}")
     return None
 
 
