@@ -18,7 +18,7 @@ STORAGE_URL = base64.b64encode(b"s3://bucket/set/a.png").decode()
         ("a.png", ["a.png", "old/a.png"], "a.png"),
         ("images\\a.png", ["images/a.png", "other/a.png"], "images/a.png"),
         ("C:\\data\\left\\1.png", ["left/1.png", "right/1.png"], "left/1.png"),
-        ("/home/me/left/1.png", ["set/left/1.png", "set/right/1.png"], "set/left/1.png"),
+        ("/srv/left/1.png", ["set/left/1.png", "set/right/1.png"], "set/left/1.png"),
         ("../images/a.png", ["images/a.png", "b/a.png"], "images/a.png"),
         ("./a.png", ["a.png", "b/a.png"], "a.png"),
         ("elsewhere/a.png", ["images/a.png", "images/b.png"], "images/a.png"),
