@@ -239,8 +239,8 @@ class PostgresServer(Server):
         self.binaries = _postgres_binaries()
         super().__init__()
         self.data = self.folder / "data"
-        if self.user() is not None:
-            shutil.chown(self.folder, self.user())
+        if (user := self.user()) is not None:
+            shutil.chown(self.folder, user)
         subprocess.run(
             [self.binaries / "initdb", "-D", self.data, "-U", "offhand", "-A", "trust", "-E", "UTF8", "--no-sync"],
             check=True,
@@ -280,7 +280,7 @@ class PostgresServer(Server):
         ]
 
     def is_ready(self) -> bool:
-        ask = [self.binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        ask = [str(self.binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(ask, check=False).returncode == 0
 
     def execute(self, statement: str) -> None:
@@ -288,7 +288,7 @@ class PostgresServer(Server):
         import psycopg
 
         with psycopg.connect(f"host=127.0.0.1 port={self.port} user=offhand dbname=postgres", autocommit=True) as link:
-            link.execute(statement)  # type: ignore[arg-type]
+            link.execute(statement.encode())
 
     @contextlib.contextmanager
     def database(self) -> Iterator[str]:
