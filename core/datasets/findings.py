@@ -198,7 +198,7 @@ def _label_warnings(facts: DatasetFacts) -> list[str]:
     score = facts.held_out
     if score is not None and score.mean_iou is not None and score.mean_iou < LOW_IOU:
         lines.append(
-            f"The held-out mIoU is {score.mean_iou:.2f}, over {score.images} labelled images kept aside: look at the "
+            f"The held-out mIoU is {score.mean_iou:.3f} (labelled images kept aside: {score.images}); look at the "
             "labels before you use them."
         )
     return lines

@@ -46,6 +46,8 @@ def _pace() -> Select[Any]:
 
 _PACE = _pace()
 _LABEL_SET = "ls_"
+#: A step's start, loading a generator for example, says nothing about its pace: shorter steps hardly change it.
+_START_SECONDS = 30.0
 _IMAGES = select(label_sets.c.info["images"].as_integer()).where(
     label_sets.c.id == bindparam("label_set"), label_sets.c.tenant == bindparam("tenant")
 )
@@ -114,7 +116,7 @@ class Estimates:
         for step in reversed(progress.steps):
             typical, left = typical_seconds(step.name, job.spec, images, job.total), self._running(job, step)
             if typical and left is not None and step.started_at is not None:
-                return (self.now - step.started_at + left) / typical
+                return (self.now - step.started_at + left + _START_SECONDS) / (typical + _START_SECONDS)
         return 1.0
 
     def _running(self, job: Any, step: StepProgress) -> float | None:

@@ -54,7 +54,7 @@ def test_warnings_and_scores_stand_on_the_job_page(
         "Only 12 labelled images.",
         "0.430 (labelled images kept aside: 2)",
         "median PSNR 16.3 dB, median lpips 0.412; 11 of 12 labelled images flagged",
-        "48 images",
+        "48 of 60",
     ):
         assert words in page
     assert "<script>alert" not in page

@@ -27,6 +27,7 @@ INFO: dict[str, Any] = {
         "perceptual_name": "lpips",
     },
     "held_out": {"images": 2, "accuracy": 0.89, "mean_iou": 0.43},
+    "candidates": 60,
     "dropped": {"uncertain": 6, "composition": 48},
     "warnings": ["The generator cannot redraw the labelled images.", "Only 12 labelled images."],
     "do_not_use": ["The generator cannot redraw the labelled images."],

@@ -23,11 +23,12 @@ from client.generating import request_settings
 from client.listing import job_text, table
 from client.output import Output
 from client.progress import JobProgress
+from client.quality import quality_lines
 from client.sdk import Offhand
 from store.db import Database
 from store.made import NewMade, add_made
 from store.objects import ObjectStore
-from tests.api.worlds import end_job, finish_dataset, keep
+from tests.api.worlds import INFO, end_job, finish_dataset, keep
 from tests.client.conftest import Run
 from tests.servers import free_port
 from tests.serving import ApiProcess
@@ -84,6 +85,42 @@ def test_generate_in_one_command(run: Run, labels: Path, tmp_path: Path, finishi
     assert "shards/000000.tar" in damaged.stderr
     job = document["job"]["id"]
     assert run("download", job, "--out", str(tmp_path / "third")).exit_code == 0
+
+
+def test_scores_warnings_and_reasons_against_are_the_last_lines(
+    run: Run, offhand: Offhand, labels: Path, server: ApiProcess, db: Database, objects: ObjectStore, tmp_path: Path
+) -> None:
+    wish = ["generate", str(labels), "--generator", "tiny", "--count", "20", "--out", str(tmp_path / "made")]
+    with Worker(server, lambda job: finish_dataset(db, objects, job, info=INFO)):
+        made = run(*wish)
+    last = [
+        "  held-out mIoU  0.430 on 2 labelled images kept aside",
+        "  reconstruction median PSNR 16.3 dB, median lpips 0.412; 11 of 12 images flagged",
+        "  warning        Only 12 labelled images.",
+        "  DO NOT USE     The generator cannot redraw the labelled images.",
+    ]
+    assert made.stdout.splitlines()[-4:] == last, made.stderr
+    dataset = next(iter(offhand.pages("/v1/datasets")))["id"]
+    fetched = run("download", dataset, "--out", str(tmp_path / "fetched"))
+    assert fetched.stdout.splitlines()[-4:] == last
+    document = json.loads(run("download", dataset, "--out", str(tmp_path / "fetched"), "--json").stdout)
+    assert (document["warnings"], document["evaluation"]) == (INFO["warnings"], None)
+    assert document["quality"]["do_not_use"] == INFO["do_not_use"]
+
+
+def test_the_verdict_of_an_evaluation_stands_beside_the_warnings() -> None:
+    lines = quality_lines(
+        {
+            "quality": None,
+            "warnings": ["Rare."],
+            "evaluation": {"id": "job_1", "sentence": "Do not use it: 2 of 4 gates failed.", "failed": ["too few"]},
+        }
+    )
+    assert lines == [
+        "  warning        Rare.",
+        "  evaluation     Do not use it: 2 of 4 gates failed.",
+        "  failed         too few",
+    ]
 
 
 def test_an_alias_stands_for_the_dataset_it_points_at(

@@ -130,7 +130,7 @@ def test_front_matter():
         ({"inversion": [InvertedLabel("a", 25, 0.2, flagged=n < 2) for n in range(5)]}, "2 of 5 labelled images"),
         ({"statistics": DatasetStatistics()}, "holds no images"),
         ({"label_count": 15}, "Only 15 labelled images: 16 to a few hundred are recommended"),
-        ({"held_out": HeldOutFacts(5, 0.41, 0.9, None)}, "held-out mIoU is 0.41"),
+        ({"held_out": HeldOutFacts(5, 0.41, 0.9, None)}, "held-out mIoU is 0.410"),
         ({"steered": [HATS]}, "asks for class 'hat' and counts predicted pixels, but its held-out IoU is 0.20"),
         ({"steered": [HATS], "label_shares": {**dict.fromkeys(CLASSES.ids, HALF), 4: ClassShare(0.1, 1)},
           "held_out": None}, "but 1 labelled image shows it"),
