@@ -191,6 +191,7 @@ class Machine:
         if type(arguments) is not tuple:
             raise unsafe("a damaged pickle: arguments that are no tuple")
         made = callee.make(*arguments)
+        self._budget.make(sys.getsizeof(made))
         if callee.set_state is not None:
             self._makers[id(made)] = callee
             self._made.append(made)

@@ -180,15 +180,11 @@ def _scalar(dtype: Any, data: Any) -> float | int:
     return value
 
 
-def _encoding(budget: Budget) -> Callable[..., bytes]:
-    def encoded(text: Any, encoding: Any = "latin1") -> bytes:
-        """How protocol 2 spells bytes."""
-        if type(text) is not str or encoding not in ("latin1", "latin-1"):
-            raise unsafe("bytes in an unknown spelling")
-        budget.make(len(text))
-        return text.encode("latin-1")
-
-    return encoded
+def _encoded(text: Any, encoding: Any = "latin1") -> bytes:
+    """How protocol 2 spells bytes."""
+    if type(text) is not str or encoding not in ("latin1", "latin-1"):
+        raise unsafe("bytes in an unknown spelling")
+    return text.encode("latin-1")
 
 
 def _mapping(budget: Budget) -> Callable[..., dict[str, Any]]:
@@ -271,14 +267,14 @@ _RECORDS = ("argparse.Namespace", "dnnlib.tflib.network.Network")
 def table(load_nested: Callable[[Any], Any], budget: Budget) -> dict[str, Global]:
     """Return every name that a pickle may use. ``load_nested``: bytes of a ``torch.save`` payload → their value.
 
-    ``budget``: every copy is counted against it.
+    ``budget``: work on whole containers is counted against it; the machine counts the memory of each value.
     """
     mapping, set_record = _mapping(budget), _setting_record(budget)
     calls: dict[str, Callable[..., Any]] = {
         "collections.OrderedDict": mapping,
         "dnnlib.util.EasyDict": mapping,
         "dnnlib.EasyDict": mapping,
-        "_codecs.encode": _encoding(budget),
+        "_codecs.encode": _encoded,
         "torch.Size": _size,
         "torch.device": _device,
         "torch._utils._rebuild_tensor": stored_tensor,

@@ -84,10 +84,10 @@ def shared_components(width: int = 60, depth: int = 5) -> bytes:
     return pickled(body + get(depth - 1) * 2 + get(depth - 1) + b"\x87")
 
 
-def copies(call: str, argument: bytes, times: int) -> bytes:
-    """``argument`` made once and given to ``call`` so many times."""
+def copies(call: str, argument: bytes, times: int, *, spread: bool = False) -> bytes:
+    """``argument`` made once and given to ``call`` so many times; with ``spread`` it is the tuple of all arguments."""
     prepare = argument + put(0) + b"0" + named(call) + put(1) + b"0"
-    return pickled(prepare + b"](" + (get(1) + get(0) + b"\x85R") * times + b"e")
+    return pickled(prepare + b"](" + (get(1) + get(0) + (b"R" if spread else b"\x85R")) * times + b"e")
 
 
 def pairs(count: int) -> bytes:

@@ -56,10 +56,11 @@ MANY = b"](" + b"".join(number(index) for index in range(20_000)) + b"e"
         copies("_codecs encode", text("a" * 1_000_000), 5000),
         copies("collections OrderedDict", crafted.pairs(20_000), 5000),
         copies("builtins frozenset", MANY, 5000),
+        copies("pathlib PosixPath", b"(" + text("a" * 4000) * 90 + b"t", 5000, spread=True),
         crafted.builds(20_000, 5000),
         crafted.nested(5000, 1_000_000),
     ],
-    ids=["encode", "OrderedDict", "frozenset", "Namespace", "nested"],
+    ids=["encode", "OrderedDict", "frozenset", "path", "Namespace", "nested"],
 )
 def test_copies_of_one_value_are_counted_each_time(content: bytes, tmp_path: Path) -> None:
     assert len(content) < 2_000_000
