@@ -42,7 +42,7 @@ def file_response(
     with noting_damage(db):
         verified.check_there(objects, file)  # a missing object is a 404, not a broken stream
     if url := objects.presign(file.key, filename=name):
-        return RedirectResponse(url, 302)
+        return RedirectResponse(url, 302, {"X-Content-SHA256": file.sha256})
     return content_response(
         request,
         reader_of(db, objects, file),
@@ -97,7 +97,10 @@ def binary(media_types: tuple[str, ...], description: str) -> dict[int | str, di
     return {
         200: {"description": description, "content": content, "headers": headers},
         206: {"description": "The part that was asked for.", "content": content, "headers": headers},
-        302: {"description": "Where the storage serves the bytes itself, for a few minutes."},
+        302: {
+            "description": "Where the storage serves the bytes itself, for a few minutes.",
+            "headers": {"X-Content-SHA256": headers["X-Content-SHA256"]},
+        },
         304: {"description": "Unchanged."},
     }
 

@@ -1,5 +1,6 @@
 """One service over HTTP: asked again while it is not there, its refusals raised as :mod:`client.errors`."""
 
+import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -8,10 +9,12 @@ from uuid import uuid4
 
 import httpx
 
-from client.errors import ClientError, Refused, Unreachable
+from client.errors import ClientError, DownloadFailed, Refused, Unreachable
 
 DEFAULT_URL = "http://127.0.0.1:8321"
 LARGEST_PAGE = 200
+#: Header with the SHA-256 (hex) of a whole file.
+SHA256 = "x-content-sha256"
 
 Document = dict[str, Any]
 
@@ -56,7 +59,8 @@ class Connection:
         within: float | None = None,
         **kwargs: Any,
     ) -> httpx.Response:
-        """One answer. Connections that fail and answers of 503 are tried again for ``patience`` seconds.
+        """One answer. Connections that fail, answers of 503 and files with other bytes than announced are tried again for
+        ``patience`` seconds; such a file then raises :class:`~client.errors.DownloadFailed`.
 
         ``within``: seconds after which no answer is waited for, if that is sooner.
         """
@@ -80,7 +84,10 @@ class Connection:
                     ) from error
             else:
                 self.reached = True
-                if not temporary(response) or time.monotonic() + pause > give_up_at:
+                damaged = differs(response)
+                if not (temporary(response) or damaged) or time.monotonic() + pause > give_up_at:
+                    if damaged:
+                        raise DownloadFailed(f"{path} came each time with other bytes than the service announces")
                     return checked(response)
             time.sleep(pause)
             pause = min(pause * 2, 2.0)
@@ -122,6 +129,15 @@ def service_url(text: str) -> str:
 def temporary(response: httpx.Response) -> bool:
     """An answer that will be another one soon: the service is not ready, or still works on an earlier try of this."""
     return response.status_code == 503 or (response.status_code == 409 and b"idempotency_in_flight" in response.read())
+
+
+def differs(response: httpx.Response) -> bool:
+    """Whether a whole file came with another SHA-256 than the service announces, itself or where it redirects to."""
+    answers = (response, *response.history)
+    announced = next((one.headers[SHA256] for one in answers if SHA256 in one.headers), None)
+    if announced is None or response.status_code != 200 or response.request.method != "GET":
+        return False
+    return hashlib.sha256(response.content).hexdigest() != announced
 
 
 def checked(response: httpx.Response) -> httpx.Response:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 import zipfile
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
 import pytest
 
 from client.connection import service_url
-from client.errors import ClientError, JobFailed, Refused, Unreachable
+from client.errors import ClientError, DownloadFailed, JobFailed, Refused, Unreachable
 from client.sdk import Offhand, is_id
 from client.uploads import labels_archive
 from store.db import Database
@@ -249,3 +250,27 @@ def test_an_answer_that_is_still_being_made_is_waited_for() -> None:
     answers = [httpx.Response(409, json={"code": "idempotency_in_flight"}), httpx.Response(200, json={"id": "job_1"})]
     offhand = Offhand("http://service", transport=httpx.MockTransport(lambda request: answers.pop(0)))
     assert offhand.cancel("job_1") == {"id": "job_1"}
+
+
+@pytest.mark.parametrize("redirected", [False, True])
+@pytest.mark.parametrize(("flips", "arrives"), [(0, True), (2, True), (1000, False)])
+def test_file_with_other_bytes_than_announced_is_fetched_again(
+    monkeypatch: pytest.MonkeyPatch, redirected: bool, flips: int, arrives: bool
+) -> None:
+    monkeypatch.setattr("client.connection.time.sleep", lambda seconds: None)
+    left = [flips]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        digest = {"X-Content-SHA256": sha256(b"a report").hexdigest()}
+        if redirected and request.url.host == "service":
+            return httpx.Response(302, headers={"Location": "http://storage/report", **digest})
+        left[0] -= 1
+        content = b"a report" if left[0] < 0 else b"a Report"
+        return httpx.Response(200, content=content, headers={} if redirected else digest)
+
+    with Offhand("http://service", patience=0.5, transport=httpx.MockTransport(answer)) as offhand:
+        if arrives:
+            assert offhand.report_page("job_1") == b"a report"
+        else:
+            with pytest.raises(DownloadFailed, match="other bytes than the service announces"):
+                offhand.report_page("job_1")
