@@ -59,8 +59,8 @@ class Connection:
         within: float | None = None,
         **kwargs: Any,
     ) -> httpx.Response:
-        """One answer. Connections that fail, answers of 503 and files with other bytes than announced are tried again for
-        ``patience`` seconds; such a file then raises :class:`~client.errors.DownloadFailed`.
+        """One answer. Connections that fail, answers of 503 and files with other bytes than announced are tried again
+        for ``patience`` seconds; such a file then raises :class:`~client.errors.DownloadFailed`.
 
         ``within``: seconds after which no answer is waited for, if that is sooner.
         """
