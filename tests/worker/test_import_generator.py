@@ -227,6 +227,9 @@ def test_classes_are_named_or_refused(service: Service) -> None:
     job = service.imported(upload_id, classes=["one", "two", "three"])
     assert job.error is not None
     assert job.error.problems[0].pointer == "classes"
+    service.imported(upload_id, name="nameless")
+    notes = get_generator(service.db, "nameless", tenant=TENANT).info[IMPORTED]["notes"]
+    assert any("2 classes have no names" in note for note in notes)
     assert service.imported(upload_id, classes=["one", "two"]).state == "succeeded"
     assert get_generator(service.db, "foreign", tenant=TENANT).info["info"]["classes"] == ["one", "two"]
 

@@ -37,7 +37,7 @@ def import_generator(context: StepContext) -> StepResult:
     imported = import_in_process(path, reading, answers, should_stop=context.should_stop)
     path.unlink()
     report = json_values(imported.report.to_json() | {"source": spec["source"]})
-    report["notes"] += _perceptual_notes(context, imported)
+    report["notes"] += _class_notes(spec, imported) + _perceptual_notes(context, imported)
     info = _info(spec, imported)
     picture = preview(
         imported.network,
@@ -79,6 +79,13 @@ def in_seconds(progress: Progress, begun: float, clock: Callable[[], float] = ti
         progress(max(1, round(spent)), max(1, round(spent)) + round(each * (total - done)))
 
     return report
+
+
+def _class_notes(spec: dict[str, Any], imported: Imported) -> list[str]:
+    count = imported.report.classes
+    if not count or spec["classes"] or imported.class_names:
+        return []
+    return [f"Its {count} classes have no names. Import it with `classes`, a list of {count} names, to give them."]
 
 
 def _perceptual_notes(context: StepContext, imported: Imported) -> list[str]:

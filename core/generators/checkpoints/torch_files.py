@@ -2,7 +2,7 @@
 
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def read_zip(data: memoryview, path: Path, budget: Budget) -> Any:
     members = _members(data, path, budget)
     tops = [name.removesuffix("data.pkl") for name in members if name.count("/") == 1 and name.endswith("/data.pkl")]
     if len(tops) != 1:
-        raise CheckpointError("this zip holds no checkpoint", [Problem("not what torch.save writes", path.name)])
+        raise CheckpointError("this zip holds no checkpoint", [Problem("it holds several data.pkl", path.name)])
     (top,) = tops
     if bytes(members.get(f"{top}byteorder", memoryview(b"little"))[:10]) != b"little":
         raise CheckpointError(
@@ -56,6 +56,23 @@ def read_zip(data: memoryview, path: Path, budget: Budget) -> Any:
         return storages[key]
 
     return Machine(members[f"{top}data.pkl"], _names(budget, 0), budget, persistent).load()
+
+
+def _refuse_other_zips(names: Iterable[str], path: Path) -> None:
+    """Raise for a zip that ``torch.save`` did not write, with what it holds instead and what to do."""
+    listed = sorted(names)
+    state = "torch.save(module.state_dict(), FILE) writes a file that is read"
+    if any("/code/__torch__" in name for name in listed):
+        raise CheckpointError("this is a TorchScript program, which is code", [Problem(state, path.name)])
+    if any(name.endswith("/.data/extern_modules") for name in listed):
+        raise CheckpointError("this is a torch.package, which is code", [Problem(state, path.name)])
+    if any(name.count("/") == 1 and name.endswith("/data.pkl") for name in listed):
+        return
+    inside = [name for name in listed if name.lower().endswith((".pkl", ".pt", ".pth", ".safetensors"))]
+    detail = f"it holds {', '.join(listed[:5]) or 'nothing'}, and torch.save did not write it"
+    if inside:
+        detail = f"unpack it and give the checkpoint in it: {', '.join(inside[:5])}"
+    raise CheckpointError("this zip holds no checkpoint", [Problem(detail, path.name)])
 
 
 def _names(budget: Budget, level: int) -> dict[str, Global]:
@@ -122,6 +139,7 @@ def _members(data: memoryview, path: Path, budget: Budget) -> dict[str, memoryvi
         raise CheckpointError("this zip is broken", [Problem(str(error), path.name)]) from None
     if len(entries) > budget.limits.members:
         raise unsafe(f"more than {budget.limits.members} entries in a zip")
+    _refuse_other_zips((entry.filename for entry in entries), path)
     members = {}
     for entry in entries:
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 or entry.file_size != entry.compress_size:

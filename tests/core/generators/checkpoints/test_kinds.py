@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.package
 from safetensors.torch import save_file
 
 from core.errors import CheckpointError
@@ -59,6 +61,25 @@ def test_known_kinds_that_are_not_read_are_named(kind: str, shapes: dict[str, An
         import_checkpoint(tmp_path / "g.safetensors")
     with pytest.raises(CheckpointError, match=f"this is {kind}"):
         import_checkpoint(written(tmp_path, writers.nvidia_pickle(state)))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_zips_that_are_no_checkpoint_are_named(tmp_path: Path) -> None:
+    with torch.package.PackageExporter(tmp_path / "package.pt") as package:
+        package.save_pickle("model", "g.pkl", {"x": torch.zeros(1)})
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "script.pt")
+    for name, inside in (("packed.zip", "models/network.pkl"), ("other.zip", "readme.txt")):
+        with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(inside, b"x")
+    for name, told in (
+        ("package.pt", "torch.package"),
+        ("script.pt", "TorchScript"),
+        ("packed.zip", "give the checkpoint in it: models/network.pkl"),
+        ("other.zip", "it holds readme.txt"),
+    ):
+        with pytest.raises(CheckpointError) as caught:
+            import_checkpoint(tmp_path / name)
+        assert told in str(caught.value)
 
 
 def test_pickle_without_layers_holds_no_generator(tmp_path: Path) -> None:
