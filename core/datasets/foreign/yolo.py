@@ -7,6 +7,7 @@ boxes, keypoints) have the same names and are refused by name.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 
 from core.datasets.foreign.image_names import PICTURE_SUFFIXES, ImageNameError, ImageNames
 from core.datasets.foreign.name_files import NamedClasses, is_name_list, named_classes
+from core.datasets.foreign.painting import Shape, paint
 from core.datasets.foreign.shapes import ShapeError, filled
 from core.datasets.foreign.texts import TextError, decode_text
-from core.datasets.foreign.translation import IGNORE_INDEX, Translation, free_background
+from core.datasets.foreign.translation import Translation, free_background
 from core.errors import LabelSetError
 
 _LABELS, _IMAGES = "labels", "images"
@@ -75,8 +77,9 @@ def read_yolo(out: Translation) -> None:
     for (_, label), image in found.items():
         if isinstance(image, ImageNameError):
             out.problem(f"has no image of the same name in {_IMAGES}/: {image}", label)
-        elif label in read and label in sizes and (key := out.image(image)) is not None:
-            out.mask(key, _mask(out, read[label], names, background, sizes[label]), label)
+        elif label in read and label in sizes:
+            shapes = _shapes(out, read[label], names, sizes[label], image)
+            paint(out, image, shapes, sizes[label], background)
     _take_backgrounds(out, [one for one in images if one not in set(places.values())], places, background)
 
 
@@ -87,34 +90,31 @@ def _take_backgrounds(out: Translation, images: list[str], places: Mapping[str, 
     homes = {name.rpartition("/")[0] for label, image in places.items() for name in (image, _image_name(label))}
     inside = [one for one in images if one.rpartition("/")[0] in homes]
     for image in inside:
-        size, key = out.size(image), out.image(image)
-        if size is not None and key is not None:
-            out.mask(key, np.full(size, background, np.uint8), image)
+        size = out.size(image)
+        if size is not None:
+            paint(out, image, [], size, background)
             out.note_each("background, as YOLO has images without a text file", image)
     for image in set(images) - set(inside):
         out.note_each("left aside, as no image in its folder has a text file", image)
 
 
-def _mask(
-    out: Translation, lines: Sequence[_Line], names: Mapping[int, str], background: int, size: tuple[int, int]
-) -> NDArray[np.uint8]:
-    mask = np.full(size, background, np.uint8)
-    boxes = 0
+def _shapes(
+    out: Translation, lines: Sequence[_Line], names: Mapping[int, str], size: tuple[int, int], image: str
+) -> list[Shape]:
+    """Return the polygons of an image; a box is no outline, so its pixels are ignored."""
+    shapes = []
     for line in lines:
         try:
-            class_id = line.class_id
-            if class_id is None or class_id not in names:
+            if line.class_id not in names:
                 raise ShapeError(f"unknown class id {line.words[0]:.20}")
-            where = _region(line, size)
+            is_box = line.numbers is not None and line.numbers.size == _BOX
+            shapes.append(Shape.of(None if is_box else line.class_id, partial(_region, line, size)))
         except ValueError as error:
             out.problem(f"line {line.place}: {error}", line.label)
             continue
-        is_box = line.numbers is not None and line.numbers.size == _BOX
-        boxes += is_box
-        mask[where] = IGNORE_INDEX if is_box else class_id
-    if boxes:
-        out.note(f"{boxes} boxes among polygons: their pixels are ignored, as a box is no outline", lines[0].label)
-    return mask
+        if is_box:
+            out.note_each("a box among polygons: its pixels are ignored, as it is no outline", image)
+    return shapes
 
 
 def _region(line: _Line, size: tuple[int, int]) -> NDArray[np.bool_]:

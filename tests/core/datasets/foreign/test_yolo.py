@@ -136,7 +136,7 @@ def test_polygons_of_four_corners_are_no_oriented_boxes(tmp_path: Path, lines: t
 def test_a_box_among_polygons_is_ignored_with_a_note(tmp_path: Path) -> None:
     labels = read(tmp_path, files({"a": f"0 {SQUARE}\n1 0.8 0.8 0.25 0.25\n", "b": TEXTS["b"]}, data__yaml=YAML))
     assert (labels.items[0].mask == 255).sum() == 16
-    assert any("1 boxes among polygons" in note.text for note in labels.notes)
+    assert any("a box among polygons: its pixels are ignored" in note.text for note in labels.notes)
 
 
 @pytest.mark.parametrize(
