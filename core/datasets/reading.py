@@ -97,18 +97,19 @@ class _Stored:
 
 
 def _repeated(stored: list[_Stored]) -> list[Note]:
-    """Return a note for each image whose pixels are there more than once."""
+    """Return notes on images whose pixels are there more than once: with equal masks, and with different ones."""
     same: dict[bytes, list[_Stored]] = {}
     for one in stored:
         same.setdefault(one.image_digest, []).append(one)
     notes = []
-    for items in same.values():
-        if len(items) > 1:
-            names = listed([one.name for one in items])
-            differ = len({one.mask_digest for one in items}) > 1
-            notes.append(
-                Note(f"the same image {len(items)} times, {'masks differ' if differ else 'masks equal'}: {names}")
-            )
+    for masks in ("equal", "different"):
+        groups = [
+            " = ".join(one.name for one in items)
+            for items in same.values()
+            if len(items) > 1 and (len({one.mask_digest for one in items}) > 1) == (masks == "different")
+        ]
+        if groups:
+            notes.append(Note(f"images that are there more than once, with {masks} masks: {listed(groups)}"))
     return notes
 
 
