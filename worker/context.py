@@ -144,7 +144,7 @@ class StepContext:
         """Every file of a resource, verified, laid out under `into` by name. Raises DamagedObject."""
         found = list_files(self.db, resource_id, tenant=self.tenant)
         if not found:
-            raise files_removed(resource_id)
+            raise files_gone(resource_id)
         for file in found:
             target = into / file.name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -157,14 +157,14 @@ class StepContext:
         except NotFound:
             if list_files(self.db, resource_id, tenant=self.tenant):
                 raise
-            raise files_removed(resource_id) from None
+            raise files_gone(resource_id) from None
 
     def _fetch(self, file: File, target: Path) -> None:
         with target.open("wb") as out:
             self.append(file, out)
 
 
-def files_removed(resource_id: str) -> DamagedObject:
-    """The error for a resource whose files were removed, because one of them was damaged, and are to be made again."""
-    detail = f"the files of {resource_id} were removed, since one of them was damaged"
+def files_gone(resource_id: str) -> DamagedObject:
+    """The error for a resource without files: they were removed, since one was damaged, and are to be made again."""
+    detail = f"the files of {resource_id} are gone"
     return DamagedObject(detail, resource_id=resource_id, name="", lost=True)

@@ -22,6 +22,7 @@ from store.sweep import sweep
 from store.tables import files, shards
 from store.uploads import delete_upload
 from tests.worker.inline import TENANT, InlineWorker, Service, generate, shard_digests, view
+from worker.supervisor import Supervisor
 
 #: Of each step, what it reads: the resource's kind in the job's result, and the beginning of the file's name.
 READ_BY_STEP = [
@@ -268,3 +269,21 @@ def test_code_of_an_image_inverted_before_is_computed_again_when_damaged(service
     ended: Job = view(service.db, job)
     assert ended.state == "succeeded", ended.error
     assert ended.result["inversion"] != view(service.db, first).result["inversion"]
+
+
+@pytest.mark.slow
+def test_supervisor_and_child_make_a_damaged_object_again(service: Service, undisturbed: list[tuple[str, str]]) -> None:
+    job = generate(service.db, service.labels, count=8)
+    supervisor = Supervisor(service.settings, service.db, service.objects)
+    flipped = False
+    try:
+        while supervisor.run_next():
+            candidates = list_files(service.db, job.id, tenant=TENANT, prefix="shards/")
+            if len(candidates) == 2 and not flipped:
+                flip(service, candidates[0])
+                flipped = True
+    finally:
+        supervisor.close()
+    assert view(service.db, job).state == "succeeded", view(service.db, job).error
+    assert shard_digests(service.db, job) == undisturbed
+    assert "object.remade" in [event.name for event in events(service.db, job.id, tenant=TENANT)]
