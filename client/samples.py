@@ -38,11 +38,23 @@ def draw_samples(
     fetch_samples(offhand, samples, out, output)
 
 
+def _refuse_other_files(archive: zipfile.ZipFile, out: Path) -> None:
+    """Raise where a file of the archive is in the folder already with another content, a label for example."""
+    others = [
+        one.filename
+        for one in archive.infolist()
+        if (out / one.filename).is_file() and (out / one.filename).read_bytes() != archive.read(one)
+    ]
+    if others:
+        raise ClientError(f"{out} holds other files of these names; choose a new folder", others)
+
+
 def fetch_samples(offhand: "Offhand", samples: str, out: Path, output: Output) -> None:
-    """Lay the images out in the folder ``out``."""
+    """Lay the images out in the folder ``out``. Files that are there and differ are never replaced."""
     content = offhand.sample_archive(samples)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            _refuse_other_files(archive, out)
             archive.extractall(out)
         images = len(list((out / "images").iterdir()))
     except OSError as error:
