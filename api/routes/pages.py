@@ -19,7 +19,7 @@ from api.tenancy import Tenant
 from store import datasets, generators, made
 from store.db import Database
 from store.errors import NotFound
-from store.evaluations import get_evaluation
+from store.evaluations import get_evaluation, list_evaluations
 from store.exports import list_exports
 from store.files import list_files
 from store.jobs import views
@@ -95,6 +95,8 @@ def _made(db: Database, tenant: str, job: views.Job) -> dict[str, Any]:
             shown["export"] = next((export_document(dataset.id, e) for e in exports if e.job_id == job.id), None)
         if job.kind == GENERATE.name and dataset.deleted_at is None:
             found = list_files(db, dataset.id, tenant=tenant, prefix=GALLERIES)
+            evaluated = list_evaluations(db, tenant=tenant, dataset=dataset.id).items
+            shown["evaluation"] = next((evaluation_document(one) for one in evaluated if one.finished), None)
             shown["galleries"] = [file_document(f, f"/v1/datasets/{dataset.id}/files/{f.name}") for f in found]
     if "evaluation" in result:
         shown["evaluation"] = evaluation_document(get_evaluation(db, result["evaluation"], tenant=tenant))

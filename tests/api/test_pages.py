@@ -124,6 +124,7 @@ def test_what_a_job_made_can_be_fetched_from_its_page(
         assert http.get(path).status_code == 200
     assert f"/v1/datasets/{dataset}/archive?format=coco" in http.get(f"/jobs/{exported['id']}").text
     assert f"/v1/evaluations/{evaluated['id']}/report" in http.get(f"/jobs/{evaluated['id']}").text
+    assert f"/v1/evaluations/{evaluated['id']}/report" in page, "the verdict is one step from the dataset"
 
 
 def test_names_are_escaped(http: TestClient, start: Start, db: Database) -> None:
