@@ -228,7 +228,7 @@ def test_resuming_a_job_that_failed(http: TestClient, start: Start, db: Database
     assert http.post(job["urls"]["resume"]).json()["state"] == "queued", "repeating it changes nothing"
     http.post(job["urls"]["cancel"])
     refused = problem(http.post(job["urls"]["resume"]), 409, "not_resumable")
-    assert refused["title"] == "The job cannot be resumed"
+    assert refused["title"] == "Job not resumable"
     assert f"{job['id']} is cancel" in refused["detail"] or "being canceled" in refused["detail"]
 
 
