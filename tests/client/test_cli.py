@@ -464,6 +464,20 @@ def test_an_export_in_one_command(
     fetched = run("download", started["id"], "--format", "voc", "--out", str(tmp_path / "voc.zip"), "--json")
     assert json.loads(fetched.stdout)["file"] == str(tmp_path / "voc.zip")
     assert (tmp_path / "voc.zip").read_bytes() == b"PK voc"
+    kept = "exports/voc-split-0.2-7.zip"
+
+    def finish_split(job: dict[str, Any]) -> None:
+        assert (job["request"]["split"], job["request"]["split_seed"]) == (0.2, 7)
+        keep(db, objects, job["result"]["dataset"], kept, b"PK split", "application/zip")
+        with db.write() as connection:
+            end_job(connection, job["id"], "succeeded")
+
+    with Worker(server, finish_split):
+        target = str(tmp_path / "split.zip")
+        options = ("--format", "voc", "--split", "0.2", "--split-seed", "7")
+        made = run("export", started["id"], *options, "--out", target)
+    assert made.exit_code == 0, made.stderr
+    assert (tmp_path / "split.zip").read_bytes() == b"PK split"
     unknown = run("export", started["id"], "--format", "tiff")
     assert unknown.exit_code == 4
     assert "format" in unknown.stderr

@@ -16,6 +16,7 @@ from core.datasets.foreign.folders import (
     find_celebamask,
     find_cityscapes,
     find_voc,
+    find_voc_boxes,
     read_camvid,
     read_celebamask,
     read_cityscapes,
@@ -79,6 +80,9 @@ def translate(
         kinds = [Problem(kind, name) for name in documents if (kind := named_kind(load_json(entries[name])))]
         if kinds:
             raise LabelSetError("the format is not read", kinds)
+        if boxes := find_voc_boxes(entries):
+            wanted = "is Pascal VOC detection: boxes only. Masks are needed, in SegmentationClass/"
+            raise LabelSetError("the labels are of another task", [Problem(wanted, boxes[0])])
         return None
     if len(found) > 1:
         seen = "; ".join(f"{one.name} by {entry}" for one, entry in found)

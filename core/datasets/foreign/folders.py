@@ -58,6 +58,17 @@ def find_voc(entries: Mapping[str, Path]) -> list[str]:
     return []
 
 
+def find_voc_boxes(entries: Mapping[str, Path]) -> list[str]:
+    """XML of boxes, as Pascal VOC has them for detection."""
+    found = [name for name in sorted(entries) if name.lower().endswith(".xml")]
+    return [name for name in found if _holds_boxes(entries[name])]
+
+
+def _holds_boxes(path: Path) -> bool:
+    content = path.read_bytes()[: 1 << 16]
+    return b"<annotation>" in content and b"<bndbox>" in content
+
+
 def read_voc(out: Translation) -> None:
     """``SegmentationClass`` beside ``JPEGImages``; names from ``labelmap.txt``, else from another list of names, else
     those of Pascal VOC. Colours of ``labelmap.txt`` decide over the order of a mask's palette.
@@ -235,33 +246,39 @@ def _pair_all(
     uint8 [256] of the id that each of its values becomes.
     """
     found = ImageNames(images).find_all((name, mask) for mask, name in written.items())
+    faults: dict[str, list[str]] = {}
     for mask, name in written.items():
         image = found[name, mask]
         if isinstance(image, ImageNameError):
             out.problem(f"has no image of the same name: {image}", mask)
         elif targets and mask in targets:
             _pair_mapped(out, image, mask, targets[mask])
-        else:
-            _pair(out, image, mask, table)
+        elif fault := _pair(out, image, mask, table):
+            faults.setdefault(fault, []).append(mask)
+    for fault, masks in faults.items():
+        more = f" (as are {len(masks) - 1} more: {', '.join(masks[1:6])})" if len(masks) > 1 else ""
+        out.problem(fault + more, masks[0])
     left = set(images) - {one for one in found.values() if isinstance(one, str)}
     if left:
         out.note(f"{len(left)} images without a mask left aside: {', '.join(sorted(left)[:6])}")
 
 
-def _pair(out: Translation, image: str, mask: str, table: ColourTable | None) -> None:
-    """Take an image with its mask of ids or, where there is a table, of colours."""
+def _pair(out: Translation, image: str, mask: str, table: ColourTable | None) -> str:
+    """Take an image with its mask of ids or, where there is a table, of colours. Return what is wrong, or ""."""
     key = out.image(image)
     if key is None:
-        return
+        return ""
     if table is None:
-        return out.mask_entry(key, mask)
+        out.mask_entry(key, mask)
+        return ""
     try:
         ids, note = ids_of(out.bytes_of(mask), out.limits, table)
     except PictureError as error:
-        return out.problem(str(error), mask)
+        return str(error)
     if note:
-        out.note(note, mask)
+        out.note_each(note, mask)
     out.mask(key, ids, mask)
+    return ""
 
 
 def _pair_mapped(out: Translation, image: str, mask: str, target: NDArray[np.uint8]) -> None:

@@ -37,8 +37,8 @@ def test_colours_of_labelmap_decide_over_the_order_of_a_palette(tmp_path: Path) 
     labels = read(tmp_path, voc(masks, labelmap__txt=LABELMAP))
     for item in labels.items:
         np.testing.assert_array_equal(item.mask, drawn())
-    notes = [(note.text, note.pointer) for note in labels.notes if "the colours decide" in note.text]
-    assert [pointer for _, pointer in notes] == ["SegmentationClass/a.png"]
+    (note,) = [note for note in labels.notes if "the colours decide" in note.text]
+    assert note.pointer == "SegmentationClass/a.png"
 
 
 def test_the_border_of_pascal_voc_is_ignored_in_palette_and_painted_masks(tmp_path: Path) -> None:
@@ -83,7 +83,8 @@ def test_contradictions_of_colours_are_refused(
     tmp_path: Path, mask: bytes, labelmap: str | bytes | None, words: str
 ) -> None:
     others: dict[str, str | bytes] = {} if labelmap is None else {"labelmap__txt": labelmap}
-    assert any(words in told for _, told in refused(tmp_path, voc({"a": mask, "b": mask}, **others)))
+    ((_, told),) = refused(tmp_path, voc({"a": mask, "b": mask}, **others))
+    assert words in told, "one cause is one problem"
 
 
 @pytest.mark.parametrize("name", ["void", "ignored"])
@@ -173,3 +174,11 @@ def test_two_pictures_of_one_celeba_number_are_not_guessed_between(tmp_path: Pat
     files["elsewhere/3.png"] = files.pop("CelebA-HQ-img/3.jpg")
     ((_, detail),) = refused(tmp_path, files)
     assert "may belong to any of elsewhere/3.png, other/003.png" in detail
+
+
+def test_boxes_of_pascal_voc_are_refused_by_name(tmp_path: Path) -> None:
+    xml = b"<annotation><object><name>cup</name><bndbox><xmin>1</xmin></bndbox></object></annotation>"
+    files = {"JPEGImages/a.jpg": picture(photograph(0)), "Annotations/a.xml": xml, "Annotations/b.xml": xml}
+    ((pointer, detail),) = refused(tmp_path, files)
+    assert pointer == "Annotations/a.xml"
+    assert "Pascal VOC detection: boxes only" in detail
