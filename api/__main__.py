@@ -7,7 +7,7 @@ import uvicorn
 
 from api import logs
 from api.app import create_app
-from api.server import config
+from api.protocol.uvicorn_server import config
 from store.settings import Settings
 
 

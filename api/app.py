@@ -6,16 +6,14 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 from starlette.staticfiles import StaticFiles
 
-from api import errors
-from api.authentication import Authentication
 from api.backend import Backend
-from api.bodies import Impatience, SmallBodies
-from api.browsers import LOOPBACK, OwnPagesOnly
-from api.heads import HeadAsGet
-from api.in_flight import OneRequestPerKey
-from api.middleware import RequestContext
-from api.openapi import describe
-from api.request_checks import check_request
+from api.protocol import errors
+from api.protocol.head_requests import HeadAsGet
+from api.protocol.idempotency_lock import OneRequestPerKey
+from api.protocol.middleware import RequestContext
+from api.protocol.request_bodies import Impatience, SmallBodies
+from api.protocol.request_checks import check_request
+from api.reference.openapi import describe
 from api.routes import (
     aliases,
     catalogue,
@@ -37,6 +35,8 @@ from api.routes import (
     uploads,
     webhooks,
 )
+from api.security.authentication import Authentication
+from api.security.origin_check import LOOPBACK, OwnPagesOnly
 from store import tracing
 from store.settings import Settings
 

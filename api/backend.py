@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
 from api.live_logs import LiveLogs
-from store.db import Database, open_database
+from store.database.database import Database, open_database
 from store.objects import ObjectStore, open_objects
 from store.settings import Settings
 

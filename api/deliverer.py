@@ -7,7 +7,7 @@ import threading
 import structlog
 
 from api import logs
-from store.db import Database, open_database
+from store.database.database import Database, open_database
 from store.egress import Lookup, look_up, request
 from store.errors import EgressFailed, EgressRefused, StoreError
 from store.settings import Settings

@@ -9,11 +9,11 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 
-from store.db import Database, open_database
+from store.database.database import Database, open_database
 from store.errors import StoreError
-from store.keys import SCOPES, create_key, list_keys, revoke_key
 from store.settings import Settings
-from store.tenants import QUOTAS, add_tenant, list_tenants, set_limits
+from store.tenancy.api_keys import SCOPES, create_key, list_keys, revoke_key
+from store.tenancy.tenants import QUOTAS, add_tenant, list_tenants, set_limits
 
 TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 

@@ -37,10 +37,11 @@ from sqlalchemy import update
 from benchmarks.load import Row, open_loop, percentiles
 from client.sdk import Offhand
 from client.uploads import send_at_once, send_in_parts, sha256_of
-from store import datasets, tables
-from store.db import open_database
-from store.files import File, add_files
+from store import tables
+from store.database.database import open_database
 from store.objects import open_objects
+from store.resources import datasets
+from store.resources.files import File, add_files
 from store.settings import Settings
 
 CHUNK = 1 << 20

@@ -25,11 +25,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.generators.checkpoints.importing import import_checkpoint
-from core.generators.config import StyleGAN2Config
 from core.generators.files import GeneratorInfo, save_generator
-from core.generators.preview import preview
-from core.generators.stylegan2 import Generator
+from core.generators.importing import import_checkpoint
+from core.generators.stylegan2.config import StyleGAN2Config
+from core.generators.stylegan2.network import Generator
+from core.visualization.generator_preview import preview
 
 MOST_MEMORY, MOST_SECONDS = 2.2, 10.0
 

@@ -30,18 +30,18 @@ import torch
 import torch._dynamo
 from torch import Tensor
 
-from core.generators.config import StyleGAN2Config
-from core.generators.stylegan2 import Generator
+from core.generators.stylegan2.config import StyleGAN2Config
+from core.generators.stylegan2.network import Generator
+from core.image_arrays import to_bytes, to_float
 from core.inversion.batching import images_at_once
 from core.inversion.config import InversionConfig
+from core.inversion.initial_codes import latent_spread, random_codes
 from core.inversion.objective import Objective, project
 from core.inversion.perceptual.distance import Perceptual
 from core.inversion.perceptual.lpips import Lpips
 from core.inversion.refine import invert
 from core.inversion.refinement import learning_rate
-from core.inversion.start import latent_spread, random_codes
-from core.pixels import to_bytes, to_float
-from core.vision import import_torchvision
+from core.torchvision_import import import_torchvision
 
 ARMS = ("plain", "ours", "float32", "early_stop")
 SIZES = {64: (8, 20), 256: (2, 20), 512: (32, 50), 1024: (16, 50)}

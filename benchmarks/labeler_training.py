@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.labeling import DRAWN, config_f
-from core.generators.stylegan2 import Generator
+from core.generators.stylegan2.network import Generator
 from core.labeling.aggregation import vote
 from core.labeling.config import PRESETS, LabelerConfig
 from core.labeling.ensemble import FoldedEnsemble

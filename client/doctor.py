@@ -62,7 +62,7 @@ def deployment() -> list[Finding]:
     """What a worker started here would find: database, objects, broker, device, disk. The client alone has space."""
     if any(find_spec(name) is None for name in (*NEEDED, "worker")):
         return [space()]
-    asked = subprocess.run([sys.executable, "-m", "worker.doctor"], capture_output=True, text=True, check=False)
+    asked = subprocess.run([sys.executable, "-m", "worker.service.doctor"], capture_output=True, text=True, check=False)
     try:
         return [Finding(**finding) for finding in json.loads(asked.stdout)]
     except ValueError:

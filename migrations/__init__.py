@@ -1,1 +1,1 @@
-"""The history of the tables. `store.migrate` applies it when a database is opened."""
+"""The history of the tables. `store.database.migrate` applies it when a database is opened."""

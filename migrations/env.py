@@ -1,4 +1,4 @@
-"""Alembic's entry: uses the connection that `store.migrate` hands over, inside its transaction."""
+"""Alembic's entry: uses the connection that `store.database.migrate` hands over, inside its transaction."""
 
 from alembic import context
 

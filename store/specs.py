@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from store.inversion_spec import AlignSpec, Fit, one_way_only
-from store.labeler_spec import LabelingSpec
-from store.spec import Spec
+from store.requests.base import Spec
+from store.requests.inversion import AlignSpec, Fit, one_way_only
+from store.requests.labeler import LabelingSpec
 
 #: Seeds stay below 2^53, so that a JSON reader with doubles does not lose digits.
 MAX_SEED = 2**53 - 1

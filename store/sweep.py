@@ -6,14 +6,14 @@ import itertools
 
 from sqlalchemy import select
 
-from store import idempotency
-from store.datasets import expired_datasets
-from store.db import Database
-from store.direct_uploads import unfinished_keys
-from store.files import remove_files
+from store.database import idempotency
+from store.database.database import Database
 from store.objects import ObjectStore
+from store.resources.datasets import expired_datasets
+from store.resources.files import remove_files
 from store.tables import files, shards
-from store.upload_parts import forget_abandoned
+from store.uploads.direct_parts import unfinished_keys
+from store.uploads.parts import forget_abandoned
 from store.webhooks import deliveries as webhooks
 
 #: Objects looked up in one query.

@@ -9,8 +9,8 @@ from __future__ import annotations
 from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from store.clock import database_now
-from store.db import Database
+from store.database.clock import database_now
+from store.database.database import Database
 from store.tables import workers as table
 
 #: A worker that has not been heard for this long is not there.

@@ -40,6 +40,7 @@ from core.errors import LabelerError
 from core.evaluation.downstream.training import predict_masks
 from core.evaluation.overlap import image_confusions, pooled_miou
 from core.generators.files import load_generator, shipped_generators
+from core.image_arrays import as_tensor, to_float
 from core.inversion.config import InversionConfig
 from core.inversion.encoder import load_encoder
 from core.inversion.perceptual.choice import choose_perceptual
@@ -47,7 +48,6 @@ from core.inversion.refine import invert
 from core.labeling.config import LabelerConfig
 from core.labeling.labeler import Labeler
 from core.labeling.training import train_ensemble
-from core.pixels import as_tensor, to_float
 from core.sampling.stream import draw_codes, latent
 from testbed.examples import EXAMPLE_SEED, VALIDATION_SEED
 from testbed.latents import normalise

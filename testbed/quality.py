@@ -19,14 +19,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from core.evaluation.distribution import frechet_distance
 from core.evaluation.downstream.networks import SmallUNet
 from core.evaluation.downstream.training import Trained, predict_masks
-from core.evaluation.extractors import domain_extractor
-from core.evaluation.label_statistics import label_shown
+from core.evaluation.metrics.distribution import frechet_distance
+from core.evaluation.metrics.extractors import domain_extractor
+from core.evaluation.metrics.label_statistics import label_shown
 from core.generators.files import load_generator, shipped_generators
-from core.generators.stylegan2 import Generator
-from core.pixels import to_bytes
+from core.generators.stylegan2.network import Generator
+from core.image_arrays import to_bytes
 from core.sampling.stream import latent
 from testbed.examples import TEST_SEED
 from testbed.score import inverted_scenes, judge

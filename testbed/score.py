@@ -30,23 +30,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.datasets.mirroring import mirrored
-from core.datasets.reading import read_label_set
 from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages
 from core.evaluation.downstream.networks import build_network
 from core.evaluation.downstream.training import Trained, predict_masks, train_downstream
 from core.evaluation.overlap import image_confusions, pooled_iou, pooled_miou
 from core.generators.files import LoadedGenerator, load_generator, shipped_generators
+from core.image_arrays import as_tensor
 from core.inversion.config import InversionConfig
 from core.inversion.encoder import load_encoder
 from core.inversion.perceptual.choice import choose_perceptual
 from core.inversion.refine import invert
 from core.inversion.report import InvertedImage
+from core.label_sets.flip import mirrored
+from core.label_sets.reading.reader import read_label_set
 from core.labeling.files import load_labeler
 from core.labeling.labeler import Labeler
 from core.labeling.training import train_ensemble
-from core.pixels import as_tensor
 from core.sampling.candidates import Block
 from core.sampling.config import SamplingConfig
 from core.sampling.filtering import candidates_needed, class_quotas, keep_most_certain

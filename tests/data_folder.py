@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from store.db import open_database
+from store.database.database import open_database
 from store.settings import Settings
 from tests.opened import db, objects
 

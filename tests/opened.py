@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from store.db import Database, open_database
+from store.database.database import Database, open_database
 from store.objects import ObjectStore, open_objects
 from store.settings import Settings
 

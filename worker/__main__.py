@@ -1,4 +1,4 @@
-"""`python -m worker`: a worker that listens to the broker, for which `python -m worker.relay` rings.
+"""`python -m worker`: a worker that listens to the broker, for which `python -m worker.service.relay` rings.
 
 `--embedded`: one without a broker, which polls the database and looks after everything itself.
 """
@@ -11,15 +11,15 @@ import sys
 from contextlib import closing, suppress
 
 from store import tracing
-from store.db import Database, open_database
+from store.database.database import Database, open_database
 from store.errors import StoreError
 from store.jobs.kinds import QUEUES
 from store.objects import open_objects
 from store.settings import Settings
-from worker.folders import sweep_folders
-from worker.logs import configure_logging
-from worker.supervisor import Supervisor
-from worker.upkeep import deployment_upkeep, worker_upkeep
+from worker.runtime.folders import sweep_folders
+from worker.runtime.supervisor import Supervisor
+from worker.service.background_loops import deployment_upkeep, worker_upkeep
+from worker.service.logs import configure_logging
 
 
 def main() -> int:
@@ -62,7 +62,7 @@ def _ended(supervisor: Supervisor) -> int:
 
 def _listen(settings: Settings, supervisor: Supervisor, db: Database) -> int:
     # Imported here: the embedded mode needs no broker's library.
-    from worker.app import attach, create_app, listen
+    from worker.service.celery_app import attach, create_app, listen
 
     app = create_app(settings)
     attach(app, supervisor)

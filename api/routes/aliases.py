@@ -6,13 +6,13 @@ from fastapi import APIRouter, Body, Path
 from starlette.responses import Response
 
 from api.backend import Db
-from api.conditions import UNCHANGED, IfAbsent, IfMatch, IfNoneMatch, demand_unchanged, unless_unchanged
-from api.problems import documented
+from api.protocol.preconditions import UNCHANGED, IfAbsent, IfMatch, IfNoneMatch, demand_unchanged, unless_unchanged
+from api.protocol.problems import documented
 from api.schemas.aliases import Alias, AliasRequest, alias_document
 from api.schemas.base import ListOf
-from api.tenancy import Tenant
-from store import aliases
-from store.aliases import Alias as StoredAlias
+from api.security.scopes import Tenant
+from store.resources import aliases
+from store.resources.aliases import Alias as StoredAlias
 from store.specs import ALIAS
 
 router = APIRouter(prefix="/v1/dataset-aliases", tags=["datasets"])

@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter
 
-from api.problems import documented
+from api.protocol.problems import documented
 from api.schemas.base import ListOf
-from store.catalogue import CatalogueEntry, catalogue
+from store.resources.catalogue import CatalogueEntry, catalogue
 
 router = APIRouter(prefix="/v1/catalogue", tags=["generators"])
 

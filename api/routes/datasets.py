@@ -7,24 +7,24 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Body, Query, Request
 from starlette.responses import Response
 
-from api import delivery
-from api.archive_streams import member_of
+from api.archives import dataset_archive
+from api.archives.streams import member_of
 from api.backend import Db, Objects
-from api.content import download, file_response
-from api.errors import ApiError
-from api.paging import PageSize, PageToken
-from api.problems import ProblemItem, documented
-from api.ranges import content_response
+from api.protocol.errors import ApiError
+from api.protocol.file_responses import download, file_response
+from api.protocol.paging import PageSize, PageToken
+from api.protocol.problems import ProblemItem, documented
+from api.protocol.ranges import content_response
 from api.schemas.base import ListOf, list_of
 from api.schemas.resources import Dataset, DatasetChange, dataset_document
-from api.tenancy import Tenant
-from store import datasets as stored
-from store.db import Database
+from api.security.scopes import Tenant
+from store.database.database import Database
+from store.database.paging import DEFAULT_PAGE
 from store.errors import Gone, NotReady
-from store.exports import get_export
-from store.files import get_file
 from store.objects import ObjectStore
-from store.paging import DEFAULT_PAGE
+from store.resources import datasets as stored
+from store.resources.exports import get_export
+from store.resources.files import get_file
 from store.specs import MAX_SEED, DeliveryFormat
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -77,7 +77,7 @@ def get_manifest(dataset_id: str, request: Request, db: Db, objects: Objects, te
         return file_response(
             request, objects, get_file(db, dataset_id, stored.MANIFEST, tenant=tenant), attachment=False
         )
-    return whole(request, delivery.partial_manifest(db, dataset_id, tenant), "application/json")
+    return whole(request, dataset_archive.partial_manifest(db, dataset_id, tenant), "application/json")
 
 
 @download(router, "/{dataset_id}/shards/{name}", "application/x-tar", "The shard.")
@@ -99,7 +99,7 @@ def get_dataset_file(
 @download(router, "/{dataset_id}/SHA256SUMS", "text/plain", "One line a file, as `sha256sum --check` reads them.")
 def get_checksums(dataset_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Response:
     """The digest of every file of the archive, by its name there."""
-    packed = delivery.packed(db, objects, readable(db, dataset_id, tenant), tenant)
+    packed = dataset_archive.packed(db, objects, readable(db, dataset_id, tenant), tenant)
     return whole(request, packed.checksums, "text/plain")
 
 
@@ -129,7 +129,7 @@ def get_archive(
             raise ApiError("invalid_request", "Exports are zips.", [ProblemItem(detail=EXPORTS, pointer=CONTAINER)])
         exported = get_export(db, dataset_id, format, split, split_seed, tenant=tenant)
         return file_response(request, objects, exported, filename=f"{dataset_id}-{format}.zip")
-    packed = delivery.packed(db, objects, dataset, tenant)
+    packed = dataset_archive.packed(db, objects, dataset, tenant)
     archive = packed.as_zip() if container == "zip" else packed.as_tar()
     return content_response(
         request,

@@ -5,19 +5,19 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Request
 from starlette.responses import Response
 
+from api.archives.pictures import picture_response, pictures_of
 from api.backend import Db, Objects
-from api.content import download
-from api.job_requests import JobRoute
-from api.paging import PageSize, PageToken
-from api.pictures import picture_response, pictures_of
-from api.problems import documented
+from api.jobs.requests import JobRoute
+from api.jobs.submission import Asking, started
+from api.protocol.file_responses import download
+from api.protocol.paging import PageSize, PageToken
+from api.protocol.problems import documented
 from api.schemas.base import ListOf, list_of
 from api.schemas.encoders import Encoder, encoder_document
-from api.starting import Asking, started
-from api.tenancy import Tenant
-from store import made
-from store.db import Database
-from store.paging import DEFAULT_PAGE
+from api.security.scopes import Tenant
+from store.database.database import Database
+from store.database.paging import DEFAULT_PAGE
+from store.resources import artifacts
 from store.specs import TrainEncoderSpec
 
 router = APIRouter(prefix="/v1/encoders", tags=["encoders"], route_class=JobRoute)
@@ -41,14 +41,14 @@ def list_encoders(
     db: Db, tenant: Tenant, page_size: PageSize = DEFAULT_PAGE, page_token: PageToken = None
 ) -> ListOf[Encoder]:
     """Encoders, newest first."""
-    page = made.list_encoders(db, tenant=tenant, page_size=page_size, page_token=page_token)
+    page = artifacts.list_encoders(db, tenant=tenant, page_size=page_size, page_token=page_token)
     return list_of(page, lambda one: encoder_with_pictures(db, tenant, one))
 
 
 @router.get("/{encoder_id}", responses=documented(404, 422))
 def get_encoder(encoder_id: str, db: Db, tenant: Tenant) -> Encoder:
     """One encoder with its report."""
-    return encoder_with_pictures(db, tenant, made.get_encoder(db, encoder_id, tenant=tenant))
+    return encoder_with_pictures(db, tenant, artifacts.get_encoder(db, encoder_id, tenant=tenant))
 
 
 @download(router, "/{encoder_id}/pictures/{name:path}", "image/png", "The picture.")
@@ -56,9 +56,9 @@ def get_encoder_picture(
     encoder_id: str, name: str, request: Request, db: Db, objects: Objects, tenant: Tenant
 ) -> Response:
     """Rows of an image and of what each iteration draws of it."""
-    encoder = made.get_encoder(db, encoder_id, tenant=tenant)
+    encoder = artifacts.get_encoder(db, encoder_id, tenant=tenant)
     return picture_response(request, db, objects, tenant, encoder.id, name)
 
 
-def encoder_with_pictures(db: Database, tenant: str, encoder: made.Made) -> Encoder:
+def encoder_with_pictures(db: Database, tenant: str, encoder: artifacts.Made) -> Encoder:
     return encoder_document(encoder, pictures_of(db, tenant, encoder.id, f"/v1/encoders/{encoder.id}"))

@@ -8,16 +8,16 @@ from fastapi import APIRouter, Body, Query, Request
 from starlette.responses import Response
 
 from api.backend import Db, Objects
-from api.content import download, file_response
-from api.job_requests import JobRoute
-from api.paging import PageSize, PageToken
-from api.problems import documented
+from api.jobs.requests import JobRoute
+from api.jobs.submission import Asking, started
+from api.protocol.file_responses import download, file_response
+from api.protocol.paging import PageSize, PageToken
+from api.protocol.problems import documented
 from api.schemas.base import ListOf, list_of
 from api.schemas.evaluations import Evaluation, evaluation_document
-from api.starting import Asking, started
-from api.tenancy import Tenant
-from store import evaluations as stored
-from store.paging import DEFAULT_PAGE
+from api.security.scopes import Tenant
+from store.database.paging import DEFAULT_PAGE
+from store.resources import evaluations as stored
 from store.specs import EvaluateSpec
 
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"], route_class=JobRoute)

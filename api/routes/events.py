@@ -11,16 +11,16 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from api.backend import Db, backend_of
 from api.live_logs import LiveLogs, News
-from api.paging import NumberToken, PageSize, coerced, position_of, token_for
-from api.problems import documented
+from api.protocol.paging import NumberToken, PageSize, coerced, position_of, token_for
+from api.protocol.problems import documented
 from api.schemas.base import ListOf
 from api.schemas.events import Event
-from api.tenancy import Tenant
-from store.db import Database
+from api.security.scopes import Tenant
+from store.database.database import Database
+from store.database.paging import DEFAULT_PAGE
 from store.errors import StoreUnavailable
 from store.jobs import events as stored
 from store.jobs.views import job_view
-from store.paging import DEFAULT_PAGE
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 

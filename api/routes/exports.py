@@ -8,12 +8,12 @@ from fastapi import APIRouter, Body
 from starlette.responses import Response
 
 from api.backend import Db
-from api.problems import documented
+from api.jobs.submission import Asking, started
+from api.protocol.problems import documented
 from api.schemas.base import ListOf
 from api.schemas.exports import Export, ExportRequest, export_document
-from api.starting import Asking, started
-from api.tenancy import Tenant
-from store.exports import list_exports as stored_exports
+from api.security.scopes import Tenant
+from store.resources.exports import list_exports as stored_exports
 from store.specs import ExportSpec
 
 router = APIRouter(prefix="/v1/datasets/{dataset_id}/exports", tags=["datasets"])

@@ -6,16 +6,16 @@ from fastapi import APIRouter, Body, Request
 from starlette.responses import Response
 
 from api.backend import Db, Objects
-from api.content import download, file_response
-from api.paging import PageSize, PageToken
-from api.problems import documented
+from api.jobs.submission import Asking, started
+from api.protocol.file_responses import download, file_response
+from api.protocol.paging import PageSize, PageToken
+from api.protocol.problems import documented
 from api.schemas.base import ListOf, list_of
 from api.schemas.resources import Generator, generator_document
-from api.starting import Asking, started
-from api.tenancy import Tenant
-from store import generators as stored
-from store.files import get_file
-from store.paging import DEFAULT_PAGE
+from api.security.scopes import Tenant
+from store.database.paging import DEFAULT_PAGE
+from store.resources import generators as stored
+from store.resources.files import get_file
 from store.specs import ImportGeneratorSpec
 
 router = APIRouter(prefix="/v1/generators", tags=["generators"])

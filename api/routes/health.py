@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.backend import Backend, backend_of
-from api.errors import answer
-from api.problems import ProblemItem, documented
+from api.protocol.errors import answer
+from api.protocol.problems import ProblemItem, documented
 from store.errors import StoreError
 from store.workers import live_workers
 

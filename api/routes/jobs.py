@@ -8,17 +8,17 @@ from fastapi import APIRouter, Body, Query
 from starlette.responses import JSONResponse, Response
 
 from api.backend import Db
-from api.conditions import UNCHANGED, IfNoneMatch, unless_unchanged
-from api.job_requests import JobRequest, JobRoute
-from api.paging import Moment, PageSize, PageToken
-from api.prefer import PreferHeader, seconds_to_wait
-from api.problems import documented
+from api.jobs.requests import JobRequest, JobRoute
+from api.jobs.submission import RETRY_AFTER, Asking, ended_or_not, started
+from api.protocol.paging import Moment, PageSize, PageToken
+from api.protocol.preconditions import UNCHANGED, IfNoneMatch, unless_unchanged
+from api.protocol.prefer import PreferHeader, seconds_to_wait
+from api.protocol.problems import documented
 from api.schemas.base import ListOf, list_of
 from api.schemas.jobs import Job, JobKind, JobState, job_document
-from api.starting import RETRY_AFTER, Asking, ended_or_not, started
-from api.tenancy import Tenant
+from api.security.scopes import Tenant
+from store.database.paging import DEFAULT_PAGE
 from store.jobs import cancel, resume, views
-from store.paging import DEFAULT_PAGE
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JobRoute)
 

@@ -5,23 +5,23 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Request
 from starlette.responses import Response
 
+from api.archives.pictures import picture_response, pictures_of
 from api.backend import Db, Objects
-from api.content import download, file_response
-from api.job_requests import JobRoute
-from api.paging import PageSize, PageToken
-from api.pictures import picture_response, pictures_of
-from api.problems import documented
+from api.jobs.requests import JobRoute
+from api.jobs.submission import Asking, started
+from api.protocol.file_responses import download, file_response
+from api.protocol.paging import PageSize, PageToken
+from api.protocol.problems import documented
 from api.schemas.base import ListOf, list_of
 from api.schemas.resources import Labeler, LabelerReportRequest, labeler_document
-from api.starting import Asking, started
-from api.tenancy import Tenant
-from store import made
-from store.db import Database
-from store.labeler_spec import AssessLabelerSpec, TrainLabelerSpec
-from store.labelers import REPORT_HTML, REPORT_JSON, REPORT_PNG, has_report
-from store.labelers import get_labeler_report as stored_report
+from api.security.scopes import Tenant
+from store.database.database import Database
+from store.database.paging import DEFAULT_PAGE
 from store.objects import ObjectStore
-from store.paging import DEFAULT_PAGE
+from store.requests.labeler import AssessLabelerSpec, TrainLabelerSpec
+from store.resources import artifacts
+from store.resources.labelers import REPORT_HTML, REPORT_JSON, REPORT_PNG, has_report
+from store.resources.labelers import get_labeler_report as stored_report
 
 router = APIRouter(prefix="/v1/labelers", tags=["labelers"], route_class=JobRoute)
 
@@ -34,14 +34,14 @@ def list_labelers(
     db: Db, tenant: Tenant, page_size: PageSize = DEFAULT_PAGE, page_token: PageToken = None
 ) -> ListOf[Labeler]:
     """Labelers, newest first."""
-    page = made.list_labelers(db, tenant=tenant, page_size=page_size, page_token=page_token)
+    page = artifacts.list_labelers(db, tenant=tenant, page_size=page_size, page_token=page_token)
     return list_of(page, lambda one: labeler_with_reports(db, tenant, one))
 
 
 @router.get("/{labeler_id}", responses=documented(404, 422))
 def get_labeler(labeler_id: str, db: Db, tenant: Tenant) -> Labeler:
     """One labeler with its report and the report of the inversion it was trained on."""
-    return labeler_with_reports(db, tenant, made.get_labeler(db, labeler_id, tenant=tenant))
+    return labeler_with_reports(db, tenant, artifacts.get_labeler(db, labeler_id, tenant=tenant))
 
 
 @router.post(
@@ -61,7 +61,7 @@ def get_labeler_picture(
     labeler_id: str, name: str, request: Request, db: Db, objects: Objects, tenant: Tenant
 ) -> Response:
     """A labelled image beside its reconstruction."""
-    labeler = made.get_labeler(db, labeler_id, tenant=tenant)
+    labeler = artifacts.get_labeler(db, labeler_id, tenant=tenant)
     return picture_response(request, db, objects, tenant, labeler.parents["inversion_id"], name)
 
 
@@ -104,8 +104,8 @@ def _report(request: Request, db: Database, objects: ObjectStore, tenant: str, l
     return file_response(request, objects, file, attachment=False)
 
 
-def labeler_with_reports(db: Database, tenant: str, labeler: made.Made) -> Labeler:
+def labeler_with_reports(db: Database, tenant: str, labeler: artifacts.Made) -> Labeler:
     inversion_id = labeler.parents["inversion_id"]
     pictures = pictures_of(db, tenant, inversion_id, f"/v1/labelers/{labeler.id}")
-    inversion = made.get_inversion(db, inversion_id, tenant=tenant)
+    inversion = artifacts.get_inversion(db, inversion_id, tenant=tenant)
     return labeler_document(labeler, inversion, pictures, has_report(db, labeler.id, tenant=tenant))

@@ -9,9 +9,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from api.backend import Db
-from api.problems import documented
-from api.tenancy import AdminTenant
-from store.jobs.figures import Figures, figures
+from api.protocol.problems import documented
+from api.security.scopes import AdminTenant
+from store.jobs.deployment_metrics import Figures, figures
 from store.jobs.kinds import QUEUES
 from store.workers import live_workers
 

@@ -8,22 +8,22 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.backend import Db
-from api.paging import PageToken
+from api.protocol.paging import PageToken
 from api.routes.encoders import encoder_with_pictures
 from api.routes.labelers import labeler_with_reports
 from api.schemas.evaluations import evaluation_document
 from api.schemas.exports import export_document
 from api.schemas.jobs import job_document
 from api.schemas.resources import dataset_document, file_document
-from api.tenancy import Tenant
-from store import datasets, generators, made
-from store.db import Database
+from api.security.scopes import Tenant
+from store.database.database import Database
 from store.errors import NotFound
-from store.evaluations import get_evaluation, list_evaluations
-from store.exports import list_exports
-from store.files import list_files
 from store.jobs import views
 from store.jobs.kinds import EXPORT, GENERATE
+from store.resources import artifacts, datasets, generators
+from store.resources.evaluations import get_evaluation, list_evaluations
+from store.resources.exports import list_exports
+from store.resources.files import list_files
 
 FOLDER = Path(__file__).parents[1] / "pages"
 STATIC = FOLDER / "static"
@@ -101,7 +101,9 @@ def _made(db: Database, tenant: str, job: views.Job) -> dict[str, Any]:
     if "evaluation" in result:
         shown["evaluation"] = evaluation_document(get_evaluation(db, result["evaluation"], tenant=tenant))
     if "encoder" in result:
-        shown["encoder"] = encoder_with_pictures(db, tenant, made.get_encoder(db, result["encoder"], tenant=tenant))
+        shown["encoder"] = encoder_with_pictures(
+            db, tenant, artifacts.get_encoder(db, result["encoder"], tenant=tenant)
+        )
     if "labeler" in result:
-        shown["labeler"] = labeler_with_reports(db, tenant, made.get_labeler(db, result["labeler"], tenant=tenant))
+        shown["labeler"] = labeler_with_reports(db, tenant, artifacts.get_labeler(db, result["labeler"], tenant=tenant))
     return shown

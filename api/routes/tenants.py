@@ -6,15 +6,15 @@ from fastapi import APIRouter, Body, Request
 from starlette.responses import JSONResponse, Response
 
 from api.backend import Db
-from api.idempotency import IdempotencyHeader, created, creation_headers, key_of
-from api.paging import PageSize, PageToken
-from api.problems import documented
+from api.protocol.idempotency import IdempotencyHeader, created, creation_headers, key_of
+from api.protocol.paging import PageSize, PageToken
+from api.protocol.problems import documented
 from api.schemas.base import ListOf, list_of
 from api.schemas.tenants import ApiKey, ApiKeyRequest, NewApiKey, QuotaList, key_document, quota_document
-from api.tenancy import AdminTenant, Tenant
-from store import keys
-from store.paging import DEFAULT_PAGE
-from store.tenants import quotas
+from api.security.scopes import AdminTenant, Tenant
+from store.database.paging import DEFAULT_PAGE
+from store.tenancy import api_keys
+from store.tenancy.tenants import quotas
 
 router = APIRouter(prefix="/v1", tags=["settings"])
 
@@ -34,7 +34,7 @@ def create_api_key(
 ) -> Response:
     """Make a key of this tenant. The answer is the only place that ever shows it."""
     key = key_of(idempotency_key, request, wish)
-    made = keys.create_key(
+    made = api_keys.create_key(
         db, tenant=tenant, name=wish.name, scopes=wish.scopes, days=wish.expires_in_days, idempotency_key=key
     )
     body = NewApiKey(**key_document(made.key).model_dump(), key=made.secret).model_dump(mode="json")
@@ -48,20 +48,20 @@ def list_api_keys(
     db: Db, tenant: AdminTenant, page_size: PageSize = DEFAULT_PAGE, page_token: PageToken = None
 ) -> ListOf[ApiKey]:
     """Keys, newest first, revoked ones included."""
-    page = keys.list_keys(db, tenant=tenant, page_size=page_size, page_token=page_token)
+    page = api_keys.list_keys(db, tenant=tenant, page_size=page_size, page_token=page_token)
     return list_of(page, key_document)
 
 
 @router.get("/api-keys/{key_id}", responses=documented(404, 422))
 def get_api_key(key_id: str, db: Db, tenant: AdminTenant) -> ApiKey:
     """One key."""
-    return key_document(keys.get_key(db, key_id, tenant=tenant))
+    return key_document(api_keys.get_key(db, key_id, tenant=tenant))
 
 
 @router.delete("/api-keys/{key_id}", status_code=204, responses=documented(404, 422))
 def delete_api_key(key_id: str, db: Db, tenant: AdminTenant) -> None:
     """Revoke a key at once. It stays in the list, with the time of its end."""
-    keys.revoke_key(db, key_id, tenant=tenant)
+    api_keys.revoke_key(db, key_id, tenant=tenant)
 
 
 @router.get("/quota", responses=documented())

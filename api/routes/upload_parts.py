@@ -7,12 +7,12 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Body, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 
-from api.archives import UPLOADED
+from api.archives.upload_check import UPLOADED
 from api.backend import Db, Objects
-from api.bodies import media_type_of, stream_into
-from api.errors import ApiError
-from api.paging import NumberToken, PageSize, coerced, position_of, token_for
-from api.problems import documented
+from api.protocol.errors import ApiError
+from api.protocol.paging import NumberToken, PageSize, coerced, position_of, token_for
+from api.protocol.problems import documented
+from api.protocol.request_bodies import media_type_of, stream_into
 from api.routes.uploads import complete_with
 from api.schemas.base import ListOf
 from api.schemas.uploads import (
@@ -26,12 +26,12 @@ from api.schemas.uploads import (
     UploadPart,
     upload_document,
 )
-from api.tenancy import Tenant
-from store import direct_uploads, upload_parts, uploads
-from store.db import Database
+from api.security.scopes import Tenant
+from store.database.database import Database
+from store.database.paging import DEFAULT_PAGE
 from store.errors import InvalidRequest, Problem, StoreError, StoreUnavailable
 from store.objects import ObjectStore, ObjectWriter, verified
-from store.paging import DEFAULT_PAGE
+from store.uploads import direct_parts, files, parts
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
@@ -68,10 +68,10 @@ async def put_upload_part(
 
     Part 1 holds the beginning, by which the kind of file is known: at least 512 bytes, or all there are.
     """
-    upload = await run_in_threadpool(uploads.get_upload, db, upload_id, tenant=tenant)
+    upload = await run_in_threadpool(files.get_upload, db, upload_id, tenant=tenant)
     if media_type_of(request) != PART_TYPE:
         raise ApiError("unsupported_media_type", f"Send {PART_TYPE}.")
-    writer = await run_in_threadpool(upload_parts.start_part, db, objects, upload_id, sha256, tenant=tenant)
+    writer = await run_in_threadpool(parts.start_part, db, objects, upload_id, sha256, tenant=tenant)
     try:
         await stream_into(writer, request, upload.bytes, UPLOADED if number == 1 else None)
         return await run_in_threadpool(_add, db, objects, tenant, upload_id, number, writer)
@@ -113,7 +113,7 @@ def create_part_links(
     """
     wanted = [(part.number, part.md5) for part in wish.parts]
     expires_at = datetime.now(UTC) + timedelta(seconds=LINK_SECONDS)
-    links = direct_uploads.part_links(db, objects, upload_id, wanted, seconds=LINK_SECONDS, tenant=tenant)
+    links = direct_parts.part_links(db, objects, upload_id, wanted, seconds=LINK_SECONDS, tenant=tenant)
     items = [PartLink(number=one.number, size=one.bytes, url=one.link.url, headers=one.link.headers) for one in links]
     return PartLinks(items=items, expires_at=expires_at)
 
@@ -136,7 +136,7 @@ async def complete_upload(
 
 
 def _complete(db: Database, objects: ObjectStore, tenant: str, upload_id: str, wish: CompleteUploadRequest) -> Upload:
-    upload = uploads.get_upload(db, upload_id, tenant=tenant)
+    upload = files.get_upload(db, upload_id, tenant=tenant)
     if upload.state == "complete":
         return upload_document(upload)
     if wish.parts is None and upload.multipart is None:
@@ -147,29 +147,29 @@ def _complete(db: Database, objects: ObjectStore, tenant: str, upload_id: str, w
         problem = Problem("leave this out: the parts went straight to the storage", "/parts")
         raise InvalidRequest("the parts cannot be named", [problem])
     wanted = [(part.number, part.sha256) for part in wish.parts]
-    joined = upload_parts.join_parts(db, objects, upload_id, wanted, tenant=tenant)
+    joined = parts.join_parts(db, objects, upload_id, wanted, tenant=tenant)
     complete = complete_with(db, objects, tenant, upload, joined.info)
     for key in joined.parts:
         objects.delete(key)
     return complete
 
 
-def _complete_direct(db: Database, objects: ObjectStore, tenant: str, upload: uploads.Upload) -> Upload:
-    info = direct_uploads.join_sent(db, objects, upload, tenant=tenant)
+def _complete_direct(db: Database, objects: ObjectStore, tenant: str, upload: files.Upload) -> Upload:
+    info = direct_parts.join_sent(db, objects, upload, tenant=tenant)
     try:
         verified.looked_at(objects, info.key, lambda file: UPLOADED.check(file.read(UPLOADED.wanted)))
         return complete_with(db, objects, tenant, upload, info)
     except ApiError:
         # It is what was announced, and nothing that is taken: there is no part to send again.
-        direct_uploads.start_over(db, objects, upload, tenant=tenant)
+        direct_parts.start_over(db, objects, upload, tenant=tenant)
         raise
 
 
 def _parts(db: Database, objects: ObjectStore, tenant: str, upload_id: str) -> list[UploadPart]:
-    upload = uploads.get_upload(db, upload_id, tenant=tenant)
+    upload = files.get_upload(db, upload_id, tenant=tenant)
     if upload.multipart is None:
-        return [_document(part) for part in upload_parts.list_parts(db, upload_id, tenant=tenant)]
-    sent = direct_uploads.sent_parts(db, objects, upload, tenant=tenant)
+        return [_document(part) for part in parts.list_parts(db, upload_id, tenant=tenant)]
+    sent = direct_parts.sent_parts(db, objects, upload, tenant=tenant)
     return [UploadPart(number=part.number, size=part.bytes, sha256=None, md5=part.md5 or None) for part in sent]
 
 
@@ -178,7 +178,7 @@ def _add(
 ) -> UploadPart:
     info = writer.finish()
     try:
-        return _document(upload_parts.add_part(db, objects, upload_id, number, info, tenant=tenant))
+        return _document(parts.add_part(db, objects, upload_id, number, info, tenant=tenant))
     except StoreError as error:
         # After a lost connection the row may stand: then the sweeper decides.
         if not isinstance(error, StoreUnavailable):
@@ -186,5 +186,5 @@ def _add(
         raise
 
 
-def _document(part: upload_parts.Part) -> UploadPart:
+def _document(part: parts.Part) -> UploadPart:
     return UploadPart(number=part.number, size=part.bytes, sha256=part.sha256)

@@ -12,23 +12,23 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from api.archives import UPLOADED, refuse_broken
+from api.archives.upload_check import UPLOADED, refuse_broken
 from api.backend import Db, Objects
-from api.bodies import media_type_of, small_body, stream_into
-from api.errors import ApiError
-from api.idempotency import IdempotencyHeader, answer_once, created, creation_headers, key_of
-from api.paging import PageSize, PageToken
-from api.problems import documented
-from api.request_checks import text_problems
+from api.protocol.errors import ApiError
+from api.protocol.idempotency import IdempotencyHeader, answer_once, created, creation_headers, key_of
+from api.protocol.paging import PageSize, PageToken
+from api.protocol.problems import documented
+from api.protocol.request_bodies import media_type_of, small_body, stream_into
+from api.protocol.request_checks import text_problems
 from api.schemas.base import ListOf, list_of
 from api.schemas.uploads import Filename, Sha256, Upload, UploadRequest, upload_document
-from api.tenancy import Tenant
-from store import uploads as stored
-from store.db import Database
+from api.security.scopes import Tenant
+from store.database.database import Database
+from store.database.idempotency import IdempotencyKey
+from store.database.paging import DEFAULT_PAGE
 from store.errors import StoreError, StoreUnavailable
-from store.idempotency import IdempotencyKey
 from store.objects import ObjectInfo, ObjectStore, ObjectWriter, verified
-from store.paging import DEFAULT_PAGE
+from store.uploads import files as stored
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Body, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from api.backend import Db
-from api.idempotency import IdempotencyHeader, created, creation_headers, key_of
-from api.paging import PageSize, PageToken
-from api.problems import documented
+from api.protocol.idempotency import IdempotencyHeader, created, creation_headers, key_of
+from api.protocol.paging import PageSize, PageToken
+from api.protocol.problems import documented
 from api.schemas.base import ListOf, list_of
 from api.schemas.webhooks import (
     NewWebhookEndpoint,
@@ -21,8 +21,8 @@ from api.schemas.webhooks import (
     delivery_document,
     endpoint_document,
 )
-from api.tenancy import Tenant
-from store.paging import DEFAULT_PAGE
+from api.security.scopes import Tenant
+from store.database.paging import DEFAULT_PAGE
 from store.webhooks import deliveries, endpoints
 from store.webhooks.deliveries import State
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from pydantic import Field
 
 from api.schemas.base import Document, Request
-from store.aliases import Alias as StoredAlias
+from store.resources.aliases import Alias as StoredAlias
 
 
 class AliasRequest(Request):

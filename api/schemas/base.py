@@ -5,8 +5,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from store.paging import Page
-from store.spec import Spec
+from store.database.paging import Page
+from store.requests.base import Spec
 
 S = TypeVar("S")
 T = TypeVar("T")

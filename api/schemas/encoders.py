@@ -6,7 +6,7 @@ from pydantic import Field
 
 from api.schemas.base import Document, Info
 from api.schemas.resources import File
-from store.made import Made
+from store.resources.artifacts import Made
 
 
 class Encoder(Document):

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from api.schemas.base import Document
 from api.schemas.jobs import JobState
-from store.evaluations import Evaluation as StoredEvaluation
+from store.resources.evaluations import Evaluation as StoredEvaluation
 
 
 class Evaluation(Document):

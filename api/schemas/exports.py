@@ -6,7 +6,7 @@ from pydantic import Field
 
 from api.schemas.base import Document, Request
 from api.schemas.jobs import JobState
-from store.exports import Export as StoredExport
+from store.resources.exports import Export as StoredExport
 from store.specs import MAX_SEED, SPLIT, ExportFormat
 
 

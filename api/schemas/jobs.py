@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from api.problems import ProblemItem
+from api.protocol.problems import ProblemItem
 from api.schemas.base import Document, Info
 from store.jobs.views import Job as StoredJob
 

@@ -6,13 +6,13 @@ from typing import Any, Literal
 from pydantic import Field
 
 from api.schemas.base import Document, Info, Request
-from store.datasets import DAMAGED, quality_of
-from store.datasets import Dataset as StoredDataset
-from store.files import File as StoredFile
-from store.generators import IMPORTED
-from store.generators import Generator as StoredGenerator
-from store.labeler_spec import MOST_FOLDS
-from store.made import Made
+from store.requests.labeler import MOST_FOLDS
+from store.resources.artifacts import Made
+from store.resources.datasets import DAMAGED, quality_of
+from store.resources.datasets import Dataset as StoredDataset
+from store.resources.files import File as StoredFile
+from store.resources.generators import IMPORTED
+from store.resources.generators import Generator as StoredGenerator
 
 
 class Generator(Document):

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from api.schemas.base import Document, Info
 from api.schemas.jobs import JobState
-from store.sample_sets import SampleSet as StoredSampleSet
+from store.resources.sample_sets import SampleSet as StoredSampleSet
 
 
 class SampleSet(Document):

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from api.schemas.base import Document, Request
-from store.keys import ApiKey as StoredKey
-from store.tenants import Quota as StoredQuota
+from store.tenancy.api_keys import ApiKey as StoredKey
+from store.tenancy.tenants import Quota as StoredQuota
 
 ScopeName = Literal["read", "write", "admin"]
 

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from api.schemas.base import Document, Request
-from store.upload_parts import MOST_PARTS
-from store.uploads import Upload as StoredUpload
+from store.uploads.files import Upload as StoredUpload
+from store.uploads.parts import MOST_PARTS
 
 Filename = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^/\\\x00-\x1f]+$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]

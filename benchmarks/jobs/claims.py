@@ -12,7 +12,7 @@ from statistics import median, quantiles
 from typing import Any, TypeVar
 
 from benchmarks.jobs.service import fresh_service, submit
-from store.db import open_database
+from store.database.database import open_database
 from store.errors import StoreUnavailable
 from store.jobs.claims import claim
 from store.jobs.commits import StepResult, commit

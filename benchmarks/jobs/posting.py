@@ -32,7 +32,7 @@ def measure(posts: int) -> dict[str, Any]:
         hole = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         environment = _environment(home, hole.getsockname()[1])
         _, url = stack.enter_context(running_api(environment))
-        for words in (["worker", "--device", "cpu"], ["worker.relay"]):
+        for words in (["worker", "--device", "cpu"], ["worker.service.relay"]):
             stack.enter_context(running_program(environment, *words))
         http = stack.enter_context(httpx.Client(base_url=url, timeout=60))
         wait_until(lambda: http.get("/readyz").status_code == 200, "the worker")

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 
 from benchmarks.jobs.service import ended, fresh_service, running_workers, submit, wait_until
-from store.db import Database
+from store.database.database import Database
 from store.jobs.views import Job
 from store.tables import shards
 

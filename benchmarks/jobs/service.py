@@ -17,7 +17,7 @@ import httpx
 from sqlalchemy import func, select
 
 from benchmarks.jobs.worker import VARIABLE
-from store.db import Database, open_database
+from store.database.database import Database, open_database
 from store.jobs.kinds import JobKind, StepPlan
 from store.jobs.submit import submit_job
 from store.jobs.views import Job, Step, job_view

@@ -8,7 +8,7 @@ from hashlib import sha256
 from core.errors import Stopped
 from store.jobs.commits import StepResult
 from store.jobs.shards import ShardPlan
-from worker.context import StepContext
+from worker.runtime.step_context import StepContext
 
 _BLOCK = bytes(1 << 20)
 

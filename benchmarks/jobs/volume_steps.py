@@ -15,10 +15,10 @@ from core.datasets.samples import RECORD, encode_sample
 from core.datasets.shards import ShardEntry, ShardWriter
 from core.sampling.candidates import CandidateTable
 from store.jobs.commits import StepResult
-from worker.context import StepContext
-from worker.packing import CANDIDATES, SCORES
-from worker.planning import further_shards
+from worker.runtime.step_context import StepContext
 from worker.steps import STEPS as SERVICE_STEPS
+from worker.steps.generation.packing import CANDIDATES, SCORES
+from worker.steps.generation.shard_planning import further_shards
 
 _SIDE, _CLASSES, _PICTURES = 16, 2, 64
 #: Samples between two looks at the wish to stop, and rows written at once.
@@ -26,7 +26,7 @@ _ROUND = 1000
 
 
 def sample(context: StepContext) -> StepResult:
-    """What `worker.steps.sample` stores, without a generator and a labeler."""
+    """What `worker.steps.generation.sample` stores, without a generator and a labeler."""
     part = context.claim.input
     began = time.monotonic()
     target, rows = context.folder / "candidates.tar", io.BytesIO()

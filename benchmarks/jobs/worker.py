@@ -9,11 +9,11 @@ import sys
 
 import structlog
 
-from store.db import open_database
+from store.database.database import open_database
 from store.objects import open_objects
 from store.settings import Settings
-from worker.supervisor import Supervisor
-from worker.upkeep import deployment_upkeep, worker_upkeep
+from worker.runtime.supervisor import Supervisor
+from worker.service.background_loops import deployment_upkeep, worker_upkeep
 
 #: The settings as JSON; without it those of the environment.
 VARIABLE = "OFFHAND_BENCHMARK_SETTINGS"

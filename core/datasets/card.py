@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 
-from core.datasets.findings import DatasetFacts, inversion_verdict, plain_warnings
+from core.datasets.quality_warnings import DatasetFacts, inversion_verdict, plain_warnings
 from core.datasets.statistics import BINS_PER_DECADE, DatasetStatistics
 
 # SPDX identifiers that the hub knows, in its lower case. Any other licence is "other" and named.

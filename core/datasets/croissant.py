@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.datasets.card import dropped_in_words
-from core.datasets.findings import DatasetFacts, plain_warnings
+from core.datasets.quality_warnings import DatasetFacts, plain_warnings
 from core.datasets.samples import IMAGE, MASK
 from core.datasets.shards import ShardEntry
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from core.datasets.classes import ClassMap
 from core.datasets.shards import ShardEntry
+from core.label_sets.classes import ClassMap
 
 VERSION = 1
 

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 
 from core.callbacks import ShouldStop, never_stop, stop_if_asked
 from core.datasets.samples import IMAGE, LATENT, MASK, RECORD, UNCERTAINTY, StoredSample
-from core.datasets.tar import BLOCK, Readable, TarError, TarReader, file_header
 from core.errors import Problem, ShardError
+from core.label_sets.reading.tar_reader import BLOCK, Readable, TarError, TarReader, file_header
 
 ORDER = (IMAGE, MASK, RECORD, LATENT, UNCERTAINTY)
 MAX_FILE_BYTES = 256 << 20

@@ -10,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 
 from core.callbacks import Progress, ShouldStop, stop_if_asked
-from core.datasets.classes import ClassMap
-from core.datasets.mirroring import mirrored_pairs
 from core.errors import EvaluationError, Problem, ResumeError
 from core.evaluation.downstream.baselines import BASELINES, Baseline, Pretrained, pretrain_on, train_baseline
 from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages, LabelledImages
 from core.evaluation.downstream.training import Trained, train_downstream
 from core.evaluation.gates import ArmScores
-from core.evaluation.published import TRUNKS, PublishedWeights
+from core.evaluation.metrics.published_weights import TRUNKS, PublishedWeights
 from core.evaluation.scoring import Scoring, Taught
+from core.label_sets.classes import ClassMap
+from core.label_sets.flip import mirrored_pairs
 
 GENERATED, MIXED = "generated", "generated, then labelled"
 """Trained on the dataset alone; the same, then fine-tuned on the labelled images."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.evaluation.intervals import Interval, paired_interval, repeats_needed, t_quantile
-from core.evaluation.memorisation import Memorisation
+from core.evaluation.metrics.memorization import Memorisation
 
 State = Literal["passed", "failed", "unknown"]
 PART_TOLERANCE = 0.02

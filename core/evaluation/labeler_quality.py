@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.datasets.label_set import LabelSet
 from core.evaluation.overlap import image_confusions, image_miou
 from core.evaluation.rejection import augrc, rejection_curve
+from core.label_sets.label_set import LabelSet
 from core.labeling.calibration import reliability
 from core.labeling.cross_validation import HeldOutLabel
 from core.tasks.depth import DepthSums, depth_sums

@@ -14,14 +14,6 @@ from numpy.typing import NDArray
 
 from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop
 from core.evaluation.arms import GENERATED, GENERATED_LABELS, MIXED, Arms, EvaluationConfig, EvaluationData
-from core.evaluation.comparison import (
-    depth_statistics,
-    extractors,
-    image_distances,
-    mask_statistics,
-    point_statistics,
-    small,
-)
 from core.evaluation.downstream.baselines import BASELINES
 from core.evaluation.gates import (
     ArmScores,
@@ -35,8 +27,16 @@ from core.evaluation.gates import (
     verdict,
 )
 from core.evaluation.intervals import bootstrap, mean_interval
-from core.evaluation.label_statistics import label_shown, plain_findings
-from core.evaluation.memorisation import Memorisation, memorisation, picture_features
+from core.evaluation.metrics.label_comparison import (
+    depth_statistics,
+    extractors,
+    image_distances,
+    mask_statistics,
+    point_statistics,
+    small,
+)
+from core.evaluation.metrics.label_statistics import label_shown, plain_findings
+from core.evaluation.metrics.memorization import Memorisation, memorisation, picture_features
 from core.evaluation.rejection import augrc, auroc, rejection_curve
 
 _LOOKED_AT = 500

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.datasets import drawing
-from core.datasets.classes import ClassMap
 from core.evaluation.downstream.images import LabelledImages, Targets
 from core.evaluation.downstream.training import Trained, predict, predict_masks
 from core.evaluation.overlap import image_confusions, image_miou, pooled_f1, pooled_iou
+from core.label_sets.classes import ClassMap
 from core.tasks.depth import depth_sums
 from core.tasks.keypoints import VISIBLE, heatmaps, keypoint_hits, peaks
 from core.tasks.task import Task
+from core.visualization import canvas
 
 _ALPHA = 0.1
 _SIGMA, _SIGMA_AT = 5.0, 256
@@ -180,7 +180,7 @@ class DepthScoring(Scoring):
 
     def picture(self, image: NDArray[np.uint8], label: Targets) -> NDArray[np.uint8] | None:  # noqa: ARG002
         """Near is dark, far is bright."""
-        return drawing.heat(np.asarray(label), self._top)
+        return canvas.heat(np.asarray(label), self._top)
 
 
 _COLOURS: Any = np.array(

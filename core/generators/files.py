@@ -16,8 +16,8 @@ from torch import Tensor
 
 from core.digests import sha256_of
 from core.errors import GeneratorError, Problem
-from core.generators.config import Space, StyleGAN2Config
-from core.generators.stylegan2 import Generator, Noise
+from core.generators.stylegan2.config import Space, StyleGAN2Config
+from core.generators.stylegan2.network import Generator, Noise
 
 DESCRIPTION = "generator.json"
 WEIGHTS = "generator.safetensors"

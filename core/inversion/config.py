@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any, Literal, get_args
 
 from core.errors import InversionError, Problem
-from core.generators.config import Space
+from core.generators.stylegan2.config import Space
 
 Constraint = Literal["ball", "penalty", "none"]
 """What keeps a code near the encoder's answer: projection into a ball (HandsOff, equation 2), a soft mean squared

@@ -10,8 +10,8 @@ space P_N of Zhu et al. 2020, "Improved StyleGAN Embedding: Where are the Good L
 import torch
 from torch import Tensor
 
-from core.generators.stylegan2 import Generator
-from core.inversion.start import SPREAD_SAMPLES, random_codes
+from core.generators.stylegan2.network import Generator
+from core.inversion.initial_codes import SPREAD_SAMPLES, random_codes
 
 LEAST_SPREAD = 3e-3
 """Of the largest: along what the generator never varies a code may still move a little."""

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from core.digests import sha256_of
 from core.errors import InversionError, Problem
-from core.generators.stylegan2 import Generator, Noise
+from core.generators.stylegan2.network import Generator, Noise
 
 ITERATIONS = 5
 """Steps of the encoder at test time (ReStyle, section 4.1)."""

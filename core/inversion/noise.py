@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from core.errors import InversionError, Problem
-from core.generators.stylegan2 import Generator, StyledConv
+from core.generators.stylegan2.network import Generator, StyledConv
 
 SMALLEST = 8
 """Maps are compared with themselves down to this many pixels a side."""

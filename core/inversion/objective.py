@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.generators.stylegan2 import Generator, NoiseMaps
+from core.generators.stylegan2.network import Generator, NoiseMaps
 from core.inversion.config import InversionConfig, Norm
 from core.inversion.noise import autocorrelation, initial_maps
 from core.inversion.perceptual.distance import Features, Perceptual

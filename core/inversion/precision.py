@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from core.generators.stylegan2 import Generator, Noise, NoiseMaps
+from core.generators.stylegan2.network import Generator, Noise, NoiseMaps
 from core.inversion.config import Precision
 from core.inversion.perceptual.distance import Features, Perceptual
 

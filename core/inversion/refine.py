@@ -16,20 +16,20 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from core import kept_state
+from core import checkpoint_io
 from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop, stop_if_asked
 from core.errors import InversionError, Problem
-from core.generators.stylegan2 import Generator
+from core.generators.stylegan2.network import Generator
+from core.image_arrays import to_bytes, to_float
 from core.inversion.batching import images_at_once
 from core.inversion.config import InversionConfig
 from core.inversion.coordinates import principal_axes
 from core.inversion.encoder import Encoder, check_match, encode
+from core.inversion.initial_codes import best_candidates, latent_spread
 from core.inversion.objective import Objective, distance_from
 from core.inversion.perceptual.distance import Features, Perceptual
 from core.inversion.refinement import Refinement
 from core.inversion.report import InversionReport, InvertedImage, flags
-from core.inversion.start import best_candidates, latent_spread
-from core.pixels import to_bytes, to_float
 
 PAPER_RADIUS = 0.5
 """c_reg of HandsOff."""
@@ -171,11 +171,11 @@ class _Inversion:
         if self.at_hand is not None:
             tensors |= {f"batch.{name}": tensor for name, tensor in self.at_hand.state().items()}
             tensors["batch_centre"] = self.at_hand.centre
-        return kept_state.pack(tensors, _RUN, self._mark, {"first": self.first, "batch": self.batch})
+        return checkpoint_io.pack(tensors, _RUN, self._mark, {"first": self.first, "batch": self.batch})
 
     def resume(self, content: bytes) -> None:
         """Go on from :meth:`to_bytes`. Raises :class:`core.errors.ResumeError`."""
-        tensors, facts = kept_state.unpack(content, _RUN, self._mark)
+        tensors, facts = checkpoint_io.unpack(content, _RUN, self._mark)
         self.first, self.batch = facts["first"], facts["batch"]
         for name in _KEPT:
             getattr(self, name)[: self.first] = tensors[name].to(self.device)
@@ -191,7 +191,7 @@ class _Inversion:
         facts = [objective.config.of_codes(), objective.perceptual.name, objective.autocast, self.seed]
         networks = [objective.generator, objective.perceptual, *([] if encoder is None else [encoder])]
         weights = (tensor for network in networks for tensor in network.state_dict().values())
-        return kept_state.fingerprint([*facts, objective.generator.config.to_json()], [*weights, self.images])
+        return checkpoint_io.fingerprint([*facts, objective.generator.config.to_json()], [*weights, self.images])
 
     def results(self, should_stop: ShouldStop) -> list[InvertedImage]:
         """Codes, reconstructions and reports of all images. Raises :class:`InversionError` for lost ones."""

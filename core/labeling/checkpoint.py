@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from core import kept_state
+from core import checkpoint_io
 from core.labeling.conditioning import Conditioning
 from core.labeling.ensemble import Ensemble, ensemble_from, ensemble_tensors
 from core.labeling.labeler import Head
@@ -39,11 +39,11 @@ class TrainingState:
         tensors |= {f"conditioning.{k}": v for k, v in self.conditioning._asdict().items() if v is not None}
         curves = {"loss_curve": self.loss_curve, "held_out_curve": self.held_out_curve}
         facts = {"step": self.step, "loss_sum": self.loss_sum, **curves}
-        return kept_state.pack(tensors, RUN, fingerprint, facts)
+        return checkpoint_io.pack(tensors, RUN, fingerprint, facts)
 
     def restore(self, content: bytes, fingerprint: str) -> None:
         """Go on where :meth:`to_bytes` was called. Raises :class:`ResumeError` for another training's state."""
-        tensors, facts = kept_state.unpack(content, RUN, fingerprint)
+        tensors, facts = checkpoint_io.unpack(content, RUN, fingerprint)
         groups: dict[str, dict[str, Tensor]] = {"ensemble": {}, "best": {}, "adam": {}, "conditioning": {}}
         for name, tensor in tensors.items():
             group, rest = name.split(".", 1)
@@ -68,12 +68,12 @@ def pack_heads(done: Sequence[Head], state: bytes, fingerprint: str) -> bytes:
     for head in done:
         tensors |= {f"{head.task}.{name}": tensor for name, tensor in ensemble_tensors(head.ensemble).items()}
     facts = [{"task": head.task, "report": head.report} for head in done]
-    return kept_state.pack(tensors, RUN, fingerprint, facts)
+    return checkpoint_io.pack(tensors, RUN, fingerprint, facts)
 
 
 def unpack_heads(content: bytes, fingerprint: str, members: int) -> tuple[list[Head], bytes]:
     """The inverse of :func:`pack_heads`. Raises :class:`ResumeError` for damaged bytes or another training's."""
-    tensors, facts = kept_state.unpack(content, RUN, fingerprint)
+    tensors, facts = checkpoint_io.unpack(content, RUN, fingerprint)
     heads = []
     for fact in facts:
         start = f"{fact['task']}."

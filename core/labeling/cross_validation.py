@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core import kept_state
+from core import checkpoint_io
 from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop
-from core.datasets.label_set import LabelItem
 from core.errors import LabelerError, Problem
-from core.generators.stylegan2 import Generator, Noise
+from core.generators.stylegan2.network import Generator, Noise
+from core.label_sets.label_set import LabelItem
 from core.labeling.config import LabelerConfig
 from core.labeling.labeler import Labeler
-from core.labeling.pixels import MEMORY_BYTES
+from core.labeling.pixel_source import MEMORY_BYTES
 from core.labeling.targets import targets_of
 from core.labeling.training import train_labeler
 
@@ -158,7 +158,7 @@ def _fingerprint(generator: Generator, w_plus: Tensor, items: Sequence[LabelItem
     labels = [array for item in items for array in (item.mask, item.keypoints, item.depth)]
     facts = [*settings, [None if array is None else array.shape for array in labels], generator.config.to_json()]
     known = [torch.from_numpy(np.ascontiguousarray(array)) for array in labels if array is not None]
-    return kept_state.fingerprint(facts, [*generator.state_dict().values(), w_plus, *known])
+    return checkpoint_io.fingerprint(facts, [*generator.state_dict().values(), w_plus, *known])
 
 
 def _pack(done: dict[int, HeldOutLabel], fingerprint: str) -> bytes:
@@ -167,13 +167,13 @@ def _pack(done: dict[int, HeldOutLabel], fingerprint: str) -> bytes:
         for index, label in done.items()
         for name, array in vars(label).items()
     }
-    return kept_state.pack(tensors, _RUN, fingerprint)
+    return checkpoint_io.pack(tensors, _RUN, fingerprint)
 
 
 def _unpack(content: bytes, fingerprint: str) -> dict[int, HeldOutLabel]:
     """The inverse of :func:`_pack`. Raises :class:`ResumeError` for damaged bytes or another cross-validation's."""
     images: dict[int, dict[str, Any]] = {}
-    for key, tensor in kept_state.unpack(content, _RUN, fingerprint)[0].items():
+    for key, tensor in checkpoint_io.unpack(content, _RUN, fingerprint)[0].items():
         index, name = key.split(".", 1)
         images.setdefault(int(index), {})[name] = tensor.numpy()
     return {index: HeldOutLabel(**arrays) for index, arrays in images.items()}

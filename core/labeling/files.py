@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from core.errors import LabelerError, Problem
-from core.generators.stylegan2 import FeatureLayer, Noise
+from core.generators.stylegan2.network import FeatureLayer, Noise
 from core.labeling.config import LabelerConfig
 from core.labeling.ensemble import FoldedEnsemble, ensemble_from, ensemble_tensors
 from core.labeling.hypercolumn import SelectedLayers

@@ -9,7 +9,7 @@ from torch import Tensor
 from core.callbacks import ShouldStop
 from core.errors import LabelerError, Problem
 from core.labeling.config import LabelerConfig
-from core.labeling.pixels import PixelSource
+from core.labeling.pixel_source import PixelSource
 from core.labeling.targets import Target
 
 SPLIT_STREAM = 3

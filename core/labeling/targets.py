@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.datasets.label_set import LabelItem
 from core.errors import Problem
+from core.label_sets.label_set import LabelItem
 from core.labeling.aggregation import vote
 from core.labeling.config import LabelerConfig
 from core.tasks.segmentation import agreement, confusion_matrix

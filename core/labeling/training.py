@@ -10,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core import kept_state
+from core import checkpoint_io
 from core.callbacks import Log, Progress, ShouldStop, ignore_progress, never_stop
 from core.errors import LabelerError, Problem
-from core.generators.stylegan2 import Generator, Noise
+from core.generators.stylegan2.network import Generator, Noise
 from core.labeling.checkpoint import pack_heads, unpack_heads
 from core.labeling.config import LabelerConfig
 from core.labeling.hypercolumn import SelectedLayers
 from core.labeling.labeler import Head, Labeler
 from core.labeling.labelled_pixels import LabelledPixels
-from core.labeling.pixels import MEMORY_BYTES, PixelSource
+from core.labeling.pixel_source import MEMORY_BYTES, PixelSource
 from core.labeling.targets import MaskTarget, Target
 from core.labeling.trainer import Trainer
 from core.tasks.task import TASKS
@@ -153,4 +153,4 @@ def _fingerprint(
     tasks = [[target.task, target.outputs] for target in targets]
     settings = [config.to_json(), tasks, list(origins), noise, seed, generator.config.to_json()]
     given = [w_plus, *(target.labels for target in targets)]
-    return kept_state.fingerprint(settings, [*generator.state_dict().values(), *given])
+    return checkpoint_io.fingerprint(settings, [*generator.state_dict().values(), *given])

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop, stop_if_asked
 from core.errors import Problem, SamplingError
-from core.generators.stylegan2 import Generator, Noise
+from core.generators.stylegan2.network import Generator, Noise
+from core.image_arrays import to_bytes
 from core.labeling.labeler import Labeler, Labels
-from core.pixels import to_bytes
 from core.sampling.config import SamplingConfig
 
 LATENT_STREAM, CLASS_STREAM = 10, 11

@@ -20,14 +20,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from core import kept_state
+from core import checkpoint_io
 from core.callbacks import Log, Progress, ShouldStop, ignore_progress, never_stop
 from core.errors import InversionError, Problem, ResumeError, Stopped
-from core.generators.stylegan2 import Generator
+from core.generators.stylegan2.network import Generator
 from core.inversion.encoder import Encoder, EncoderConfig, Heads, average_image, check_match
+from core.inversion.initial_codes import latent_spread
 from core.inversion.perceptual.distance import Features, Perceptual
 from core.inversion.precision import features_of, image_of, uses_bfloat16
-from core.inversion.start import latent_spread
 from core.training.config import EncoderTrainingConfig
 from core.training.encoder_targets import ImageSource, image_source, real_images, sample_codes
 
@@ -75,7 +75,7 @@ def train_encoder(
     given = [*generator.state_dict().values(), *perceptual.state_dict().values()]
     given += [images] if isinstance(images, Tensor) else []
     given += begin_with.state_dict().values() if begin_with is not None else []
-    mark = kept_state.fingerprint(generator.config.to_json(), given)
+    mark = checkpoint_io.fingerprint(generator.config.to_json(), given)
     run = _Run(generator, perceptual, source, config, encoder_config, torch.device(device), seed, mark)
     if begin_with is not None:
         run.begin_with(begin_with)

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.callbacks import ShouldStop, never_stop, stop_if_asked
-from core.generators.stylegan2 import Generator, Noise
+from core.generators.stylegan2.network import Generator, Noise
+from core.image_arrays import to_bytes, to_float
 from core.inversion.encoder import ITERATIONS, Encoder, attempts
+from core.inversion.initial_codes import random_codes
 from core.inversion.perceptual.distance import Perceptual
-from core.inversion.start import random_codes
-from core.pixels import to_bytes, to_float
 
 BATCH = 8
 _GAP = 2

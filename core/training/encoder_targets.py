@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from core.errors import InversionError, Problem
-from core.generators.stylegan2 import Generator
-from core.inversion.start import random_codes
-from core.pixels import to_float
+from core.generators.stylegan2.network import Generator
+from core.image_arrays import to_float
+from core.inversion.initial_codes import random_codes
 
 ImageSource = Callable[[int, int], Tensor]
 """``source(step, count)`` → uint8 [count, 3, H, W]: real images for a step, the same whenever it is asked for that

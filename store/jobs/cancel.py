@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from store.db import Database
+from store.database.database import Database
 from store.errors import NotFound
+from store.jobs.endings import settle_canceling
 from store.jobs.events import record
-from store.jobs.moves import move_job
-from store.jobs.settle import settle_canceling
 from store.jobs.states import CLAIMABLE_JOB_STATES
+from store.jobs.transitions import move_job
 from store.jobs.views import Job, view
 from store.tables import jobs
 

@@ -7,17 +7,17 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select
 
 from contracts.perceptual import HOW_TO_PROVIDE, SMALLEST_LPIPS_IMAGE, TOO_SMALL
-from store.db import Database
+from store.database.database import Database
 from store.errors import InvalidRequest, NotFound, Problem
-from store.files import files_of
-from store.generators import PERCEPTUAL, find_generator, generator_names
-from store.jobs.forecast import candidates
 from store.jobs.kinds import DRAW_SAMPLES
-from store.labeler_spec import LabelingSpec
+from store.jobs.size_estimate import candidates
+from store.requests.labeler import LabelingSpec
+from store.resources.files import files_of
+from store.resources.generators import PERCEPTUAL, find_generator, generator_names
 from store.specs import CANDIDATES_PER_IMAGE, CheckLabelsSpec, GenerateSpec
 from store.tables import encoders, jobs, label_sets
-from store.tenants import limits_of
-from store.uploads import upload_missing
+from store.tenancy.tenants import limits_of
+from store.uploads.files import upload_missing
 from store.workers import no_worker_has_perceptual_weights
 
 #: Ids of sets of samples: the rest is that of the job that draws them.

@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, and_, bindparam, exists, func, select, update
 
-from store.clock import database_now
-from store.db import Database
-from store.files import File, add_files, remove_files
+from store.database.clock import database_now
+from store.database.database import Database
+from store.jobs.endings import settle_canceling
 from store.jobs.events import record
 from store.jobs.kinds import QUEUES
-from store.jobs.moves import lock_job, move_held_shard, move_job, move_shards, move_steps
-from store.jobs.settle import settle_canceling
 from store.jobs.states import CLAIMABLE_JOB_STATES
+from store.jobs.transitions import lock_job, move_held_shard, move_job, move_shards, move_steps
+from store.resources.files import File, add_files, remove_files
 from store.tables import jobs, outbox, shards, steps
 
 #: Name of the file of a shard that holds how far an attempt had come.

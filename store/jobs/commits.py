@@ -9,21 +9,21 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, select, update
 
 from contracts.text import printable
-from store.clock import database_now
-from store.datasets import finish_dataset, mark_damaged, quality_of
-from store.db import Database
+from store.database.clock import database_now
+from store.database.database import Database
 from store.errors import Problem
-from store.files import File, add_files, has_files, remove_files
-from store.generators import NewGenerator, add_generator
 from store.jobs.claims import Claim, drop, held, mine
+from store.jobs.endings import fail_job
 from store.jobs.events import NewEvent, record
-from store.jobs.lacking import UNDONE_OF_PARTIAL, can_do_without, may_lack
-from store.jobs.moves import end_job, lock_job, move_held_shard, move_job, move_steps
+from store.jobs.partial import UNDONE_OF_PARTIAL, can_do_without, may_lack
 from store.jobs.remaking import Damaged, remake
-from store.jobs.settle import fail_job
 from store.jobs.shards import ShardPlan, add_shards
 from store.jobs.states import CLAIMABLE_JOB_STATES
-from store.made import NewMade, add_made
+from store.jobs.transitions import end_job, lock_job, move_held_shard, move_job, move_steps
+from store.resources.artifacts import NewMade, add_made
+from store.resources.datasets import finish_dataset, mark_damaged, quality_of
+from store.resources.files import File, add_files, has_files, remove_files
+from store.resources.generators import NewGenerator, add_generator
 from store.tables import files as files_table
 from store.tables import jobs, shards, steps
 

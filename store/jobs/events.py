@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, insert, select, update
 
-from store.clock import database_now, to_datetime
-from store.db import Database
+from store.database.clock import database_now, to_datetime
+from store.database.database import Database
 from store.errors import NotFound
 from store.tables import events as events_table
 from store.tables import jobs

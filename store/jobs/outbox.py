@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from sqlalchemy import delete, insert, or_, select, update
 
-from store.clock import database_now
-from store.db import Database
+from store.database.clock import database_now
+from store.database.database import Database
 from store.jobs.states import CLAIMABLE_JOB_STATES
 from store.tables import jobs, outbox, shards
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import and_, select
 
-from store.clock import database_now
-from store.db import Database
+from store.database.clock import database_now
+from store.database.database import Database
 from store.jobs.commits import Failure, end_attempt
-from store.jobs.settle import expire_job
+from store.jobs.endings import expire_job
 from store.jobs.states import CLAIMABLE_JOB_STATES
 from store.tables import jobs, shards
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, delete, insert, select
 
-from store.clock import database_now
-from store.db import Database
-from store.files import remove_files
+from store.database.clock import database_now
+from store.database.database import Database
 from store.jobs.events import record
-from store.jobs.moves import move_held_shard
-from store.made import upload_of
+from store.jobs.transitions import move_held_shard
+from store.resources.artifacts import upload_of
+from store.resources.files import remove_files
 from store.tables import files, outbox, shards
 
 #: Which step of a job makes the things that its result names.

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from store.db import Database
+from store.database.database import Database
 from store.tables import shards
 
 #: Rows read in one query: a step may have many thousands.

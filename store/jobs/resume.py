@@ -6,17 +6,17 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, insert, select
 
-from store.clock import database_now
-from store.datasets import reopen_dataset
-from store.db import Database
+from store.database.clock import database_now
+from store.database.database import Database
 from store.errors import Gone, NotFound, NotResumable
 from store.jobs.events import record
-from store.jobs.moves import move_job, move_shards, move_steps
 from store.jobs.states import TERMINAL_JOB_STATES
 from store.jobs.submit import check_quota
+from store.jobs.transitions import move_job, move_shards, move_steps
 from store.jobs.views import Job, view
+from store.resources.datasets import reopen_dataset
 from store.tables import jobs, outbox, shards, steps
-from store.tenants import lock_tenant
+from store.tenancy.tenants import lock_tenant
 
 
 def resume_job(db: Database, job_id: str, *, tenant: str) -> Job:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from store.clock import database_now
+from store.database.clock import database_now
 from store.ids import new_id
 from store.tables import outbox, shards
 

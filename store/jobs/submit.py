@@ -10,27 +10,27 @@ from typing import Any, NotRequired, TypedDict, Unpack
 from sqlalchemy import Connection, bindparam, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from store import idempotency
-from store.clock import database_now
 from store.crash import crash_point
-from store.datasets import add_dataset
-from store.db import Database
+from store.database import idempotency
+from store.database.clock import database_now
+from store.database.database import Database
+from store.database.idempotency import IdempotencyKey
 from store.errors import QuotaExceeded
-from store.files import stored_bytes
-from store.idempotency import IdempotencyKey
 from store.ids import new_id
 from store.jobs.checks import check_generate, check_labels_check
-from store.jobs.estimates import Estimates, TimeLeft
 from store.jobs.events import record_first
-from store.jobs.forecast import candidates
 from store.jobs.kinds import CHECK_LABELS, GENERATE, JobKind
 from store.jobs.progress import progress_at_birth
 from store.jobs.shards import ShardPlan, add_shards
+from store.jobs.size_estimate import candidates
+from store.jobs.time_estimate import Estimates, TimeLeft
 from store.jobs.views import Job, job_view, view
-from store.spec import Spec
+from store.requests.base import Spec
+from store.resources.datasets import add_dataset
+from store.resources.files import stored_bytes
 from store.specs import MAX_SEED, CheckLabelsSpec, GenerateSpec
 from store.tables import jobs, steps
-from store.tenants import active_jobs, limits_of, lock_tenant
+from store.tenancy.tenants import active_jobs, limits_of, lock_tenant
 from store.tracing import traceparent
 
 #: Of a new job's id, the job's first `result`.

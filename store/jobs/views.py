@@ -9,13 +9,13 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, bindparam, exists, select
 
-from store.clock import to_datetime
-from store.db import Database
+from store.database.clock import to_datetime
+from store.database.database import Database
+from store.database.paging import DEFAULT_PAGE, Page, page
 from store.errors import NotFound, Problem
-from store.jobs.estimates import Estimates
 from store.jobs.progress import Progress, StepProgress, progress_of, queue_positions
 from store.jobs.states import TERMINAL_JOB_STATES
-from store.paging import DEFAULT_PAGE, Page, page
+from store.jobs.time_estimate import Estimates
 from store.tables import jobs, shards
 
 

@@ -20,7 +20,7 @@ def open_objects(settings: Settings) -> ObjectStore:
     """The object store named by the settings; a folder or bucket is made when absent. Raises StoreUnavailable."""
     if settings.objects.kind == "s3":
         # Imported here: boto3 costs a fifth of a second, and a folder does without.
-        from store.objects.s3 import S3Objects
+        from store.objects.s3.store import S3Objects
 
         return S3Objects(settings.objects)
     return LocalObjects(settings.objects_folder)

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from store.errors import DamagedObject, NotFound
-from store.files import File
 from store.objects.contract import ObjectStore
+from store.resources.files import File
 
 Found = TypeVar("Found")
 

@@ -1,4 +1,4 @@
-"""The tables. Times are Unix seconds by the database's clock (`store.clock`); ids are `store.ids`.
+"""The tables. Times are Unix seconds by the database's clock (`store.database.clock`); ids are `store.ids`.
 
 jobs ─┬─ steps ── shards          a shard is the unit of claiming: owner, attempt, lease
       ├─ events                   append-only log, numbered per job

@@ -10,11 +10,11 @@ from typing import Any, Literal, cast
 
 from sqlalchemy import Connection, and_, delete, exists, insert, or_, select, update
 
-from store.clock import database_now, to_datetime
-from store.db import Database
+from store.database.clock import database_now, to_datetime
+from store.database.database import Database
+from store.database.paging import DEFAULT_PAGE, Page, page
 from store.errors import NotFound, NotReady
 from store.ids import new_id
-from store.paging import DEFAULT_PAGE, Page, page
 from store.tables import jobs
 from store.tables import webhook_deliveries as table
 from store.tables import webhook_endpoints as endpoints

@@ -10,17 +10,17 @@ from typing import Any, cast
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from store import idempotency
-from store.clock import database_now, to_datetime
-from store.db import Database
+from store.database import idempotency
+from store.database.clock import database_now, to_datetime
+from store.database.database import Database
+from store.database.idempotency import IdempotencyKey
+from store.database.paging import DEFAULT_PAGE, Page, page
 from store.egress import Lookup, check_url, look_up, resolve
 from store.errors import EgressFailed, EgressRefused, InvalidRequest, NotFound, Problem, QuotaExceeded
-from store.idempotency import IdempotencyKey
 from store.ids import new_id
-from store.paging import DEFAULT_PAGE, Page, page
 from store.tables import webhook_deliveries as deliveries
 from store.tables import webhook_endpoints as table
-from store.tenants import lock_tenant
+from store.tenancy.tenants import lock_tenant
 from store.webhooks.sealing import seal
 from store.webhooks.signing import new_secret
 

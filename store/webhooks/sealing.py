@@ -14,7 +14,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import select, update
 
-from store.db import Database
+from store.database.database import Database
 from store.errors import StorageFull, StoreUnavailable
 from store.settings import Settings, is_key
 from store.tables import webhook_endpoints as table

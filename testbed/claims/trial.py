@@ -14,25 +14,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.datasets.classes import ClassMap
-from core.datasets.label_set import LabelItem
-from core.datasets.mirroring import mirrored_pairs
 from core.evaluation.downstream.baselines import Baseline, Pretrained, pretrain_on, train_baseline
 from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages, Targets
 from core.evaluation.downstream.training import Trained, train_downstream
 from core.evaluation.scoring import DepthScoring, MaskScoring, PointScoring, Scoring, Taught
 from core.generators.files import LoadedGenerator, load_generator, shipped_generators
-from core.generators.stylegan2 import Generator
+from core.generators.stylegan2.network import Generator
+from core.image_arrays import as_tensor, to_bytes
 from core.inversion.config import InversionConfig
 from core.inversion.encoder import load_encoder
 from core.inversion.perceptual.choice import choose_perceptual
 from core.inversion.refine import invert
+from core.label_sets.classes import ClassMap
+from core.label_sets.flip import mirrored_pairs
+from core.label_sets.label_set import LabelItem
 from core.labeling.config import LabelerConfig
 from core.labeling.labeler import Labeler
 from core.labeling.targets import targets_of
 from core.labeling.training import train_labeler
-from core.pixels import as_tensor, to_bytes
 from core.sampling.config import SamplingConfig
 from core.sampling.filtering import candidates_needed, keep_most_certain
 from core.sampling.stream import Sample, draw, latent

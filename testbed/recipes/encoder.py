@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from core.generators.files import load_generator, shipped_generators
+from core.image_arrays import to_bytes
 from core.inversion.encoder import load_encoder, save_encoder
 from core.inversion.perceptual.choice import choose_perceptual
-from core.pixels import to_bytes
 from core.training.config import EncoderTrainingConfig
 from core.training.encoder import train_encoder
 from testbed.recipes import heads64, streets64

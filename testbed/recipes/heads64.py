@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.generators.config import StyleGAN2Config
+from core.generators.stylegan2.config import StyleGAN2Config
 from testbed.recipes.codes import CODE_SIZE, shaped_codes
 from testbed.recipes.mapping import gaussian
 from testbed.recipes.recipe import Lesson, Recipe, lesson_of

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.generators.stylegan2 import GAIN, Mapping
+from core.generators.stylegan2.network import GAIN, Mapping
 from core.inversion.precision import uses_bfloat16
 from testbed.latents import draw_stream, normalise
 from testbed.recipes.crew import Crew

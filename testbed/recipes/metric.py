@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from core.generators.stylegan2 import Generator, StyledConv, ToRGB
+from core.generators.stylegan2.network import Generator, StyledConv, ToRGB
 from testbed.recipes.reader import SCALE, CodeReader
 
 FLOOR = 1e-4

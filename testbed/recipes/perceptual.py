@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from core.image_arrays import as_tensor, to_float
 from core.inversion.perceptual.distance import LossWeights
 from core.inversion.perceptual.domain import DomainPerceptual, PerceptualTrunk, save_perceptual
-from core.pixels import as_tensor, to_float
 from testbed.recipes.recipe import TRAINING_SEED
 from testbed.recipes.shipping import SHIPPED
 from testbed.worlds import WORLDS

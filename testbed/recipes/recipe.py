@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.generators.config import StyleGAN2Config
-from core.pixels import as_tensor, to_float
+from core.generators.stylegan2.config import StyleGAN2Config
+from core.image_arrays import as_tensor, to_float
 from testbed.latents import draw_stream
 from testbed.recipes.mapping import Practice
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from core.generators.files import GeneratorInfo, load_generator, save_generator
-from core.generators.stylegan2 import Generator
+from core.generators.stylegan2.network import Generator
 from testbed.recipes.widening import widened
 
 SHIPPED = Path("core/generators/shipped")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.generators.config import StyleGAN2Config
+from core.generators.stylegan2.config import StyleGAN2Config
 from testbed.recipes.mapping import gaussian
 from testbed.recipes.recipe import Lesson, Recipe, lesson_of
 from testbed.recipes.street_codes import shaped_street_codes, street_code_size

@@ -17,7 +17,7 @@ import time
 import torch
 from torch import Tensor
 
-from core.generators.stylegan2 import Mapping
+from core.generators.stylegan2.network import Mapping
 from testbed.latents import draw_stream
 from testbed.recipes.crew import Crew, together
 from testbed.recipes.drawing import draw, join

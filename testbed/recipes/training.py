@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from core.generators.config import StyleGAN2Config
-from core.generators.resample import upsample_image
-from core.generators.stylegan2 import Generator, Synthesis, ToRGB
+from core.generators.stylegan2.config import StyleGAN2Config
+from core.generators.stylegan2.network import Generator, Synthesis, ToRGB
+from core.generators.stylegan2.resample import upsample_image
 from testbed.recipes.reader import CodeReader
 from testbed.recipes.recipe import NORMALS, VALIDATION_SEED, Recipe
 from testbed.recipes.shipping import restore

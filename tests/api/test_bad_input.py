@@ -19,13 +19,13 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from store.db import Database, open_database
-from store.keys import create_key, revoke_key
+from store.database.database import Database, open_database
 from store.objects import ObjectStore, open_objects
 from store.settings import Settings
 from store.tables import api_keys, datasets
-from store.tenants import add_tenant
-from tests.api.test_errors import problem
+from store.tenancy.api_keys import create_key, revoke_key
+from store.tenancy.tenants import add_tenant
+from tests.api.protocol.test_errors import problem
 from tests.api.worlds import finish_dataset
 from tests.serving import ApiProcess
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from store.db import Database
-from store.made import NewMade, add_made
+from store.database.database import Database
 from store.objects import ObjectStore
+from store.resources.artifacts import NewMade, add_made
 from store.settings import Settings
 from store.workers import worker_alive
 from tests.api.worlds import add_encoder, add_labeler, finish_dataset

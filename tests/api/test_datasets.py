@@ -14,13 +14,13 @@ import pytest
 from sqlalchemy import update
 from starlette.testclient import TestClient
 
-from api import content
+from api.protocol import file_responses
 from store import tables
-from store.datasets import end_dataset_early
-from store.db import Database
-from store.files import File, get_file
+from store.database.database import Database
 from store.objects import ObjectStore, verified
-from tests.api.test_errors import problem
+from store.resources.datasets import end_dataset_early
+from store.resources.files import File, get_file
+from tests.api.protocol.test_errors import problem
 from tests.api.worlds import CLASSES, INFO, PICTURE, add_labeler, end_job, finish_dataset, keep, shard_bytes
 
 Start = Callable[..., dict[str, Any]]
@@ -309,7 +309,7 @@ def test_flipped_bit_in_a_small_file_is_found_before_a_byte_is_sent(
 def test_flipped_bit_in_a_large_file_breaks_the_download_off(
     http: TestClient, db: Database, objects: ObjectStore, ready: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(content, "VERIFIED_FIRST", 100_000)
+    monkeypatch.setattr(file_responses, "VERIFIED_FIRST", 100_000)
     _flip(objects, _stored(db, ready, "shards/000000.tar"))
     answer = http.get(f"{ready}/{path}")
     assert len(answer.content) < int(answer.headers["content-length"]), "no reader takes it for whole"

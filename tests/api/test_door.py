@@ -14,13 +14,13 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from api.bodies import Impatience
-from api.middleware import SECURITY_HEADERS
-from api.server import HEAD_BYTES, PatientOnce, config
-from store.db import open_database
-from store.keys import create_key
+from api.protocol.middleware import SECURITY_HEADERS
+from api.protocol.request_bodies import Impatience
+from api.protocol.uvicorn_server import HEAD_BYTES, PatientOnce, config
+from store.database.database import open_database
 from store.settings import Settings
-from store.tenants import add_tenant
+from store.tenancy.api_keys import create_key
+from store.tenancy.tenants import add_tenant
 from tests.servers import free_port
 from tests.serving import ApiProcess
 

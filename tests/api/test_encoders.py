@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.testclient import TestClient
 
-from store.db import Database
+from store.database.database import Database
 from store.objects import ObjectStore
 from tests.api.worlds import PICTURE, add_encoder
 

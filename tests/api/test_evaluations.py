@@ -8,10 +8,10 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from store.db import Database
-from store.made import NewMade, add_made
+from store.database.database import Database
 from store.objects import ObjectStore
-from tests.api.test_errors import problem
+from store.resources.artifacts import NewMade, add_made
+from tests.api.protocol.test_errors import problem
 from tests.api.worlds import end_job, finish_dataset, keep
 
 Start = Callable[..., dict[str, Any]]

@@ -11,9 +11,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.routes.events import _look
-from store.db import Database
+from store.database.database import Database
 from store.jobs.events import record
-from tests.api.test_errors import problem
+from tests.api.protocol.test_errors import problem
 from tests.api.worlds import end_job
 
 Start = Callable[..., dict[str, Any]]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from store.db import Database
+from store.database.database import Database
 from store.objects import ObjectStore
-from tests.api.test_errors import problem
+from tests.api.protocol.test_errors import problem
 from tests.api.worlds import end_job, finish_dataset, keep
 
 Start = Callable[..., dict[str, Any]]

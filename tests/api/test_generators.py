@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from store.db import Database
-from store.files import File, add_files
-from store.generators import IMPORTED, PREVIEW, NewGenerator, add_generator
+from store.database.database import Database
 from store.objects import ObjectStore
-from tests.api.test_errors import problem
+from store.resources.files import File, add_files
+from store.resources.generators import IMPORTED, PREVIEW, NewGenerator, add_generator
+from tests.api.protocol.test_errors import problem
 from tests.api.worlds import PICTURE
 
 TENANT = "local"

@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from store.db import Database
+from store.database.database import Database
 from store.objects import ObjectStore
 from tests.api.worlds import finish_dataset
 

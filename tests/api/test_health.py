@@ -9,10 +9,10 @@ from sqlalchemy import update
 from starlette.testclient import TestClient
 
 from store import tables
-from store.db import Database
+from store.database.database import Database
 from store.settings import Settings
 from store.workers import worker_alive, worker_gone
-from tests.api.test_errors import problem
+from tests.api.protocol.test_errors import problem
 
 
 def test_health_needs_nothing(http: TestClient) -> None:

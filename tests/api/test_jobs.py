@@ -14,12 +14,12 @@ from sqlalchemy import update
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from store.db import Database
+from store.database.database import Database
 from store.jobs.claims import claim
 from store.jobs.commits import Failure, fail
 from store.settings import Settings
 from store.tables import jobs
-from tests.api.test_errors import problem
+from tests.api.protocol.test_errors import problem
 from tests.api.worlds import end_job
 
 Start = Callable[..., dict[str, Any]]

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import update
 from starlette.testclient import TestClient
 
-from store.db import Database
+from store.database.database import Database
 from store.objects import ObjectStore
 from store.sweep import sweep
 from store.tables import datasets
-from tests.api.test_errors import problem
+from tests.api.protocol.test_errors import problem
 from tests.api.worlds import end_job, finish_dataset
 
 Make = Callable[..., str]

@@ -13,11 +13,11 @@ from starlette.testclient import TestClient
 
 from api import keys as program
 from api.app import create_app
-from store.db import Database
-from store.keys import create_key
+from store.database.database import Database
 from store.settings import Settings
 from store.tables import api_keys
-from store.tenants import add_tenant, set_limits
+from store.tenancy.api_keys import create_key
+from store.tenancy.tenants import add_tenant, set_limits
 
 Enter = Callable[..., TestClient]
 

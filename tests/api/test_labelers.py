@@ -6,10 +6,10 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from store.db import Database
-from store.labelers import report_file
+from store.database.database import Database
 from store.objects import ObjectStore
-from tests.api.test_errors import problem
+from store.resources.labelers import report_file
+from tests.api.protocol.test_errors import problem
 from tests.api.worlds import PICTURE, add_labeler, end_job, keep
 
 

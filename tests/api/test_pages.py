@@ -11,9 +11,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.routes.pages import EXAMPLE_GENERATOR
-from store.db import Database
-from store.made import get_labeler
+from store.database.database import Database
 from store.objects import ObjectStore
+from store.resources.artifacts import get_labeler
 from store.settings import Settings
 from tests.api.worlds import INFO, PICTURE, TENANT, add_encoder, add_labeler, end_job, finish_dataset, keep
 

@@ -15,14 +15,14 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from store import tables
-from store.clock import database_now
-from store.db import Database
-from store.files import get_file
+from store.database.clock import database_now
+from store.database.database import Database
 from store.objects import ObjectStore, open_objects
-from store.objects.s3 import S3Objects
+from store.objects.s3.store import S3Objects
+from store.resources.files import get_file
 from store.settings import Settings
 from store.sweep import sweep
-from tests.api.test_errors import problem
+from tests.api.protocol.test_errors import problem
 from tests.api.test_uploads import announced
 from tests.servers import S3Server
 

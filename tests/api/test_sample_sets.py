@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from starlette.testclient import TestClient
 
-from store.db import Database
+from store.database.database import Database
 from store.objects import ObjectStore
-from store.sample_sets import ARCHIVE
-from tests.api.test_errors import problem
+from store.resources.sample_sets import ARCHIVE
+from tests.api.protocol.test_errors import problem
 from tests.api.worlds import end_job, keep
 
 

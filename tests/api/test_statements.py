@@ -12,11 +12,11 @@ from sqlalchemy.engine import Engine
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from store.db import Database
-from store.keys import create_key, revoke_key
+from store.database.database import Database
 from store.settings import Settings
 from store.tables import tenants
-from store.tenants import add_tenant
+from store.tenancy.api_keys import create_key, revoke_key
+from store.tenancy.tenants import add_tenant
 
 Start = Callable[..., dict[str, Any]]
 

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from store.db import Database
-from store.keys import create_key
+from store.database.database import Database
 from store.objects import ObjectStore
 from store.settings import Settings
-from store.tenants import add_tenant
+from store.tenancy.api_keys import create_key
+from store.tenancy.tenants import add_tenant
 from store.webhooks.endpoints import create_endpoint
 from tests.api.worlds import finish_dataset
 

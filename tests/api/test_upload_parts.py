@@ -11,14 +11,15 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.routes.upload_parts import READERS
-from store import tables, upload_parts
-from store.clock import database_now
-from store.db import Database
-from store.files import get_file
+from store import tables
+from store.database.clock import database_now
+from store.database.database import Database
 from store.objects import ObjectStore
+from store.resources.files import get_file
 from store.settings import Settings
 from store.sweep import sweep
-from tests.api.test_errors import problem
+from store.uploads import parts
+from tests.api.protocol.test_errors import problem
 from tests.api.test_uploads import ZIP, announced, kept_files
 
 BINARY = {"Content-Type": "application/octet-stream"}
@@ -218,13 +219,13 @@ def test_an_upload_is_read_through_in_a_thread_of_those_kept_for_that(
     http: TestClient, pending: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[int] = []
-    join = upload_parts.join_parts
+    join = parts.join_parts
 
     def watched(*arguments: Any, **named: Any) -> Any:
         taken.append(READERS.borrowed_tokens)
         return join(*arguments, **named)
 
-    monkeypatch.setattr(upload_parts, "join_parts", watched)
+    monkeypatch.setattr(parts, "join_parts", watched)
     for number in PARTS:
         put(http, pending, number)
     assert http.post(pending["urls"]["complete"], json=listing()).status_code == 200

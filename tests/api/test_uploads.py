@@ -13,11 +13,11 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from store.db import Database
-from store.files import get_file
+from store.database.database import Database
 from store.objects import ObjectStore
+from store.resources.files import get_file
 from store.settings import Settings
-from tests.api.test_errors import problem
+from tests.api.protocol.test_errors import problem
 
 ZIP = {"Content-Type": "application/zip"}
 

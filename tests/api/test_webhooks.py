@@ -16,9 +16,9 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from starlette.testclient import TestClient
 
 from api.deliverer import Deliverer
-from store.db import Database
+from store.database.database import Database
 from store.errors import InvalidRequest
-from store.jobs import moves
+from store.jobs import transitions
 from store.settings import Settings
 from store.tables import webhook_deliveries, webhook_endpoints
 from store.webhooks.deliveries import PAUSES, Due, settle, take_due
@@ -90,8 +90,8 @@ def ended(db: Database, start: Callable[..., dict[str, Any]]) -> Callable[[], di
     def ended() -> dict[str, Any]:
         job = start()
         with db.write() as connection:
-            moves.move_job(connection, job["id"], "canceling")
-            moves.end_job(connection, job["id"], "canceled")
+            transitions.move_job(connection, job["id"], "canceling")
+            transitions.end_job(connection, job["id"], "canceled")
         return job
 
     return ended

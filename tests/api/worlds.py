@@ -10,11 +10,12 @@ from typing import Any
 
 from sqlalchemy import update
 
-from store import datasets, files, tables
-from store.db import Database
+from store import tables
+from store.database.database import Database
 from store.jobs.events import record
-from store.made import NewMade, add_made
 from store.objects import ObjectStore
+from store.resources import datasets, files
+from store.resources.artifacts import NewMade, add_made
 
 TENANT = "local"
 INFO: dict[str, Any] = {

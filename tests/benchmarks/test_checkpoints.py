@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from benchmarks.checkpoints import WRITERS, main
-from core.generators.checkpoints.importing import import_checkpoint
-from core.generators.config import StyleGAN2Config
-from core.generators.stylegan2 import Generator
+from core.generators.importing import import_checkpoint
+from core.generators.stylegan2.config import StyleGAN2Config
+from core.generators.stylegan2.network import Generator
 
 
 @pytest.mark.parametrize("name", list(WRITERS))

@@ -25,9 +25,9 @@ from client.output import Output
 from client.progress import JobProgress
 from client.quality import quality_lines
 from client.sdk import Offhand
-from store.db import Database
-from store.made import NewMade, add_made
+from store.database.database import Database
 from store.objects import ObjectStore
+from store.resources.artifacts import NewMade, add_made
 from tests.api.worlds import INFO, end_job, finish_dataset, keep
 from tests.client.conftest import Run
 from tests.servers import free_port

@@ -17,9 +17,9 @@ from client import uploads
 from client.direct_uploads import send_part
 from client.errors import ClientError, Refused
 from client.sdk import Offhand
-from store.db import Database, open_database
-from store.files import get_file
+from store.database.database import Database, open_database
 from store.objects import ObjectStore, open_objects
+from store.resources.files import get_file
 from store.settings import Settings
 from tests.servers import S3Server
 from tests.serving import ApiProcess

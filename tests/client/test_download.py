@@ -13,9 +13,9 @@ from client.download import local_path, verify_folder
 from client.errors import ClientError, DownloadFailed, Unreachable
 from client.folders import MARKER, held_folder
 from client.sdk import Offhand
-from store.db import Database
-from store.files import get_file
+from store.database.database import Database
 from store.objects import ObjectStore
+from store.resources.files import get_file
 from store.settings import Settings
 from tests.api.worlds import end_job, finish_dataset, keep, shard_bytes
 from tests.serving import ApiProcess

@@ -9,8 +9,8 @@ import pytest
 from client.errors import ClientError
 from client.keys import lifetime, shown_once
 from client.sdk import Offhand
-from store.db import Database
-from store.keys import identify
+from store.database.database import Database
+from store.tenancy.api_keys import identify
 from tests.client.conftest import Run
 
 

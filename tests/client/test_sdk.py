@@ -15,7 +15,7 @@ from client.connection import service_url
 from client.errors import ClientError, DownloadFailed, JobFailed, Refused, Unreachable
 from client.sdk import Offhand, is_id
 from client.uploads import labels_archive
-from store.db import Database
+from store.database.database import Database
 from store.objects import ObjectStore
 from tests.api.worlds import end_job, finish_dataset
 from tests.servers import free_port

@@ -23,7 +23,7 @@ from tests.servers import free_port
 
 WORKER = """
 import os, sys, time
-from store.db import open_database
+from store.database.database import open_database
 from store.settings import Settings
 from store.workers import worker_alive
 print("worker pid", os.getpid(), flush=True)

@@ -11,9 +11,9 @@ import pytest
 
 from client import uploads
 from client.sdk import Offhand
-from store.db import Database
-from store.files import get_file
+from store.database.database import Database
 from store.objects import ObjectStore
+from store.resources.files import get_file
 from tests.serving import ApiProcess
 
 #: Sends a file in parts of 64 KiB, and stands still once three are there.

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from core.datasets.archive import ArchiveLimits
-from core.datasets.reading import read_label_set
 from core.errors import CheckpointError, LabelSetError
-from core.generators.checkpoints.importing import import_checkpoint
+from core.generators.importing import import_checkpoint
+from core.label_sets.reading.archive import ArchiveLimits
+from core.label_sets.reading.reader import read_label_set
+from tests.core.checkpoints import writers
 from tests.core.datasets.archives import good_files, write_tar, write_zip
-from tests.core.generators.checkpoints import writers
 
 
 def spoilt(content: bytes, draw: random.Random) -> bytes:

@@ -24,8 +24,8 @@ import torch
 from PIL import Image
 
 from client.sdk import Offhand
+from tests.core.checkpoints import writers
 from tests.core.datasets.archives import good_files, mask, photograph, picture, png_chunk, raw_png
-from tests.core.generators.checkpoints import writers
 from tests.e2e import tiny
 from tests.e2e.conftest import Undisturbed
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from client.sdk import Offhand
-from tests.core.generators.checkpoints import writers
+from tests.core.checkpoints import writers
 from tests.e2e import tiny
 from tests.e2e.conftest import Undisturbed
 from tests.e2e.processes import offhand

@@ -116,7 +116,7 @@ def test_ctrl_c_leaves_the_evaluation_running_and_a_lost_child_costs_no_finished
     assert command.returncode == 130
     assert f"{evaluation} goes on without you." in told
     assert f"fetch:    offhand report {evaluation}" in told
-    (child,) = up.descendants("-m worker.child ")
+    (child,) = up.descendants("-m worker.runtime.child ")
     os.kill(child, signal.SIGKILL)
     with Offhand(up.url) as service:
         service.wait(evaluation, timeout=120)

@@ -58,7 +58,7 @@ def test_child_is_killed(undisturbed: Undisturbed, material: Material, tmp_path:
     with service(tmp_path / "data", material.shipped) as up:
         job = _start(up, material)
         up.wait_for(job, _step_runs(step))
-        os.kill(_process(up, "worker.child"), signal.SIGKILL)
+        os.kill(_process(up, "worker.runtime.child"), signal.SIGKILL)
         _ends_like(undisturbed, up, job)
 
 

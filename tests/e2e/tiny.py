@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from core.generators.config import StyleGAN2Config
 from core.generators.files import GeneratorInfo, save_generator
-from core.generators.stylegan2 import Generator
+from core.generators.stylegan2.config import StyleGAN2Config
+from core.generators.stylegan2.network import Generator
 from core.inversion.perceptual.domain import DomainPerceptual, PerceptualTrunk, save_perceptual
 
 NAME = "tiny"

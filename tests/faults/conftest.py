@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from store.db import Database, open_database
+from store.database.database import Database, open_database
 from store.jobs.views import Job
 from store.objects import ObjectStore, open_objects
 from store.settings import BrokerSettings, Settings

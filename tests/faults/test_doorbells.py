@@ -13,7 +13,7 @@ from store.jobs.views import Job
 from store.tables import outbox, shards
 from tests.faults.conftest import BROKERS, Deployment
 from tests.worker.servicekit import submit, view, wait_until
-from worker.app import create_app, queue_names, ring
+from worker.service.celery_app import create_app, queue_names, ring
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.parametrize("doorbell", BROKERS, indirect=True)]
 

@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import func, select
 
 from store.crash import VARIABLE
-from store.db import Database, open_database
+from store.database.database import Database, open_database
 from store.errors import StoreUnavailable
 from store.jobs.claims import claim
 from store.jobs.commits import StepResult, commit

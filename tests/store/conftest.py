@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from store.db import open_database
+from store.database.database import open_database
 from store.settings import DatabaseSettings, Settings, WorkerSettings
 from tests.opened import db, objects
 from tests.servers import PostgresServer

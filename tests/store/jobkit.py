@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import func, select, update
 
-from store.clock import database_now
-from store.db import Database
+from store.database.clock import database_now
+from store.database.database import Database
 from store.jobs.claims import Claim, claim
 from store.jobs.commits import Committed, StepResult, commit
 from store.jobs.kinds import JobKind, StepPlan

@@ -12,11 +12,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, Table, inspect, select, text
 
-from store.db import Database, create_database_engine, open_database
+from store.database.database import Database, create_database_engine, open_database
+from store.database.migrate import upgrade
 from store.errors import SchemaOutdated
 from store.jobs.events import events
 from store.jobs.views import job_view
-from store.migrate import upgrade
 from store.settings import Settings
 from store.tables import SCHEMA_REVISION, jobs, metadata, steps
 from tests.store.jobkit import TENANT, drain, submit, view

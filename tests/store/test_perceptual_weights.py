@@ -7,16 +7,16 @@ import hashlib
 import pytest
 from sqlalchemy import update
 
-from store.clock import database_now
-from store.db import Database
-from store.encoders import submit_train_encoder
+from store.database.clock import database_now
+from store.database.database import Database
 from store.errors import InvalidRequest
-from store.files import File, add_files
-from store.generators import NewGenerator, add_generator
 from store.jobs.submit import submit_generate
-from store.labeler_spec import TrainLabelerSpec
-from store.labelers import submit_train_labeler
-from store.sample_sets import submit_draw_samples
+from store.requests.labeler import TrainLabelerSpec
+from store.resources.encoders import submit_train_encoder
+from store.resources.files import File, add_files
+from store.resources.generators import NewGenerator, add_generator
+from store.resources.labelers import submit_train_labeler
+from store.resources.sample_sets import submit_draw_samples
 from store.specs import DrawSamplesSpec, GenerateSpec, TrainEncoderSpec
 from store.tables import workers
 from store.workers import worker_alive

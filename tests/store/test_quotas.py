@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import func, select
 
-from store.db import Database, create_database_engine
+from store.database.database import Database, create_database_engine
 from store.errors import QuotaExceeded
 from store.objects import ObjectInfo, ObjectStore
 from store.tables import jobs, webhook_endpoints
-from store.tenants import quotas
-from store.upload_parts import add_part
-from store.uploads import add_received, complete_upload, create_upload
+from store.tenancy.tenants import quotas
+from store.uploads.files import add_received, complete_upload, create_upload
+from store.uploads.parts import add_part
 from store.webhooks.endpoints import MAX_ENDPOINTS, create_endpoint
 from tests.store.jobkit import TENANT, submit
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from store.db import Database
-from store.files import File, list_files
+from store.database.database import Database
 from store.jobs.cancel import cancel_job
 from store.jobs.claims import Claim, claim
 from store.jobs.commits import Failure, StepResult, commit, fail
@@ -14,9 +13,10 @@ from store.jobs.kinds import JobKind, StepPlan
 from store.jobs.remaking import Damaged
 from store.jobs.submit import submit_job
 from store.jobs.views import Job
-from store.made import NewMade, find_made
 from store.objects import ObjectInfo
-from store.uploads import complete_upload, create_upload
+from store.resources.artifacts import NewMade, find_made
+from store.resources.files import File, list_files
+from store.uploads.files import complete_upload, create_upload
 from tests.store.jobkit import TENANT, claimed, plans, view
 
 KIND = JobKind(

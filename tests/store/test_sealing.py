@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 from pydantic import ValidationError
 from sqlalchemy import select, update
 
-from store.db import Database
+from store.database.database import Database
 from store.errors import StoreUnavailable
 from store.settings import Settings, WebhookSettings
 from store.tables import webhook_endpoints

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from store import keys
-from store.db import Database
-from store.idempotency import IdempotencyKey, keep, remember_answer
-from store.keys import create_key, digest_of, identify
-from store.tenants import add_tenant
+from store.database.database import Database
+from store.database.idempotency import IdempotencyKey, keep, remember_answer
+from store.tenancy import api_keys
+from store.tenancy.api_keys import create_key, digest_of, identify
+from store.tenancy.tenants import add_tenant
 from store.webhooks import endpoints
 from store.webhooks.deliveries import send_test, take_due
 from store.webhooks.endpoints import create_endpoint, rotate_secret
@@ -27,7 +27,7 @@ IDEMPOTENCY = IdempotencyKey("once", "d1g3st" * 6)
 def endpoint(db: Database, monkeypatch: pytest.MonkeyPatch) -> str:
     """An endpoint of the tenant `acme`; every secret that is drawn is SECRET or KEY."""
     monkeypatch.setattr(endpoints, "new_secret", lambda: SECRET)
-    monkeypatch.setattr(keys.secrets, "token_urlsafe", lambda _bytes: KEY.removeprefix("ofh_"))
+    monkeypatch.setattr(api_keys.secrets, "token_urlsafe", lambda _bytes: KEY.removeprefix("ofh_"))
     add_tenant(db, "acme")
     with db.write() as connection:
         keep(connection, "acme", IDEMPOTENCY, "key_1")

@@ -19,8 +19,8 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import select
 
-from store.clock import database_now
-from store.db import Database
+from store.database.clock import database_now
+from store.database.database import Database
 from store.errors import NotResumable
 from store.jobs.cancel import cancel_job
 from store.jobs.claims import Claim, claim, give_back, heartbeat

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select, update
 
-from store.clock import database_now
-from store.db import Database
-from store.files import File, add_files
+from store.database.clock import database_now
+from store.database.database import Database
 from store.jobs.commits import StepResult, commit
 from store.jobs.outbox import publish_hints, ring_again
 from store.objects import LocalObjects, ObjectStore
+from store.resources.files import File, add_files
 from store.sweep import discard, sweep, work_prefix
 from store.tables import outbox, shards
 from tests.store.jobkit import TENANT, claimed, fan_out, plans, submit

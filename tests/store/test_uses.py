@@ -8,24 +8,24 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
-from store.clock import database_now
-from store.datasets import add_dataset, delete_dataset, expired_datasets, get_dataset, undelete_dataset
-from store.db import Database
+from store.database.clock import database_now
+from store.database.database import Database
 from store.errors import Gone, InUse, InvalidRequest, NotFound
-from store.evaluations import submit_evaluation
-from store.exports import submit_export
-from store.generators import NewGenerator, add_generator, delete_generator
 from store.jobs.cancel import cancel_job
 from store.jobs.claims import claim
 from store.jobs.commits import Failure, fail
 from store.jobs.kinds import ASSESS_LABELER, EVALUATE, GENERATE, JobKind, StepPlan
 from store.jobs.resume import resume_job
 from store.jobs.submit import submit_job
-from store.made import NewMade, add_made
 from store.objects import ObjectStore
+from store.resources.artifacts import NewMade, add_made
+from store.resources.datasets import add_dataset, delete_dataset, expired_datasets, get_dataset, undelete_dataset
+from store.resources.evaluations import submit_evaluation
+from store.resources.exports import submit_export
+from store.resources.generators import NewGenerator, add_generator, delete_generator
 from store.specs import EvaluateSpec, ExportSpec
 from store.tables import datasets, files
-from store.uploads import add_received, delete_upload
+from store.uploads.files import add_received, delete_upload
 from tests.store.jobkit import TENANT, submit
 from tests.store.test_quotas import stored
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from store.errors import DamagedObject
-from store.files import File
 from store.objects import LocalObjects, verified
+from store.resources.files import File
 
 CONTENT = bytes(range(256)) * 10_000
 

@@ -4,7 +4,7 @@ import zipfile
 
 import numpy as np
 
-from core.datasets.reading import read_label_set
+from core.label_sets.reading.reader import read_label_set
 from testbed.examples import ARCHIVE, EXAMPLE_SEED, labelled_heads, write_archive
 from testbed.world import CLASS_NAMES
 

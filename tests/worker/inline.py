@@ -8,20 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from store.db import Database, open_database
-from store.files import get_file, list_files
+from store.database.database import Database, open_database
 from store.jobs.claims import Claim, claim, log_figures, save_checkpoint
 from store.jobs.commits import commit, fail
 from store.jobs.submit import submit_generate
 from store.jobs.views import Job, job_view
 from store.objects import ObjectStore, open_objects
+from store.resources.files import get_file, list_files
 from store.settings import Settings, WorkerSettings
 from store.specs import GenerateSpec
-from store.uploads import complete_upload, create_upload, start_upload
-from worker.context import StepContext
-from worker.failures import failure_of
-from worker.messages import Checkpointed, Measured
-from worker.models import Models
+from store.uploads.files import complete_upload, create_upload, start_upload
+from worker.runtime.failures import failure_of
+from worker.runtime.messages import Checkpointed, Measured
+from worker.runtime.model_cache import Models
+from worker.runtime.step_context import StepContext
 from worker.steps import STEPS
 
 TENANT = "local"

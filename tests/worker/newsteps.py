@@ -5,7 +5,7 @@ from __future__ import annotations
 from store.jobs.commits import StepResult
 from tests.worker.teststeps import STEPS as OLD_STEPS
 from tests.worker.teststeps import finish
-from worker.context import StepContext
+from worker.runtime.step_context import StepContext
 
 
 def look(context: StepContext) -> StepResult:

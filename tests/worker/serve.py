@@ -7,15 +7,15 @@ import signal
 import sys
 import time
 
-from store.db import open_database
+from store.database.database import open_database
 from store.jobs.kinds import QUEUES
 from store.objects import open_objects
 from store.settings import Settings
-from worker.app import attach, create_app, listen
-from worker.logs import configure_logging
-from worker.relay import relay
-from worker.supervisor import Supervisor
-from worker.upkeep import deployment_upkeep, worker_upkeep
+from worker.runtime.supervisor import Supervisor
+from worker.service.background_loops import deployment_upkeep, worker_upkeep
+from worker.service.celery_app import attach, create_app, listen
+from worker.service.logs import configure_logging
+from worker.service.relay import relay
 
 
 def main() -> None:

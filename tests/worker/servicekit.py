@@ -14,13 +14,13 @@ from typing import Any
 from sqlalchemy import select
 
 from store.crash import VARIABLE
-from store.db import Database
-from store.files import list_files
+from store.database.database import Database
 from store.jobs.events import events
 from store.jobs.kinds import JobKind, StepPlan
 from store.jobs.submit import submit_job
 from store.jobs.views import Job, job_view
 from store.objects import ObjectStore
+from store.resources.files import list_files
 from store.settings import Settings
 from store.tables import files, shards
 

@@ -11,14 +11,14 @@ import pytest
 from kombu.exceptions import OperationalError
 from sqlalchemy import func, select
 
-from store.db import Database, open_database
+from store.database.database import Database, open_database
 from store.objects import ObjectStore
 from store.settings import BrokerSettings, Settings
 from store.tables import outbox
 from tests.servers import RedisServer
 from tests.worker.conftest import quick_settings
 from tests.worker.servicekit import assert_survived, start_relay, start_worker, submit, view, wait_until
-from worker.app import create_app, ring
+from worker.service.celery_app import create_app, ring
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -11,20 +11,20 @@ from typing import Any
 
 import pytest
 
-from store.db import Database, open_database
-from store.encoders import submit_train_encoder
-from store.evaluations import submit_evaluation
+from store.database.database import Database, open_database
 from store.jobs.cancel import cancel_job
 from store.jobs.views import Job
-from store.labeler_spec import TrainLabelerSpec
-from store.labelers import submit_train_labeler
 from store.objects import ObjectStore, open_objects
+from store.requests.labeler import TrainLabelerSpec
+from store.resources.encoders import submit_train_encoder
+from store.resources.evaluations import submit_evaluation
+from store.resources.labelers import submit_train_labeler
 from store.settings import Settings, WorkerSettings
 from store.specs import EvaluateSpec, TrainEncoderSpec
 from tests.e2e import tiny
 from tests.servers import wait_until
 from tests.worker.inline import TENANT, InlineWorker, generate, upload, view
-from worker.supervisor import Supervisor
+from worker.runtime.supervisor import Supervisor
 
 #: Seconds that a real child may take to load torch and to reach the step.
 START_SECONDS = 120.0

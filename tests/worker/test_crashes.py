@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from store.db import Database, open_database
+from store.database.database import Database, open_database
 from store.jobs.views import Job
 from store.objects import LocalObjects, ObjectStore, open_objects
 from store.settings import Settings

@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from store.datasets import DAMAGED, get_dataset
-from store.exports import submit_export
-from store.files import File, files_of, list_files
 from store.jobs.claims import Claim
 from store.jobs.events import events
 from store.jobs.resume import resume_job
 from store.jobs.views import Job
 from store.objects import LocalObjects, verified
-from store.sample_sets import CODES, submit_draw_samples
+from store.resources.datasets import DAMAGED, get_dataset
+from store.resources.exports import submit_export
+from store.resources.files import File, files_of, list_files
+from store.resources.sample_sets import CODES, submit_draw_samples
 from store.specs import DrawSamplesSpec, ExportSpec
 from store.sweep import sweep
 from store.tables import files, shards
-from store.uploads import delete_upload
+from store.uploads.files import delete_upload
 from tests.worker.inline import TENANT, InlineWorker, Service, generate, shard_digests, view
-from worker.supervisor import Supervisor
+from worker.runtime.supervisor import Supervisor
 
 #: Of each step, what it reads: the resource's kind in the job's result, and the beginning of the file's name.
 READ_BY_STEP = [
@@ -241,7 +241,7 @@ def test_export_of_a_damaged_dataset_names_the_shard_and_marks_the_dataset(servi
 def test_damaged_checkpoint_costs_time_and_not_the_job(
     service: Service, undisturbed: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.steps.train_labeler.CHECKPOINT_EVERY", 2, raising=False)
+    monkeypatch.setattr("worker.steps.labeler.train_labeler.CHECKPOINT_EVERY", 2, raising=False)
     worker = InlineWorker(service.db, service.objects)
     worker.stop_at = ("train_labeler", 3)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from store.db import Database
+from store.database.database import Database
 from store.settings import Settings
 from tests.worker.servicekit import STEPS, submit, view, wait_until
-from worker.health import SIGN
+from worker.service.health import SIGN
 
 
 def start(settings: Settings, *flags: str) -> subprocess.Popen[bytes]:

@@ -12,18 +12,18 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from store.db import Database, open_database
-from store.generator_imports import submit_import
+from store.database.database import Database, open_database
 from store.jobs.cancel import cancel_job
 from store.jobs.views import Job
 from store.objects import ObjectStore, open_objects
+from store.resources.generator_imports import submit_import
 from store.settings import Settings
 from store.specs import ImportGeneratorSpec
-from tests.core.generators.checkpoints import crafted, writers
+from tests.core.checkpoints import crafted, writers
 from tests.worker.conftest import quick_settings
 from tests.worker.inline import TENANT, upload, view
 from tests.worker.servicekit import wait_until
-from worker.supervisor import Supervisor
+from worker.runtime.supervisor import Supervisor
 
 #: Each ended workers, or broke the list of jobs, of an earlier version.
 SURROGATE_NAME = b"\x80\x04" + b"X\x05\0\0\0\xed\xa0\x80os" + b"X\x06\0\0\0system" + b"\x93."

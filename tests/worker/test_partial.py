@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from core.datasets.shards import read_shard
-from store.datasets import MANIFEST, get_dataset
 from store.jobs.commits import StepResult
+from store.resources.datasets import MANIFEST, get_dataset
 from tests.worker.inline import TENANT, Service, content, generate, shard_digests, view
-from worker.context import StepContext
+from worker.runtime.step_context import StepContext
 from worker.steps import STEPS
 
 #: The samples of the second shard; candidates are 23, in shards of 8.
@@ -31,7 +31,7 @@ def broken_second_shard(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(STEPS, "sample", broken)
     # Cut evenly, however fast the machine is.
-    monkeypatch.setattr("worker.planning._MOST", 8)
+    monkeypatch.setattr("worker.steps.generation.shard_planning._MOST", 8)
 
 
 def _indices(service: Service, job: Any) -> list[int]:

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from core.process import environment_to_compute
-from store.db import open_database
+from store.database.database import open_database
 from store.settings import BrokerSettings
 from tests.servers import RabbitServer, RedisServer
 from tests.worker.conftest import quick_settings
 from tests.worker.servicekit import start_relay, start_worker, submit, view, wait_until
-from worker.child_process import environment_of_child, settings_of_child
+from worker.runtime.child_handle import environment_of_child, settings_of_child
 
 
 @pytest.fixture(params=["redis", "rabbitmq"])

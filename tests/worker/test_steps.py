@@ -16,21 +16,21 @@ from PIL import Image
 from sqlalchemy import select
 
 from core.datasets.shards import read_shard
-from store.datasets import CARD, CONTACT_SHEET, CROISSANT, MANIFEST, get_dataset, partial_manifest
-from store.db import Database
+from store.database.database import Database
 from store.errors import NotReady
-from store.exports import get_export, list_exports, submit_export
-from store.files import list_files
 from store.jobs.cancel import cancel_job
 from store.jobs.claims import claim
 from store.jobs.events import events
 from store.jobs.views import Job
-from store.made import LABEL_PREVIEW, get_inversion, get_label_set, get_labeler
+from store.resources.artifacts import LABEL_PREVIEW, get_inversion, get_label_set, get_labeler
+from store.resources.datasets import CARD, CONTACT_SHEET, CROISSANT, MANIFEST, get_dataset, partial_manifest
+from store.resources.exports import get_export, list_exports, submit_export
+from store.resources.files import list_files
 from store.specs import ExportFormat, ExportSpec
 from store.sweep import sweep
 from store.tables import files
 from tests.worker.inline import TENANT, InlineWorker, Service, content, generate, shard_digests, upload, view
-from worker.context import StepContext
+from worker.runtime.step_context import StepContext
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,7 @@ def test_training_goes_on_from_its_checkpoint(
     finished: tuple[Service, Job], service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # By its module: in the package, the name is the function.
-    monkeypatch.setattr(import_module("worker.steps.train_labeler"), "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(import_module("worker.steps.labeler.train_labeler"), "CHECKPOINT_EVERY", 2)
     resumed: list[bool] = []
     load = StepContext.load_checkpoint
 

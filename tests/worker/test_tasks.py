@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from core.datasets.shards import read_shard
-from store.datasets import MANIFEST
-from store.db import open_database
-from store.made import get_label_set, get_labeler
+from store.database.database import open_database
 from store.objects import open_objects
+from store.resources.artifacts import get_label_set, get_labeler
+from store.resources.datasets import MANIFEST
 from store.settings import Settings, WorkerSettings
 from tests.e2e import tiny
 from tests.worker.inline import TENANT, InlineWorker, content, generate, upload, view

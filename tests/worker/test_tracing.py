@@ -15,12 +15,12 @@ from sqlalchemy import select
 
 from api.app import create_app
 from store import tracing
-from store.db import Database
+from store.database.database import Database
 from store.objects import ObjectStore
 from store.settings import Settings, TracingSettings
 from store.tables import jobs
 from tests.worker.servicekit import STEPS, submit, view
-from worker.supervisor import Supervisor
+from worker.runtime.supervisor import Supervisor
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -83,7 +83,7 @@ def test_a_job_remembers_its_trace_only_while_tracing_is_on(db: Database) -> Non
 
 
 def test_nothing_is_loaded_while_tracing_is_off(repository: Path) -> None:
-    program = "import sys, worker.supervisor, store.tracing; print('opentelemetry' in sys.modules)"
+    program = "import sys, worker.runtime.supervisor, store.tracing; print('opentelemetry' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "False"
     with tracing.span("nothing") as made:

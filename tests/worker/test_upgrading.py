@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from store.db import Database, open_database
+from store.database.database import Database, open_database
 from store.jobs.kinds import StepPlan
 from store.jobs.submit import submit_job
 from store.jobs.views import Job
@@ -19,7 +19,7 @@ from store.objects import ObjectStore, open_objects
 from store.settings import Settings
 from tests.worker.conftest import quick_settings
 from tests.worker.servicekit import KIND, TENANT, assert_survived, start_worker, submit, view, wait_until
-from worker.supervisor import Supervisor
+from worker.runtime.supervisor import Supervisor
 
 #: What the newer program asks for.
 NEWER = replace(KIND, name="newer", steps=(*KIND.steps[:2], StepPlan("look", "cpu"), KIND.steps[2]))

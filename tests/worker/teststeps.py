@@ -12,7 +12,7 @@ from store.crash import crash_point
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
 from store.jobs.shards import ShardPlan
-from worker.context import StepContext
+from worker.runtime.step_context import StepContext
 
 
 def plan(context: StepContext) -> StepResult:

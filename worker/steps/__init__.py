@@ -1,16 +1,16 @@
 """The steps of every kind of job, one file each: fetch, call the library, hand over what was made."""
 
-from worker.steps.assess_labeler import assess_labeler
-from worker.steps.draw_samples import draw_samples
-from worker.steps.evaluate import evaluate
-from worker.steps.export import export
-from worker.steps.finalize import finalize
-from worker.steps.import_generator import import_generator
-from worker.steps.invert import invert
-from worker.steps.sample import sample
-from worker.steps.train_encoder import train_encoder
-from worker.steps.train_labeler import train_labeler
-from worker.steps.validate import validate
+from worker.steps.evaluation.evaluate import evaluate
+from worker.steps.generation.draw_samples import draw_samples
+from worker.steps.generation.export import export
+from worker.steps.generation.finalize import finalize
+from worker.steps.generation.sample import sample
+from worker.steps.generators.import_generator import import_generator
+from worker.steps.inversion.invert import invert
+from worker.steps.inversion.train_encoder import train_encoder
+from worker.steps.label_sets.validate import validate
+from worker.steps.labeler.assess_labeler import assess_labeler
+from worker.steps.labeler.train_labeler import train_labeler
 
 STEPS = {
     "validate": validate,

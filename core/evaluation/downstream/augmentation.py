@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from core.evaluation.downstream.config import Augmentation
-from core.pixels import to_bytes, to_float
+from core.image_arrays import to_bytes, to_float
 
 Effect = Callable[[Tensor, torch.Generator], Tensor]
 

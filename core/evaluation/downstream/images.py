@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.datasets.samples import IMAGE, MASK, StoredSample
-from core.datasets.tar import TarError, TarReader
 from core.errors import Problem, ShardChangedError, ShardError
+from core.label_sets.reading.tar_reader import TarError, TarReader
 from core.tasks.task import Task
 
 Targets = NDArray[Any]

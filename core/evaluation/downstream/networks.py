@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from core.errors import EvaluationError, Problem
 from core.evaluation.downstream.config import DownstreamConfig
-from core.evaluation.published import missing_package
-from core.evaluation.transformers import VisionTransformer
-from core.vision import import_torchvision
+from core.evaluation.metrics.published_weights import missing_package
+from core.evaluation.metrics.vision_transformers import VisionTransformer
+from core.torchvision_import import import_torchvision
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

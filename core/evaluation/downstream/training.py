@@ -21,7 +21,7 @@ from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.images import LabelledImages, Targets
 from core.evaluation.downstream.networks import DownstreamNet, build_network
 from core.evaluation.overlap import image_confusions, pooled_miou
-from core.pixels import as_tensor, to_float
+from core.image_arrays import as_tensor, to_float
 
 _FINE_TUNE_RATE = 0.1
 _WEIGHED_IMAGES = 2000

@@ -12,7 +12,7 @@ from core.digests import sha256_of
 from core.errors import InversionError, Problem
 from core.inversion.perceptual.distance import Features, LossWeights, Perceptual, unit
 from core.inversion.perceptual.weights import WEIGHT_FILES, Net, find_weights
-from core.vision import import_torchvision
+from core.torchvision_import import import_torchvision
 
 LPIPS_LOSS_WEIGHTS = LossWeights(perceptual=1.0, l2=0.1)
 """The weight 0.1 is λ_l2 by HandsOff (equation 2); 10 : 1 in its code, which is the same ratio."""

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from core.datasets.card import histogram_lines, write_card
-from core.datasets.classes import ClassMap
-from core.datasets.findings import (
+from core.datasets.quality_warnings import (
     DatasetFacts,
     DroppedFacts,
     GeneratorFacts,
@@ -17,8 +16,9 @@ from core.datasets.findings import (
     plain_warnings,
     reasons_against,
 )
-from core.datasets.label_set import ClassShare
 from core.datasets.statistics import DatasetStatistics
+from core.label_sets.classes import ClassMap
+from core.label_sets.label_set import ClassShare
 
 CLASSES = ClassMap({0: "background", 1: "head", 4: "hat", 5: "glasses"})
 HALF = ClassShare(0.25, 25)

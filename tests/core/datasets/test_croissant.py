@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.datasets.classes import ClassMap
 from core.datasets.croissant import write_croissant
-from core.datasets.findings import DatasetFacts, GeneratorFacts
-from core.datasets.label_set import ClassShare
-from core.datasets.palette import colours
+from core.datasets.quality_warnings import DatasetFacts, GeneratorFacts
 from core.datasets.samples import encode_sample
 from core.datasets.shards import ShardEntry, ShardWriter, shard_path
 from core.datasets.statistics import DatasetStatistics
+from core.label_sets.classes import ClassMap
+from core.label_sets.label_set import ClassShare
+from core.label_sets.palette import colours
 
 CLASSES = ClassMap({0: "background", 3: "head"})
 

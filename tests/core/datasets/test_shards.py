@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from core.callbacks import Stopped
-from core.datasets.classes import ClassMap
 from core.datasets.manifest import build_manifest, manifest_bytes
-from core.datasets.palette import colours
 from core.datasets.samples import UNCERTAINTY, encode_sample
 from core.datasets.shards import ShardWriter, pack, read_shard
 from core.datasets.statistics import DatasetStatistics
-from core.datasets.tar import file_header
 from core.errors import ShardError
+from core.label_sets.classes import ClassMap
+from core.label_sets.palette import colours
+from core.label_sets.reading.tar_reader import file_header
 from tests.core.datasets.archives import mask, photograph
 
 CLASSES = ClassMap({0: "background", 1: "head", 4: "hat"})

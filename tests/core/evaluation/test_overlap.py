@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from core.evaluation.overlap import image_confusions, image_miou, pooled_f1, pooled_iou, pooled_miou
-from core.vision import import_torchvision
+from core.torchvision_import import import_torchvision
 
 TRUTH = np.array([[[0, 0], [1, 1]], [[0, 1], [1, 255]]], np.uint8)
 GUESS = np.array([[[0, 1], [1, 1]], [[0, 0], [1, 0]]], np.uint8)

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.datasets.classes import ClassMap
 from core.errors import EvaluationError, ResumeError, Stopped
 from core.evaluation import arms
 from core.evaluation.arms import EvaluationConfig, EvaluationData
@@ -14,8 +13,9 @@ from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages
 from core.evaluation.gates import ArmScores, Regeneration, useful
 from core.evaluation.quality import evaluate
-from core.evaluation.report import report_html
+from core.evaluation.report.dataset_report import report_html
 from core.evaluation.scoring import MaskScoring
+from core.label_sets.classes import ClassMap
 
 CLASSES = ClassMap({0: "background", 1: "disc", 2: "hat"})
 CONFIG = EvaluationConfig(

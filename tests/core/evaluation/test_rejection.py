@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from core.evaluation.rejection import augrc, auroc, rejection_curve
-from core.vision import import_torchvision
+from core.torchvision_import import import_torchvision
 
 
 def test_curve_by_hand():

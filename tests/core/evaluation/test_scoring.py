@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from core.datasets.classes import ClassMap
 from core.evaluation.arms import EvaluationConfig, EvaluationData
 from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages
 from core.evaluation.downstream.networks import DownstreamNet
 from core.evaluation.downstream.training import Trained
 from core.evaluation.quality import evaluate
-from core.evaluation.report import report_html
+from core.evaluation.report.dataset_report import report_html
 from core.evaluation.scoring import DepthScoring, MaskScoring, PointScoring, Taught
+from core.label_sets.classes import ClassMap
 
 QUICK = EvaluationConfig(
     DownstreamConfig(steps=25, batch=8, width=4, learning_rate=1e-2, augment="none", validate_every=10),

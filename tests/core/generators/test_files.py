@@ -6,9 +6,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core.errors import GeneratorError
-from core.generators.config import StyleGAN2Config
 from core.generators.files import GeneratorInfo, load_generator, save_generator
-from core.generators.stylegan2 import Generator
+from core.generators.stylegan2.config import StyleGAN2Config
+from core.generators.stylegan2.network import Generator
 
 CONFIG = StyleGAN2Config(resolution=(8, 8), channels={0: 6, 1: 4}, z_dim=5, w_dim=7, mapping_layers=2)
 INFO = GeneratorInfo(name="tiny", licence="CC0-1.0", domain="nothing", noise="none", classes=("a", "b"))

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from core.generators.config import StyleGAN2Config
-from core.generators.stylegan2 import Generator
+from core.generators.stylegan2.config import StyleGAN2Config
+from core.generators.stylegan2.network import Generator
 from core.inversion.perceptual.distance import LossWeights
 from core.inversion.perceptual.domain import DomainPerceptual, PerceptualTrunk
 

@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 
 from core.errors import InversionError
-from core.generators.stylegan2 import Generator
+from core.generators.stylegan2.network import Generator
+from core.image_arrays import to_bytes, to_float
 from core.inversion.config import InversionConfig
 from core.inversion.coordinates import LEAST_SPREAD, principal_axes
+from core.inversion.initial_codes import random_codes
 from core.inversion.objective import Objective
 from core.inversion.perceptual.domain import DomainPerceptual
 from core.inversion.refine import invert
 from core.inversion.refinement import learning_rate
-from core.inversion.start import random_codes
-from core.pixels import to_bytes, to_float
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.errors import InversionError
-from core.generators.stylegan2 import Generator
+from core.generators.stylegan2.network import Generator
 from core.inversion.encoder import Encoder, EncoderConfig, average_image, encode, load_encoder, save_encoder
 
 SMALL = EncoderConfig((16, 16), num_ws=6, w_dim=16, channels=(8, 12), head_channels=4, offset_rank=5, latent_scale=0.5)

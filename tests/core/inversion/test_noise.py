@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from core.errors import InversionError
-from core.generators.stylegan2 import Generator
+from core.generators.stylegan2.network import Generator
+from core.image_arrays import to_bytes
 from core.inversion.config import InversionConfig
 from core.inversion.noise import autocorrelation, initial_maps, normalised
 from core.inversion.perceptual.domain import DomainPerceptual
 from core.inversion.refine import invert
-from core.pixels import to_bytes
 
 
 @pytest.fixture

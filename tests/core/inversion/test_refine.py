@@ -11,17 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import InversionError, ResumeError, Stopped
-from core.generators.stylegan2 import Generator
+from core.generators.stylegan2.network import Generator
+from core.image_arrays import as_tensor, to_bytes, to_float
 from core.inversion import batching
 from core.inversion.config import InversionConfig
 from core.inversion.encoder import Encoder, EncoderConfig
+from core.inversion.initial_codes import latent_spread, random_codes
 from core.inversion.objective import Losses, Objective, distance_from, project
 from core.inversion.perceptual.domain import DomainPerceptual
 from core.inversion.refine import _Inversion, invert
 from core.inversion.refinement import learning_rate
 from core.inversion.report import InversionReport, InvertedImage, summarize
-from core.inversion.start import latent_spread, random_codes
-from core.pixels import as_tensor, to_bytes, to_float
 
 Network = TypeVar("Network", bound=nn.Module)
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from core.generators.config import StyleGAN2Config
-from core.generators.stylegan2 import Generator
+from core.generators.stylegan2.config import StyleGAN2Config
+from core.generators.stylegan2.network import Generator
 
 
 @pytest.fixture(scope="session")

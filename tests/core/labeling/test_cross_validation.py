@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.datasets.label_set import LabelItem
 from core.errors import LabelerError, ResumeError, Stopped
+from core.label_sets.label_set import LabelItem
 from core.labeling.config import LabelerConfig
 from core.labeling.cross_validation import cross_validate
 from core.labeling.targets import MaskTarget

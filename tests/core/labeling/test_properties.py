@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.generators.stylegan2 import FeatureLayer
+from core.generators.stylegan2.network import FeatureLayer
 from core.labeling.aggregation import vote
 from core.labeling.config import LabelerConfig
 from core.labeling.ensemble import FoldedEnsemble

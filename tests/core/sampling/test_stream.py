@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from core.errors import SamplingError, Stopped
-from core.generators.config import StyleGAN2Config
-from core.generators.stylegan2 import Generator
+from core.generators.stylegan2.config import StyleGAN2Config
+from core.generators.stylegan2.network import Generator
 from core.labeling.config import LabelerConfig
 from core.labeling.training import train_ensemble
 from core.sampling.config import SamplingConfig

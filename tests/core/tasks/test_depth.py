@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from core.tasks.depth import depth_sums
-from core.vision import import_torchvision
+from core.torchvision_import import import_torchvision
 
 
 def test_by_hand():

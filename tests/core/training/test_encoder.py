@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from core.errors import InversionError, ResumeError, Stopped
-from core.generators.config import StyleGAN2Config
-from core.generators.stylegan2 import Generator
+from core.generators.stylegan2.config import StyleGAN2Config
+from core.generators.stylegan2.network import Generator
+from core.image_arrays import to_bytes, to_float
 from core.inversion.encoder import EncoderConfig, encode
+from core.inversion.initial_codes import latent_spread
 from core.inversion.perceptual.domain import DomainPerceptual, PerceptualTrunk
-from core.inversion.start import latent_spread
-from core.pixels import to_bytes, to_float
 from core.training.config import EncoderTrainingConfig
 from core.training.encoder import _Run, default_encoder_config, feature_loss, train_encoder
 from core.training.encoder_targets import image_source

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from core.errors import Stopped
-from core.generators.config import StyleGAN2Config
-from core.generators.stylegan2 import Generator
+from core.generators.stylegan2.config import StyleGAN2Config
+from core.generators.stylegan2.network import Generator
+from core.image_arrays import to_bytes, to_float
 from core.inversion.encoder import Encoder, EncoderConfig, encode
 from core.inversion.perceptual.domain import DomainPerceptual, PerceptualTrunk
-from core.pixels import to_bytes, to_float
 from core.training.encoder_report import attempts_picture, own_samples, reconstruction_by_iteration
 
 

@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from core.generators.config import StyleGAN2Config
-from core.generators.stylegan2 import Mapping
+from core.generators.stylegan2.config import StyleGAN2Config
+from core.generators.stylegan2.network import Mapping
 from testbed.latents import draw_stream
 from testbed.recipes.mapping import begin_at, gaussian, learn_mapping
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from core.generators.config import StyleGAN2Config
-from core.generators.stylegan2 import Generator
+from core.generators.stylegan2.config import StyleGAN2Config
+from core.generators.stylegan2.network import Generator
 from testbed.recipes.metric import ABOVE, Basis, picture_basis, rebase, rebase_reader, sensitivity
 from testbed.recipes.reader import CodeReader
 

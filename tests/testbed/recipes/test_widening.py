@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from core.generators.stylegan2 import Generator
+from core.generators.stylegan2.network import Generator
 from testbed.recipes import streets64
 from testbed.recipes.training import Plaster
 from testbed.recipes.widening import widened

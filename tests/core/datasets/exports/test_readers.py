@@ -13,14 +13,14 @@ import pytest
 import yaml
 from pycocotools.coco import COCO
 
-from core.datasets.classes import ClassMap
-from core.datasets.exports import ExportFormat
-from core.datasets.exports.card import export_card
-from core.datasets.exports.facts import ExportFacts, Split
-from core.datasets.palette import colours
-from core.datasets.reading import read_label_set
 from core.datasets.samples import StoredSample, encode_sample
-from tests.core.datasets.exports.samples import EVERYTHING, INDICES, exported, sample_of_everything
+from core.formats.export_card import export_card
+from core.formats.facts import ExportFacts, Split
+from core.formats.writers import ExportFormat
+from core.label_sets.classes import ClassMap
+from core.label_sets.palette import colours
+from core.label_sets.reading.reader import read_label_set
+from tests.core.formats.samples import EVERYTHING, INDICES, exported, sample_of_everything
 
 needs_ultralytics = pytest.mark.skipif(
     find_spec("ultralytics") is None,

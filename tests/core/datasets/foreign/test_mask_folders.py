@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.datasets.foreign.folders import CITYSCAPES_IDS, CITYSCAPES_TRAIN_IDS
-from core.datasets.palette import voc_colours
+from core.formats.mask_folders import CITYSCAPES_IDS, CITYSCAPES_TRAIN_IDS
+from core.label_sets.palette import voc_colours
 from tests.core.datasets.archives import photograph, picture
-from tests.core.datasets.foreign.test_formats import HEIGHT, WIDTH, drawn, read, refused
+from tests.core.formats.test_readers import HEIGHT, WIDTH, drawn, read, refused
 
 LABELMAP = "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncup:128,0,0::\nspoon:0,128,0::\n"
 COLOURS = np.array([(0, 0, 0), (128, 0, 0), (0, 128, 0)], np.uint8)

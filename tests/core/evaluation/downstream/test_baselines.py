@@ -10,8 +10,8 @@ from core.evaluation.downstream.baselines import DenoisingImages, Pretrained, pr
 from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages
 from core.evaluation.downstream.training import predict
-from core.evaluation.transformers import VisionTransformer
-from core.vision import import_torchvision
+from core.evaluation.metrics.vision_transformers import VisionTransformer
+from core.torchvision_import import import_torchvision
 
 QUICK = DownstreamConfig(steps=5, batch=4, width=4)
 

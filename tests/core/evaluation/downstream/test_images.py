@@ -6,12 +6,12 @@ import io
 import numpy as np
 import pytest
 
-from core.datasets.classes import ClassMap
-from core.datasets.palette import colours
 from core.datasets.samples import encode_sample
 from core.datasets.shards import ShardWriter
 from core.errors import ShardChangedError, ShardError
 from core.evaluation.downstream.images import ArrayImages, Relabelled, Shard, ShardImages
+from core.label_sets.classes import ClassMap
+from core.label_sets.palette import colours
 
 CLASSES = ClassMap({0: "background", 1: "thing"})
 

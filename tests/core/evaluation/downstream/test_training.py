@@ -12,9 +12,9 @@ from core.evaluation.downstream.config import PRESETS, DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages
 from core.evaluation.downstream.networks import build_network
 from core.evaluation.downstream.training import predict, predict_masks, train_downstream
-from core.evaluation.published import TRUNKS
+from core.evaluation.metrics.published_weights import TRUNKS
 from core.tasks.keypoints import heatmaps, peaks
-from core.vision import import_torchvision
+from core.torchvision_import import import_torchvision
 
 QUICK = DownstreamConfig(steps=60, batch=16, width=8)
 

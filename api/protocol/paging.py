@@ -1,0 +1,42 @@
+"""Lists come in pages: `page_size` is coerced, `page_token` is opaque (AIP-158)."""
+
+import re
+from typing import Annotated
+
+from fastapi import Query
+from pydantic import AwareDatetime, BeforeValidator
+
+from store.database.paging import DEFAULT_PAGE, MAX_PAGE, TOKEN
+
+PageSize = Annotated[
+    int, Query(ge=1, description=f"Items a page; more than {MAX_PAGE} means {MAX_PAGE}.", examples=[DEFAULT_PAGE])
+]
+
+
+def _written_out(value: object) -> object:
+    """RFC 3339 alone: a bare number would be taken for seconds since 1970, which the document does not promise."""
+    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d[Tt ]", value, re.ASCII):
+        raise ValueError("a moment is written like 2026-01-31T12:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+PageToken = Annotated[str | None, Query(pattern=TOKEN, description="`next_page_token` of the page before.")]
+#: Of a list whose items are numbered: the number of the last one that was given.
+NumberToken = Annotated[
+    str | None, Query(pattern=r"^after-[0-9]{1,15}$", description="`next_page_token` of the page before.")
+]
+
+
+def coerced(page_size: int) -> int:
+    return min(page_size, MAX_PAGE)
+
+
+def token_for(number: int) -> str:
+    """The token for the place behind item ``number`` of a numbered list."""
+    return f"after-{number}"
+
+
+def position_of(token: str | None) -> int:
+    """The number a token stands for; 0 for the first page."""
+    return int(token.removeprefix("after-")) if token else 0

@@ -1,0 +1,217 @@
+"""A pickle machine that builds plain values and calls nothing that a file names.
+
+Python's own unpickler imports what a file names and calls it. This one has no import and no call: a name is looked up
+in a table of our functions (:mod:`core.checkpoints.values`), and a name that is not in the table ends the
+reading with that name in the error. Large byte strings stay views of the file, nothing is allocated for a size that a
+file merely declares, and every instruction (:mod:`core.checkpoints.instructions`) counts against
+:class:`Limits`.
+"""
+
+import pickletools
+import struct
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from contracts.text import name as shown_name
+from core.checkpoints.instructions import INSTRUCTIONS
+from core.checkpoints.limits import Budget, check_depth, unsafe
+
+#: Byte strings from this length on stay views of the file.
+_VIEWED = 256
+_LONGEST_LINE = 4096
+_NAMES = {opcode.code.encode("latin-1")[0]: opcode.name for opcode in pickletools.opcodes}
+_MARK = object()
+
+
+@dataclass(frozen=True)
+class Global:
+    """A name that the table knows. It stands for itself; ``make`` is what a call of it builds, None for no call."""
+
+    name: str
+    make: Callable[..., Any] | None = None
+    set_state: Callable[[Any, Any], Any] | None = None
+    """What a BUILD instruction makes of (object, state), for objects that ``make`` built."""
+
+
+class Machine:
+    """Reads one pickle. ``table``: "module.name" → :class:`Global`. ``persistent``: what a persistent id stands for.
+
+    All but ``load`` and ``position`` is for instructions.
+    """
+
+    def __init__(
+        self,
+        data: memoryview,
+        table: Mapping[str, Global],
+        budget: Budget,
+        persistent: Callable[[Any], Any] | None = None,
+        start: int = 0,
+    ) -> None:
+        self.position = start
+        self.data, self._table, self._budget, self._persistent = data, table, budget, persistent
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
+        self.marks = 0
+        # What each built object may do with a BUILD: by identity, and kept alive by the list beside it.
+        self._makers: dict[int, Global] = {}
+        self._made: list[Any] = []
+
+    def load(self) -> Any:
+        """The pickled value; ``position`` is then right behind it. Raises :class:`UnsafeCheckpointError`."""
+        try:
+            while True:
+                self._budget.count()
+                code = self.take(1)[0]
+                if code == 0x2E:  # STOP
+                    value = self.pop()
+                    check_depth(value, self._budget.limits.depth)
+                    return value
+                step = INSTRUCTIONS.get(code)
+                if step is None:
+                    self._refuse(code)
+                step(self)
+        except (IndexError, KeyError, TypeError, ValueError, OverflowError, struct.error) as error:
+            raise unsafe(f"a damaged pickle near byte {self.position} ({type(error).__name__})") from None
+
+    # -- bytes ---------------------------------------------------------------------------------------------------------
+
+    def take(self, count: int) -> memoryview:
+        end = self.position + count
+        if count < 0 or end > len(self.data):
+            raise unsafe(f"the file ends in the middle of a value near byte {self.position}")
+        taken = self.data[self.position : end]
+        self.position = end
+        return taken
+
+    def number(self, layout: str) -> Any:
+        return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
+
+    def line(self) -> str:
+        begin = self.position
+        piece = bytes(self.data[begin : begin + _LONGEST_LINE])
+        length = piece.find(b"\n")
+        if length < 0:
+            raise unsafe(f"a line without end near byte {begin}")
+        self.position = begin + length + 1
+        return piece[:length].decode("utf-8")
+
+    def byte_string(self, layout: str) -> bytes | memoryview:
+        taken = self.take(self.number(layout))
+        return taken if len(taken) >= _VIEWED else bytes(taken)
+
+    def text(self, layout: str) -> str:
+        return self._text(layout, "utf-8", "surrogatepass")
+
+    def latin_text(self, layout: str) -> str:
+        return self._text(layout, "latin-1", "strict")
+
+    def _text(self, layout: str, encoding: str, errors: str) -> str:
+        made = str(self.take(self.number(layout)), encoding, errors)
+        self._budget.make(sys.getsizeof(made))
+        return made
+
+    # -- stack ---------------------------------------------------------------------------------------------------------
+
+    def pop(self) -> Any:
+        value = self.stack.pop()
+        if value is _MARK:
+            raise unsafe("a damaged pickle: a mark where a value belongs")
+        return value
+
+    def pop_anything(self) -> None:
+        """Drop the top of the stack, a mark included."""
+        if self.stack.pop() is _MARK:
+            self.marks -= 1
+
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def pop_to_mark(self) -> list[Any]:
+        for at in range(len(self.stack) - 1, -1, -1):
+            if self.stack[at] is _MARK:
+                items = self.stack[at + 1 :]
+                del self.stack[at:]
+                self.marks -= 1
+                return items
+        raise unsafe("a damaged pickle: no mark")
+
+    def mark(self) -> None:
+        self.marks += 1
+        if self.marks > self._budget.limits.marks:
+            raise unsafe(f"more than {self._budget.limits.marks} open brackets")
+        self.push(_MARK)
+
+    def _last(self, kind: type) -> Any:
+        value = self.stack[-1]
+        if type(value) is not kind:
+            raise unsafe(f"a damaged pickle: {kind.__name__} items for a {type(value).__name__}")
+        return value
+
+    def append(self, items: list[Any]) -> None:
+        self._last(list).extend(items)
+
+    def set_items(self, items: list[Any]) -> None:
+        table = self._last(dict)
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            table[self._budget.key(key)] = value
+
+    def add_items(self, items: list[Any]) -> None:
+        self._last(set).update(map(self._budget.key, items))
+
+    def frozen(self, items: list[Any]) -> frozenset[Any]:
+        return frozenset(map(self._budget.key, items))
+
+    def integer(self, length: int) -> int:
+        if length > self._budget.limits.integer_bytes:
+            raise unsafe("a whole number of absurd length")
+        return int.from_bytes(self.take(length), "little", signed=True)
+
+    def remember(self, index: int) -> None:
+        if self.stack[-1] is _MARK:
+            raise unsafe("a damaged pickle: a mark where a value belongs")
+        self.memo[index] = self.stack[-1]
+
+    # -- names ---------------------------------------------------------------------------------------------------------
+
+    def find(self, module: Any, name: Any) -> None:
+        if type(module) is not str or type(name) is not str:
+            raise unsafe("a damaged pickle: a name that is not text")
+        known = self._table.get(f"{module}.{name}")
+        if known is None:
+            shown = shown_name(f"{module}.{name}")
+            raise unsafe(f"it names {shown}, which no checkpoint needs", shown)
+        self.push(known)
+
+    def call(self, callee: Any, arguments: Any) -> None:
+        if type(callee) is not Global or callee.make is None:
+            shown = callee.name if type(callee) is Global else type(callee).__name__
+            raise unsafe(f"it calls {shown}, which is nothing to call", shown)
+        if type(arguments) is not tuple:
+            raise unsafe("a damaged pickle: arguments that are no tuple")
+        made = callee.make(*arguments)
+        self._budget.make(sys.getsizeof(made))
+        if callee.set_state is not None:
+            self._makers[id(made)] = callee
+            self._made.append(made)
+        self.push(made)
+
+    def build(self) -> None:
+        state = self.pop()
+        target = self.pop()
+        maker = self._makers.get(id(target))
+        if maker is not None and maker.set_state is not None:
+            self.push(maker.set_state(target, state))
+        elif type(target) is dict:
+            self.push(target)  # attributes of a dictionary, such as torch's `_metadata`: nobody needs them
+        else:
+            raise unsafe(f"it sets the state of a {type(target).__name__}")
+
+    def persistent_id(self, identifier: Any) -> None:
+        if self._persistent is None:
+            raise unsafe("it refers to something outside of itself")
+        self.push(self._persistent(identifier))
+
+    def _refuse(self, code: int) -> NoReturn:
+        raise unsafe(f"instruction {_NAMES.get(code, hex(code))} near byte {self.position}")

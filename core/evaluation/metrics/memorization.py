@@ -1,0 +1,98 @@
+"""Are labelled images copied into the dataset? Nearest distances, held against those of images never seen.
+
+A generator fitted to a domain draws images near to any real image of it. What speaks of copying is that labelled images
+are met more closely than held-out ones.
+"""
+
+from dataclasses import dataclass
+from math import comb
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.evaluation.metrics.distribution import distances
+
+_BLOCK = 2048
+EXACT = 0.25
+"""Nearer than this part of the smallest held-out distance counts as the same picture, however few they are."""
+SIGNIFICANT = 0.01
+
+
+@dataclass(frozen=True)
+class Memorisation:
+    """How near the dataset comes to labelled and to held-out images.
+
+    labelled, held_out: float64 [N], [M], each image's distance to the nearest generated one. nearest: int64 [N], which
+    one that is for labelled images. copies: labelled images that are met so closely that no held-out image comes near.
+    chance: probability of a gap like this, or a greater one, were labelled images met no more closely than others.
+    """
+
+    labelled: NDArray[np.float64]
+    held_out: NDArray[np.float64]
+    nearest: NDArray[np.int64]
+    copies: tuple[int, ...]
+    chance: float
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing speaks of copying."""
+        return not self.copies and self.chance >= SIGNIFICANT
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return {
+            "labelled_median": float(np.median(self.labelled)),
+            "held_out_median": float(np.median(self.held_out)),
+            "labelled_smallest": float(self.labelled.min()),
+            "held_out_smallest": float(self.held_out.min()),
+            "copies": list(self.copies),
+            "chance": self.chance,
+        }
+
+
+def memorisation(
+    labelled: NDArray[np.floating], held_out: NDArray[np.floating], generated: NDArray[np.floating]
+) -> Memorisation:
+    """Compare nearest distances in one feature space, each float [·, D]. Raises ValueError when a side is empty."""
+    if not (len(labelled) and len(held_out) and len(generated)):
+        raise ValueError("labelled, held-out and generated images are all needed")
+    seen, nearest = _nearest(labelled.astype(np.float64), generated.astype(np.float64))
+    unseen, _ = _nearest(held_out.astype(np.float64), generated.astype(np.float64))
+    copies = np.flatnonzero(seen < EXACT * unseen.min())
+    return Memorisation(seen, unseen, nearest, tuple(int(one) for one in copies), _chance(seen, unseen))
+
+
+def picture_features(images: NDArray[np.uint8], side: int = 16) -> NDArray[np.float64]:
+    """Images averaged down to ``side`` × ``side``, 0..1: uint8 [N, H, W, 3] → float64 [N, side·side·3].
+
+    Distances between them are root mean squared differences of the small pictures.
+    """
+    n, height, width, _ = images.shape
+    rows, columns = (np.arange(side) * height // side, np.arange(side) * width // side)
+    sums = np.add.reduceat(np.add.reduceat(images.astype(np.float64), rows, 1), columns, 2)
+    areas = np.diff(np.append(rows, height))[:, None] * np.diff(np.append(columns, width))
+    small = (sums / areas[None, :, :, None] / 255).reshape(n, -1)
+    return np.asarray(small / np.sqrt(small.shape[1]))
+
+
+def _nearest(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    best, which = np.full(len(a), np.inf), np.zeros(len(a), np.int64)
+    for start in range(0, len(b), _BLOCK):
+        distance = distances(a, b[start : start + _BLOCK])
+        local = distance.argmin(1)
+        value = distance[np.arange(len(a)), local]
+        better = value < best
+        best[better], which[better] = value[better], local[better] + start
+    return best, which
+
+
+def _chance(seen: NDArray[np.float64], unseen: NDArray[np.float64]) -> float:
+    """Fisher's exact test, one-sided: labelled images among the nearest tenth of all."""
+    count, total = len(seen), len(seen) + len(unseen)
+    closest = max(1, total // 10)
+    limit = np.sort(np.concatenate([seen, unseen]))[closest - 1]
+    hits = int((seen <= limit).sum())
+    drawn = hits + int((unseen <= limit).sum())
+    ways = comb(total, drawn)
+    return sum(comb(count, k) * comb(total - count, drawn - k) for k in range(hits, min(count, drawn) + 1)) / ways

@@ -1,0 +1,60 @@
+"""Published vision transformers, built by timm, their weights from a local file."""
+
+import importlib
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from core.torchvision_import import import_torchvision
+
+TransformerName = Literal["clip", "dinov2"]
+PATCH = 14
+"""Pixels that a patch of DINOv2 is wide and high."""
+_MODELS: dict[TransformerName, tuple[str, dict[str, Any], tuple[float, ...], tuple[float, ...]]] = {
+    # Mean and deviation are those of the published models.
+    "clip": ("vit_base_patch32_clip_224", {"num_classes": 512}, (0.4815, 0.4578, 0.4082), (0.2686, 0.2613, 0.2758)),
+    "dinov2": (
+        "vit_small_patch14_dinov2", {"num_classes": 0, "img_size": 224, "dynamic_img_size": True},
+        (0.485, 0.456, 0.406), (0.229, 0.224, 0.225),
+    ),
+}  # fmt: skip
+
+
+class VisionTransformer(nn.Module):
+    """``network``: timm's. Images float [N, 3, H, W] in 0..1. Without ``weights`` it is fresh.
+
+    Raises OSError, RuntimeError, KeyError, ValueError or UnpicklingError for a file that holds something else.
+    """
+
+    def __init__(self, name: TransformerName, weights: Path | None) -> None:
+        super().__init__()
+        import_torchvision()
+        timm: Any = importlib.import_module("timm")
+        model, settings, mean, deviation = _MODELS[name]
+        path = str(weights) if weights else ""
+        self.network: Any = timm.create_model(model, pretrained=False, checkpoint_path=path, **settings)
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("deviation", torch.tensor(deviation)[:, None, None], persistent=False)
+
+    def whole(self, images: Tensor) -> Tensor:
+        """Features of images brought to 224 × 224: [N, D]."""
+        result: Tensor = self.network(self._normal(_resized(images, (224, 224))))
+        return result
+
+    def patches(self, images: Tensor, least: int = 224) -> Tensor:
+        """Features of each patch, [N, D, h, w]; images whose shorter side is below ``least`` pixels are enlarged."""
+        scale = max(1.0, least / min(images.shape[2:]))
+        rows, columns = (max(1, round(side * scale / PATCH)) for side in images.shape[2:])
+        tokens = self.network.forward_features(self._normal(_resized(images, (rows * PATCH, columns * PATCH))))
+        kept: Tensor = tokens[:, self.network.num_prefix_tokens :]  # [N, rows · columns, D]
+        return kept.transpose(1, 2).reshape(len(images), -1, rows, columns)
+
+    def _normal(self, images: Tensor) -> Tensor:
+        return (images - cast(Tensor, self.mean)) / cast(Tensor, self.deviation)
+
+
+def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(images, size, mode="bicubic", align_corners=False).clamp(0, 1)

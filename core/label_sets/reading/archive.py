@@ -1,0 +1,307 @@
+"""A bounded extractor for untrusted zip and tar(.gz) archives.
+
+Names in the archive never become names on disk: entries are written to numbered files. Bytes are counted as they are
+written, whatever the archive declares. Everything wrong is collected and told at once, each with the entry's name.
+"""
+
+import gzip
+import io
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from core.callbacks import ShouldStop, never_stop, stop_if_asked
+from core.errors import LabelSetError, Problem
+from core.label_sets.label_set import MAX_IMAGES
+from core.label_sets.reading.entry_names import (
+    ARCHIVE_SUFFIXES,
+    NameRegister,
+    fault,
+    is_dropping,
+    normalised,
+    written_name,
+)
+from core.label_sets.reading.tar_reader import Kind, Readable, TarError, TarReader
+
+CHUNK = 1 << 18
+_MAGIC_ZIP, _MAGIC_GZIP = b"PK\x03\x04", b"\x1f\x8b"
+_MAGIC_OTHERS = (b"PK\x05\x06", b"BZh", b"7z\xbc\xaf\x27\x1c", b"Rar!", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
+
+#: CelebAMask-HQ has an image and up to 18 masks of parts a person; macOS adds ``__MACOSX/…/._NAME`` for each file.
+ENTRIES_PER_IMAGE = 2 * (1 + 18)
+_END, _LOCATOR, _WIDE_END = b"PK\x05\x06", b"PK\x06\x07", b"PK\x06\x06"
+
+ArchiveFormat = Literal["zip", "tar", "tar.gz"]
+
+
+@dataclass(frozen=True)
+class ArchiveLimits:
+    """How much an archive may hold. Sizes in bytes."""
+
+    max_archive_bytes: int = 4 << 30
+    max_entries: int = ENTRIES_PER_IMAGE * MAX_IMAGES + 2000
+    """Files and folders: those of ``MAX_IMAGES`` images, and 2,000 of other kinds."""
+    max_entry_bytes: int = 64 << 20
+    max_total_bytes: int = 4 << 30
+    max_ratio: float = 200.0
+    """Bytes written for each byte of the archive, once more than ``ratio_floor_bytes`` are written."""
+    ratio_floor_bytes: int = 64 << 20
+    max_problems: int = 500
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What came out: numbered files by the entry's name, and the names left aside as nobody's data."""
+
+    format: ArchiveFormat
+    files: dict[str, Path]
+    ignored: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    name: str  # as written in the archive
+    kind: Kind
+    size: int  # as declared
+    content: Readable | None  # None where it cannot be opened; then ``fault`` says why
+    fault: str | None = None
+
+
+class _Halt(Exception):
+    """Nothing more can or may be read; the message is the last problem."""
+
+
+def extract_archive(
+    archive: Path, into: Path, limits: ArchiveLimits | None = None, should_stop: ShouldStop = never_stop
+) -> Extracted:
+    """Unpack ``archive`` into numbered files in the folder ``into`` (made if absent).
+
+    Raises :class:`core.errors.LabelSetError` with every problem found: the pointer is the entry's name, or the
+    archive's own where no entry is to blame. Files already written then stay behind for the caller to remove.
+    """
+    limits = limits or ArchiveLimits()
+    size = archive.stat().st_size
+    if size > limits.max_archive_bytes:
+        raise _refusal([Problem(f"is {size:,} bytes: at most {limits.max_archive_bytes:,} are taken", archive.name)])
+    into.mkdir(parents=True, exist_ok=True)
+    with archive.open("rb") as stream:
+        return _Extraction(stream, archive.name, size, into, limits, should_stop).run()
+
+
+def _refusal(problems: Iterable[Problem]) -> LabelSetError:
+    return LabelSetError("the archive is refused", problems)
+
+
+class _Extraction:
+    """One run over one archive: problems, names and bytes so far."""
+
+    def __init__(
+        self, stream: BinaryIO, name: str, size: int, into: Path, limits: ArchiveLimits, should_stop: ShouldStop
+    ) -> None:
+        self.stream, self.name, self.size, self.into, self.limits = stream, name, size, into, limits
+        self.should_stop = should_stop
+        self.problems: list[Problem] = []
+        self.register = NameRegister()
+        self.files: dict[str, Path] = {}
+        self.ignored: list[str] = []
+        self.written = 0
+        self.most = min(limits.max_total_bytes, max(limits.ratio_floor_bytes, int(limits.max_ratio * size)))
+
+    def run(self) -> Extracted:
+        kind, entries = self._open()
+        try:
+            for count, entry in enumerate(entries, start=1):
+                stop_if_asked(self.should_stop)
+                if count > self.limits.max_entries:
+                    raise self._too_many()
+                self._take(entry)
+        except (_Halt, TarError) as halt:
+            self.problems.append(Problem(str(halt), self.name))
+        except (gzip.BadGzipFile, zlib.error) as error:
+            self.problems.append(Problem(f"its compression is damaged: {error}", self.name))
+        except EOFError:
+            self.problems.append(Problem("ends before its compressed data does: it is truncated", self.name))
+        if self.problems:
+            raise _refusal(self.problems)
+        return Extracted(kind, self.files, tuple(self.ignored))
+
+    def _open(self) -> tuple[ArchiveFormat, Iterator[_Entry]]:
+        head = self.stream.read(512)
+        self.stream.seek(0)
+        if head.startswith(_MAGIC_ZIP):
+            return "zip", self._zip_entries()
+        if head.startswith(_MAGIC_GZIP):
+            return "tar.gz", self._tar_entries(gzip.GzipFile(fileobj=self.stream))
+        if head[257:262] == b"ustar":
+            return "tar", self._tar_entries(self.stream)
+        what = "is empty" if not head else "is neither a zip nor a tar archive"
+        raise _refusal([Problem(f"{what}: send .zip, .tar or .tar.gz", self.name)])
+
+    def _take(self, entry: _Entry) -> None:
+        """Check one entry and write its content, or add to the problems."""
+        name = normalised(entry.name)
+        if not name and entry.kind == "folder":
+            return
+        wrong = fault(name) or _kind_fault(entry.kind) or self.register.add(name, entry.kind == "folder") or entry.fault
+        if wrong is None and entry.kind == "folder":
+            wrong = "a folder with content of its own" if entry.size else None
+        elif wrong is None and is_dropping(name):
+            self.ignored.append(name)
+        elif wrong is None:
+            wrong = self._write(name, entry)
+        if wrong is not None:
+            self._add(wrong, name)
+
+    def _add(self, detail: str, entry_name: str) -> None:
+        # A pointer is shown to people: control characters and lone surrogates are spelt out.
+        self.problems.append(Problem(detail, entry_name if entry_name.isprintable() else ascii(entry_name)[1:-1]))
+        if len(self.problems) >= self.limits.max_problems:
+            raise _Halt("has more problems than are listed here")
+
+    def _write(self, name: str, entry: _Entry) -> str | None:
+        """Write the content to the next numbered file; what is wrong with it, or None."""
+        assert entry.content is not None
+        if entry.size > self.limits.max_entry_bytes:
+            return f"declares {entry.size:,} bytes: a file has at most {self.limits.max_entry_bytes:,}"
+        path = self.into / f"{len(self.files):06d}"
+        count, head = 0, b""
+        try:
+            with path.open("wb") as target:
+                while chunk := entry.content.read(CHUNK):
+                    head = head or chunk[:512]
+                    count += len(chunk)
+                    self._count(len(chunk))
+                    if count > self.limits.max_entry_bytes:
+                        return (
+                            f"holds more than {self.limits.max_entry_bytes:,} bytes, though it declares {entry.size:,}"
+                        )
+                    target.write(chunk)
+        except zipfile.BadZipFile as error:
+            return f"its content is damaged, or its size misstated: {error}"
+        except (zlib.error, EOFError) as error:
+            if isinstance(entry.content, TarReader):
+                raise  # the stream around all entries is damaged
+            return f"its compressed data is damaged: {error or 'it ends too early'}"
+        if count != entry.size:
+            return f"declares {entry.size:,} bytes and holds {count:,}"
+        if _is_archive(name, head):
+            return "an archive inside the archive: unpack it first"
+        self.files[name] = path
+        return None
+
+    def _count(self, size: int) -> None:
+        self.written += size
+        if self.written > self.most:
+            raise _Halt(
+                f"unpacks to more than {self.most:,} bytes from {self.size:,}: "
+                f"at most {self.limits.max_total_bytes:,} in all and {self.limits.max_ratio:g} for each byte are taken"
+            )
+
+    def _tar_entries(self, stream: Readable) -> Iterator[_Entry]:
+        reader = TarReader(_Bounded(stream, self.most + 4096 * self.limits.max_entries))
+        while header := reader.next():
+            yield _Entry(header.name, header.kind, header.size, reader)
+
+    def _zip_entries(self) -> Iterator[_Entry]:
+        self._check_directory_size()
+        try:
+            archive = zipfile.ZipFile(self.stream)
+        except (zipfile.BadZipFile, struct.error, ValueError, OSError, NotImplementedError) as error:
+            raise _Halt(f"its directory is damaged: {error}") from error
+        with archive:
+            infos = archive.infolist()
+            if not infos:
+                raise _Halt("is empty")
+            if min(info.header_offset for info in infos) != 0:
+                raise _Halt("holds bytes before its first entry")
+            for info in infos:
+                yield from self._zip_entry(archive, info)
+
+    def _zip_entry(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[_Entry]:
+        name = written_name(info.orig_filename, bool(info.flag_bits & 0x800))  # ``filename`` is cut at a NUL
+        mode = info.external_attr >> 16
+        kind: Kind = "folder" if name.endswith(("/", "\\")) else "file"
+        if stat.S_ISLNK(mode):
+            kind = "link"
+        elif stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            kind = "device"
+        wrong = None
+        if info.flag_bits & 0x1:
+            wrong = "is encrypted"
+        elif info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            wrong = f"uses compression method {info.compress_type}: only store and deflate are taken"
+        if wrong or kind != "file":
+            yield _Entry(name, kind, info.file_size, None, wrong)
+            return
+        try:
+            content = archive.open(info)
+        except (zipfile.BadZipFile, OSError, RuntimeError, ValueError, NotImplementedError) as error:
+            yield _Entry(name, kind, info.file_size, None, f"its header is damaged: {error}")
+            return
+        with content:
+            yield _Entry(name, kind, info.file_size, content)
+
+    def _check_directory_size(self) -> None:
+        """The standard reader loads the whole central directory: refuse a huge one before that."""
+        tail_start = max(0, self.size - 65557)
+        self.stream.seek(tail_start)
+        tail = self.stream.read()
+        at = tail.rfind(_END)
+        if at < 0 or len(tail) < at + 22:
+            raise _Halt("its directory, which stands at the end, is missing: it is truncated")
+        count, directory_bytes, _, comment = struct.unpack("<HLLH", tail[at + 10 : at + 22])
+        if tail_start + at + 22 + comment != self.size:
+            raise _Halt("holds bytes after its end, or is truncated")
+        count, directory_bytes = self._wide_end(tail_start + at) or (count, directory_bytes)
+        if count > self.limits.max_entries or directory_bytes > self.limits.max_entries * 2048:
+            raise self._too_many()
+        self.stream.seek(0)
+
+    def _too_many(self) -> _Halt:
+        return _Halt(f"holds more than {self.limits.max_entries:,} entries: leave out what labels no image")
+
+    def _wide_end(self, end: int) -> tuple[int, int] | None:
+        """Read entry count and directory bytes from the zip64 record before the end record at ``end``, if there is one.
+
+        The end record then holds 0xFFFF and 0xFFFFFFFF in their place (PKWARE APPNOTE 6.3.10, 4.4.1.4).
+        """
+        if end < 76:
+            return None
+        self.stream.seek(end - 76)
+        record = self.stream.read(76)  # the record of 56 bytes, its locator of 20
+        if not record.startswith(_WIDE_END) or record[56:60] != _LOCATOR:
+            return None
+        count, directory_bytes = struct.unpack("<QQ", record[32:48])
+        return count, directory_bytes
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that gives ``limit`` bytes at most: extended headers, padding and skipped content count as well."""
+
+    def __init__(self, stream: Readable, limit: int) -> None:
+        self._stream, self._left, self._limit = stream, limit, limit
+
+    def read(self, size: int = -1, /) -> bytes:
+        content = self._stream.read(size)
+        self._left -= len(content)
+        if self._left < 0:
+            raise _Halt(f"unpacks to more than {self._limit:,} bytes")
+        return content
+
+
+def _kind_fault(kind: Kind) -> str | None:
+    return {
+        "link": "a link: only plain files are taken",
+        "device": "a device or pipe: only plain files are taken",
+        "other": "neither a plain file nor a folder",
+    }.get(kind)
+
+
+def _is_archive(name: str, head: bytes) -> bool:
+    by_content = head[257:262] == b"ustar" or head.startswith((_MAGIC_ZIP, _MAGIC_GZIP, *_MAGIC_OTHERS))
+    return by_content or name.lower().endswith(ARCHIVE_SUFFIXES)

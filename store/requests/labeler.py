@@ -1,0 +1,167 @@
+"""What a caller chooses about a labeler: how it is trained, what it says, and which classes it is to know."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from store.requests.base import Spec
+from store.requests.inversion import AlignSpec, Fit, InversionSpec, one_way_only
+
+#: Parts into which labelled images are cut to judge a labeler, at most.
+MOST_FOLDS = 50
+#: The papers' class collapses; the library has the tables (a test holds both together).
+CollapsePreset = Literal["celebamask_hq_8", "car_parts_10", "deepfashion_mm_10", "deepfashion_mm_8", "cityscapes_8"]
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=63)]
+ClassName = Annotated[str, StringConstraints(min_length=1, max_length=80)]
+
+
+class CollapsedClassSpec(Spec):
+    """One class instead of several."""
+
+    name: ClassName = Field(description="What it is called.")
+    of: list[ClassName] = Field(min_length=1, max_length=255, description="Classes of the labels that it takes in.")
+
+
+class CollapseSpec(Spec):
+    """Fewer classes than the labels have; ids are counted anew, from 0."""
+
+    preset: CollapsePreset | None = Field(None, description="One of the papers' tables, by the ids of its data set.")
+    classes: list[CollapsedClassSpec] = Field(
+        default_factory=list,
+        max_length=254,
+        validate_default=True,
+        description="Or a table of the caller's own, in which each class of the labels stands once.",
+    )
+    when: Literal["before_training", "after_voting"] = Field(
+        "before_training",
+        description="`after_voting`: the labeler learns all classes of the labels, its uncertainty is about these, and "
+        "what it has voted for is collapsed, as in the papers.",
+    )
+
+    @field_validator("classes")
+    @classmethod
+    def _one_table(cls, classes: list[CollapsedClassSpec], info: ValidationInfo) -> list[CollapsedClassSpec]:
+        preset = info.data.get("preset")
+        if preset is not None and classes:
+            raise PydanticCustomError("two_tables", "preset and classes exclude each other")
+        if preset is None and len(classes) < 2:
+            raise PydanticCustomError("no_table", "name a preset, or two classes at least")
+        for what, names in (
+            ("two classes are called", [one.name for one in classes]),
+            ("goes into two classes:", [name for one in classes for name in one.of]),
+        ):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise PydanticCustomError("twice", "{what} {names}", {"what": what, "names": ", ".join(twice)})
+        return classes
+
+
+class LabelerSpec(Spec):
+    """How the label generator is trained, and how it labels."""
+
+    preset: Literal["fast", "paper"] = Field("fast", description="Named set of defaults.")
+    members: int | None = Field(None, ge=1, le=64, description="Ensemble members trained; null: the preset's.")
+    keep_members: int | None = Field(
+        None, ge=1, le=64, description="Members kept of those; 3 label almost as well as 10, three times as fast."
+    )
+    hidden: list[Annotated[int, Field(ge=1, le=4096)]] | None = Field(
+        None, max_length=4, description="Widths of the hidden layers; empty: linear members; null: the preset's."
+    )
+    layers: list[Annotated[str, StringConstraints(min_length=1, max_length=64)]] | None = Field(
+        None,
+        min_length=1,
+        max_length=64,
+        description="Feature layers of the generator to look at (`constant`, `blocks.0.conv1`, `blocks.1.conv0`, …); "
+        "null: all.",
+    )
+    max_channels: int | None = Field(
+        None, ge=1, le=65536, description="Look at the first so many channels of each layer; null: at all."
+    )
+    max_steps: int | None = Field(None, ge=1, le=10_000_000, description="Training steps at most; null: the preset's.")
+    class_balance: float | None = Field(
+        None,
+        ge=0.0,
+        le=1.0,
+        description="Exponent e of the class weights frequency^-e: 0 weighs pixels alike, 1 classes; null: the "
+        "preset's.",
+    )
+    balance_by: Literal["loss", "sampling"] = Field(
+        "loss", description="Use those weights in the loss, or draw training pixels by them."
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Arithmetic of labeling; training is always float32."
+    )
+    aggregation: Literal["vote", "mean"] = Field(
+        "vote", description="Class of a pixel: what most members choose, or the largest mean probability."
+    )
+    score: Literal["sum", "top10_mean", "class_mean"] = Field(
+        "sum",
+        description="Uncertainty of an image: over all pixels (the paper), the mean of the highest tenth (its code), "
+        "or the mean over the classes that it shows, so that small parts count.",
+    )
+    collapse: CollapseSpec | None = Field(None, description="Fewer classes than the labels have; null: all of them.")
+    held_out: float = Field(0.1, ge=0.0, le=0.5, description="Part of the labelled images kept aside for a score.")
+
+    @field_validator("keep_members")
+    @classmethod
+    def _of_those_trained(cls, keep: int | None, info: ValidationInfo) -> int | None:
+        members = info.data.get("members")
+        if keep is not None and members is not None and keep > members:
+            raise PydanticCustomError("too_few_members", "only {members} are trained", {"members": members})
+        return keep
+
+
+class LabelingSpec(Spec):
+    """What a labeler learns from, and how."""
+
+    labels: str = Field(description="A finished upload (`upl_…`) or a label set (`ls_…`).", max_length=64)
+    generator: str = Field(description="Name or id of a generator.", max_length=64)
+    samples: str | None = Field(
+        None,
+        max_length=64,
+        description="The labelled images are of these samples (`smp_…`) and named as they are: their codes are known, "
+        "and nothing is inverted.",
+    )
+    fit: Fit = "crop"
+    align: AlignSpec = AlignSpec()
+    inversion: InversionSpec = InversionSpec()
+    labeler: LabelerSpec = LabelerSpec()
+    force: bool = Field(
+        False,
+        description="Train a labeler even if the generator cannot redraw the labelled images. Otherwise the job fails "
+        "before training (`poor_reconstruction`) where the median PSNR of their reconstructions is below the service's "
+        "limit, 18 dB unless it is configured otherwise.",
+    )
+    priority: int = Field(
+        0, ge=-100, le=100, description="Among the caller's own jobs: higher ones are worked on first."
+    )
+    labels_map: dict[Tag, Annotated[str, StringConstraints(max_length=255)]] = Field(
+        default_factory=dict, max_length=32, description="The caller's own names for the job, for filtering lists."
+    )
+
+    _one_way_only = field_validator("align")(one_way_only)
+
+
+Folds = Annotated[
+    int, Field(ge=2, le=MOST_FOLDS, description="Labelers that are trained, each on all images but its part of them.")
+]
+
+
+class TrainLabelerSpec(LabelingSpec):
+    """A labeler alone, judged by cross-validation, for datasets to come: a `generate` job that asks for the same one
+    uses it.
+    """
+
+    kind: Literal["train_labeler"] = "train_labeler"
+    folds: Folds = 5
+
+
+class AssessLabelerSpec(Spec):
+    """What a labeler is worth, by cross-validation on the images that it was trained on."""
+
+    kind: Literal["assess_labeler"] = "assess_labeler"
+    labeler: str = Field(description="A labeler (`lab_…`).", max_length=64)
+    folds: Folds = 5

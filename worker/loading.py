@@ -1,0 +1,165 @@
+"""What steps start from: the generator with its encoder and perceptual distance, label sets, inversions, labelers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from core.errors import GeneratorError, Problem
+from core.generators.files import DESCRIPTION, WEIGHTS, GeneratorInfo, load_generator
+from core.generators.stylegan2.network import Generator
+from core.inversion.encoder import Encoder, load_encoder
+from core.inversion.perceptual.choice import choose_perceptual
+from core.inversion.perceptual.distance import Perceptual
+from core.label_sets.classes import ClassMap
+from core.label_sets.label_set import LabelSet
+from core.label_sets.storage import load_label_set
+from store.errors import NotFound
+from store.resources.artifacts import Made
+from store.resources.files import list_files
+from store.resources.generators import Generator as GeneratorRow
+from store.resources.generators import get_generator
+from worker.runtime.step_context import StepContext
+from worker.steps.label_sets.framing import framed
+
+#: Name of an inversion's codes among its files.
+LATENTS = "latents.safetensors"
+#: Its tensors: codes of the labelled images, and of their mirror images where these were inverted.
+W_PLUS, MIRRORED = "w_plus", "mirrored"
+#: Name of an inversion's or a labeler's report among its files.
+REPORT = "report.json"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A loaded generator. `folder()`: where its files are, the weights of an imported one left out.
+
+    `inversion_digest`: digests of all that inversion uses of it (generator, encoder, perceptual trunk), by name; empty
+    where there is none.
+    """
+
+    row: GeneratorRow
+    folder: Callable[[], Path]
+    network: Generator
+    info: GeneratorInfo
+    device: str
+    inversion_digest: dict[str, str]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of its images."""
+        return self.network.config.resolution
+
+
+def load_source(context: StepContext) -> Source:
+    """The job's generator, on the child's device. Raises GeneratorError when it is not the one that is registered."""
+    prepare_torch(context)
+    row = get_generator(context.db, context.spec["generator"], tenant=context.tenant)
+    device = context.models.device
+    shipped = _shipped_folder(context, row) if row.builtin else None
+    loaded = context.models.get(
+        f"generator {row.digest} {device}", lambda: load_generator(shipped or _fetched(context, row, [WEIGHTS]), device)
+    )
+    if loaded.info.digest != row.digest:
+        problem = Problem(f"weights {loaded.info.digest} where {row.digest} are registered", row.name)
+        raise GeneratorError("this worker has another version of the generator", [problem])
+    kept = {file.name: file for file in list_files(context.db, row.id, tenant=context.tenant)}
+    digests = {"generator": row.digest}
+    for name in ("encoder", "perceptual"):
+        weights = kept.get(f"{name}.safetensors")
+        digests[name] = _described_digest(shipped / f"{name}.json") if shipped else weights.sha256 if weights else ""
+    beside = [name for name in kept if name != WEIGHTS]
+
+    def folder() -> Path:
+        return shipped or _fetched(context, row, beside)
+
+    return Source(row, folder, loaded.network, loaded.info, device, digests)
+
+
+def _shipped_folder(context: StepContext, row: GeneratorRow) -> Path:
+    shipped = context.settings.shipped_folder
+    if shipped is None or not (shipped / row.name).is_dir():
+        raise NotFound(f"the files of the generator {row.name!r} are not on this worker")
+    return shipped / row.name
+
+
+def _fetched(context: StepContext, row: GeneratorRow, names: Sequence[str]) -> Path:
+    """A temporary folder with the description and the named files of an imported generator; fetched once a shard."""
+    folder = context.folder / row.id
+    folder.mkdir(exist_ok=True)
+    for name in {DESCRIPTION, *names}:
+        if not (folder / name).exists():
+            context.fetch(row.id, name, into=folder)
+    return folder
+
+
+def load_inverters(context: StepContext, source: Source) -> tuple[Encoder | None, Perceptual]:
+    """The generator's encoder, if it has one, and the perceptual distance to invert with. Raises InversionError."""
+    weights = context.settings.worker.perceptual_weights
+    key = f"{json.dumps(source.inversion_digest, sort_keys=True)} {source.device}"
+    encoder = context.models.get(f"encoder {key}", lambda: load_encoder(source.folder(), source.device))
+    perceptual = context.models.get(
+        f"perceptual {key}",
+        lambda: choose_perceptual(source.folder(), Path(weights) if weights else None, source.device),
+    )
+    return encoder, perceptual
+
+
+def load_labels(context: StepContext, label_set_id: str) -> LabelSet:
+    """A stored label set, mapped to files in the shard's folder."""
+    folder = context.folder / label_set_id
+    context.fetch_all(label_set_id, folder)
+    return load_label_set(folder)
+
+
+def fitted_labels(context: StepContext, label_set_id: str, source: Source) -> LabelSet:
+    """The label set in the generator's frame, brought there as the caller chose."""
+    return framed(load_labels(context, label_set_id), source.size, context.spec)
+
+
+def class_map(label_set: Made) -> ClassMap:
+    """Ids and names of a stored label set's classes, without its images."""
+    if not label_set.info["classes"]:
+        return ClassMap({}, label_set.info["ignore_index"])
+    return ClassMap.from_json({name: label_set.info[name] for name in ("classes", "ignore_index")})
+
+
+def other_labels(labels: LabelSet) -> dict[str, Any]:
+    """What a label set holds besides classes: its tasks, names of keypoints, unit of depth. JSON values."""
+    return {
+        "tasks": list(labels.tasks),
+        "keypoints": labels.keypoints.to_json() if labels.keypoints else [],
+        "depth": labels.depth.to_json() if labels.depth else None,
+    }
+
+
+def load_latents(context: StepContext, inversion_id: str) -> Tensor:
+    """Codes of an inversion, float32 [N, num_ws, w_dim], in the order of the label set; after them, in the same order,
+    those of the mirror images where these were inverted.
+    """
+    # A folder of its own: what is loaded may still be mapped when the codes of another inversion are fetched.
+    folder = context.folder / f"latents-{inversion_id}"
+    folder.mkdir(exist_ok=True)
+    tensors = safetensors.torch.load_file(context.fetch(inversion_id, LATENTS, into=folder))
+    return torch.cat([tensors[name] for name in (W_PLUS, MIRRORED) if name in tensors])
+
+
+def prepare_torch(context: StepContext) -> None:
+    """Threads as set, and arithmetic that repeats: the same inputs give the same bits on the same machine."""
+    if context.settings.worker.threads:
+        torch.set_num_threads(context.settings.worker.threads)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+
+
+def _described_digest(path: Path) -> str:
+    if not path.is_file():
+        return ""
+    return str(json.loads(path.read_text("utf-8"))["digest"])

@@ -1,0 +1,94 @@
+"""What a `generate` job asks of its dataset beside the count, in the library's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Any, Self
+
+from core.errors import Problem, SamplingError
+from core.label_sets.classes import ClassMap
+from core.sampling.candidates import Candidates
+from core.sampling.composition import PILOT, Demand, Prevalence, candidates_wanted, prevalence
+from core.sampling.filtering import candidates_needed, class_quotas
+from core.sampling.selection import Selection, select
+from store.specs import CANDIDATES_PER_IMAGE, ClassDemandSpec, GenerateSpec
+
+
+@dataclass(frozen=True)
+class DatasetWish:
+    """`count` images: the best of `usual` candidates, or of up to `most` for `demands` and `max_uncertainty`."""
+
+    count: int
+    usual: int
+    most: int
+    demands: tuple[Demand, ...]
+    max_uncertainty: float
+    per_class: bool
+    """No class loses a larger part than the whole does."""
+
+    @classmethod
+    def of(cls, spec: Mapping[str, Any], classes: ClassMap) -> Self:
+        """Read from a job's spec. Raises SamplingError as `demands_of` does."""
+        asked = GenerateSpec.model_validate(spec)
+        limit = asked.max_uncertainty
+        usual = candidates_needed(asked.count, asked.drop_fraction)
+        most = asked.max_candidates or CANDIDATES_PER_IMAGE * asked.count
+        return cls(
+            asked.count,
+            usual,
+            max(usual, most),
+            demands_of(spec, classes),
+            inf if limit is None else limit,
+            asked.drop_per_class,
+        )
+
+    @property
+    def first_look(self) -> int:
+        """Candidates to draw first: all, unless what they show decides how many."""
+        return self.usual if not self.demands and self.max_uncertainty == inf else min(self.usual, PILOT)
+
+    def of_fewer(self, there: int) -> Self:
+        """The same part of the candidates that are there, where not all can be had."""
+        return replace(self, count=min(self.count, max(1, there * self.count // self.usual)))
+
+    def look(self, candidates: Candidates) -> list[Prevalence]:
+        """How often what is asked for was drawn; empty where nothing is."""
+        return prevalence(candidates, self.count, self.demands, self.max_uncertainty)
+
+    def candidates_wanted(self, seen: list[Prevalence]) -> int:
+        """How many candidates there should be, by what was seen. Raises SamplingError when none would be enough."""
+        return candidates_wanted(self.usual, seen, self.most)
+
+    def select_by_uncertainty(self, candidates: Candidates) -> Selection | None:
+        """The candidates that the filter alone would keep of all that were drawn: the same part of them as of the usual
+        number, the most certain ones. None where no classes are asked for.
+        """
+        if not self.demands:
+            return None
+        there = sum(len(block.scores) for block in candidates.blocks())
+        usable = sum(int((block.scores <= self.max_uncertainty).sum()) for block in candidates.blocks())
+        count = min(usable, max(self.count, there * self.count // self.usual))
+        return replace(self, count=count, demands=()).select(candidates)
+
+    def select(self, candidates: Candidates) -> Selection:
+        """Which of them are delivered. Raises SamplingError when they cannot meet what is asked for."""
+        quotas = class_quotas(candidates, self.count, self.max_uncertainty) if self.per_class else ()
+        return select(candidates, self.count, self.demands, self.max_uncertainty, quotas)
+
+
+def demands_of(spec: Mapping[str, Any], classes: ClassMap) -> tuple[Demand, ...]:
+    """The `composition` of a job's spec; empty for a job that knows none. Raises SamplingError naming every class that
+    the labels do not have.
+    """
+    ids = {name: class_id for class_id, name in classes.names.items()}
+    asked = [ClassDemandSpec.model_validate(one) for one in spec.get("composition", ())]
+    problems = [
+        Problem(f"no class {one.class_name!r}; there are {', '.join(ids) or 'none'}", f"/composition/{at}/class")
+        for at, one in enumerate(asked)
+        if one.class_name not in ids
+    ]
+    if problems:
+        raise SamplingError("the dataset cannot be composed like this", problems)
+    return tuple(Demand(ids[one.class_name], one.min_fraction, one.min_area, one.class_name) for one in asked)

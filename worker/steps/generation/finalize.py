@@ -1,0 +1,227 @@
+"""Committed candidates → the dataset: exactly `count` kept, packed, described; the manifest is written last.
+
+Where what is asked for needs more candidates, those are drawn first, and this step is done once more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from core.datasets.card import write_card
+from core.datasets.croissant import write_croissant
+from core.datasets.manifest import build_manifest, manifest_bytes
+from core.datasets.quality_warnings import (
+    DatasetFacts,
+    DroppedFacts,
+    GeneratorFacts,
+    HeldOutFacts,
+    InvertedLabel,
+    SteeredClass,
+    plain_warnings,
+    reasons_against,
+)
+from core.sampling.candidates import CandidateTable
+from store.jobs.commits import StepResult
+from store.jobs.events import NewEvent
+from store.jobs.results import shard_results
+from store.jobs.shards import ShardPlan
+from store.resources.artifacts import Made, get_inversion, get_label_set, get_labeler
+from store.resources.datasets import CARD, CONTACT_SHEET, CROISSANT, MANIFEST, STATISTICS
+from store.resources.files import File, list_files
+from store.specs import GenerateSpec
+from worker.loading import class_map, fitted_labels, load_labels, load_source, other_labels
+from worker.runtime.step_context import StepContext
+from worker.steps.generation.candidate_index import Drawn
+from worker.steps.generation.composition_request import DatasetWish
+from worker.steps.generation.packing import SCORES, Packing
+from worker.steps.generation.shard_planning import first_shard
+from worker.steps.label_sets.class_collapse import delivered, delivered_classes, taught
+
+#: What of the inversion's report says how well the labelled images are reconstructed.
+_RECONSTRUCTION = ("images", "flagged", "median_psnr", "median_perceptual", "perceptual_name")
+#: What of the request shapes the samples; names of uploads and the caller's tags do not.
+_SETTINGS = (
+    "align",
+    "composition",
+    "count",
+    "drop_fraction",
+    "drop_per_class",
+    "fit",
+    "images_per_shard",
+    "inversion",
+    "labeler",
+    "max_candidates",
+    "max_uncertainty",
+    "offset",
+    "truncation_psi",
+)
+
+
+def finalize(context: StepContext) -> StepResult:
+    """Ask for more candidates, or keep the least uncertain ones, pack them, write card, contact sheet, statistics and,
+    last, the manifest.
+    """
+    label_set, inversion, labeler = _made(context)
+    classes = delivered_classes(class_map(label_set), context.spec)
+    wish = DatasetWish.of(context.spec, classes)
+    candidates, drawn = _gather(context, classes.count), Drawn.of(context.db, context.claim.job_id)
+    seen = wish.look(candidates)
+    found = [row.to_json() for row in seen]
+    if drawn.lacking:
+        # What could not be made was tried often enough; the request allows fewer images.
+        wish = wish.of_fewer(len(candidates))
+    elif (wanted := wish.candidates_wanted(seen)) > len(candidates):
+        looked = NewEvent("dataset.prevalence", {"candidates": len(candidates), "wanted": wanted, "found": found})
+        return StepResult(top_up=(_more(context, len(candidates), wanted),), events=(looked,))
+    kept, certain = wish.select(candidates), wish.select_by_uncertainty(candidates)
+    packing = Packing(context, kept, certain, candidates, drawn, classes)
+    packing.run()
+    facts = _facts(context, packing, wish, len(candidates), label_set, inversion, labeler)
+    dataset = context.claim.result["dataset"]
+    described = _describe(context, dataset, facts, packing)
+    digests = {"generator": facts.generator.digest, **facts.digests}
+    manifest = manifest_bytes(
+        build_manifest(
+            dataset,
+            packing.entries,
+            facts.classes,
+            complete=facts.complete,
+            settings=facts.settings,
+            digests=digests,
+            labels=other_labels(load_labels(context, label_set.id)),
+            files=[{"path": file.name, "bytes": file.bytes, "sha256": file.sha256} for file in described],
+        )
+    )
+    files = [*packing.files, *described, context.put(dataset, MANIFEST, manifest, "application/json")]
+    summary = {"dataset": dataset, "count": wish.count, "shards": len(packing.entries), "found": found}
+    return StepResult(
+        files=tuple(files),
+        rejected=len(candidates) - wish.count,
+        dataset=_info(facts, drawn, files, inversion),
+        events=(NewEvent("dataset.finished", summary),),
+    )
+
+
+def _gather(context: StepContext, class_count: int) -> CandidateTable:
+    """The rows of all candidates in order, from the files that were committed with them."""
+    table = CandidateTable(context.folder / "candidates.f64", class_count)
+    with table.path.open("wb") as target:
+        for file in list_files(context.db, context.claim.job_id, tenant=context.tenant, prefix=SCORES):
+            context.append(file, target)
+    return table
+
+
+def _more(context: StepContext, there: int, wanted: int) -> ShardPlan:
+    """The first shard of the candidates after those that are there, in batches as large as theirs."""
+    first = next(shard_results(context.db, context.claim.job_id, "sample"))
+    offset = context.spec["offset"]
+    return first_shard(offset + there, offset + wanted, first.input["batch"], context.settings.worker)
+
+
+def _made(context: StepContext) -> tuple[Made, Made, Made]:
+    result, tenant = context.claim.result, context.tenant
+    return (
+        get_label_set(context.db, result["label_set"], tenant=tenant),
+        get_inversion(context.db, result["inversion"], tenant=tenant),
+        get_labeler(context.db, result["labeler"], tenant=tenant),
+    )
+
+
+def _facts(
+    context: StepContext,
+    packing: Packing,
+    wish: DatasetWish,
+    candidates: int,
+    label_set: Made,
+    inversion: Made,
+    labeler: Made,
+) -> DatasetFacts:
+    source = load_source(context)
+    fitted = fitted_labels(context, label_set.id, source)
+    labels = delivered(fitted, context.spec)
+    same_classes = taught(fitted, context.spec).classes == labels.classes
+    count = packing.statistics.count
+    return DatasetFacts(
+        # Equal runs write equal cards and pictures: the id of this one stands in the manifest alone.
+        name=f"{source.row.name}: {count:,} labelled image{'s' * (count != 1)}, seed {context.claim.seed}",
+        classes=labels.classes,
+        statistics=packing.statistics,
+        requested=context.spec["count"],
+        candidates=candidates,
+        complete=packing.statistics.count == context.spec["count"],
+        size=source.size,
+        generator=GeneratorFacts(source.row.name, source.info.digest, source.info.licence, source.info.domain),
+        label_count=len(labels.items),
+        label_shares=labels.shares,
+        inversion=_inverted(inversion, {row["name"] for row in labeler.info["dropped"]}),
+        perceptual=inversion.info["perceptual_name"],
+        digests={"label_set": label_set.digest, "inversion": inversion.digest, "labeler": labeler.digest},
+        settings={"seed": context.claim.seed, **_settings(context.spec)},
+        pictures={"Contact sheet": CONTACT_SHEET},
+        held_out=_held_out(labeler, same_classes=same_classes),
+        dropped=DroppedFacts(packing.dropped.uncertain, packing.dropped.composition),
+        steered=[SteeredClass(one.class_id, float(one.min_fraction), one.min_area) for one in wish.demands],
+    )
+
+
+def _held_out(labeler: Made, *, same_classes: bool) -> HeldOutFacts | None:
+    """Scores of the labeler on the images that were kept aside, if any were; of single classes where the dataset has
+    the classes that were learnt.
+    """
+    score = labeler.info.get("held_out")
+    if not score:
+        return None
+    by_class = score.get("iou") if same_classes else None
+    iou = None if by_class is None else {int(one): value for one, value in by_class.items() if value is not None}
+    return HeldOutFacts(len(score["images"]), score.get("mean_iou"), score.get("accuracy"), iou)
+
+
+def _settings(spec: dict[str, Any]) -> dict[str, Any]:
+    complete = GenerateSpec.model_validate(spec).model_dump(mode="json")
+    return {name: complete[name] for name in _SETTINGS}
+
+
+def _inverted(inversion: Made, dropped: Collection[str]) -> list[InvertedLabel]:
+    return [
+        InvertedLabel(row["name"], row["psnr"], row["perceptual"], row["flagged"], row["name"] in dropped)
+        for row in inversion.info["per_image"]
+    ]
+
+
+def _describe(context: StepContext, dataset: str, facts: DatasetFacts, packing: Packing) -> list[File]:
+    """Contact sheet, statistics, card for people and for machines, a gallery for each class."""
+    subtitle = (
+        f"{facts.statistics.count} of {facts.candidates} drawn by {facts.generator.name}, "
+        f"labelled from {facts.label_count} images. Seed {context.claim.seed}."
+    )
+    statistics = json.dumps(facts.statistics.to_json(), indent=1, sort_keys=True, allow_nan=False).encode()
+    sheet = packing.sheet(facts.classes, facts.name, subtitle)
+    return [
+        context.put(dataset, CONTACT_SHEET, sheet, "image/png"),
+        context.put(dataset, STATISTICS, statistics, "application/json"),
+        context.put(dataset, CARD, write_card(facts).encode(), "text/markdown; charset=utf-8"),
+        context.put(dataset, CROISSANT, write_croissant(facts, packing.entries), "application/ld+json"),
+        *(context.put(dataset, path, png, "image/png") for path, png in packing.galleries.pictures()),
+    ]
+
+
+def _info(facts: DatasetFacts, drawn: Drawn, files: Sequence[File], inversion: Made) -> dict[str, Any]:
+    """What the dataset's row says of it."""
+    score = facts.held_out
+    return {
+        "count": facts.statistics.count,
+        "candidates": facts.candidates,
+        "bytes": sum(file.bytes for file in files),
+        "height": facts.size[0],
+        "width": facts.size[1],
+        "manifest_sha256": files[-1].sha256,
+        # Where a dataset that continues this one's stream begins.
+        "next_offset": drawn.end,
+        "dropped": {"uncertain": facts.dropped.uncertain, "composition": facts.dropped.composition},
+        "inversion": {name: inversion.info[name] for name in _RECONSTRUCTION},
+        "held_out": {name: getattr(score, name) for name in ("images", "accuracy", "mean_iou")} if score else None,
+        "warnings": plain_warnings(facts),
+        "do_not_use": reasons_against(facts),
+    }

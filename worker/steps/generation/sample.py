@@ -1,0 +1,97 @@
+"""A part of the seeded stream: images with labels and uncertainties, as one object of candidates."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+from core.datasets.samples import encode_sample
+from core.datasets.shards import ShardEntry, ShardWriter
+from core.label_sets.palette import colours
+from core.labeling.labeler import Labeler
+from core.sampling.candidates import CandidateTable
+from core.sampling.config import SamplingConfig
+from core.sampling.stream import Sample, draw
+from core.tasks.keypoints import with_visibility
+from store.jobs.commits import StepResult
+from store.resources.artifacts import get_label_set
+from worker.loading import Source, class_map, load_source
+from worker.runtime.step_context import StepContext
+from worker.steps.generation.packing import CANDIDATES, SCORES
+from worker.steps.generation.shard_planning import further_shards
+from worker.steps.label_sets.class_collapse import delivered_classes
+from worker.steps.labeler.config import stored_labeler
+
+
+def sample(context: StepContext) -> StepResult:
+    """Draw and label the samples `start` ≤ index < `stop`; the same bytes whoever does it and however often. The
+    job's first shard plans the others.
+    """
+    source = load_source(context)
+    labeler = stored_labeler(context, context.claim.result["labeler"], source.device)
+    part = context.claim.input
+    target = context.folder / "candidates.tar"
+    began = time.monotonic()
+    scores, entry = _write(context, source, labeler, target)
+    further = further_shards(part, time.monotonic() - began, context.settings.worker)
+    job, start = context.claim.job_id, part["start"]
+    candidates = context.put(job, f"{CANDIDATES}{start:016d}.tar", target, "application/x-tar", items=entry.items)
+    assert candidates.sha256 == entry.sha256
+    rows = context.put(job, f"{SCORES}{start:016d}.f64", scores, "application/octet-stream")
+    return StepResult(files=(candidates, rows), further=further)
+
+
+def _write(context: StepContext, source: Source, labeler: Labeler, target: Path) -> tuple[bytes, ShardEntry]:
+    """The candidates' tar; the rows of their scores and class areas."""
+    part, spec = context.claim.input, context.spec
+    config = SamplingConfig(
+        seed=context.claim.seed,
+        start=part["start"],
+        stop=part["stop"],
+        batch=part["batch"],
+        truncation_psi=spec["truncation_psi"],
+        with_divergence=True,
+    )
+    labels = get_label_set(context.db, context.claim.result["label_set"], tenant=context.tenant)
+    classes = delivered_classes(class_map(labels), spec)
+    table = colours(classes)
+    scores = io.BytesIO()
+    samples = draw(
+        source.network,
+        labeler,
+        config,
+        device=source.device,
+        progress=context.progress,
+        should_stop=context.should_stop,
+    )
+    with target.open("wb") as file:
+        writer = ShardWriter(file)
+        for one in samples:
+            record = _record(one, context, source)
+            divergence = one.divergence if labeler.class_count else None
+            files = encode_sample(one.image, one.mask, one.w_plus, record, table, divergence, one.depth)
+            writer.write(one.index, files)
+            CandidateTable.write(scores, [one.score], one.class_pixels / one.mask.size)
+        entry = writer.finish()
+    return scores.getvalue(), entry
+
+
+def _record(one: Sample, context: StepContext, source: Source) -> dict[str, Any]:
+    """What stands with the sample: enough to draw it again."""
+    record: dict[str, Any] = {
+        "index": one.index,
+        "seed": context.claim.seed,
+        "truncation_psi": context.spec["truncation_psi"],
+        "uncertainty": one.score,
+        "generator": source.info.digest,
+        "noise": source.info.noise,
+    }
+    if one.class_index is not None:
+        record["class_index"] = one.class_index
+    if len(one.scores) > 1:
+        record["uncertainty_by_task"] = one.scores
+    if one.keypoints is not None:
+        record["keypoints"] = with_visibility(one.keypoints).tolist()
+    return record

@@ -1,0 +1,234 @@
+"""Label set → codes of the generator, with a report and a picture for each image; and codes of the mirror images.
+
+Made once per set and settings; and each image once, whatever set it comes in. A crash costs the steps since the last
+checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+
+from core.errors import PoorReconstructionError, Problem
+from core.generators.files import GeneratorInfo
+from core.image_arrays import as_tensor
+from core.inversion.config import InversionConfig
+from core.inversion.refine import invert as refine
+from core.inversion.report import InvertedImage, summarize
+from core.label_sets.flip import mirrored
+from core.label_sets.label_set import LabelSet
+from core.visualization.contact_sheets import InversionRow, inversion_picture, inversion_sheet
+from store.ids import new_id
+from store.jobs.commits import StepResult
+from store.jobs.events import NewEvent
+from store.requests.inversion import InversionSpec
+from store.resources.artifacts import PREFIXES, Made, NewMade, find_made
+from store.resources.files import File
+from worker.digests import digest_of, json_values
+from worker.loading import LATENTS, MIRRORED, REPORT, W_PLUS, Source, fitted_labels, load_source
+from worker.runtime.step_context import StepContext
+from worker.steps.inversion.inversion_cache import Reused, image_digests, inverted_before
+from worker.steps.inversion.inverters import chosen_inverters
+from worker.steps.inversion.sample_codes import codes_of_samples
+
+#: Nothing random reaches a result that other jobs use again.
+_SEED = 0
+#: Refinement steps of a batch between two checkpoints.
+CHECKPOINT_EVERY = 100
+#: Images that are named and pictured when reconstructions are too poor.
+_WORST = 3
+#: The picture of all images; each has one of its own beside it.
+SHEET = "inversion_sheet.png"
+
+
+def invert(context: StepContext) -> StepResult:
+    """Invert the labelled images, or use an equal inversion that is there already; samples that people labelled bring
+    their codes along.
+    """
+    source = load_source(context)
+    labels = fitted_labels(context, context.claim.result["label_set"], source)
+    asked = InversionSpec.model_validate(context.spec["inversion"])
+    config = _config(asked, source.info)
+    source, encoder, perceptual = chosen_inverters(context, source, asked.encoder)
+    samples = context.spec.get("samples")
+    mirror = asked.mirror and not samples
+    warps = [item.warp.to_json() if item.warp else None for item in labels.items]
+    digest = digest_of(
+        {
+            "made": "inversion 2",
+            "labels": labels.digest,
+            **({"warps": warps} if any(warps) else {}),  # they stand in the report
+            "perceptual": perceptual.name,
+            "settings": config.to_json(),
+            **source.inversion_digest,
+            **({"samples": samples} if samples else {}),
+            **({"mirror": True} if mirror else {}),
+        }
+    )
+    equal = find_made(context.db, "inversion", digest, tenant=context.tenant)
+    if equal is not None:
+        event = NewEvent("inversion.reused", {"inversion": equal.id})
+        return StepResult(job_result={"inversion": equal.id}, events=(event,))
+    if samples:
+        known = codes_of_samples(context, samples, labels, source, perceptual, config)
+        return _store(context, source, labels, warps, known, digest, [], {})
+    shown = [item.image for item in labels.items]
+    if mirror:
+        shown += [item.image for item in mirrored(labels).items]
+    digests = image_digests(shown, source, perceptual.name, config)
+    before = inverted_before(context, source, config, digests)
+    todo = [index for index in range(len(shown)) if index not in before]
+    inverted = {index: one.image for index, one in before.items()}
+    if todo:
+        images = as_tensor(np.stack([shown[index] for index in todo]))
+        # Between two attempts another job may have inverted some of them: then the state is of other images.
+        refined = context.resume(
+            lambda kept: refine(
+                source.network,
+                images,
+                encoder=encoder,
+                perceptual=perceptual,
+                config=config,
+                device=source.device,
+                seed=_SEED,
+                progress=lambda done, total: context.progress(done * len(labels.items) // total, len(labels.items)),
+                should_stop=context.should_stop,
+                checkpoint=context.save_checkpoint,
+                checkpoint_every=CHECKPOINT_EVERY,
+                resume_from=kept,
+            )
+        )
+        inverted |= dict(zip(todo, refined, strict=True))
+    in_order = [inverted[index] for index in range(len(shown))]
+    return _store(context, source, labels, warps, in_order, digest, digests, before)
+
+
+def refuse_poor_reconstruction(context: StepContext, inversion: Made) -> None:
+    """Raise PoorReconstructionError where the median PSNR of the labelled images' reconstructions is below the limit of
+    the settings and the request does not say `force`. The inversion is kept: a request with `force` uses it again.
+
+    The limit is 18 dB. Labels of heads in a generator of streets reach 16.3 dB, random pictures 8.5 dB; 20 dB is where
+    a single image is flagged; a generator that fits, if softly, reaches 22 dB and more.
+    """
+    least, found = context.settings.worker.min_reconstruction_psnr, inversion.info["median_psnr"]
+    if context.spec.get("force") or found >= least:
+        return
+    worst = sorted(enumerate(inversion.info["per_image"]), key=lambda row: row[1]["psnr"])[:_WORST]
+    problems = [
+        Problem(
+            f"reconstructed at {row['psnr']:.1f} dB",
+            row["name"],
+            context.fetch(inversion.id, picture_name(number, row["name"])).read_bytes(),
+        )
+        for number, row in worst
+    ]
+    raise PoorReconstructionError(
+        f"the generator cannot redraw the labelled images: the median PSNR of {inversion.info['images']} "
+        f"reconstructions is {found:.1f} dB, and at least {least:g} dB are needed. Use a generator that was trained on "
+        "such pictures; or repeat the request with force: true (offhand generate --force), which uses this inversion "
+        "again, and look at every label",
+        problems,
+    )
+
+
+def picture_name(number: int, name: str) -> str:
+    """Name among an inversion's files of the picture of image `number` (from 0) called `name`."""
+    return f"pictures/{number:04d}-{name[:150]}.png"
+
+
+def _config(asked: InversionSpec, info: GeneratorInfo) -> InversionConfig:
+    config = InversionConfig(
+        noise="none" if info.noise == "none" else "const",
+        space=info.space,
+        fit_noise=asked.fit_noise,
+        max_perceptual=asked.max_lpips,
+    )
+    chosen = asked.model_dump(include={"steps", "space", "constraint", "radius"}, exclude_none=True)
+    return replace(config, **chosen)
+
+
+def _store(
+    context: StepContext,
+    source: Source,
+    labels: LabelSet,
+    warps: list[dict[str, float | None] | None],
+    inverted: list[InvertedImage],
+    digest: str,
+    digests: list[str],
+    before: Mapping[int, Reused],
+) -> StepResult:
+    """`inverted`, `before` and `digests` are about the labelled images, then about their mirror images, if any."""
+    inversion_id = new_id(PREFIXES["inversion"])
+    count = len(labels.items)
+    each = [
+        {
+            "name": labels.items[i % count].name,
+            **image.report.to_json(),
+            "reused_from": before[i].inversion_id if i in before else None,
+        }
+        for i, image in enumerate(inverted)
+    ]
+    rows = [{**row, "alignment": warp} for row, warp in zip(each[:count], warps, strict=True)]
+    inverted, mirrors = inverted[:count], inverted[count:]
+    info = {
+        **summarize([image.report for image in inverted]),
+        "fit": context.spec["fit"],
+        "align": context.spec.get("align"),
+        "height": source.size[0],
+        "width": source.size[1],
+        "reused_images": sum(row["reused_from"] is not None for row in rows),
+        "per_image": rows,
+        "mirrored": each[count:],
+    }
+    info = json_values(info)
+    named = {W_PLUS: inverted, **({MIRRORED: mirrors} if mirrors else {})}
+    latents = safetensors.torch.save({name: torch.stack([one.w_plus for one in some]) for name, some in named.items()})
+    files = (
+        context.put(inversion_id, LATENTS, latents, "application/octet-stream"),
+        context.put(inversion_id, REPORT, json.dumps(info, indent=1).encode(), "application/json"),
+        *_pictures(context, inversion_id, labels, inverted, info),
+    )
+    parents = {"label_set_id": context.claim.result["label_set"], "generator_id": source.row.id}
+    flagged = {row["name"]: "; ".join(row["flags"]) for row in rows if row["flagged"]}
+    summary = {
+        key: info[key] for key in ("images", "reused_images", "flagged", "median_psnr", "perceptual_name", "start")
+    }
+    return StepResult(
+        files=files,
+        made=(NewMade("inversion", inversion_id, digest, info, parents, tuple(digests)),),
+        job_result={"inversion": inversion_id},
+        events=(
+            NewEvent("inversion.finished", {"inversion": inversion_id, **summary}),
+            *((NewEvent("inversion.flagged", {"images": flagged}, "warning"),) if flagged else ()),
+        ),
+    )
+
+
+def _pictures(
+    context: StepContext, inversion_id: str, labels: LabelSet, inverted: list[InvertedImage], info: dict[str, Any]
+) -> list[File]:
+    rows = [
+        InversionRow(
+            name=item.name,
+            target=item.image,
+            reconstruction=image.reconstruction.permute(1, 2, 0).numpy(),
+            mask=item.mask,
+            caption=f"PSNR {image.report.psnr:.1f} dB, perceptual {image.report.perceptual:.3f}",
+            flagged=image.report.flagged,
+        )
+        for item, image in zip(labels.items, inverted, strict=True)
+    ]
+    title = f"{info['images']} labelled images and what the generator makes of them"
+    subtitle = f"Median PSNR {info['median_psnr']:.1f} dB; {info['flagged']} flagged. Start: {info['start']}."
+    sheet = inversion_sheet(sorted(rows, key=lambda row: not row.flagged), labels.classes, title, subtitle)
+    files = [context.put(inversion_id, SHEET, sheet, "image/png")]
+    for number, row in enumerate(rows):
+        name = picture_name(number, row.name)
+        files.append(context.put(inversion_id, name, inversion_picture(row, labels.classes), "image/png"))
+    return files

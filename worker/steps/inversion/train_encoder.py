@@ -1,0 +1,186 @@
+"""Generator, and labelled images where there are some → encoder, made once per settings; with what it is worth."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from core.image_arrays import as_tensor
+from core.inversion.encoder import Encoder, save_encoder
+from core.inversion.initial_codes import latent_spread
+from core.inversion.perceptual.distance import Perceptual
+from core.training.config import EncoderTrainingConfig
+from core.training.encoder import EncoderTraining, default_encoder_config
+from core.training.encoder import train_encoder as train
+from core.training.encoder_report import attempts_picture, own_samples, reconstruction_by_iteration
+from store.ids import new_id
+from store.jobs.commits import StepResult
+from store.jobs.events import NewEvent
+from store.resources.artifacts import PREFIXES, NewMade, find_made
+from store.specs import TrainEncoderSpec
+from worker.digests import digest_of, json_values
+from worker.loading import REPORT, Source, fitted_labels, load_inverters, load_source
+from worker.runtime.step_context import StepContext
+
+#: Nothing random reaches a result that other jobs use again.
+_SEED = 0
+#: Of the samples that the encoder is judged by; no training step draws them.
+_JUDGED_SEED = 2**40 + 1
+_JUDGED_SAMPLES = 32
+#: With at least this many labelled images a tenth of them is kept from training, to judge it by.
+_ENOUGH_TO_HOLD_OUT = 10
+#: Images on the picture, of each kind.
+_SHOWN = 4
+#: The picture of images and the attempts at them.
+ATTEMPTS = "attempts.png"
+
+
+def train_encoder(context: StepContext) -> StepResult:
+    """Train an encoder, or use an equal one that is there already."""
+    spec = TrainEncoderSpec.model_validate(context.spec)
+    source = load_source(context)
+    _, perceptual = load_inverters(context, source)
+    images, labels_digest = _images(context, source, spec)
+    config = training_config(spec, source)
+    spread = latent_spread(source.network, _SEED)
+    shape = default_encoder_config(source.network, spread, spec.heads, spec.image_size)
+    digest = digest_of(
+        {
+            "made": "encoder 1",
+            "generator": source.info.digest,
+            "perceptual": [perceptual.name, source.inversion_digest["perceptual"]],
+            "labels": labels_digest,
+            "settings": json_values(asdict(config)),
+            "shape": json_values(asdict(shape)),
+        }
+    )
+    equal = find_made(context.db, "encoder", digest, tenant=context.tenant)
+    if equal is not None:
+        return StepResult(job_result={"encoder": equal.id}, events=(NewEvent("encoder.reused", {"encoder": equal.id}),))
+    learnt, held_out = _split(images)
+    checkpoint = context.folder / "encoder.checkpoint"
+
+    def trained(kept: bytes | None) -> EncoderTraining:
+        checkpoint.unlink(missing_ok=True)
+        if kept is not None:
+            checkpoint.write_bytes(kept)
+        return train(
+            source.network,
+            perceptual,
+            learnt,
+            config,
+            device=source.device,
+            seed=_SEED,
+            encoder_config=shape,
+            checkpoint=checkpoint,
+            on_checkpoint=lambda path: context.save_checkpoint(path.read_bytes()),
+            progress=context.progress,
+            should_stop=context.should_stop,
+            log=context.log,
+        )
+
+    training = context.resume(trained)
+    report = _report(context, source, spec, training, perceptual, learnt, held_out)
+    return _store(context, source, training.encoder, report, digest, images)
+
+
+def _images(context: StepContext, source: Source, spec: TrainEncoderSpec) -> tuple[Tensor | None, str]:
+    """The labelled images at the generator's size, uint8 [N, 3, H, W], and their digest; nothing for samples alone."""
+    if spec.train_on == "samples":
+        return None, ""
+    labels = fitted_labels(context, context.claim.result["label_set"], source)
+    return as_tensor(np.stack([item.image for item in labels.items])), labels.digest
+
+
+def _split(images: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    if images is None or len(images) < _ENOUGH_TO_HOLD_OUT:
+        return images, None
+    held_out = torch.zeros(len(images), dtype=torch.bool)
+    held_out[::_ENOUGH_TO_HOLD_OUT] = True
+    return images[~held_out], images[held_out]
+
+
+def training_config(spec: TrainEncoderSpec, source: Source) -> EncoderTrainingConfig:
+    """The settings of a request. Larger images have fewer slots with image losses, which is what takes memory."""
+    drawn = max(2, min(16, round(16 * (256 / max(source.size)) ** 2)))
+    values: dict[str, Any] = {
+        "noise": "none" if source.info.noise == "none" else "const",
+        "mirror": spec.mirror and spec.train_on != "samples",
+        "feature_weight": spec.feature_weight,
+        "images": 0 if spec.train_on == "samples" else drawn,
+        "samples": 0 if spec.train_on == "labels" else EncoderTrainingConfig.samples,
+        "samples_drawn": 0 if spec.train_on == "labels" else drawn // 2,
+    }
+    if spec.steps is not None:
+        values["steps"] = spec.steps
+    return EncoderTrainingConfig(**values)
+
+
+def _report(
+    context: StepContext,
+    source: Source,
+    spec: TrainEncoderSpec,
+    training: EncoderTraining,
+    perceptual: Perceptual,
+    learnt: Tensor | None,
+    held_out: Tensor | None,
+) -> dict[str, Any]:
+    """Reconstruction by iteration over images that it never saw, and over those that it did."""
+    noise: Any = "none" if source.info.noise == "none" else "const"
+    judged = {
+        "samples": own_samples(source.network, _JUDGED_SAMPLES, _JUDGED_SEED, noise),
+        "labels_held_out": held_out,
+        "labels_learnt": learnt,
+    }
+    by_iteration = {
+        name: reconstruction_by_iteration(
+            source.network, training.encoder, perceptual, images, noise=noise, should_stop=context.should_stop
+        )
+        for name, images in judged.items()
+        if images is not None
+    }
+    shown = torch.cat([images[:_SHOWN] for images in judged.values() if images is not None])
+    picture = attempts_picture(source.network, training.encoder, shown, noise=noise)
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    context.folder.joinpath(ATTEMPTS).write_bytes(buffer.getvalue())
+    return {
+        "generator_digest": source.info.digest,
+        "train_on": spec.train_on,
+        "heads": spec.heads,
+        "steps": int(training.curve[-1]["step"]) if training.curve else 0,
+        "perceptual_name": perceptual.name,
+        "images": {name: len(images) for name, images in judged.items() if images is not None},
+        "by_iteration": by_iteration,
+        "curve": training.curve,
+    }
+
+
+def _store(
+    context: StepContext, source: Source, encoder: Encoder, report: dict[str, Any], digest: str, images: Tensor | None
+) -> StepResult:
+    encoder_id = new_id(PREFIXES["encoder"])
+    info = json_values(report)
+    folder = context.folder / "encoder"
+    folder.mkdir()
+    save_encoder(folder, encoder, {name: info[name] for name in ("train_on", "heads", "steps", "generator_digest")})
+    files = [context.put(encoder_id, path.name, path, "application/octet-stream") for path in sorted(folder.iterdir())]
+    files.append(context.put(encoder_id, REPORT, json.dumps(info, indent=1).encode(), "application/json"))
+    files.append(context.put(encoder_id, ATTEMPTS, context.folder / ATTEMPTS, "image/png"))
+    parents = {"generator_id": source.row.id}
+    if images is not None:
+        parents["label_set_id"] = context.claim.result["label_set"]
+    last = {name: entries[-1] for name, entries in info["by_iteration"].items()}
+    return StepResult(
+        files=tuple(files),
+        made=(NewMade("encoder", encoder_id, digest, info, parents),),
+        job_result={"encoder": encoder_id},
+        events=(NewEvent("encoder.trained", {"encoder": encoder_id, "reconstruction": last}),),
+    )

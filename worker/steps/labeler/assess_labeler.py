@@ -1,0 +1,77 @@
+"""A labeler → what it is worth: labelers of parts of its images label the rest, and the truth is held against that."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from core.errors import LabelerError, Problem
+from core.evaluation.labeler_quality import labeler_quality
+from core.evaluation.report.labeler_report import report_html, report_png
+from core.labeling.config import LabelerConfig
+from core.labeling.cross_validation import cross_validate
+from store.jobs.commits import StepResult
+from store.jobs.events import NewEvent
+from store.resources.artifacts import get_inversion, get_labeler
+from store.resources.labelers import REPORT_HTML, REPORT_JSON, REPORT_PNG, report_file
+from worker.digests import json_values
+from worker.loading import fitted_labels, load_source
+from worker.runtime.step_context import StepContext
+from worker.steps.label_sets.class_collapse import taught
+from worker.steps.labeler.training_set import lessons_of
+
+
+def assess_labeler(context: StepContext) -> StepResult:
+    """Cross-validate with the labeler's own settings, on the images that it was trained on; finished folds survive an
+    interruption. Raises LabelerError for a labeler from before its request was kept with it.
+    """
+    labeler = get_labeler(context.db, context.claim.result["labeler"], tenant=context.tenant)
+    asked = labeler.info.get("asked")
+    if asked is None:
+        problem = Problem("was trained by an older version: train it again", labeler.id)
+        raise LabelerError("this labeler cannot be judged", [problem])
+    # As the job that trained it saw things.
+    spec = {**asked, "generator": labeler.parents["generator_id"]}
+    before = replace(context, claim=replace(context.claim, spec=spec))
+    source = load_source(before)
+    framed = fitted_labels(before, labeler.parents["label_set_id"], source)
+    numbers = {item.name: number for number, item in enumerate(framed.items)}
+    dropped = {row["name"] for row in labeler.info["dropped"]}
+    used = [number for name, number in numbers.items() if name not in dropped]
+    mirrors = [numbers[name] for name in labeler.info.get("mirrored", ())]
+    inversion = get_inversion(context.db, labeler.parents["inversion_id"], tenant=context.tenant)
+    folds = min(context.spec["folds"], len(used))
+    lessons = lessons_of(before, framed, inversion, used, mirrors)
+    labels = replace(taught(framed, spec), items=lessons.items[: len(used)])
+    found = context.resume(
+        lambda kept: cross_validate(
+            source.network,
+            lessons.w_plus,
+            lessons.items,
+            labels.classes.count,
+            LabelerConfig.from_json(labeler.info["settings"]),
+            folds,
+            origins=lessons.origins,
+            noise=source.info.noise,
+            device=source.device,
+            progress=context.progress,
+            should_stop=context.should_stop,
+            checkpoint=context.save_checkpoint,
+            resume_from=kept,
+            memory_bytes=context.settings.worker.features_mib << 20,
+            folder=context.folder,
+        )
+    )
+    quality = labeler_quality(labels, found, inversion.info["per_image"], folds)
+    title = f"What {labeler.id} is worth"
+    document = json_values({"labeler": labeler.id, "report": context.claim.job_id, **quality.document})
+    text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False).encode()
+    files = tuple(
+        context.put(labeler.id, report_file(context.claim.job_id, name), content, media_type)
+        for name, content, media_type in (
+            (REPORT_JSON, text, "application/json"),
+            (REPORT_PNG, report_png(quality, labels, found, title), "image/png"),
+            (REPORT_HTML, report_html(quality, labels, found, title).encode(), "text/html; charset=utf-8"),
+        )
+    )
+    return StepResult(files=files, events=(NewEvent("labeler.assessed", {"labeler": labeler.id, "folds": folds}),))

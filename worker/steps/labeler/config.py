@@ -1,0 +1,75 @@
+"""What a job asks of its labeler, in the library's words; and labelers that there are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from core.errors import LabelerError, Problem
+from core.generators.stylegan2.config import StyleGAN2Config
+from core.generators.stylegan2.network import feature_layers
+from core.label_sets.classes import ClassMap
+from core.label_sets.collapse import collapse_table
+from core.labeling.config import LabelerConfig
+from core.labeling.files import load_labeler
+from core.labeling.hypercolumn import SelectedLayers
+from core.labeling.labeler import Labeler, VotedCollapse
+from store.requests.labeler import LabelerSpec
+from store.resources.generators import get_generator
+from worker.runtime.step_context import StepContext
+from worker.steps.label_sets.class_collapse import collapse_after_voting, delivered_classes
+
+#: Fewer images teach nothing.
+LEAST_IMAGES = 2
+#: What of a request a labeler's training images and classes depend on; kept with it, so that they can be had again.
+ASKED = ("fit", "align", "labeler")
+#: Fields of the request that are the library's own, where they are not null.
+_SAME = {
+    "preset", "members", "hidden", "layers", "max_channels", "max_steps", "class_balance", "balance_by", "precision",
+    "aggregation", "score",
+}  # fmt: skip
+
+
+def labeler_config(spec: dict[str, Any], classes: ClassMap, images: int) -> LabelerConfig:
+    """Settings of a labeler that learns `classes` from so many images. `spec`: a job's request."""
+    asked = LabelerSpec.model_validate(spec["labeler"])
+    held_out = min(round(asked.held_out * images), images - LEAST_IMAGES)
+    values = asked.model_dump(include=_SAME, exclude_none=True)
+    return LabelerConfig.from_json({**values, "ignore_index": classes.ignore_index, "held_out": max(0, held_out)})
+
+
+def check_labeler(context: StepContext) -> None:
+    """Raise LabelerError for what the job's generator cannot give its labeler, before anything costly is begun."""
+    row = get_generator(context.db, context.spec["generator"], tenant=context.tenant)
+    layers = feature_layers(StyleGAN2Config.from_json(row.info["config"]))
+    config = labeler_config(context.spec, ClassMap({}), LEAST_IMAGES)
+    SelectedLayers(layers, config)
+    keep = context.spec["labeler"].get("keep_members")
+    if keep is not None and keep > config.members:
+        problem = Problem(f"only {config.members} are trained", "/labeler/keep_members")
+        raise LabelerError("so many members cannot be kept", [problem])
+
+
+def finished_labeler(labeler: Labeler, spec: dict[str, Any], classes: ClassMap) -> Labeler:
+    """The trained labeler as it will label: with the members that are kept, and votes collapsed. `classes`: those that
+    it has learnt.
+    """
+    keep = LabelerSpec.model_validate(spec["labeler"]).keep_members
+    if keep is not None:
+        labeler = labeler.pruned(keep)
+    collapse = collapse_after_voting(classes, spec)
+    if collapse is None:
+        return labeler
+    table = collapse_table(classes, collapse)[: classes.count].tolist()
+    return replace(labeler, collapse=VotedCollapse(tuple(table), delivered_classes(classes, spec).count))
+
+
+def stored_labeler(context: StepContext, labeler_id: str, device: str) -> Labeler:
+    """A labeler of the tenant's, kept in the child while it fits."""
+
+    def load() -> Labeler:
+        folder = context.folder / labeler_id
+        context.fetch_all(labeler_id, folder)
+        return load_labeler(folder, device).labeler
+
+    return context.models.get(f"labeler {labeler_id} {device}", load)

@@ -1,0 +1,177 @@
+"""Codes and masks → labeler, trained once per inversion and settings; then the plan of the samples to draw."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from core.errors import InversionError, Problem
+from core.label_sets.classes import ClassMap
+from core.label_sets.label_set import LabelSet
+from core.labeling.files import LabelerInfo, save_labeler
+from core.labeling.labeler import Labeler
+from core.labeling.targets import targets_of
+from core.labeling.training import train_labeler as train
+from store.ids import new_id
+from store.jobs.commits import StepResult
+from store.jobs.events import NewEvent
+from store.jobs.kinds import GENERATE
+from store.jobs.shards import ShardPlan
+from store.requests.inversion import InversionSpec
+from store.resources.artifacts import PREFIXES, Made, NewMade, find_made, get_inversion
+from worker.digests import digest_of, json_values
+from worker.loading import REPORT, Source, fitted_labels, load_source
+from worker.runtime.step_context import StepContext
+from worker.steps.generation.composition_request import DatasetWish
+from worker.steps.generation.shard_planning import first_shard
+from worker.steps.inversion.invert import refuse_poor_reconstruction
+from worker.steps.label_sets.class_collapse import delivered_classes, taught
+from worker.steps.labeler.config import ASKED, LEAST_IMAGES, finished_labeler, labeler_config
+from worker.steps.labeler.training_set import lessons_of, usable_mirrors
+
+#: Nothing random reaches a result that other jobs use again.
+_SEED = 0
+#: Training steps between two checkpoints.
+CHECKPOINT_EVERY = 500
+#: Without a gate of the caller's own, all images are used where a smaller share would be left.
+_LEAST_SHARE = 0.5
+
+
+def train_labeler(context: StepContext) -> StepResult:
+    """Train the labeler, or use an equal one that is there already, and plan the shards of the sampling step."""
+    source = load_source(context)
+    inversion = get_inversion(context.db, context.claim.result["inversion"], tenant=context.tenant)
+    refuse_poor_reconstruction(context, inversion)
+    framed = fitted_labels(context, context.claim.result["label_set"], source)
+    learnt, classes = taught(framed, context.spec).classes, delivered_classes(framed.classes, context.spec)
+    asked_of_codes = InversionSpec.model_validate(context.spec["inversion"])
+    used, dropped, remark = _chosen(inversion, asked_of_codes)
+    mirrors = usable_mirrors(inversion, used, asked_of_codes.drop_flagged)
+    config = labeler_config(context.spec, learnt, len(used))
+    asked = context.spec["labeler"]
+    digest = digest_of(
+        {
+            "made": "labeler 3",
+            "inversion": inversion.digest,
+            "images": used,
+            "mirrored": mirrors,
+            "settings": config.to_json(),
+            "finished": {name: asked.get(name) for name in ("keep_members", "collapse")},
+        }
+    )
+    plan = _plan(context, classes)
+    equal = find_made(context.db, "labeler", digest, tenant=context.tenant)
+    if equal is not None:
+        event = NewEvent("labeler.reused", {"labeler": equal.id})
+        return StepResult(job_result={"labeler": equal.id}, events=(event,), fan_out=plan)
+    lessons = lessons_of(context, framed, inversion, used, mirrors)
+    targets = targets_of(lessons.items, learnt.count, config)
+    labeler = context.resume(
+        lambda kept: train(
+            source.network,
+            lessons.w_plus,
+            targets,
+            config,
+            origins=lessons.origins,
+            noise=source.info.noise,
+            device=source.device,
+            seed=_SEED,
+            progress=context.progress,
+            should_stop=context.should_stop,
+            checkpoint=context.save_checkpoint,
+            checkpoint_every=CHECKPOINT_EVERY,
+            resume_from=kept,
+            memory_bytes=context.settings.worker.features_mib << 20,
+            folder=context.folder,
+            log=context.log,
+        )
+    )
+    labeler = finished_labeler(labeler, context.spec, learnt)
+    chosen = {
+        "mirrored": [framed.items[number].name for number in mirrors],
+        "dropped": [{"name": name, "why": why} for name, why in dropped.items()],
+        "dropping": remark,
+    }
+    return _store(context, source, framed, classes, inversion, labeler, digest, chosen, plan)
+
+
+def _chosen(inversion: Made, asked: InversionSpec) -> tuple[list[int], dict[str, str], str]:
+    """Indices of the images to learn from; names of those left out, each with why; and what else is to be said.
+
+    With a gate of the caller's own (`max_lpips`) what it flags goes, and at least two images have to stay: else raises
+    InversionError. Without one, all are used where too few would stay.
+    """
+    rows = inversion.info["per_image"]
+    poor = {row["name"]: "; ".join(row["flags"]) for row in rows if row["flagged"]}
+    everything = list(range(len(rows)))
+    if not poor or not asked.drop_flagged:
+        return everything, {}, ""
+    good = [index for index in everything if not rows[index]["flagged"]]
+    if asked.max_lpips is not None:
+        if len(good) < LEAST_IMAGES:
+            raise InversionError(
+                f"only {len(good)} of {len(rows)} labelled images are reconstructed well enough for max_lpips "
+                f"{asked.max_lpips:g}, and {LEAST_IMAGES} are needed: raise it, or set drop_flagged to false",
+                [Problem(why, name) for name, why in poor.items()],
+            )
+        return good, poor, ""
+    if len(good) < max(LEAST_IMAGES, _LEAST_SHARE * len(rows)):
+        return everything, {}, f"{len(poor)} of {len(rows)} images are flagged; all are used, or too few would stay"
+    return good, poor, ""
+
+
+def _plan(context: StepContext, classes: ClassMap) -> tuple[ShardPlan, ...]:
+    """The first shard of the candidates; none where the labeler is all that was asked for."""
+    if context.spec["kind"] != GENERATE.name:
+        return ()
+    offset, worker = context.spec["offset"], context.settings.worker
+    wish = DatasetWish.of(context.spec, classes)
+    return (first_shard(offset, offset + wish.first_look, worker.batch, worker),)
+
+
+def _store(
+    context: StepContext,
+    source: Source,
+    labels: LabelSet,
+    classes: ClassMap,
+    inversion: Made,
+    labeler: Labeler,
+    digest: str,
+    chosen: dict[str, Any],
+    plan: tuple[ShardPlan, ...],
+) -> StepResult:
+    labeler_id = new_id(PREFIXES["labeler"])
+    folder = context.folder / "labeler"
+    report = json_values(labeler.report)
+    held_out = report["held_out"] or {}
+    about = LabelerInfo(
+        classes.to_json(),
+        source.info.digest,
+        labels.digest,
+        scores=held_out,
+        keypoints=list(labels.keypoints.names) if labels.keypoints else [],
+        depth_unit=labels.depth.unit if labels.depth else "",
+    )
+    save_labeler(folder, labeler, about)
+    tasks = {head.task: json_values(head.report) for head in labeler.heads}
+    asked = {name: context.spec.get(name) for name in ASKED}
+    info = {"settings": labeler.config.to_json(), "asked": asked, **chosen, **report, "tasks": tasks}
+    files = [context.put(labeler_id, path.name, path, "application/octet-stream") for path in sorted(folder.iterdir())]
+    files.append(context.put(labeler_id, REPORT, json.dumps(info, indent=1).encode(), "application/json"))
+    parents = {
+        "label_set_id": context.claim.result["label_set"],
+        "generator_id": source.row.id,
+        "inversion_id": inversion.id,
+    }
+    score = {key: held_out.get(key) for key in ("images", "accuracy", "mean_iou")} if held_out else None
+    return StepResult(
+        files=tuple(files),
+        made=(NewMade("labeler", labeler_id, digest, info, parents),),
+        job_result={"labeler": labeler_id},
+        fan_out=plan,
+        events=(
+            NewEvent("labeler.trained", {"labeler": labeler_id, "held_out": score}),
+            *((NewEvent("images.dropped", {"images": chosen["dropped"]}, "warning"),) if chosen["dropped"] else ()),
+            *((NewEvent("images.kept", {"why": chosen["dropping"]}, "warning"),) if chosen["dropping"] else ()),
+        ),
+    )

@@ -1,0 +1,51 @@
+"""What a labeler learns from: labelled images with their codes, and mirror images beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from core.label_sets.flip import mirrored
+from core.label_sets.label_set import LabelItem, LabelSet
+from store.resources.artifacts import Made
+from worker.loading import load_latents
+from worker.runtime.step_context import StepContext
+from worker.steps.label_sets.class_collapse import taught
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Codes [N, num_ws, w_dim] with N labelled images; `origins`: the number of the labelled image that each is of."""
+
+    w_plus: Tensor
+    items: tuple[LabelItem, ...]
+    origins: list[int]
+
+
+def lessons_of(
+    context: StepContext, framed: LabelSet, inversion: Made, used: Sequence[int], mirrors: Sequence[int]
+) -> Lessons:
+    """The labelled images `used`, by number, then the mirror images of `mirrors`. `framed`: in the generator's frame,
+    all classes. Raises LabelSetError for a collapse that cannot be.
+    """
+    learnt = taught(framed, context.spec).items
+    items = [learnt[number] for number in used]
+    if mirrors:
+        # Left and right are told by the names that the labels have before any collapse.
+        reflections = taught(mirrored(framed), context.spec).items
+        items += [reflections[number] for number in mirrors]
+    places = [*used, *(len(learnt) + number for number in mirrors)]
+    return Lessons(load_latents(context, inversion.id)[places], tuple(items), [*used, *mirrors])
+
+
+def usable_mirrors(inversion: Made, used: Sequence[int], drop_flagged: bool) -> list[int]:
+    """Which of the images `used` have a mirror image to learn from as well. What is flagged goes where `drop_flagged`
+    says so, unless the image itself is used although it is flagged.
+    """
+    originals, mirrors = inversion.info["per_image"], inversion.info.get("mirrored")
+    if not mirrors:
+        return []
+    dropped = {n for n in used if drop_flagged and mirrors[n]["flagged"] and not originals[n]["flagged"]}
+    return [number for number in used if number not in dropped]
