@@ -28,19 +28,19 @@ from torch import Tensor
 from core.generators.files import GeneratorInfo, save_generator
 from core.generators.importing import import_checkpoint
 from core.generators.stylegan2.config import StyleGAN2Config
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from core.visualization.generator_preview import preview
 
 MOST_MEMORY, MOST_SECONDS = 2.2, 10.0
 
 
-def random_generator(resolution: int) -> Generator:
+def random_generator(resolution: int) -> Network:
     """Config-f: 512 channels up to 64 pixels, then halving."""
     torch.manual_seed(0)
     blocks = resolution.bit_length() - 2
     channels = {block: min(512, 32768 // (4 << block)) for block in range(blocks)}
     config = StyleGAN2Config(resolution=(resolution, resolution), channels=channels)
-    return Generator(config).eval().requires_grad_(False)
+    return Network(config).eval().requires_grad_(False)
 
 
 class _Module:
@@ -68,7 +68,7 @@ class _Module:
         return self._reconstruct, (self._meta,)
 
 
-def write_nvidia(path: Path, generator: Generator) -> None:
+def write_nvidia(path: Path, generator: Network) -> None:
     """A snapshot with one generator, each storage a pickle of its own as torch nests them."""
     state = {"mapping.w_avg": generator.w_avg, "synthesis.b4.const": generator.constant.data}
     for name, tensor in generator.state_dict().items():
@@ -97,7 +97,7 @@ def write_nvidia(path: Path, generator: Generator) -> None:
             del sys.modules[one]
 
 
-def write_rosinality(path: Path, generator: Generator) -> None:
+def write_rosinality(path: Path, generator: Network) -> None:
     """A converted checkpoint with one generator."""
     state = {"input.input": generator.constant.data[None]}
     for name, tensor in generator.state_dict().items():
@@ -120,7 +120,7 @@ def write_rosinality(path: Path, generator: Generator) -> None:
     torch.save({"g_ema": state, "latent_avg": generator.w_avg}, path)
 
 
-def write_own(path: Path, generator: Generator) -> None:
+def write_own(path: Path, generator: Network) -> None:
     """Our weights, which describe themselves."""
     save_generator(path.parent / "own", generator, GeneratorInfo(name="own"))
     (path.parent / "own" / "generator.safetensors").rename(path)

@@ -31,7 +31,7 @@ import torch._dynamo
 from torch import Tensor
 
 from core.generators.stylegan2.config import StyleGAN2Config
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from core.image_arrays import to_bytes, to_float
 from core.inversion.batching import images_at_once
 from core.inversion.config import InversionConfig
@@ -48,12 +48,12 @@ SIZES = {64: (8, 20), 256: (2, 20), 512: (32, 50), 1024: (16, 50)}
 """Resolution → images, steps: minutes on two cores at 64 and 256, on a GPU at the others."""
 
 
-def random_generator(resolution: int, device: torch.device, width: int = 32768) -> Generator:
+def random_generator(resolution: int, device: torch.device, width: int = 32768) -> Network:
     """A StyleGAN2 of random weights with config-f's widths (512 channels up to 64 pixels, then halving)."""
     torch.manual_seed(0)
     blocks = resolution.bit_length() - 2
     channels = {block: min(512, width // (4 << block)) for block in range(blocks)}
-    generator = Generator(StyleGAN2Config(resolution=(resolution, resolution), channels=channels))
+    generator = Network(StyleGAN2Config(resolution=(resolution, resolution), channels=channels))
     generator = generator.to(device).eval().requires_grad_(False)
     generator.w_avg.copy_(random_codes(generator, 4096, seed=1).mean(0))
     return generator
@@ -72,7 +72,7 @@ def random_lpips(device: torch.device) -> Lpips:
 
 
 def plain_inversion(
-    generator: Generator, perceptual: Perceptual, images: Tensor, config: InversionConfig, radius: float
+    generator: Network, perceptual: Perceptual, images: Tensor, config: InversionConfig, radius: float
 ) -> tuple[Tensor, Tensor]:
     """The reference, image after image: best codes [N, num_ws, w_dim] and their losses [N]."""
     objective = Objective.of(generator, perceptual, config)

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.labeling import DRAWN, config_f
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from core.labeling.aggregation import vote
 from core.labeling.config import PRESETS, LabelerConfig
 from core.labeling.ensemble import FoldedEnsemble
@@ -49,13 +49,13 @@ REFERENCE = ("seconds", "extrapolated", "accuracy")
 """What is measured of the papers' way."""
 
 
-def codes_for(generator: Generator, count: int) -> Tensor:
+def codes_for(generator: Network, count: int) -> Tensor:
     """w+ of random images, float [count, num_ws, w_dim]."""
     return generator.map(torch.randn(count, 512, generator=torch.Generator().manual_seed(2))).contiguous()
 
 
 @torch.inference_mode()
-def make_labels(generator: Generator, w_plus: Tensor, side: int, folder: Path) -> None:
+def make_labels(generator: Network, w_plus: Tensor, side: int, folder: Path) -> None:
     """What a random linear map of standardised features says of each image, and the held-out pixels to compare on."""
     drawn = generator.synthesize(w_plus[:1], with_features=True).features
     std, mean = zip(*(torch.std_mean(x[0].flatten(1), dim=1) for x in drawn), strict=True)
@@ -73,7 +73,7 @@ def make_labels(generator: Generator, w_plus: Tensor, side: int, folder: Path) -
 
 
 @torch.inference_mode()
-def materialised(generator: Generator, w_plus: Tensor, side: int, pixels: Tensor) -> Tensor:
+def materialised(generator: Network, w_plus: Tensor, side: int, pixels: Tensor) -> Tensor:
     """Hypercolumns, float [P, C], at ascending flat ``pixels``, from those of whole images, image after image."""
     rows = []
     for image, code in enumerate(w_plus):
@@ -109,7 +109,7 @@ def train_plainly(x: Tensor, y: Tensor, member: int, steps: int | None = None) -
 
 
 def measure_reference(
-    generator: Generator, w_plus: Tensor, masks: Tensor, side: int, held_out: Tensor, budget: float
+    generator: Network, w_plus: Tensor, masks: Tensor, side: int, held_out: Tensor, budget: float
 ) -> dict[str, Any]:
     """Time the papers' way, as far as ``budget`` seconds allow."""
     training, channels = w_plus[:-HELD_OUT_IMAGES], sum(layer.channels for layer in generator.feature_layers)
@@ -141,7 +141,7 @@ def measure_reference(
 
 
 def measure_ours(
-    generator: Generator, w_plus: Tensor, masks: Tensor, side: int, held_out: Tensor, wanted: float
+    generator: Network, w_plus: Tensor, masks: Tensor, side: int, held_out: Tensor, wanted: float
 ) -> dict[str, Any]:
     """Time ours until it is as accurate as ``wanted``, tries that were not included."""
     config, seconds, accuracy = PRESETS["fast"], 0.0, 0.0

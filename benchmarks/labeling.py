@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from core.generators.stylegan2.config import StyleGAN2Config
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from core.labeling.aggregation import vote
 from core.labeling.conditioning import Conditioning
 from core.labeling.config import LabelerConfig
@@ -41,16 +41,16 @@ DRAWN = {256: 256, 512: 1024, 1024: 1024}
 """Label resolution → the generator's."""
 
 
-def config_f(resolution: int, width: int = 32768) -> Generator:
+def config_f(resolution: int, width: int = 32768) -> Network:
     """A StyleGAN2 of random weights with config-f's widths (512 channels up to 64 pixels, then halving)."""
     torch.manual_seed(0)
     blocks = resolution.bit_length() - 2
     channels = {block: min(512, width // (4 << block)) for block in range(blocks)}
-    generator = Generator(StyleGAN2Config(resolution=(resolution, resolution), channels=channels))
+    generator = Network(StyleGAN2Config(resolution=(resolution, resolution), channels=channels))
     return generator.eval().requires_grad_(False)
 
 
-def ensemble_for(generator: Generator, config: LabelerConfig) -> Ensemble:
+def ensemble_for(generator: Network, config: LabelerConfig) -> Ensemble:
     """Random members whose weights are large enough that they disagree."""
     channels = sum(layer.channels for layer in generator.feature_layers)
     ensemble = Ensemble(config.members, channels, config.hidden, CLASSES, seed=1).eval()

@@ -25,7 +25,7 @@ from core.evaluation.metrics.distribution import frechet_distance
 from core.evaluation.metrics.extractors import domain_extractor
 from core.evaluation.metrics.label_statistics import label_shown
 from core.generators.files import load_generator, shipped_generators
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from core.image_arrays import to_bytes
 from core.sampling.stream import latent
 from testbed.examples import TEST_SEED
@@ -41,7 +41,7 @@ _LEAST_PIXELS = 8
 
 
 @torch.no_grad()
-def samples(generator: Generator, count: int, psi: float, seed: int = 0) -> NDArray[np.uint8]:
+def samples(generator: Network, count: int, psi: float, seed: int = 0) -> NDArray[np.uint8]:
     """The first images of a stream: uint8 [count, 64, 64, 3]."""
     z = torch.stack([latent(seed, i, generator.config.z_dim) for i in range(count)])
     parts = [generator.synthesize(generator.map(part, truncation_psi=psi), noise="none").image for part in z.split(100)]
@@ -54,7 +54,7 @@ def grid(images: NDArray[np.uint8], columns: int = 8) -> NDArray[np.uint8]:
     return np.concatenate(rows, axis=0)
 
 
-def against_truth(generator: Generator, drawn: NDArray[np.uint8], world: World) -> NDArray[np.uint8]:
+def against_truth(generator: Network, drawn: NDArray[np.uint8], world: World) -> NDArray[np.uint8]:
     """The first images of stream 0 at ψ = 1, eight at a time, each eight followed by what their latents mean."""
     z = np.stack([latent(0, i, generator.config.z_dim).numpy() for i in range(len(drawn))])
     meant = world.meant(z).images

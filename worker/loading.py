@@ -14,7 +14,7 @@ from torch import Tensor
 
 from core.errors import GeneratorError, Problem
 from core.generators.files import DESCRIPTION, WEIGHTS, GeneratorInfo, load_generator
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from core.inversion.encoder import Encoder, load_encoder
 from core.inversion.perceptual.choice import choose_perceptual
 from core.inversion.perceptual.distance import Perceptual
@@ -47,7 +47,7 @@ class Source:
 
     row: GeneratorRow
     folder: Callable[[], Path]
-    network: Generator
+    network: Network
     info: GeneratorInfo
     device: str
     inversion_digest: dict[str, str]

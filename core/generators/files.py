@@ -17,7 +17,7 @@ from torch import Tensor
 from core.digests import sha256_of
 from core.errors import GeneratorError, Problem
 from core.generators.stylegan2.config import Space, StyleGAN2Config
-from core.generators.stylegan2.network import Generator, Noise
+from core.generators.stylegan2.network import Network, Noise
 
 DESCRIPTION = "generator.json"
 WEIGHTS = "generator.safetensors"
@@ -48,12 +48,12 @@ class GeneratorInfo:
 class LoadedGenerator(NamedTuple):
     """network: in eval mode, float32, no parameter requires a gradient."""
 
-    network: Generator
+    network: Network
     info: GeneratorInfo
 
 
 def save_generator(
-    folder: Path, generator: Generator, info: GeneratorInfo, dtype: torch.dtype = torch.float32
+    folder: Path, generator: Network, info: GeneratorInfo, dtype: torch.dtype = torch.float32
 ) -> GeneratorInfo:
     """Write a generator into ``folder``, made where it is missing. dtype: float32, or float16 for half the size.
 
@@ -108,7 +108,7 @@ def load_generator(folder: Path, device: torch.device | str = "cpu") -> LoadedGe
     except (OSError, safetensors.SafetensorError) as error:
         raise GeneratorError(f"{folder.name} cannot be read", [Problem(str(error), WEIGHTS)]) from None
     with torch.device("meta"):
-        network = Generator(config)
+        network = Network(config)
     wanted = network.state_dict()
     problems = [Problem("missing", name) for name in sorted(wanted.keys() - state.keys())]
     problems += [Problem("nothing takes it", name) for name in sorted(state.keys() - wanted.keys())]

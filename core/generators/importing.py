@@ -23,7 +23,7 @@ from core.generators.import_source import Answers, Found
 from core.generators.stylegan2.checkpoints import nvidia, tensorflow
 from core.generators.stylegan2.checkpoints.state_dicts import read_state_dicts
 from core.generators.stylegan2.config import StyleGAN2Config
-from core.generators.stylegan2.network import Generator, Noise
+from core.generators.stylegan2.network import Network, Noise
 
 ZIP = b"PK\x03\x04"
 PICKLE = b"\x80"
@@ -82,7 +82,7 @@ class ImportReport:
 class Imported(NamedTuple):
     """network: in eval mode, float32, frozen. class_names: where the file has them."""
 
-    network: Generator
+    network: Network
     report: ImportReport
     class_names: tuple[str, ...]
 
@@ -127,7 +127,7 @@ def _imported(path: Path, answers: Answers, limits: Limits, seed: int, should_st
     _check_features(found.config, limits)
     stop_if_asked(should_stop)
     with torch.device("meta"):
-        network = Generator(found.config)
+        network = Network(found.config)
     network.load_state_dict(found.state, assign=True)
     network.eval().requires_grad_(False)
     mean, spread = _mean_code(network, seed, should_stop)
@@ -201,7 +201,7 @@ def _check_features(config: StyleGAN2Config, limits: Limits) -> None:
             raise unsafe(detail, f"block of {height} x {width} pixels")
 
 
-def _mean_code(network: Generator, seed: int, should_stop: ShouldStop) -> tuple[Tensor, Tensor]:
+def _mean_code(network: Network, seed: int, should_stop: ShouldStop) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation of mapped latents, each float [w_dim]; classes take turns."""
     config, random = network.config, torch.Generator().manual_seed(seed)
     batch = min(_BATCH, max(1, _BATCH_NUMBERS // max(config.z_dim + config.w_dim, config.c_dim)))
@@ -222,7 +222,7 @@ def _mean_code(network: Generator, seed: int, should_stop: ShouldStop) -> tuple[
     return mean.float(), spread.float()
 
 
-def _report(path: Path, found: Found, network: Generator, distance: float | None, notes: list[str]) -> ImportReport:
+def _report(path: Path, found: Found, network: Network, distance: float | None, notes: list[str]) -> ImportReport:
     return ImportReport(
         format=found.format,
         network=name(found.network),

@@ -10,7 +10,7 @@ space P_N of Zhu et al. 2020, "Improved StyleGAN Embedding: Where are the Good L
 import torch
 from torch import Tensor
 
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from core.inversion.initial_codes import SPREAD_SAMPLES, random_codes
 
 LEAST_SPREAD = 3e-3
@@ -18,7 +18,7 @@ LEAST_SPREAD = 3e-3
 
 
 @torch.no_grad()
-def principal_axes(generator: Generator, seed: int = 0) -> Tensor:
+def principal_axes(generator: Network, seed: int = 0) -> Tensor:
     """Axes of W, float [w_dim, w_dim], a column each, as long as the generator's codes spread along it (RMS).
 
     A step u along the axes is ``axes @ u`` in w. Of a generator whose codes are all the same, the axes of w itself.

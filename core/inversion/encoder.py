@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from core.digests import sha256_of
 from core.errors import InversionError, Problem
-from core.generators.stylegan2.network import Generator, Noise
+from core.generators.stylegan2.network import Network, Noise
 
 ITERATIONS = 5
 """Steps of the encoder at test time (ReStyle, section 4.1)."""
@@ -143,7 +143,7 @@ def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 @torch.no_grad()
 def encode(
-    generator: Generator, encoder: Encoder, images: Tensor, iterations: int = ITERATIONS, noise: Noise = "const"
+    generator: Network, encoder: Encoder, images: Tensor, iterations: int = ITERATIONS, noise: Noise = "const"
 ) -> Tensor:
     """Codes w+ of images, float [N, num_ws, w_dim].
 
@@ -158,7 +158,7 @@ def encode(
 
 @torch.no_grad()
 def attempts(
-    generator: Generator, encoder: Encoder, images: Tensor, iterations: int = ITERATIONS, noise: Noise = "const"
+    generator: Network, encoder: Encoder, images: Tensor, iterations: int = ITERATIONS, noise: Noise = "const"
 ) -> Iterator[Tensor]:
     """The codes after each of the iterations; arguments and errors as of :func:`encode`."""
     check_match(generator, encoder)
@@ -172,12 +172,12 @@ def attempts(
 
 
 @torch.no_grad()
-def average_image(generator: Generator, noise: Noise = "const") -> Tensor:
+def average_image(generator: Network, noise: Noise = "const") -> Tensor:
     """What the mean code draws, float [1, 3, H, W]: the first attempt at every image."""
     return generator.synthesize(generator.w_avg.expand(1, generator.num_ws, -1), noise).image
 
 
-def check_match(generator: Generator, encoder: Encoder) -> None:
+def check_match(generator: Network, encoder: Encoder) -> None:
     """Raise :class:`InversionError` when the encoder's codes do not fit the generator."""
     wanted = (generator.num_ws, generator.config.w_dim)
     given = (encoder.config.num_ws, encoder.config.w_dim)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from core.inversion.objective import Objective
 from core.inversion.perceptual.distance import Features
 
@@ -12,7 +12,7 @@ SPREAD_SAMPLES = 4096
 
 
 @torch.no_grad()
-def random_codes(generator: Generator, count: int, seed: int) -> Tensor:
+def random_codes(generator: Network, count: int, seed: int) -> Tensor:
     """Mapped codes w [count, w_dim] of random latents, and of random classes where the generator has classes."""
     device = generator.w_avg.device
     random = torch.Generator().manual_seed(seed)
@@ -22,7 +22,7 @@ def random_codes(generator: Generator, count: int, seed: int) -> Tensor:
     return generator.map(z, c)[:, 0]
 
 
-def latent_spread(generator: Generator, seed: int = 0) -> float:
+def latent_spread(generator: Network, seed: int = 0) -> float:
     """Root mean square of w - w_avg over random codes and dimensions: the size of W, the unit in which to measure
     codes.
     """

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop, stop_if_asked
 from core.errors import InversionError, Problem
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from core.image_arrays import to_bytes, to_float
 from core.inversion.config import InversionConfig
 from core.inversion.objective import Objective
@@ -20,7 +20,7 @@ _BATCH = 8
 
 @torch.no_grad()
 def known_codes(
-    generator: Generator,
+    generator: Network,
     images: Tensor,
     w_plus: Tensor,
     names: Sequence[str],

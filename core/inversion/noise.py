@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from core.errors import InversionError, Problem
-from core.generators.stylegan2.network import Generator, StyledConv
+from core.generators.stylegan2.network import Network, StyledConv
 
 SMALLEST = 8
 """Maps are compared with themselves down to this many pixels a side."""
 
 
-def initial_maps(generator: Generator, count: int) -> tuple[Tensor, ...]:
+def initial_maps(generator: Network, count: int) -> tuple[Tensor, ...]:
     """The generator's own noise, [count, 1, h, w] a convolution, each map with mean 0 and variance 1.
 
     Raises :class:`InversionError` for a generator that takes no noise.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.generators.stylegan2.network import Generator, NoiseMaps
+from core.generators.stylegan2.network import Network, NoiseMaps
 from core.inversion.config import InversionConfig, Norm
 from core.inversion.noise import autocorrelation, initial_maps
 from core.inversion.perceptual.distance import Features, Perceptual
@@ -31,7 +31,7 @@ class Losses(NamedTuple):
 class Objective:
     """Weighted perceptual distance and squared error, and what is added for leaving the start or W."""
 
-    generator: Generator
+    generator: Network
     perceptual: Perceptual
     config: InversionConfig
     perceptual_weight: float
@@ -40,7 +40,7 @@ class Objective:
     """Networks run in bfloat16 where torch's autocast does so; codes, images, features and losses stay float32."""
 
     @classmethod
-    def of(cls, generator: Generator, perceptual: Perceptual, config: InversionConfig) -> "Objective":
+    def of(cls, generator: Network, perceptual: Perceptual, config: InversionConfig) -> "Objective":
         """The objective with the weights of ``config``, or where it has none those that the perceptual distance asks
         for.
         """

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from core.generators.stylegan2.network import Generator, Noise, NoiseMaps
+from core.generators.stylegan2.network import Network, Noise, NoiseMaps
 from core.inversion.config import Precision
 from core.inversion.perceptual.distance import Features, Perceptual
 
@@ -18,7 +18,7 @@ def uses_bfloat16(precision: Precision, device: torch.device) -> bool:
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
-def image_of(generator: Generator, codes: Tensor, noise: Noise | NoiseMaps, bfloat16: bool) -> Tensor:
+def image_of(generator: Network, codes: Tensor, noise: Noise | NoiseMaps, bfloat16: bool) -> Tensor:
     """Codes [N, num_ws, w_dim] → images float [N, 3, H, W], not clamped."""
     with torch.autocast(codes.device.type, torch.bfloat16, enabled=bfloat16):
         image = generator.synthesize(codes, noise).image

@@ -19,7 +19,7 @@ from torch import Tensor
 from core import checkpoint_io
 from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop, stop_if_asked
 from core.errors import InversionError, Problem
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from core.image_arrays import to_bytes, to_float
 from core.inversion.batching import images_at_once
 from core.inversion.config import InversionConfig
@@ -37,7 +37,7 @@ _RUN = "inversion"
 
 
 def invert(
-    generator: Generator,
+    generator: Network,
     images: Tensor,
     *,
     encoder: Encoder | None,
@@ -85,7 +85,7 @@ def invert(
     return work.results(should_stop)
 
 
-def _check_images(generator: Generator, images: Tensor) -> None:
+def _check_images(generator: Network, images: Tensor) -> None:
     wanted = (3, *generator.config.resolution)
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1:] != wanted or not len(images):
         given = f"{images.dtype} {list(images.shape)}"
@@ -93,7 +93,7 @@ def _check_images(generator: Generator, images: Tensor) -> None:
         raise InversionError("these images do not fit the generator", [Problem(detail, "images")])
 
 
-def _radius(generator: Generator, encoder: Encoder | None, config: InversionConfig) -> float | None:
+def _radius(generator: Network, encoder: Encoder | None, config: InversionConfig) -> float | None:
     if config.constraint != "ball":
         return None
     if encoder is not None and config.radius is not None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from core import checkpoint_io
 from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop
 from core.errors import LabelerError, Problem
-from core.generators.stylegan2.network import Generator, Noise
+from core.generators.stylegan2.network import Network, Noise
 from core.label_sets.label_set import LabelItem
 from core.labeling.config import LabelerConfig
 from core.labeling.labeler import Labeler
@@ -50,7 +50,7 @@ class HeldOutLabel:
 
 
 def cross_validate(
-    generator: Generator,
+    generator: Network,
     w_plus: Tensor,
     items: Sequence[LabelItem],
     class_count: int,
@@ -130,7 +130,7 @@ def _with_held_out(config: LabelerConfig, images: int) -> LabelerConfig:
 
 @torch.inference_mode()
 def _label(
-    generator: Generator, labeler: Labeler, code: Tensor, item: LabelItem, noise: Noise, random: np.random.Generator
+    generator: Network, labeler: Labeler, code: Tensor, item: LabelItem, noise: Noise, random: np.random.Generator
 ) -> HeldOutLabel:
     features = generator.synthesize(code[None].float(), noise, with_features=True).features
     labels = labeler.label(features, item.size)
@@ -154,7 +154,7 @@ def _label(
     )
 
 
-def _fingerprint(generator: Generator, w_plus: Tensor, items: Sequence[LabelItem], settings: Sequence[Any]) -> str:
+def _fingerprint(generator: Network, w_plus: Tensor, items: Sequence[LabelItem], settings: Sequence[Any]) -> str:
     labels = [array for item in items for array in (item.mask, item.keypoints, item.depth)]
     facts = [*settings, [None if array is None else array.shape for array in labels], generator.config.to_json()]
     known = [torch.from_numpy(np.ascontiguousarray(array)) for array in labels if array is not None]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from core.callbacks import ShouldStop, stop_if_asked
-from core.generators.stylegan2.network import Generator, Noise
+from core.generators.stylegan2.network import Network, Noise
 from core.labeling.feature_cache import KeptFeatures
 from core.labeling.hypercolumn import SelectedLayers, gather
 
@@ -26,7 +26,7 @@ class PixelSource:
 
     def __init__(
         self,
-        generator: Generator,
+        generator: Network,
         w_plus: Tensor,
         layers: SelectedLayers,
         size: tuple[int, int],

@@ -13,7 +13,7 @@ from torch import Tensor
 from core import checkpoint_io
 from core.callbacks import Log, Progress, ShouldStop, ignore_progress, never_stop
 from core.errors import LabelerError, Problem
-from core.generators.stylegan2.network import Generator, Noise
+from core.generators.stylegan2.network import Network, Noise
 from core.labeling.checkpoint import pack_heads, unpack_heads
 from core.labeling.config import LabelerConfig
 from core.labeling.hypercolumn import SelectedLayers
@@ -26,7 +26,7 @@ from core.tasks.task import TASKS
 
 
 def train_labeler(
-    generator: Generator,
+    generator: Network,
     w_plus: Tensor,
     targets: Sequence[Target],
     config: LabelerConfig | None = None,
@@ -96,7 +96,7 @@ def train_labeler(
 
 
 def train_ensemble(
-    generator: Generator,
+    generator: Network,
     w_plus: Tensor,
     masks: Tensor | NDArray[np.uint8],
     class_count: int,
@@ -108,7 +108,7 @@ def train_ensemble(
 
 
 def _check(
-    generator: Generator,
+    generator: Network,
     w_plus: Tensor,
     targets: Sequence[Target],
     origins: Sequence[int],
@@ -142,7 +142,7 @@ def _check(
 
 
 def _fingerprint(
-    generator: Generator,
+    generator: Network,
     w_plus: Tensor,
     targets: Sequence[Target],
     origins: Sequence[int],

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop, stop_if_asked
 from core.errors import Problem, SamplingError
-from core.generators.stylegan2.network import Generator, Noise
+from core.generators.stylegan2.network import Network, Noise
 from core.image_arrays import to_bytes
 from core.labeling.labeler import Labeler, Labels
 from core.sampling.config import SamplingConfig
@@ -67,7 +67,7 @@ def latent(seed: int, index: int, z_dim: int) -> Tensor:
 
 @torch.inference_mode()
 def draw_codes(
-    generator: Generator, labeler: Labeler, w_plus: Tensor, size: tuple[int, int] | None = None
+    generator: Network, labeler: Labeler, w_plus: Tensor, size: tuple[int, int] | None = None
 ) -> tuple[Tensor, Labels]:
     """w+ codes [N, num_ws, w_dim] → images uint8 [N, H, W, 3] and their labels, from one pass of synthesis."""
     image, features = generator.synthesize(w_plus, labeler.noise, with_features=True)
@@ -78,7 +78,7 @@ def draw_codes(
 
 
 def draw(
-    generator: Generator,
+    generator: Network,
     labeler: Labeler,
     config: SamplingConfig,
     *,
@@ -101,7 +101,7 @@ def draw(
 
 @torch.inference_mode()
 def draw_unlabelled(
-    generator: Generator,
+    generator: Network,
     noise: Noise,
     config: SamplingConfig,
     *,
@@ -133,7 +133,7 @@ def _batches(config: SamplingConfig, progress: Progress, should_stop: ShouldStop
 
 
 def _codes(
-    generator: Generator, config: SamplingConfig, indices: range, device: torch.device | str
+    generator: Network, config: SamplingConfig, indices: range, device: torch.device | str
 ) -> tuple[Tensor, list[int | None]]:
     """w+ codes of a batch, [N, num_ws, w_dim], and the class of each."""
     z = torch.stack([latent(config.seed, index, generator.config.z_dim) for index in indices]).to(device)
@@ -146,7 +146,7 @@ def _codes(
 
 @torch.inference_mode()
 def _batch(
-    generator: Generator, labeler: Labeler, config: SamplingConfig, indices: range, device: torch.device | str
+    generator: Network, labeler: Labeler, config: SamplingConfig, indices: range, device: torch.device | str
 ) -> list[Sample]:
     codes, classes = _codes(generator, config, indices, device)
     images, labels = draw_codes(generator, labeler, codes, config.size)
@@ -172,7 +172,7 @@ def _batch(
     ]
 
 
-def _class_of(generator: Generator, config: SamplingConfig, index: int) -> int | None:
+def _class_of(generator: Network, config: SamplingConfig, index: int) -> int | None:
     if not generator.config.c_dim:
         return None
     if config.class_index is not None:
@@ -180,14 +180,14 @@ def _class_of(generator: Generator, config: SamplingConfig, index: int) -> int |
     return int(np.random.default_rng([config.seed, CLASS_STREAM, index]).integers(generator.config.c_dim))
 
 
-def _class_problems(generator: Generator, config: SamplingConfig) -> list[Problem]:
+def _class_problems(generator: Network, config: SamplingConfig) -> list[Problem]:
     c_dim = generator.config.c_dim
     if config.class_index is None or config.class_index < c_dim:
         return []
     return [Problem(f"the generator has {c_dim} classes", "class_index")]
 
 
-def _check(generator: Generator, labeler: Labeler, config: SamplingConfig) -> None:
+def _check(generator: Network, labeler: Labeler, config: SamplingConfig) -> None:
     problems = _class_problems(generator, config)
     resolution = generator.config.resolution
     if config.size is not None and any(side > limit for side, limit in zip(config.size, resolution, strict=True)):

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from core import checkpoint_io
 from core.callbacks import Log, Progress, ShouldStop, ignore_progress, never_stop
 from core.errors import InversionError, Problem, ResumeError, Stopped
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from core.inversion.encoder import Encoder, EncoderConfig, Heads, average_image, check_match
 from core.inversion.initial_codes import latent_spread
 from core.inversion.perceptual.distance import Features, Perceptual
@@ -43,7 +43,7 @@ class EncoderTraining(NamedTuple):
 
 
 def train_encoder(
-    generator: Generator,
+    generator: Network,
     perceptual: Perceptual,
     images: Tensor | ImageSource | None,
     config: EncoderTrainingConfig,
@@ -99,7 +99,7 @@ def train_encoder(
 
 
 def default_encoder_config(
-    generator: Generator, latent_scale: float, heads: Heads = "e4e", largest: int = 128
+    generator: Network, latent_scale: float, heads: Heads = "e4e", largest: int = 128
 ) -> EncoderConfig:
     """An encoder for the generator's images, seen at ``largest`` pixels at most and halved until about four are
     left.
@@ -140,7 +140,7 @@ class _Run:
 
     def __init__(
         self,
-        generator: Generator,
+        generator: Network,
         perceptual: Perceptual,
         source: ImageSource | None,
         config: EncoderTrainingConfig,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.callbacks import ShouldStop, never_stop, stop_if_asked
-from core.generators.stylegan2.network import Generator, Noise
+from core.generators.stylegan2.network import Network, Noise
 from core.image_arrays import to_bytes, to_float
 from core.inversion.encoder import ITERATIONS, Encoder, attempts
 from core.inversion.initial_codes import random_codes
@@ -22,7 +22,7 @@ _GAP = 2
 
 @torch.no_grad()
 def reconstruction_by_iteration(
-    generator: Generator,
+    generator: Network,
     encoder: Encoder,
     perceptual: Perceptual,
     images: Tensor,
@@ -60,7 +60,7 @@ _MEASURED = ("perceptual", "l2", "psnr", "layer_spread")
 
 
 @torch.no_grad()
-def own_samples(generator: Generator, count: int, seed: int, noise: Noise = "const") -> Tensor:
+def own_samples(generator: Network, count: int, seed: int, noise: Noise = "const") -> Tensor:
     """Images uint8 [count, 3, H, W] of the generator's own, at full truncation, of random latents of ``seed``."""
     codes = random_codes(generator, count, seed)[:, None].expand(-1, generator.num_ws, -1)
     return torch.cat([to_bytes(generator.synthesize(part, noise).image).cpu() for part in torch.split(codes, BATCH)])
@@ -68,7 +68,7 @@ def own_samples(generator: Generator, count: int, seed: int, noise: Noise = "con
 
 @torch.no_grad()
 def attempts_picture(
-    generator: Generator, encoder: Encoder, images: Tensor, *, iterations: int = ITERATIONS, noise: Noise = "const"
+    generator: Network, encoder: Encoder, images: Tensor, *, iterations: int = ITERATIONS, noise: Noise = "const"
 ) -> NDArray[np.uint8]:
     """A row for each image uint8 [N, 3, H, W]: the image, then what each iteration draws. uint8 [rows, columns, 3]."""
     rows = []

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from core.errors import InversionError, Problem
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from core.image_arrays import to_float
 from core.inversion.initial_codes import random_codes
 
@@ -40,7 +40,7 @@ def image_source(images: Tensor, seed: int, mirror: bool) -> ImageSource:
     return draw
 
 
-def real_images(generator: Generator, source: ImageSource, step: int, count: int) -> Tensor:
+def real_images(generator: Network, source: ImageSource, step: int, count: int) -> Tensor:
     """Images of a step at the generator's size, float [count, 3, H, W] in [-1, 1] on its device.
 
     Raises :class:`InversionError` where the source gives something else.
@@ -54,7 +54,7 @@ def real_images(generator: Generator, source: ImageSource, step: int, count: int
     return floats if floats.shape[2:] == size else F.adaptive_avg_pool2d(floats, size)
 
 
-def sample_codes(generator: Generator, truncation_psi: float, seed: int, step: int, count: int) -> Tensor:
+def sample_codes(generator: Network, truncation_psi: float, seed: int, step: int, count: int) -> Tensor:
     """Codes of a step's samples, [count, num_ws, w_dim], each row of a code the same: half of them as they are drawn,
     half truncated by a factor between ``truncation_psi`` and 1.
     """

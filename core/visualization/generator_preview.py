@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop, stop_if_asked
 from core.errors import GeneratorError, Problem
-from core.generators.stylegan2.network import Generator, Noise
+from core.generators.stylegan2.network import Network, Noise
 from core.image_arrays import to_bytes
 from core.visualization.canvas import INK, PAPER, fitted, png, shortened, write
 
@@ -17,7 +17,7 @@ _COLUMNS, _CELL, _GAP, _TEXT = 6, 192, 6, 15
 
 @torch.no_grad()
 def preview(
-    network: Generator,
+    network: Network,
     *,
     title: str,
     noise: Noise = "const",
@@ -49,7 +49,7 @@ def preview(
     return png(_grid(rows, names if config.c_dim else [], title))
 
 
-def _drawn(network: Generator, w_plus: torch.Tensor, noise: Noise) -> Image.Image:
+def _drawn(network: Network, w_plus: torch.Tensor, noise: Noise) -> Image.Image:
     image = network.synthesize(w_plus, noise=noise).image
     if not image.isfinite().all():
         raise GeneratorError("this generator draws no finite image", [Problem("overflows in float32", "synthesis")])

@@ -20,7 +20,7 @@ from core.evaluation.downstream.images import ArrayImages, Targets
 from core.evaluation.downstream.training import Trained, train_downstream
 from core.evaluation.scoring import DepthScoring, MaskScoring, PointScoring, Scoring, Taught
 from core.generators.files import LoadedGenerator, load_generator, shipped_generators
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from core.image_arrays import as_tensor, to_bytes
 from core.inversion.config import InversionConfig
 from core.inversion.encoder import load_encoder
@@ -91,7 +91,7 @@ class Trial:
         return load_generator(self.folder)
 
     @property
-    def generator(self) -> Generator:
+    def generator(self) -> Network:
         """Its network."""
         return self.loaded.network
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from core.generators.stylegan2.network import Generator, StyledConv, ToRGB
+from core.generators.stylegan2.network import Network, StyledConv, ToRGB
 from testbed.recipes.reader import SCALE, CodeReader
 
 FLOOR = 1e-4
@@ -21,7 +21,7 @@ SECANTS = 48
 """Heads that the weight of a direction is measured on."""
 
 
-def sensitivity(generator: Generator, w: Tensor, weights: Tensor, seed: int = 0) -> Tensor:
+def sensitivity(generator: Network, w: Tensor, weights: Tensor, seed: int = 0) -> Tensor:
     """How the picture answers to w: the mean of Jᵀ diag(weights) J over the given codes, float32 [w_dim, w_dim].
 
     w: [N, w_dim]; weights: [N, 1, H, W], how much each pixel counts. J is the derivative of the picture in [-1, 1] by
@@ -64,7 +64,7 @@ def picture_basis(sensitivities: Tensor, w: Tensor) -> Basis:
 
 
 @torch.no_grad()
-def differences(generator: Generator, w: Tensor, weights: Tensor, measured: int = 200) -> Tensor:
+def differences(generator: Network, w: Tensor, weights: Tensor, measured: int = 200) -> Tensor:
     """A matrix D, [w_dim, w_dim], with |(w₁ - w₂) D|² about the picture's change from w₁ to w₂ for codes far apart.
 
     The derivative tells of small steps alone, and moving an edge a little changes a picture as fast as it ever will:

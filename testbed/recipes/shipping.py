@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from core.generators.files import GeneratorInfo, load_generator, save_generator
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from testbed.recipes.widening import widened
 
 SHIPPED = Path("core/generators/shipped")
@@ -17,7 +17,7 @@ TEACHERS = Path("testbed/recipes")
 
 
 def export(
-    name: str, domain: str, generator: Generator, teacher: dict[str, nn.Module], log: list[dict[str, Any]]
+    name: str, domain: str, generator: Network, teacher: dict[str, nn.Module], log: list[dict[str, Any]]
 ) -> None:
     """Store the averaged generator in half precision, its training log, and the networks that taught it."""
     info = GeneratorInfo(name=name, licence="CC0-1.0", domain=domain, noise="none", space="w")
@@ -39,7 +39,7 @@ def export(
     print(f"wrote {folder} ({info.digest[:12]}) and {teacher_file}")
 
 
-def restore(name: str, teacher: dict[str, nn.Module]) -> tuple[Generator, list[dict[str, Any]]] | None:
+def restore(name: str, teacher: dict[str, nn.Module]) -> tuple[Network, list[dict[str, Any]]] | None:
     """The shipped generator and its log, the teacher's networks filled in; None where nothing fits."""
     folder, teacher_file, log_file = _places(name)
     if not teacher_file.exists() or not log_file.exists():

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core.generators.stylegan2.config import StyleGAN2Config
-from core.generators.stylegan2.network import Generator, Synthesis, ToRGB
+from core.generators.stylegan2.network import Network, Synthesis, ToRGB
 from core.generators.stylegan2.resample import upsample_image
 from testbed.recipes.reader import CodeReader
 from testbed.recipes.recipe import NORMALS, VALIDATION_SEED, Recipe
@@ -45,12 +45,12 @@ class Training:
     def __init__(self, recipe: Recipe) -> None:
         torch.manual_seed(0)
         self.recipe = recipe
-        self.generator = Generator(recipe.config)
+        self.generator = Network(recipe.config)
         for name, parameter in self.generator.named_parameters():
             parameter.requires_grad_("noise_strength" not in name)
         self.reader = CodeReader(recipe.code_size, recipe.config.w_dim)
         self.plaster = Plaster(recipe.config, recipe.surface)
-        self.average = Generator(recipe.config).requires_grad_(False)
+        self.average = Network(recipe.config).requires_grad_(False)
         self.average.load_state_dict(self.generator.state_dict())
         self.average_reader = CodeReader(recipe.code_size, recipe.config.w_dim).requires_grad_(False)
         self.average_reader.load_state_dict(self.reader.state_dict())

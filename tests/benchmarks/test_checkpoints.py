@@ -9,13 +9,13 @@ import torch
 from benchmarks.checkpoints import WRITERS, main
 from core.generators.importing import import_checkpoint
 from core.generators.stylegan2.config import StyleGAN2Config
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 
 
 @pytest.mark.parametrize("name", list(WRITERS))
 def test_what_is_measured_is_an_import(name: str, tmp_path: Path) -> None:
     config = StyleGAN2Config(resolution=(16, 16), channels={0: 4, 1: 3, 2: 2}, z_dim=4, w_dim=4, mapping_layers=2)
-    network = Generator(config).requires_grad_(False)
+    network = Network(config).requires_grad_(False)
     WRITERS[name](tmp_path / name, network)
     imported = import_checkpoint(tmp_path / name).network
     assert imported.config == config

@@ -13,27 +13,27 @@ from PIL import Image
 
 from core.generators.files import GeneratorInfo, save_generator
 from core.generators.stylegan2.config import StyleGAN2Config
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from core.inversion.perceptual.domain import DomainPerceptual, PerceptualTrunk, save_perceptual
 
 NAME = "tiny"
 SIZE = (16, 16)
 
 
-def write_generator(shipped: Path) -> Generator:
+def write_generator(shipped: Path) -> Network:
     """A 16×16 generator of random but fixed weights, with a perceptual trunk, in `shipped/tiny`."""
     torch.manual_seed(0)
     config = StyleGAN2Config(
         resolution=SIZE, channels={0: 16, 1: 16, 2: 8}, z_dim=16, w_dim=16, mapping_layers=2, mapping_lr_multiplier=0.1
     )
-    generator = Generator(config).eval().requires_grad_(False)
+    generator = Network(config).eval().requires_grad_(False)
     folder = shipped / NAME
     save_generator(folder, generator, GeneratorInfo(name=NAME, licence="CC0-1.0", domain="coloured noise"))
     save_perceptual(folder, DomainPerceptual("tiny-trunk", PerceptualTrunk(((8,), (8,)))))
     return generator
 
 
-def write_labels(archive: Path, generator: Generator, count: int = 6, seed: int = 1) -> None:
+def write_labels(archive: Path, generator: Network, count: int = 6, seed: int = 1) -> None:
     """`count` of the generator's own images; a pixel is of class 1 where it is brighter than its image's mean."""
     torch.manual_seed(seed)
     w_plus = generator.map(torch.randn(count, generator.config.z_dim))

@@ -199,7 +199,7 @@ class Block(nn.Module):
         self.to_rgb = ToRGB(channels, config) if coloured else None
 
 
-class Generator(nn.Module):
+class Network(nn.Module):
     """A StyleGAN2 generator. Freshly built it has random weights; :mod:`core.generators.files` loads trained ones."""
 
     w_avg: Tensor

@@ -22,7 +22,7 @@ from core.generators import importing
 from core.generators.files import FORMAT, METADATA
 from core.generators.importing import import_checkpoint
 from core.generators.stylegan2.config import StyleGAN2Config
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from tests.core.checkpoints import crafted, writers
 from tests.core.checkpoints.crafted import PRIME, copies, named, number, pickled, text
 
@@ -227,7 +227,7 @@ def test_a_generator_whose_image_no_machine_draws_is_refused(tmp_path: Path) -> 
         resolution=(4096, 4096), channels={**dict.fromkeys(range(10), 1), 10: 32}, z_dim=2, w_dim=2
     )
     with torch.device("meta"):
-        state = writers.nvidia_state(Generator(config))
+        state = writers.nvidia_state(Network(config))
     silent = {
         name: torch.zeros(tensor.shape)
         for name, tensor in state.items()
@@ -240,7 +240,7 @@ def test_a_generator_whose_image_no_machine_draws_is_refused(tmp_path: Path) -> 
 
 
 def test_many_classes_are_mapped_in_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = Generator(replace(writers.SMALL, c_dim=65_536)).requires_grad_(False)
+    network = Network(replace(writers.SMALL, c_dim=65_536)).requires_grad_(False)
     seen = []
 
     def mapped(z: torch.Tensor, c: torch.Tensor) -> torch.Tensor:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from core.generators.stylegan2.config import StyleGAN2Config
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 
 SMALL = StyleGAN2Config(
     resolution=(16, 16), channels={0: 8, 1: 6, 2: 4}, z_dim=5, w_dim=7, mapping_layers=3, conv_clamp=256.0
@@ -26,10 +26,10 @@ SMALL = StyleGAN2Config(
 SOURCE = "raise AssertionError('the source in a checkpoint ran')\n"
 
 
-def trained(config: StyleGAN2Config = SMALL, seed: int = 0) -> Generator:
+def trained(config: StyleGAN2Config = SMALL, seed: int = 0) -> Network:
     """A generator whose every number is random, with the mean code that its mapping has."""
     torch.manual_seed(seed)
-    network = Generator(config).requires_grad_(False)
+    network = Network(config).requires_grad_(False)
     for name, tensor in network.state_dict().items():
         if name.endswith(("bias", "noise_strength")):
             tensor.add_(torch.randn_like(tensor) * 0.3)
@@ -86,7 +86,7 @@ class _Persistent:
         return reconstruct, (meta,)
 
 
-def nvidia_state(network: Generator) -> dict[str, Tensor]:
+def nvidia_state(network: Network) -> dict[str, Tensor]:
     """Our state under NVIDIA's names, with the filters that its blocks keep."""
     config, ours = network.config, network.state_dict()
     taps = torch.tensor([1.0, 3, 3, 1]) / 8
@@ -179,7 +179,7 @@ def _class(name: str) -> str:
     return known.get(name) or ("SynthesisLayer" if name.startswith("conv") else "SynthesisBlock")
 
 
-def rosinality_state(network: Generator) -> OrderedDict[str, Tensor]:
+def rosinality_state(network: Network) -> OrderedDict[str, Tensor]:
     """Our state under rosinality's names, with the filters that its layers keep."""
     ours = network.state_dict()
     taps = torch.tensor([1.0, 3, 3, 1]) / 4
@@ -233,7 +233,7 @@ def _as_session_returns(array: np.ndarray) -> np.ndarray | np.float32:
 
 
 def tensorflow_pickle(
-    network: Generator,
+    network: Network,
     *,
     protocol: int = 4,
     kwargs: Mapping[str, Any] | None = None,

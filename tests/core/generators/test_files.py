@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from core.errors import GeneratorError
 from core.generators.files import GeneratorInfo, load_generator, save_generator
 from core.generators.stylegan2.config import StyleGAN2Config
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 
 CONFIG = StyleGAN2Config(resolution=(8, 8), channels={0: 6, 1: 4}, z_dim=5, w_dim=7, mapping_layers=2)
 INFO = GeneratorInfo(name="tiny", licence="CC0-1.0", domain="nothing", noise="none", classes=("a", "b"))
@@ -16,7 +16,7 @@ INFO = GeneratorInfo(name="tiny", licence="CC0-1.0", domain="nothing", noise="no
 
 @pytest.fixture
 def stored(tmp_path):
-    network = Generator(CONFIG)
+    network = Network(CONFIG)
     return tmp_path, network, save_generator(tmp_path, network, INFO)
 
 
@@ -34,7 +34,7 @@ def test_round_trip(stored):
 
 
 def test_half_precision_on_disk_is_float32_in_memory(tmp_path):
-    network = Generator(CONFIG)
+    network = Network(CONFIG)
     save_generator(tmp_path, network, INFO, dtype=torch.float16)
     loaded = load_generator(tmp_path).network
     for name, tensor in loaded.state_dict().items():
@@ -43,7 +43,7 @@ def test_half_precision_on_disk_is_float32_in_memory(tmp_path):
 
 
 def test_what_overflows_half_precision_is_not_stored(tmp_path):
-    network = Generator(CONFIG)
+    network = Network(CONFIG)
     network.constant.data[0] = 1e6
     with pytest.raises(GeneratorError) as caught:
         save_generator(tmp_path, network, INFO, dtype=torch.float16)

@@ -18,7 +18,7 @@ from core.generators.files import GeneratorInfo, load_generator, save_generator
 from core.generators.import_source import Answers
 from core.generators.importing import Imported, import_checkpoint
 from core.generators.stylegan2.config import StyleGAN2Config
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from tests.core.checkpoints import writers
 from tests.core.checkpoints.writers import SMALL, trained
 
@@ -40,7 +40,7 @@ def written(folder: Path, content: bytes, name: str = "network.pkl") -> Path:
     return path
 
 
-def assert_same(imported: Imported, network: Generator) -> None:
+def assert_same(imported: Imported, network: Network) -> None:
     """Same configuration, same numbers, and so the same images."""
     assert imported.network.config == network.config
     ours, theirs = imported.network.state_dict(), network.state_dict()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.generators.stylegan2.config import StyleGAN2Config
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from core.inversion.perceptual.distance import LossWeights
 from core.inversion.perceptual.domain import DomainPerceptual, PerceptualTrunk
 
@@ -14,9 +14,9 @@ CONFIG = StyleGAN2Config(
 
 
 @pytest.fixture(scope="session")
-def generator() -> Generator:
+def generator() -> Network:
     torch.manual_seed(0)
-    network = Generator(CONFIG).eval().requires_grad_(False)
+    network = Network(CONFIG).eval().requires_grad_(False)
     network.w_avg.copy_(network.map(torch.randn(500, 8))[:, 0].mean(0))
     return network
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from core.errors import InversionError
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from core.image_arrays import to_bytes, to_float
 from core.inversion.config import InversionConfig
 from core.inversion.coordinates import LEAST_SPREAD, principal_axes
@@ -19,7 +19,7 @@ from core.inversion.refinement import learning_rate
 
 
 @pytest.fixture
-def uneven(generator: Generator) -> Generator:
+def uneven(generator: Network) -> Network:
     """A generator most of whose codes differ along two directions of W only."""
     network = deepcopy(generator)
     with torch.no_grad():
@@ -29,7 +29,7 @@ def uneven(generator: Generator) -> Generator:
     return network
 
 
-def test_along_the_axes_the_generators_codes_are_spread_evenly(generator: Generator, uneven: Generator) -> None:
+def test_along_the_axes_the_generators_codes_are_spread_evenly(generator: Network, uneven: Network) -> None:
     axes = principal_axes(generator)
     codes = random_codes(generator, 4000, seed=1)
     along = torch.linalg.solve(axes, (codes - codes.mean(0)).T).T
@@ -39,19 +39,19 @@ def test_along_the_axes_the_generators_codes_are_spread_evenly(generator: Genera
     assert torch.equal(principal_axes(uneven), principal_axes(uneven))
 
 
-def test_of_a_generator_that_draws_one_image_the_axes_are_those_of_w(generator: Generator) -> None:
+def test_of_a_generator_that_draws_one_image_the_axes_are_those_of_w(generator: Network) -> None:
     network = deepcopy(generator)
     with torch.no_grad():
         network.mapping.layers[-1].weight.zero_()
     assert torch.equal(principal_axes(network), torch.eye(16))
 
 
-def _images(generator: Generator) -> Tensor:
+def _images(generator: Network) -> Tensor:
     z = torch.randn(3, 8, generator=torch.Generator().manual_seed(3))
     return to_bytes(generator.synthesize(generator.map(z), "none").image)
 
 
-def test_steps_are_those_of_adam_along_the_axes(generator: Generator, perceptual: DomainPerceptual) -> None:
+def test_steps_are_those_of_adam_along_the_axes(generator: Network, perceptual: DomainPerceptual) -> None:
     config = InversionConfig(steps=6, patience=99, noise="none", space="w", constraint="none", precision="float32")
     images = _images(generator)
     found = torch.stack([one.w_plus[0] for one in invert(
@@ -77,7 +77,7 @@ def test_steps_are_those_of_adam_along_the_axes(generator: Generator, perceptual
     assert torch.allclose(found, expected, atol=1e-4)
 
 
-def test_codes_stay_where_the_generators_lie(uneven: Generator, perceptual: DomainPerceptual) -> None:
+def test_codes_stay_where_the_generators_lie(uneven: Network, perceptual: DomainPerceptual) -> None:
     """Images that the generator cannot draw pull a code anywhere; along what it never varies it hardly goes."""
     images = torch.randint(0, 256, (3, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     away = {}

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.errors import InversionError
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from core.image_arrays import to_bytes
 from core.inversion.config import InversionConfig
 from core.inversion.noise import autocorrelation, initial_maps, normalised
@@ -15,7 +15,7 @@ from core.inversion.refine import invert
 
 
 @pytest.fixture
-def noisy(generator: Generator) -> Generator:
+def noisy(generator: Network) -> Network:
     network = copy.deepcopy(generator)
     for block in network.blocks:
         for conv in (block.conv0, block.conv1):
@@ -24,7 +24,7 @@ def noisy(generator: Generator) -> Generator:
     return network
 
 
-def test_maps_begin_as_the_generators_own(noisy: Generator) -> None:
+def test_maps_begin_as_the_generators_own(noisy: Network) -> None:
     maps = initial_maps(noisy, 3)
     assert [tuple(m.shape) for m in maps] == [(3, 1, s, s) for s in (4, 8, 8, 16, 16)]
     for one in maps:
@@ -44,7 +44,7 @@ def test_grain_is_cheap_and_signal_is_dear() -> None:
     )
 
 
-def test_fitted_maps_take_up_what_the_code_cannot(noisy: Generator, perceptual: DomainPerceptual) -> None:
+def test_fitted_maps_take_up_what_the_code_cannot(noisy: Network, perceptual: DomainPerceptual) -> None:
     random = torch.Generator().manual_seed(8)
     z = torch.randn(2, 8, generator=random)
     images = noisy.synthesize(noisy.map(z), "none").image
@@ -64,7 +64,7 @@ def test_fitted_maps_take_up_what_the_code_cannot(noisy: Generator, perceptual: 
         assert torch.equal(to_bytes(drawn)[0], a.reconstruction)
 
 
-def test_a_checkpoint_holds_the_maps_too(noisy: Generator, perceptual: DomainPerceptual) -> None:
+def test_a_checkpoint_holds_the_maps_too(noisy: Network, perceptual: DomainPerceptual) -> None:
     images = to_bytes(noisy.synthesize(noisy.map(torch.ones(1, 8)), "none").image)
     config = InversionConfig(steps=8, fit_noise=True)
     saved: list[bytes] = []
@@ -76,7 +76,7 @@ def test_a_checkpoint_holds_the_maps_too(noisy: Generator, perceptual: DomainPer
     assert whole[0].report == resumed[0].report
 
 
-def test_a_generator_without_noise_is_told(generator: Generator, perceptual: DomainPerceptual) -> None:
+def test_a_generator_without_noise_is_told(generator: Network, perceptual: DomainPerceptual) -> None:
     images = torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
     with pytest.raises(InversionError, match="takes no noise"):
         invert(generator, images, encoder=None, perceptual=perceptual, config=InversionConfig(steps=1, fit_noise=True))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import InversionError, ResumeError, Stopped
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from core.image_arrays import as_tensor, to_bytes, to_float
 from core.inversion import batching
 from core.inversion.config import InversionConfig
@@ -29,7 +29,7 @@ QUICK = InversionConfig(steps=30, learning_rate=0.05, noise="none", precision="f
 
 
 @pytest.fixture
-def images(generator: Generator) -> Tensor:
+def images(generator: Network) -> Tensor:
     z = torch.randn(4, 8, generator=torch.Generator().manual_seed(3))
     return to_bytes(generator.synthesize(generator.map(z), "none").image)
 
@@ -41,14 +41,14 @@ def encoder() -> Encoder:
     return Encoder(config).eval().requires_grad_(False)
 
 
-def run(generator: Generator, perceptual: DomainPerceptual, images: Tensor, **settings: Any) -> list[InvertedImage]:
+def run(generator: Network, perceptual: DomainPerceptual, images: Tensor, **settings: Any) -> list[InvertedImage]:
     encoder = settings.pop("encoder", None)
     config = dataclasses.replace(QUICK, **settings)
     return invert(generator, images, encoder=encoder, perceptual=perceptual, config=config)
 
 
 def test_every_image_ends_closer_than_it_began(
-    generator: Generator, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder
+    generator: Network, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder
 ) -> None:
     for start in (None, encoder):
         results = run(generator, perceptual, images, encoder=start, radius=1.0)
@@ -60,7 +60,7 @@ def test_every_image_ends_closer_than_it_began(
 
 
 def test_what_is_reported_can_be_computed_again(
-    generator: Generator, perceptual: DomainPerceptual, images: Tensor
+    generator: Network, perceptual: DomainPerceptual, images: Tensor
 ) -> None:
     for image, result in zip(images, run(generator, perceptual, images), strict=True):
         drawn = generator.synthesize(result.w_plus[None], "none").image.clamp(-1, 1)
@@ -78,7 +78,7 @@ def test_what_is_reported_can_be_computed_again(
 @pytest.mark.parametrize("space", ["w_plus", "w"])
 @pytest.mark.parametrize("radius", [0.01, 0.3])
 def test_codes_never_leave_the_ball(
-    generator: Generator,
+    generator: Network,
     perceptual: DomainPerceptual,
     images: Tensor,
     encoder: Encoder,
@@ -113,7 +113,7 @@ def test_projection_changes_only_what_is_outside(norm: Any) -> None:
 
 
 def test_unless_given_the_ball_is_as_wide_as_w_and_never_narrower_than_the_papers(
-    generator: Generator, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder
+    generator: Network, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder
 ) -> None:
     for spread, radius in ((0.1, 0.5), (2.0, 2.0)):
         network = deepcopy(generator)
@@ -126,7 +126,7 @@ def test_unless_given_the_ball_is_as_wide_as_w_and_never_narrower_than_the_paper
 
 
 def test_the_soft_penalty_and_the_pull_toward_w_hold_codes_back(
-    generator: Generator, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder
+    generator: Network, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder
 ) -> None:
     free = run(generator, perceptual, images, encoder=encoder, constraint="none")
     soft = run(generator, perceptual, images, encoder=encoder, constraint="penalty", penalty_weight=100.0)
@@ -138,7 +138,7 @@ def test_the_soft_penalty_and_the_pull_toward_w_hold_codes_back(
 
 
 def test_images_on_a_plateau_leave_and_the_others_go_on(
-    generator: Generator, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch
+    generator: Network, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = images.clone()
     images[1] = to_bytes(generator.synthesize(generator.w_avg.expand(1, 6, -1), "none").image)[
@@ -161,7 +161,7 @@ def test_images_on_a_plateau_leave_and_the_others_go_on(
 
 
 def test_neighbours_change_no_more_than_rounding(
-    generator: Generator, perceptual: DomainPerceptual, images: Tensor
+    generator: Network, perceptual: DomainPerceptual, images: Tensor
 ) -> None:
     together = run(generator, perceptual, images, steps=10)
     alone = run(generator, perceptual, images, steps=10, batch=1)
@@ -171,7 +171,7 @@ def test_neighbours_change_no_more_than_rounding(
 
 @pytest.mark.parametrize("candidates", [0, 5])
 def test_the_same_twice_bit_for_bit(
-    generator: Generator, perceptual: DomainPerceptual, images: Tensor, candidates: int
+    generator: Network, perceptual: DomainPerceptual, images: Tensor, candidates: int
 ) -> None:
     first, second = (run(generator, perceptual, images, start_candidates=candidates, patience=4) for _ in range(2))
     for a, b in zip(first, second, strict=True):
@@ -181,7 +181,7 @@ def test_the_same_twice_bit_for_bit(
 
 
 def test_the_best_of_random_codes_is_a_better_start_than_most(
-    generator: Generator, perceptual: DomainPerceptual, images: Tensor
+    generator: Network, perceptual: DomainPerceptual, images: Tensor
 ) -> None:
     one = run(generator, perceptual, images, start_candidates=1, steps=0)
     many = run(generator, perceptual, images, start_candidates=40, steps=0)
@@ -193,7 +193,7 @@ def test_the_best_of_random_codes_is_a_better_start_than_most(
 
 
 def test_the_best_code_is_kept_when_later_ones_are_worse(
-    generator: Generator, perceptual: DomainPerceptual, images: Tensor
+    generator: Network, perceptual: DomainPerceptual, images: Tensor
 ) -> None:
     results = run(generator, perceptual, images, learning_rate=50.0, steps=8, constraint="none")
     objective = Objective.of(generator, perceptual, QUICK)
@@ -206,7 +206,7 @@ def test_the_best_code_is_kept_when_later_ones_are_worse(
 
 
 def test_progress_never_falls_and_ends_at_its_total(
-    generator: Generator, perceptual: DomainPerceptual, images: Tensor
+    generator: Network, perceptual: DomainPerceptual, images: Tensor
 ) -> None:
     told: list[tuple[int, int]] = []
     config = dataclasses.replace(QUICK, batch=3, patience=3)
@@ -223,7 +223,7 @@ def test_progress_never_falls_and_ends_at_its_total(
     assert told[-1] == (120, 120)
 
 
-def test_it_stops_between_steps(generator: Generator, perceptual: DomainPerceptual, images: Tensor) -> None:
+def test_it_stops_between_steps(generator: Network, perceptual: DomainPerceptual, images: Tensor) -> None:
     asked: list[int] = []
 
     def should_stop() -> bool:
@@ -236,7 +236,7 @@ def test_it_stops_between_steps(generator: Generator, perceptual: DomainPerceptu
 
 
 def test_poor_reconstructions_are_flagged_and_summed_up(
-    generator: Generator, perceptual: DomainPerceptual, images: Tensor
+    generator: Network, perceptual: DomainPerceptual, images: Tensor
 ) -> None:
     noise = torch.randint(0, 256, (1, 3, 16, 16), generator=torch.Generator().manual_seed(6), dtype=torch.uint8)
     results = run(generator, perceptual, torch.cat([images[:1], noise]), poor_psnr=11.0, steps=60, learning_rate=0.1)
@@ -246,7 +246,7 @@ def test_poor_reconstructions_are_flagged_and_summed_up(
 
 
 def test_a_memory_budget_cuts_the_list_into_even_batches(
-    generator: Generator, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch
+    generator: Network, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = batch_sizes(monkeypatch)
     one = batching.bytes_per_image(Objective.of(generator, perceptual, QUICK), "cpu")
@@ -257,7 +257,7 @@ def test_a_memory_budget_cuts_the_list_into_even_batches(
 
 
 def test_without_a_budget_the_free_memory_decides(
-    generator: Generator, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    generator: Network, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     sizes = batch_sizes(monkeypatch)
     one = batching.bytes_per_image(Objective.of(generator, perceptual, QUICK), "cpu")
@@ -286,7 +286,7 @@ def test_most_of_the_free_memory_of_a_gpu_is_taken(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_batch_that_does_not_fit_after_all_is_halved(
-    generator: Generator, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch
+    generator: Network, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = batch_sizes(monkeypatch)
     losses = Objective.losses
@@ -320,7 +320,7 @@ def batch_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("kept", [1, 2, 3, 4])
 def test_an_inversion_goes_on_from_any_checkpoint_to_the_same_bits(
-    generator: Generator, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder, kept: int
+    generator: Network, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder, kept: int
 ) -> None:
     config = dataclasses.replace(QUICK, steps=12, batch=2, patience=3, tolerance=0.2)
     arguments: dict[str, Any] = {"encoder": encoder, "perceptual": perceptual, "config": config}
@@ -349,7 +349,7 @@ def _nudged(network: Network) -> Network:
 
 
 def test_a_foreign_or_damaged_checkpoint_is_refused(
-    generator: Generator, perceptual: DomainPerceptual, images: Tensor
+    generator: Network, perceptual: DomainPerceptual, images: Tensor
 ) -> None:
     saved: list[bytes] = []
     arguments: dict[str, Any] = {"encoder": None, "perceptual": perceptual}
@@ -372,7 +372,7 @@ def test_a_foreign_or_damaged_checkpoint_is_refused(
 
 
 def test_the_perceptual_gate_flags_in_place_of_the_psnr(
-    generator: Generator, perceptual: DomainPerceptual, images: Tensor
+    generator: Network, perceptual: DomainPerceptual, images: Tensor
 ) -> None:
     free = run(generator, perceptual, images, steps=5, poor_psnr=99.0)
     assert all(result.report.flags == (f"PSNR {result.report.psnr:.1f} dB below 99 dB",) for result in free)
@@ -385,7 +385,7 @@ def test_the_perceptual_gate_flags_in_place_of_the_psnr(
 
 
 def test_in_bfloat16_codes_stay_exact_numbers_and_reports_are_measured_in_float32(
-    generator: Generator, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch
+    generator: Network, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for able in (True, False):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: {"avx512_bf16": able})
@@ -411,14 +411,14 @@ def test_in_bfloat16_codes_stay_exact_numbers_and_reports_are_measured_in_float3
         torch.zeros(1, 3, 16, 16),
     ],
 )
-def test_images_that_do_not_fit_are_refused(generator: Generator, perceptual: DomainPerceptual, images: Tensor) -> None:
+def test_images_that_do_not_fit_are_refused(generator: Network, perceptual: DomainPerceptual, images: Tensor) -> None:
     with pytest.raises(InversionError) as caught:
         run(generator, perceptual, images)
     assert caught.value.problems[0].pointer == "images"
 
 
 def test_what_is_never_finite_is_an_error_that_names_the_image(
-    generator: Generator, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder
+    generator: Network, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder
 ) -> None:
     encoder.shared.bias.data.fill_(float("nan"))
     with pytest.raises(InversionError) as caught:

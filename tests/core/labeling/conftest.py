@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from core.generators.stylegan2.config import StyleGAN2Config
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 
 
 @pytest.fixture(scope="session")
@@ -12,7 +12,7 @@ def network():
     config = StyleGAN2Config(
         resolution=(16, 12), channels={0: 8, 1: 6, 2: 5}, const_size=(4, 3), z_dim=6, w_dim=7, mapping_layers=2
     )
-    return Generator(config).eval().requires_grad_(False)
+    return Network(config).eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import torch
 
 from core.errors import SamplingError, Stopped
 from core.generators.stylegan2.config import StyleGAN2Config
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from core.labeling.config import LabelerConfig
 from core.labeling.training import train_ensemble
 from core.sampling.config import SamplingConfig
@@ -18,7 +18,7 @@ def made(c_dim=0):
     config = StyleGAN2Config(
         resolution=(16, 16), channels={0: 8, 1: 8, 2: 8}, z_dim=6, w_dim=8, mapping_layers=2, c_dim=c_dim
     )
-    network = Generator(config).eval().requires_grad_(False)
+    network = Network(config).eval().requires_grad_(False)
     network.w_avg.normal_()
     c = torch.eye(c_dim)[torch.arange(4) % c_dim] if c_dim else None
     codes = network.map(torch.randn(4, 6), c)

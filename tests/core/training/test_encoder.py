@@ -11,7 +11,7 @@ from torch import Tensor
 
 from core.errors import InversionError, ResumeError, Stopped
 from core.generators.stylegan2.config import StyleGAN2Config
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from core.image_arrays import to_bytes, to_float
 from core.inversion.encoder import EncoderConfig, encode
 from core.inversion.initial_codes import latent_spread
@@ -33,7 +33,7 @@ QUICK = EncoderTrainingConfig(
 
 
 @pytest.fixture(scope="module")
-def generator() -> Generator:
+def generator() -> Network:
     torch.manual_seed(0)
     config = StyleGAN2Config(
         resolution=(16, 16),
@@ -43,7 +43,7 @@ def generator() -> Generator:
         mapping_layers=2,
         mapping_lr_multiplier=1.0,
     )
-    network = Generator(config).eval().requires_grad_(False)
+    network = Network(config).eval().requires_grad_(False)
     network.w_avg.copy_(network.map(torch.randn(500, 8))[:, 0].mean(0))
     return network
 
@@ -55,26 +55,26 @@ def perceptual() -> DomainPerceptual:
 
 
 @pytest.fixture(scope="module")
-def shape(generator: Generator) -> EncoderConfig:
+def shape(generator: Network) -> EncoderConfig:
     return EncoderConfig((16, 16), 6, 16, latent_spread(generator), channels=(16, 24), head_channels=8, offset_rank=8)
 
 
 @pytest.fixture(scope="module")
-def images(generator: Generator) -> Tensor:
+def images(generator: Network) -> Tensor:
     z = torch.randn(20, 8, generator=torch.Generator().manual_seed(3))
     return to_bytes(generator.synthesize(generator.map(z), "none").image)
 
 
 @pytest.fixture(scope="module")
 def unbroken(
-    generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor
+    generator: Network, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor
 ) -> dict[str, Tensor]:
     return train_encoder(generator, perceptual, images, QUICK, encoder_config=shape).encoder.state_dict()
 
 
 @pytest.mark.parametrize("with_images", [False, True])
 def test_training_brings_codes_and_images_closer(
-    generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor, with_images: bool
+    generator: Network, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor, with_images: bool
 ) -> None:
     config = dataclasses.replace(QUICK, steps=250, samples=12, log_every=25, learning_rate=3e-3)
     done = train_encoder(generator, perceptual, images if with_images else None, config, encoder_config=shape)
@@ -93,7 +93,7 @@ def test_training_brings_codes_and_images_closer(
 
 @pytest.mark.parametrize("heads", ["e4e", "psp"])
 def test_real_images_alone_are_enough(
-    generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor, heads: Any
+    generator: Network, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor, heads: Any
 ) -> None:
     config = dataclasses.replace(
         QUICK, steps=120, samples=0, samples_drawn=0, images=8, log_every=20, learning_rate=3e-3, mirror=True
@@ -108,7 +108,7 @@ def test_real_images_alone_are_enough(
 
 
 def test_bfloat16_learns_the_same(
-    generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor
+    generator: Network, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor
 ) -> None:
     config = dataclasses.replace(QUICK, steps=60, samples=12, log_every=20, learning_rate=3e-3)
     curves = {}
@@ -124,7 +124,7 @@ def test_bfloat16_learns_the_same(
 
 
 def test_the_feature_loss_is_about_what_is_shown_and_not_where(
-    generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor
+    generator: Network, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor
 ) -> None:
     features = perceptual.features(images[:4].float() / 127.5 - 1)
     assert feature_loss(features, features).abs().max() < 1e-6
@@ -137,7 +137,7 @@ def test_the_feature_loss_is_about_what_is_shown_and_not_where(
 
 
 def test_a_checkpoint_from_before_a_setting_is_gone_on_from(
-    generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor, tmp_path: Path
+    generator: Network, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor, tmp_path: Path
 ) -> None:
     path = tmp_path / "run.pt"
     config = dataclasses.replace(QUICK, steps=2, checkpoint_every=1)
@@ -163,7 +163,7 @@ def test_real_images_are_mirrored_half_of_the_time(images: Tensor) -> None:
 
 
 def test_a_run_that_was_stopped_ends_at_the_weights_of_an_unbroken_one(
-    generator: Generator,
+    generator: Network,
     perceptual: DomainPerceptual,
     shape: EncoderConfig,
     images: Tensor,
@@ -202,7 +202,7 @@ def test_a_run_that_was_stopped_ends_at_the_weights_of_an_unbroken_one(
 
 
 def test_a_killed_run_resumes_from_its_last_checkpoint(
-    generator: Generator,
+    generator: Network,
     perceptual: DomainPerceptual,
     shape: EncoderConfig,
     images: Tensor,
@@ -232,7 +232,7 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(
 
 
 def test_another_runs_checkpoint_is_refused(
-    generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig, tmp_path: Path
+    generator: Network, perceptual: DomainPerceptual, shape: EncoderConfig, tmp_path: Path
 ) -> None:
     checkpoint = tmp_path / "encoder.checkpoint"
     config = dataclasses.replace(QUICK, steps=5)
@@ -251,7 +251,7 @@ def test_another_runs_checkpoint_is_refused(
 
 
 def test_every_target_gets_its_corrections_one_after_another(
-    generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor
+    generator: Network, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor
 ) -> None:
     def source(step: int, count: int) -> Tensor:
         asked.append((step, count))
@@ -281,7 +281,7 @@ def test_every_target_gets_its_corrections_one_after_another(
 
 
 def test_layers_unlock_between_the_two_shares(
-    generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig
+    generator: Network, perceptual: DomainPerceptual, shape: EncoderConfig
 ) -> None:
     config = dataclasses.replace(QUICK, steps=100, unlock_from=0.2, unlock_until=0.6)
     run = _Run(generator, perceptual, None, config, shape, torch.device("cpu"), 0, "")
@@ -298,14 +298,14 @@ def test_the_default_shape_suits_the_generator(size: tuple[int, int]) -> None:
     const = (4, 2) if size[0] != size[1] else (4, 4)
     blocks = (size[0] // const[0]).bit_length()
     config = StyleGAN2Config(resolution=size, channels=dict.fromkeys(range(blocks), 2), const_size=const, w_dim=8)
-    shape = default_encoder_config(Generator(config), 1.0)
+    shape = default_encoder_config(Network(config), 1.0)
     assert max(shape.image_size) == min(128, max(size))
     assert max(shape.image_size) // 2 ** len(shape.channels) == 4
     assert shape.num_ws == 2 * blocks
 
 
 def test_settings_and_images_that_cannot_be_used_are_refused(
-    generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig
+    generator: Network, perceptual: DomainPerceptual, shape: EncoderConfig
 ) -> None:
     with pytest.raises(InversionError) as caught:
         EncoderTrainingConfig(
@@ -326,14 +326,14 @@ def test_settings_and_images_that_cannot_be_used_are_refused(
 
 
 def test_the_last_digits_of_the_spread_make_no_other_encoder() -> None:
-    generator = Generator(StyleGAN2Config(resolution=(16, 16), channels={0: 8, 1: 8, 2: 8}, z_dim=4, w_dim=4))
+    generator = Network(StyleGAN2Config(resolution=(16, 16), channels={0: 8, 1: 8, 2: 8}, z_dim=4, w_dim=4))
     few, many = (default_encoder_config(generator, spread) for spread in (0.9360718727, 0.9360719323))
     assert few == many
     assert few.latent_scale == pytest.approx(0.936, rel=1e-3)
 
 
 def test_training_may_begin_with_another_encoder(
-    generator: Generator, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor, tmp_path: Path
+    generator: Network, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor, tmp_path: Path
 ) -> None:
     config = dataclasses.replace(QUICK, steps=60, log_every=20, learning_rate=3e-3)
     first = train_encoder(generator, perceptual, images, config, encoder_config=shape)

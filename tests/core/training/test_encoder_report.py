@@ -5,7 +5,7 @@ import torch
 
 from core.errors import Stopped
 from core.generators.stylegan2.config import StyleGAN2Config
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from core.image_arrays import to_bytes, to_float
 from core.inversion.encoder import Encoder, EncoderConfig, encode
 from core.inversion.perceptual.domain import DomainPerceptual, PerceptualTrunk
@@ -13,17 +13,17 @@ from core.training.encoder_report import attempts_picture, own_samples, reconstr
 
 
 @pytest.fixture(scope="module")
-def networks() -> tuple[Generator, Encoder, DomainPerceptual]:
+def networks() -> tuple[Network, Encoder, DomainPerceptual]:
     torch.manual_seed(0)
     config = StyleGAN2Config(
         resolution=(16, 8), channels={0: 8, 1: 6, 2: 4}, const_size=(4, 2), z_dim=5, w_dim=7, mapping_layers=2
     )
-    generator = Generator(config).eval().requires_grad_(False)
+    generator = Network(config).eval().requires_grad_(False)
     encoder = Encoder(EncoderConfig((16, 8), 6, 7, channels=(8,), head_channels=4, heads="psp"))
     return generator, encoder.eval().requires_grad_(False), DomainPerceptual("tiny", PerceptualTrunk([[6]]))
 
 
-def test_each_iteration_is_measured(networks: tuple[Generator, Encoder, DomainPerceptual]) -> None:
+def test_each_iteration_is_measured(networks: tuple[Network, Encoder, DomainPerceptual]) -> None:
     generator, encoder, perceptual = networks
     images = own_samples(generator, 9, seed=4)
     assert images.shape == (9, 3, 16, 8)
@@ -42,7 +42,7 @@ def test_each_iteration_is_measured(networks: tuple[Generator, Encoder, DomainPe
         assert entry["layer_spread"] > 0
 
 
-def test_the_picture_shows_the_image_and_every_attempt(networks: tuple[Generator, Encoder, DomainPerceptual]) -> None:
+def test_the_picture_shows_the_image_and_every_attempt(networks: tuple[Network, Encoder, DomainPerceptual]) -> None:
     generator, encoder, _ = networks
     images = own_samples(generator, 2, seed=4)
     picture = attempts_picture(generator, encoder, images, iterations=3)
@@ -52,7 +52,7 @@ def test_the_picture_shows_the_image_and_every_attempt(networks: tuple[Generator
     assert torch.equal(torch.from_numpy(picture[18:, -8:].copy()).permute(2, 0, 1), last)
 
 
-def test_it_stops_when_asked(networks: tuple[Generator, Encoder, DomainPerceptual]) -> None:
+def test_it_stops_when_asked(networks: tuple[Network, Encoder, DomainPerceptual]) -> None:
     generator, encoder, perceptual = networks
     with pytest.raises(Stopped):
         reconstruction_by_iteration(

@@ -4,28 +4,28 @@ import torch
 from torch import Tensor
 
 from core.generators.stylegan2.config import StyleGAN2Config
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from testbed.recipes.metric import ABOVE, Basis, picture_basis, rebase, rebase_reader, sensitivity
 from testbed.recipes.reader import CodeReader
 
 CONFIG = StyleGAN2Config(resolution=(8, 8), channels={0: 12, 1: 8}, z_dim=6, w_dim=10, mapping_layers=2)
 
 
-def blind_generator() -> Generator:
+def blind_generator() -> Network:
     """A generator that looks at the first half of w only."""
     torch.manual_seed(0)
-    generator = Generator(CONFIG).requires_grad_(False)
+    generator = Network(CONFIG).requires_grad_(False)
     for name, parameter in generator.named_parameters():
         if name.endswith("affine.weight"):
             parameter[:, CONFIG.w_dim // 2 :] = 0
     return generator
 
 
-def drawn(generator: Generator, w: Tensor) -> Tensor:
+def drawn(generator: Network, w: Tensor) -> Tensor:
     return generator.synthesize(w[:, None].expand(-1, generator.num_ws, -1), noise="none").image
 
 
-def basis_of(generator: Generator, w: Tensor) -> Basis:
+def basis_of(generator: Network, w: Tensor) -> Basis:
     return picture_basis(sensitivity(generator, w, torch.ones(len(w), 1, 8, 8)), w)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from testbed.recipes import streets64
 from testbed.recipes.training import Plaster
 from testbed.recipes.widening import widened
@@ -16,7 +16,7 @@ WIDE = replace(NARROW, channels={block: count + 8 * block for block, count in NA
 
 def test_a_wider_network_draws_the_same_and_all_of_it_can_learn() -> None:
     torch.manual_seed(0)
-    narrow, wide = Generator(NARROW), Generator(WIDE)
+    narrow, wide = Network(NARROW), Network(WIDE)
     plasters = Plaster(NARROW, 4), Plaster(WIDE, 6)
     wide.load_state_dict(widened(narrow.state_dict(), wide.state_dict()))
     plasters[1].load_state_dict(widened(plasters[0].state_dict(), plasters[1].state_dict()))
@@ -33,7 +33,7 @@ def test_a_wider_network_draws_the_same_and_all_of_it_can_learn() -> None:
 
 
 def test_what_does_not_fit_is_named() -> None:
-    narrow, wide = Generator(NARROW).state_dict(), Generator(WIDE).state_dict()
+    narrow, wide = Network(NARROW).state_dict(), Network(WIDE).state_dict()
     with pytest.raises(ValueError, match=r"blocks\.1.*does not go into"):
         widened(wide, narrow)
     with pytest.raises(ValueError, match=r"other parameters: \['w_avg'\]"):

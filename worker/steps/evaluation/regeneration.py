@@ -17,7 +17,7 @@ from core.datasets.samples import StoredSample
 from core.errors import EvaluationError, LabelerError, Problem
 from core.evaluation.downstream.images import ArrayImages, Relabelled, ShardImages, Targets
 from core.evaluation.gates import Regeneration, rounded_share
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from core.label_sets.label_set import LabelSet
 from core.labeling.labeler import Labeler, Labels
 from core.labeling.targets import targets_of
@@ -40,7 +40,7 @@ _REDRAWN, _DROPPED = 32, 8
 class Makers:
     """What a dataset was made with. `batch`: how many images were drawn at once; `drawn`: which samples were."""
 
-    network: Generator
+    network: Network
     labeler: Labeler
     device: str
     batch: int

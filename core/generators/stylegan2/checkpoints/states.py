@@ -12,7 +12,7 @@ from torch import Tensor
 
 from core.errors import CheckpointError, Problem
 from core.generators.stylegan2.config import StyleGAN2Config
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 
 State = Mapping[str, Tensor]
 
@@ -96,7 +96,7 @@ def from_rosinality_state(state: State, config: StyleGAN2Config, latent_avg: Ten
 def from_own_state(state: State, config: StyleGAN2Config) -> dict[str, Tensor]:
     """A state of ours, checked and made float32. Errors as in :func:`from_nvidia_state`."""
     with torch.device("meta"):
-        names = list(Generator(config).state_dict())
+        names = list(Network(config).state_dict())
     return _renamed(state, dict(zip(names, names, strict=True)), config)
 
 
@@ -182,7 +182,7 @@ def _renamed(
     made: under their names, what the file does not hold and does not need to; None where it has to hold everything.
     """
     with torch.device("meta"):
-        shapes = {name: tensor.shape for name, tensor in Generator(config).state_dict().items()}
+        shapes = {name: tensor.shape for name, tensor in Network(config).state_dict().items()}
     assert shapes.keys() == names.keys(), shapes.keys() ^ names.keys()
     left_over = sorted(name for name in state.keys() - set(names.values()) if not name.endswith(IGNORED_ENDINGS))
     problems = [Problem("nothing in this generator takes it", name) for name in left_over]

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from core.errors import CheckpointError, GeneratorError
 from core.generators.stylegan2.checkpoints.states import from_nvidia_state, from_rosinality_state
 from core.generators.stylegan2.config import StyleGAN2Config
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 
 GOLDEN = Path(__file__).resolve().parents[4] / "shared" / "golden"
 CASES = ["uncond", "cond", "clamp", "resnet", "orig"]
@@ -26,7 +26,7 @@ def golden(*parts):
 
 
 def built(config, state):
-    network = Generator(config)
+    network = Network(config)
     network.load_state_dict(state)
     return network.eval().requires_grad_(False)
 
@@ -129,7 +129,7 @@ def test_every_wrong_tensor_is_named():
 
 
 def test_non_square_constant_and_its_feature_shapes():
-    network = Generator(SMALL)
+    network = Network(SMALL)
     image, features = network.synthesize(network.map(torch.randn(3, 5)), with_features=True)
     assert image.shape == (3, 3, 16, 8)
     assert [tuple(f.shape[1:]) for f in features] == [layer[1:] for layer in network.feature_layers]
@@ -167,7 +167,7 @@ def modulated_per_sample(conv, x, w):
 @pytest.mark.parametrize("name", ["conv0", "conv1"])
 def test_shared_weight_equals_one_weight_a_sample_in_value_and_gradient(name):
     torch.manual_seed(0)
-    network = Generator(SMALL).double()
+    network = Network(SMALL).double()
     conv = getattr(network.blocks[1], name)
     conv.bias.data.normal_()
     conv.noise_strength.data.fill_(0.3)
@@ -183,7 +183,7 @@ def test_shared_weight_equals_one_weight_a_sample_in_value_and_gradient(name):
 
 
 def test_gradients_reach_codes_and_every_weight_and_go_to_second_order():
-    network = Generator(SMALL)
+    network = Network(SMALL)
     w_plus = network.map(torch.randn(2, 5))
     image = network.synthesize(w_plus).image
     (slope,) = torch.autograd.grad((image * torch.randn_like(image)).sum(), w_plus, create_graph=True)
@@ -193,7 +193,7 @@ def test_gradients_reach_codes_and_every_weight_and_go_to_second_order():
 
 
 def test_noise_modes():
-    network = Generator(SMALL).requires_grad_(False)
+    network = Network(SMALL).requires_grad_(False)
     w_plus = network.map(torch.randn(2, 5))
     quiet = network.synthesize(w_plus, noise="none").image
     assert torch.equal(network.synthesize(w_plus).image, quiet)  # strengths are zero
@@ -206,7 +206,7 @@ def test_noise_modes():
 
 
 def test_noise_maps_of_ones_own_take_the_place_of_the_stored_ones():
-    network = Generator(SMALL).eval()
+    network = Network(SMALL).eval()
     w_plus = torch.randn(2, 6, 7)
     convs = [conv for block in network.blocks for conv in (block.conv0, block.conv1) if conv is not None]
     with torch.no_grad():
@@ -222,7 +222,7 @@ def test_noise_maps_of_ones_own_take_the_place_of_the_stored_ones():
 
 
 def test_truncation_goes_from_the_code_to_the_mean():
-    network = Generator(SMALL).requires_grad_(False)
+    network = Network(SMALL).requires_grad_(False)
     network.w_avg.normal_()
     z = torch.randn(2, 5)
     full, half, none = (network.map(z, truncation_psi=psi) for psi in (1.0, 0.5, 0.0))
@@ -234,8 +234,8 @@ def test_truncation_goes_from_the_code_to_the_mean():
 
 
 def test_what_does_not_fit_is_told():
-    network = Generator(SMALL)
-    conditional = Generator(StyleGAN2Config(resolution=(4, 4), channels={0: 4}, z_dim=5, w_dim=7, c_dim=3))
+    network = Network(SMALL)
+    conditional = Network(StyleGAN2Config(resolution=(4, 4), channels={0: 4}, z_dim=5, w_dim=7, c_dim=3))
     with pytest.raises(GeneratorError, match="class vectors"):
         network.map(torch.randn(2, 5), torch.ones(2, 3))
     with pytest.raises(GeneratorError, match="needs class vectors"):
@@ -247,7 +247,7 @@ def test_what_does_not_fit_is_told():
 
 
 def test_batch_does_not_change_an_image_beyond_rounding():
-    network = Generator(SMALL).requires_grad_(False)
+    network = Network(SMALL).requires_grad_(False)
     w_plus = network.map(torch.randn(4, 5))
     whole = network.synthesize(w_plus).image
     parts = torch.cat([network.synthesize(rows).image for rows in w_plus.split([1, 3])])
@@ -256,7 +256,7 @@ def test_batch_does_not_change_an_image_beyond_rounding():
 
 def test_inference_mode_leaves_nothing_behind_that_training_trips_over():
     config = StyleGAN2Config(resolution=(8, 8), channels={0: 3, 1: 11}, z_dim=4, w_dim=4, mapping_layers=1)
-    network = Generator(config)
+    network = Network(config)
     with torch.inference_mode():
         network.synthesize(network.map(torch.randn(1, 4)))
     network.synthesize(network.map(torch.randn(1, 4))).image.sum().backward()
@@ -264,11 +264,11 @@ def test_inference_mode_leaves_nothing_behind_that_training_trips_over():
 
 def test_what_is_kept_of_frozen_weights_follows_them():
     torch.manual_seed(0)
-    network = Generator(SMALL).eval().requires_grad_(False)
+    network = Network(SMALL).eval().requires_grad_(False)
     w_plus = torch.randn(2, network.num_ws, 7)
 
     def drawn_anew():
-        fresh = Generator(network.config).requires_grad_(False)
+        fresh = Network(network.config).requires_grad_(False)
         fresh.load_state_dict(network.state_dict())
         return fresh.double().synthesize(w_plus.double()).image.float()
 
@@ -292,7 +292,7 @@ def test_what_is_kept_of_frozen_weights_follows_them():
 
 def test_autocast_reaches_what_follows_a_convolution():
     torch.manual_seed(0)
-    network = Generator(SMALL).eval().requires_grad_(False)
+    network = Network(SMALL).eval().requires_grad_(False)
     w_plus = torch.randn(2, network.num_ws, 7)
     exact = network.synthesize(w_plus, with_features=True)
     with torch.autocast("cpu", torch.bfloat16):

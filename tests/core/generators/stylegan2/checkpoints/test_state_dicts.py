@@ -17,7 +17,7 @@ from core.errors import CheckpointError, UnsafeCheckpointError
 from core.generators.import_source import Answers
 from core.generators.importing import import_checkpoint
 from core.generators.stylegan2.config import StyleGAN2Config
-from core.generators.stylegan2.network import Generator
+from core.generators.stylegan2.network import Network
 from tests.core.checkpoints import writers
 from tests.core.checkpoints.writers import SMALL, trained
 from tests.core.generators.test_importing import GOLDEN, UNCLAMPED, assert_same, written
@@ -26,12 +26,12 @@ ANSWERS = Answers(mapping_lr_multiplier=0.01, conv_clamp=256.0)
 
 
 @pytest.fixture(scope="module")
-def network() -> Generator:
+def network() -> Network:
     return trained(UNCLAMPED)
 
 
 @pytest.fixture(scope="module")
-def clamped() -> Generator:
+def clamped() -> Network:
     return trained(SMALL)
 
 
@@ -44,12 +44,12 @@ def under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {f"{prefix}{name}": tensor for name, tensor in state.items()}
 
 
-def bare_nvidia(network: Generator) -> dict[str, Tensor]:
+def bare_nvidia(network: Network) -> dict[str, Tensor]:
     return {name: tensor.clone().contiguous() for name, tensor in writers.nvidia_state(network).items()}
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "decoder.", "module.decoder.", "generator.module."])
-def test_rosinality_state_is_read_under_any_prefix(prefix: str, network: Generator, tmp_path: Path) -> None:
+def test_rosinality_state_is_read_under_any_prefix(prefix: str, network: Network, tmp_path: Path) -> None:
     state = under(prefix, writers.rosinality_state(network))
     assert_same(import_checkpoint(saved(tmp_path, state)), network)
     assert_same(import_checkpoint(saved(tmp_path, {"g_ema": state, "latent_avg": network.w_avg})), network)
@@ -69,7 +69,7 @@ def test_rosinality_state_is_read_under_any_prefix(prefix: str, network: Generat
     ],
 )
 def test_nvidia_state_in_a_torch_file_is_read(
-    place: tuple[str, ...], prefix: str, name: str, clamped: Generator, tmp_path: Path
+    place: tuple[str, ...], prefix: str, name: str, clamped: Network, tmp_path: Path
 ) -> None:
     content: Any = under(prefix, bare_nvidia(clamped))
     for key in reversed(place):
@@ -102,7 +102,7 @@ def test_golden_e4e_decoder_is_read() -> None:
 
 
 @pytest.mark.parametrize("rows", [None, 1, 6])
-def test_encoder_file_with_a_mean_code_for_each_layer(rows: int | None, network: Generator, tmp_path: Path) -> None:
+def test_encoder_file_with_a_mean_code_for_each_layer(rows: int | None, network: Network, tmp_path: Path) -> None:
     """Options of such files hold paths, devices and numpy numbers."""
     average = network.w_avg if rows is None else network.w_avg.repeat(rows, 1)
     options = {"exp_dir": PurePosixPath("a/b"), "device": torch.device("cuda:0"), "size": np.int64(16), "lr": 1e-4}
@@ -113,14 +113,14 @@ def test_encoder_file_with_a_mean_code_for_each_layer(rows: int | None, network:
     assert (imported.report.network, imported.report.w_avg) == ("decoder", "stored")
 
 
-def test_mean_code_whose_layers_differ_is_measured(network: Generator, tmp_path: Path) -> None:
+def test_mean_code_whose_layers_differ_is_measured(network: Network, tmp_path: Path) -> None:
     average = torch.randn(6, network.config.w_dim)
     imported = import_checkpoint(writers.save_rosinality(tmp_path / "g.pt", writers.rosinality_state(network), average))
     assert imported.report.w_avg == "measured"
     assert any("differ from layer to layer" in note for note in imported.report.notes)
 
 
-def test_mean_code_of_another_width_is_refused_by_name(network: Generator, tmp_path: Path) -> None:
+def test_mean_code_of_another_width_is_refused_by_name(network: Network, tmp_path: Path) -> None:
     path = writers.save_rosinality(tmp_path / "g.pt", writers.rosinality_state(network), torch.zeros(6, 99))
     with pytest.raises(CheckpointError) as caught:
         import_checkpoint(path)
@@ -131,7 +131,7 @@ def without_noise(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: one for name, one in state.items() if not name.startswith("noises.") and "noise_const" not in name}
 
 
-def test_missing_noise_maps_are_drawn_and_noted(network: Generator, clamped: Generator, tmp_path: Path) -> None:
+def test_missing_noise_maps_are_drawn_and_noted(network: Network, clamped: Network, tmp_path: Path) -> None:
     paths = [
         writers.save_rosinality(tmp_path / "g.pt", without_noise(writers.rosinality_state(network)), network.w_avg),
         written(tmp_path, writers.nvidia_pickle(without_noise(writers.nvidia_state(clamped)))),
@@ -152,7 +152,7 @@ def test_missing_noise_maps_are_drawn_and_noted(network: Generator, clamped: Gen
         assert not torch.equal(maps["blocks.1.conv0.noise"], maps["blocks.1.conv1.noise"])
 
 
-def test_some_missing_noise_maps_are_a_damaged_file(network: Generator, tmp_path: Path) -> None:
+def test_some_missing_noise_maps_are_a_damaged_file(network: Network, tmp_path: Path) -> None:
     state = writers.rosinality_state(network)
     del state["noises.noise_2"]
     with pytest.raises(CheckpointError) as caught:
@@ -164,7 +164,7 @@ def test_some_missing_noise_maps_are_a_damaged_file(network: Generator, tmp_path
 def test_noise_maps_that_a_small_file_lacks_are_not_made_at_any_size(noise: bool, tmp_path: Path) -> None:
     """12 blocks of one channel are a few kilobytes and draw 8192 x 8192 pixels."""
     with torch.device("meta"):
-        large = Generator(StyleGAN2Config((8192, 8192), dict.fromkeys(range(12), 1), z_dim=2, w_dim=2))
+        large = Network(StyleGAN2Config((8192, 8192), dict.fromkeys(range(12), 1), z_dim=2, w_dim=2))
     small = {name: torch.zeros(one.shape) for name, one in large.state_dict().items() if not name.endswith(".noise")}
     large.state_dict = lambda *_: small  # type: ignore[method-assign, assignment]
     state = writers.nvidia_state(large)
@@ -173,7 +173,7 @@ def test_noise_maps_that_a_small_file_lacks_are_not_made_at_any_size(noise: bool
         import_checkpoint(saved(tmp_path, state), ANSWERS)
 
 
-def test_missing_mean_code_is_measured_in_every_layout(network: Generator, clamped: Generator, tmp_path: Path) -> None:
+def test_missing_mean_code_is_measured_in_every_layout(network: Network, clamped: Network, tmp_path: Path) -> None:
     nvidia = {name: one for name, one in writers.nvidia_state(clamped).items() if name != "mapping.w_avg"}
     conditional = trained(replace(SMALL, c_dim=3))
     classes = {name: one for name, one in writers.nvidia_state(conditional).items() if name != "mapping.w_avg"}
@@ -205,7 +205,7 @@ def test_lr_mlp_of_a_rosinality_file_is_assumed_noted_and_answered(tmp_path: Pat
     assert answered.report.notes == ()
 
 
-def test_one_of_several_generators_is_asked_for(network: Generator, tmp_path: Path) -> None:
+def test_one_of_several_generators_is_asked_for(network: Network, tmp_path: Path) -> None:
     state, other = writers.rosinality_state(network), writers.rosinality_state(trained(UNCLAMPED, seed=1))
     path = saved(tmp_path, {"first": state, "second": other})
     with pytest.raises(CheckpointError, match="needs to be told: network") as caught:
@@ -223,7 +223,7 @@ def test_table_of_very_many_prefixes_is_refused(tmp_path: Path) -> None:
         import_checkpoint(saved(tmp_path, content))
 
 
-def test_paths_in_options_are_text_and_long_ones_are_refused(network: Generator, tmp_path: Path) -> None:
+def test_paths_in_options_are_text_and_long_ones_are_refused(network: Network, tmp_path: Path) -> None:
     content = {"g_ema": writers.rosinality_state(network), "opts": {"path": PurePosixPath("a" * 5000)}}
     with pytest.raises(UnsafeCheckpointError, match="path"):
         import_checkpoint(saved(tmp_path, content))
