@@ -68,8 +68,8 @@ def decode_depth(
 ) -> NDArray[np.float32]:
     """A depth map in the set's unit, float32 [H, W], 0 where nothing was measured.
 
-    Raises :class:`core.label_sets.reading.images.PictureError` for damaged files and for negative, NaN or infinite values that
-    are not the invalid one.
+    Raises :class:`core.label_sets.reading.images.PictureError` for damaged files and for negative, NaN or infinite
+    values that are not the invalid one.
     """
     stored = _stored(name.lower(), content, limits or PictureLimits())
     values = stored.astype(np.float64)

@@ -1,6 +1,6 @@
 """The child process: owns torch, loads models once, does one shard at a time, dies with its parent.
 
-Started by the supervisor as `python -m worker.runtime.child FD PARENT`, with one end of a socket pair as file descriptor FD.
+Started by the supervisor as `python -m worker.runtime.child FD PARENT`; FD is one end of a socket pair.
 """
 
 from __future__ import annotations

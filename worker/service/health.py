@@ -1,4 +1,4 @@
-"""`python -m worker.service.health`: whether the worker or relay of this container is well; exit status 1 when it is not.
+"""`python -m worker.service.health`: exit status 1 when the worker or relay of this container is not well.
 
 Either leaves a sign after each chore in which the store answered. A container holds one of them, and its own `/tmp`.
 """

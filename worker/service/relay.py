@@ -1,4 +1,4 @@
-"""`python -m worker.service.relay`: the program of a deployment that looks after all its jobs and does none of their work.
+"""`python -m worker.service.relay`: the program that looks after all jobs of a deployment and does no work of theirs.
 
 It publishes hints to the broker, rings again for what nobody took, requeues shards whose worker fell silent, ends jobs
 whose time is over, and sweeps up. One is enough and two do no harm; while none is there jobs wait, and nothing is lost.

@@ -1,6 +1,6 @@
 """How far generated images are from real ones, given features of both: FID, KID, precision, recall, density, coverage.
 
-Every function takes features, float [N, D]; :mod:`core.evaluation.metrics.extractors` says where they come from. The numbers
+Every function takes features, float [N, D], of an extractor (:mod:`core.evaluation.metrics.extractors`). The numbers
 mean nothing without the extractor's name and the numbers of images, so both belong into every report.
 """
 

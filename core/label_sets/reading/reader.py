@@ -1,7 +1,7 @@
 """From an untrusted archive to a validated label set, with every problem found and named.
 
-Where things are in an archive says :mod:`core.label_sets.reading.layout`; other formats are translated into that layout first
-(:mod:`core.formats.readers`).
+:mod:`core.label_sets.reading.layout` finds the parts of an archive; other formats are translated into that layout
+first (:mod:`core.formats.readers`).
 """
 
 import hashlib

@@ -367,5 +367,5 @@ def test_reading_imports_nothing_that_a_file_names(tmp_path: Path) -> None:
         "try:\n    import_checkpoint(Path(sys.argv[1]))\n"
         "except UnsafeCheckpointError:\n    sys.exit(10 if 'antigravity' in sys.modules else 0)\n"
     )
-    root = Path(__file__).parents[4]
+    root = Path(__file__).parents[3]
     assert subprocess.run([sys.executable, "-c", script, str(path)], cwd=root, check=False).returncode == 0

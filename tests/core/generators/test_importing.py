@@ -22,7 +22,7 @@ from core.generators.stylegan2.network import Network
 from tests.core.checkpoints import writers
 from tests.core.checkpoints.writers import SMALL, trained
 
-GOLDEN = Path(__file__).resolve().parents[5] / "shared" / "golden"
+GOLDEN = Path(__file__).resolve().parents[4] / "shared" / "golden"
 #: rosinality and stylegan2 of TensorFlow know no clamp.
 UNCLAMPED = replace(SMALL, conv_clamp=None)
 

@@ -23,7 +23,7 @@ from core.inversion.refine import _Inversion, invert
 from core.inversion.refinement import learning_rate
 from core.inversion.report import InversionReport, InvertedImage, summarize
 
-Network = TypeVar("Network", bound=nn.Module)
+Module = TypeVar("Module", bound=nn.Module)
 
 QUICK = InversionConfig(steps=30, learning_rate=0.05, noise="none", precision="float32")
 
@@ -340,7 +340,7 @@ def test_an_inversion_goes_on_from_any_checkpoint_to_the_same_bits(
     assert told[-1] == 48
 
 
-def _nudged(network: Network) -> Network:
+def _nudged(network: Module) -> Module:
     """The same under the same name, with one weight changed."""
     other = deepcopy(network)
     with torch.no_grad():

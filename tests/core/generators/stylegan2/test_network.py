@@ -11,7 +11,7 @@ from core.generators.stylegan2.checkpoints.states import from_nvidia_state, from
 from core.generators.stylegan2.config import StyleGAN2Config
 from core.generators.stylegan2.network import Network
 
-GOLDEN = Path(__file__).resolve().parents[4] / "shared" / "golden"
+GOLDEN = Path(__file__).resolve().parents[5] / "shared" / "golden"
 CASES = ["uncond", "cond", "clamp", "resnet", "orig"]
 SMALL = StyleGAN2Config(
     resolution=(16, 8), channels={0: 8, 1: 6, 2: 4}, const_size=(4, 2), z_dim=5, w_dim=7, mapping_layers=2
