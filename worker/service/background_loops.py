@@ -1,7 +1,8 @@
 """The loops beside the work: a worker says that it is there; relay, reconciler, reaper and sweeper look after all.
 
 Any number of processes may run either. A deployment runs the second kind in a program of its own
-(`worker.service.relay`), so that a thousand workers do not all watch the outbox; the embedded mode runs both beside its one worker.
+(`worker.service.relay`), so that a thousand workers do not all watch the outbox; the embedded mode runs both
+beside its one worker.
 """
 
 from __future__ import annotations
