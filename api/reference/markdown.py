@@ -14,10 +14,11 @@ PREFACE = """\
 
 Written by `python -m api.reference.markdown` from the OpenAPI document that a running service gives at
 `/openapi.json`; do not edit. Every error is `application/problem+json` (RFC 9457) with `type, title, status, detail,
-instance, code, errors[{detail, pointer}]`, all problems at once. Lists take `page_size` and `page_token` and
-answer `next_page_token`. HEAD is answered wherever GET is. Unknown query parameters, unknown fields, and text with a NUL character or half of a
-surrogate pair are refused with 422. A request that is not HTTP/1.1 to the letter (bare line feeds, folded headers, two
-lengths) is refused with 400, a head of more than 32 KiB with 431, and the connection is closed.
+instance, code, errors[{detail, pointer}]`, all problems at once. Lists take `page_size` and `page_token` and answer
+`next_page_token`. HEAD is answered wherever GET is. Unknown query parameters, unknown fields, and text with a NUL
+character or half of a surrogate pair are refused with 422. A request that is not HTTP/1.1 to the letter (bare line
+feeds, folded headers, two lengths) is refused with 400, a head of more than 32 KiB with 431, and the connection is
+closed.
 
 On loopback the service needs no key and everyone is one tenant. Elsewhere (or with `OFFHAND_API__KEYS=required`) each
 request carries `Authorization: Bearer KEY`; a browser may give the key as password to look at the pages. Whoever runs
