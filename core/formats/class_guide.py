@@ -8,11 +8,15 @@
 A class of the archive that has the name of a wanted one needs no line. Lines begin with a name or an id of the archive,
 and end with a name, an id, or the ignore index. ``{"collapse": "celebamask_hq_8"}`` alone is one of the papers' maps
 (:mod:`core.tasks.presets`).
+
+``"uncovered": "ignored"`` or ``"background"`` decides what pixels are that no shape covers, in formats that list
+shapes; without it each image is judged by its shapes (:func:`core.formats.painting.painted`).
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +25,20 @@ from core.errors import LabelSetError, Problem
 from core.label_sets.classes import MAX_FILE_BYTES, ClassMap
 from core.tasks.presets import COLLAPSES, Collapse
 
+#: What pixels are that no shape covers.
+Uncovered = Literal["ignored", "background"]
+
 
 @dataclass(frozen=True)
 class ClassGuide:
-    """``sources``: name or id (as text) in the archive → wanted id. ``pointer``: the file it was read from."""
+    """``sources``: name or id (as text) in the archive → wanted id. ``pointer``: the file it was read from.
+    ``uncovered``: None where it is judged image by image.
+    """
 
     classes: ClassMap
     sources: Mapping[str, int]
     pointer: str
+    uncovered: Uncovered | None = None
 
     @classmethod
     def from_bytes(cls, content: bytes, pointer: str) -> "ClassGuide":
@@ -51,9 +61,12 @@ class ClassGuide:
                 sources[source] = int(str(place))
             else:
                 problems.append(f"sources sends {source!r} to {target!r}, which is no class here")
+        uncovered = document.get("uncovered") if isinstance(document, dict) else None
+        if uncovered not in (None, *get_args(Uncovered)):
+            problems.append(f"uncovered is {uncovered!r}: expected {' or '.join(get_args(Uncovered))}")
         if problems:
             raise _refusal(problems, pointer)
-        return cls(classes, sources, pointer)
+        return cls(classes, sources, pointer, uncovered)
 
     def targets(self, names: Mapping[int, str], ignore_index: int) -> tuple[NDArray[np.uint8], str]:
         """uint8 [256]: the wanted id for each id of the archive, and the same in words.

@@ -100,7 +100,8 @@ class ExportFacts:
         if not any(name.strip().lower() == _BACKGROUND for name in written.values()):
             # Where a format lists shapes, our reader names what none covers: here, ignored pixels.
             sources[_BACKGROUND] = ignored
-        return json.dumps({**self.classes.to_json(), "sources": sources}, indent=1, ensure_ascii=False).encode()
+        document = {**self.classes.to_json(), "sources": sources, "uncovered": "ignored"}
+        return json.dumps(document, indent=1, ensure_ascii=False).encode()
 
 
 def stem(index: int) -> str:

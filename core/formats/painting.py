@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from core.formats.class_guide import Uncovered
 from core.formats.translation import IGNORE_INDEX, Translation
 
 Area = NDArray[np.bool_]
@@ -55,11 +56,13 @@ def everywhere(size: tuple[int, int]) -> Shape:
     return Shape(None, (slice(size[0]), slice(size[1])), lambda: np.ones(size, bool), size[0] * size[1])
 
 
-def painted(shapes: Sequence[Shape], size: tuple[int, int], background: int) -> tuple[NDArray[np.uint8], bool]:
-    """Return the mask, uint8 [H, W], later shapes over earlier ones, and whether background is drawn in it.
+def painted(
+    shapes: Sequence[Shape], size: tuple[int, int], background: int, uncovered: Uncovered | None = None
+) -> tuple[NDArray[np.uint8], bool]:
+    """Return the mask, uint8 [H, W], later shapes over earlier ones, and whether pixels without a shape are ignored.
 
-    Where shapes of the class ``background`` cover at least as many pixels as no shape does, the image is labelled
-    throughout: the rest is ignored then, and is background elsewhere.
+    ``uncovered`` decides that. Without it the image is labelled throughout, and the rest is ignored, where shapes of
+    the class ``background`` cover at least as many pixels as no shape does; elsewhere the rest is background.
     """
     mask = np.full(size, background, np.uint8)
     covered = np.zeros(size, bool)
@@ -69,7 +72,7 @@ def painted(shapes: Sequence[Shape], size: tuple[int, int], background: int) -> 
         covered[shape.window] |= area
     rest = ~covered
     drawn = int((covered & (mask == background)).sum())
-    throughout = drawn > 0 and drawn >= int(rest.sum())
+    throughout = drawn > 0 and drawn >= int(rest.sum()) if uncovered is None else uncovered == "ignored"
     if throughout:
         mask[rest] = IGNORE_INDEX
     return mask, throughout
@@ -80,7 +83,7 @@ def paint(out: Translation, entry: str, shapes: Sequence[Shape], size: tuple[int
     key = out.image(entry)
     if key is None:
         return
-    mask, throughout = painted(shapes, size, background)
-    if throughout and (mask == IGNORE_INDEX).any():
+    mask, throughout = painted(shapes, size, background, out.uncovered)
+    if throughout and out.uncovered is None and (mask == IGNORE_INDEX).any():
         out.note_each("background is drawn: pixels without any shape are ignored", entry)
     out.mask(key, mask, entry)

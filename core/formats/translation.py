@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from core.errors import LabelSetError, Problem
-from core.formats.class_guide import ClassGuide
+from core.formats.class_guide import ClassGuide, Uncovered
 from core.formats.image_names import PICTURE_SUFFIXES, image_titles
 from core.label_sets.label_set import Note
 from core.label_sets.reading.images import PictureError, PictureLimits, decode_mask, header_sizes
@@ -51,6 +51,11 @@ class Translation:
         self._shared: dict[str, list[str]] = {}
         self._count = 0
         self._targets = np.arange(256, dtype=np.uint8)
+
+    @property
+    def uncovered(self) -> Uncovered | None:
+        """What pixels without a shape are by the caller's class map; None where it does not decide."""
+        return self._guide.uncovered if self._guide else None
 
     def problem(self, detail: str, pointer: str) -> None:
         """Add what is wrong; the entry that ``pointer`` names is to blame."""

@@ -195,10 +195,10 @@ def _mask(out: Translation, entry: str, sources: Sequence[_Listed], joined: Join
     if not sources:
         out.note_each("without masks in any file, every pixel is ignored", entry)
         shapes = [everywhere(size)]
-    elif not shapes and explicit:
+    elif not shapes and explicit and out.uncovered is None:
         out.note_each("without any annotation, where others have background drawn, every pixel is ignored", entry)
         shapes = [everywhere(size)]
-    elif not shapes:
+    elif not shapes and out.uncovered != "ignored":
         out.note_each("without any annotation, every pixel is background", entry)
     paint(out, entry, sorted(shapes, key=lambda shape: -shape.pixels), size, joined.background)
 

@@ -34,3 +34,10 @@ def test_a_class_map_without_a_collapse_is_read_as_before():
     guide = ClassGuide.from_bytes(b'{"classes": ["a", "b"], "sources": {"7": "b", "x": 255}}', "classes.json")
     table, _ = guide.targets({0: "a", 7: "c", 9: "x"}, 8)
     assert np.flatnonzero(table == 1).tolist() == [7]
+
+
+@pytest.mark.parametrize("value", ["ignore", 255, ["ignored"]])
+def test_an_unknown_rule_for_uncovered_pixels_is_refused(value):
+    document = {"classes": ["a", "b"], "uncovered": value}
+    with pytest.raises(LabelSetError, match=r"uncovered is .*: expected ignored or background"):
+        ClassGuide.from_bytes(json.dumps(document).encode(), "classes.json")

@@ -4,7 +4,28 @@ import numpy as np
 import pytest
 
 from core.formats import painting
+from core.formats.class_guide import Uncovered
 from core.formats.painting import Shape, painted
+
+
+@pytest.mark.parametrize(("uncovered", "expected"), [(None, 0), ("ignored", 255), ("background", 0)])
+@pytest.mark.parametrize("drawn", [0, 3])
+def test_the_class_map_decides_what_no_shape_covers(uncovered: Uncovered | None, expected: int, drawn: int) -> None:
+    area = np.zeros((4, 5), bool)
+    area[0, :drawn] = True
+    shapes = [Shape.of(0, lambda: area)]
+    mask, _ = painted(shapes, (4, 5), 0, uncovered)
+    assert (mask[area] == 0).all()
+    assert (mask[~area] == expected).all()
+
+
+def test_an_image_with_mostly_drawn_background_has_the_rest_ignored_unless_the_class_map_decides() -> None:
+    area = np.zeros((4, 5), bool)
+    area[:3] = True
+    for uncovered, expected in ((None, 255), ("background", 0)):
+        mask, ignored = painted([Shape.of(0, lambda: area)], (4, 5), 0, uncovered)
+        assert (mask[3:] == expected).all()
+        assert ignored == (expected == 255)
 
 
 @pytest.mark.parametrize("kept", [0, 1 << 19])

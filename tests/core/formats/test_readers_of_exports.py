@@ -64,8 +64,26 @@ def test_our_reader_returns_classes_and_masks_of_every_export(
     assert len(labels.items) == len(samples)
     for one, item in zip(samples, sorted(labels.items, key=lambda item: item.name[-9:]), strict=True):
         np.testing.assert_array_equal(item.image, one.image())
-        labelled = one.mask() != classes.ignore_index
-        np.testing.assert_array_equal(item.mask[labelled], one.mask()[labelled])
+        np.testing.assert_array_equal(item.mask, one.mask())
+
+
+@pytest.mark.parametrize("format", LISTED)
+def test_ignored_pixels_of_an_export_stay_ignored_where_they_outnumber_the_background(
+    format: ExportFormat, tmp_path: Path
+) -> None:
+    classes = CLASS_MAPS["plain"]
+    samples = dataset(classes)[0]
+    for place, sample in enumerate(samples):
+        mask = np.full((12, 16), classes.ignore_index, np.uint8)
+        mask[:2, :2] = 1
+        mask[3, : 5 * place] = 0  # none in the first
+        record = {"index": sample.index, "uncertainty": 0.5}
+        files = encode_sample(sample.image(), mask, np.zeros((2, 3), np.float32), record, colours(classes))
+        samples[place] = StoredSample(sample.index, files)
+    exported(format, tmp_path, samples, ExportFacts("ds_1", classes, len(samples)))
+    labels = read_label_set(tmp_path / f"{format}.zip", tmp_path / "again")
+    for one, item in zip(samples, sorted(labels.items, key=lambda item: item.name[-9:]), strict=True):
+        np.testing.assert_array_equal(item.mask, one.mask())
 
 
 def test_our_reader_joins_masks_and_keypoints_of_a_coco_export(tmp_path: Path) -> None:
