@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.formats.class_guide import Uncovered
+from core.formats.shapes import Patch
 from core.formats.translation import IGNORE_INDEX, Translation
 
 Area = NDArray[np.bool_]
@@ -34,16 +35,24 @@ class Shape:
     pixels: int
 
     @classmethod
-    def of(cls, class_id: int | None, draw: Callable[[], Area]) -> "Shape":
-        """Return the shape whose pixels ``draw`` returns, bool [H, W] of the image; raises what that raises."""
-        whole = draw()
-        rows, columns = (np.flatnonzero(whole.any(axis)) for axis in (1, 0))
-        window = (slice(0, 0), slice(0, 0))
+    def of(cls, out: Translation, entry: str, class_id: int | None, draw: Callable[[], Patch]) -> "Shape":
+        """Return the shape of the picture ``entry`` that ``draw`` returns; raises what that raises, and
+        :class:`core.errors.LabelSetError` where drawing the shapes of the archive is too much work.
+        """
+        patch = draw()
+        out.charge(entry, patch.work, patch.size)
+        rows, columns = (np.flatnonzero(patch.area.any(axis)) for axis in (1, 0))
+        tight = (slice(0, 0), slice(0, 0))
         if rows.size:
-            window = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
-        where = whole[window]
-        area = (lambda: draw()[window]) if where.size > _MOST_KEPT else _kept(where)
+            tight = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
+        where = patch.area[tight]
+        area = (lambda: draw().area[tight]) if where.size > _MOST_KEPT else _kept(where)
+        window = (_moved(tight[0], patch.top), _moved(tight[1], patch.left))
         return cls(class_id, window, area, int(where.sum()))
+
+
+def _moved(part: slice, by: int) -> slice:
+    return slice(part.start + by, part.stop + by)
 
 
 def _kept(where: Area) -> Callable[[], Area]:

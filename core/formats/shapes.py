@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
@@ -15,14 +16,38 @@ MAX_OUTLINE = 4_000_000
 #: Polygons are cut so far outside of the image, in pixels: the numbers of pycocotools' filling end at 2^31.
 _MARGIN = 20_000
 _ELLIPSE_CORNERS = 360
+#: What a pixel of an outline, and a run length, cost to draw, in pixels of an area.
+_OUTLINE_WORK, _RUN_WORK = 30, 50
 
 
 class ShapeError(ValueError):
     """The shape cannot be filled; the message says why."""
 
 
-def filled(polygons: Sequence[object], height: int, width: int) -> NDArray[np.bool_]:
-    """bool [height, width]: what any of the polygons (each [x1, y1, x2, y2, …]) covers, as COCO fills them.
+@dataclass(frozen=True)
+class Patch:
+    """The part of an image that a shape reaches.
+
+    ``size``: (height, width) of the image. ``top, left``: where the part begins. ``area``: bool [rows, columns], what
+    the shape covers there; it covers nothing elsewhere. ``work``: what drawing it costs, in pixels.
+    """
+
+    size: tuple[int, int]
+    top: int
+    left: int
+    area: NDArray[np.bool_]
+    work: int
+
+    def whole(self) -> NDArray[np.bool_]:
+        """Return the covered pixels of the image, bool [height, width]."""
+        where = np.zeros(self.size, bool)
+        rows, columns = self.area.shape
+        where[self.top : self.top + rows, self.left : self.left + columns] = self.area
+        return where
+
+
+def filled(polygons: Sequence[object], height: int, width: int) -> Patch:
+    """Return what any of the polygons (each [x1, y1, x2, y2, …]) covers, as COCO fills them.
 
     What lies outside of the image is cut off; corners are not moved. Raises :class:`ShapeError`.
     """
@@ -38,10 +63,11 @@ def filled(polygons: Sequence[object], height: int, width: int) -> NDArray[np.bo
             corners = _cut(corners, width, height)
         if len(corners) > 2:
             rings.append(corners.ravel().tolist())
+    work = round(outline) * _OUTLINE_WORK
     if not rings:
-        return np.zeros((height, width), bool)
+        return _drawn(np.array([height * width]), height, width, work)
     merged = pycocotools.mask.merge(pycocotools.mask.frPyObjects(rings, height, width))
-    return np.array(pycocotools.mask.decode(merged), bool)
+    return _drawn(_uncompressed(merged["counts"], height * width), height, width, work)
 
 
 def _corners(polygon: object) -> NDArray[np.float64]:
@@ -107,50 +133,75 @@ def turned(
     ]
 
 
-def from_runs(counts: object, height: int, width: int) -> NDArray[np.bool_]:
-    """bool [height, width] from COCO run lengths: a list, or the compressed text. Columns first, beginning with what
-    is outside. Decoded here and not by pycocotools, which trusts the numbers. Raises :class:`ShapeError`.
+def from_runs(counts: object, height: int, width: int) -> Patch:
+    """Return what COCO run lengths cover: a list, or the compressed text. Columns first, beginning with what is
+    outside. Decoded here and not by pycocotools, which trusts the numbers. Raises :class:`ShapeError`.
     """
     if isinstance(counts, str):
-        counts = _uncompressed(counts, height * width)
-    return runs(counts, height * width).reshape(width, height).T
+        counts = _uncompressed(counts.encode("ascii", "replace"), height * width).tolist()
+    return _drawn(_run_lengths(counts, height * width), height, width)
 
 
-def runs(counts: object, size: int) -> NDArray[np.bool_]:
-    """bool [size] from alternating run lengths, the first one outside. Raises :class:`ShapeError`."""
+def row_runs(counts: object, left: int, top: int, size: tuple[int, int], image: tuple[int, int]) -> Patch:
+    """Return what alternating run lengths cover of a box of ``size`` (height, width), row by row, the first one
+    outside. ``image``: the image's size. Raises :class:`ShapeError`.
+    """
+    lengths = _run_lengths(counts, size[0] * size[1])
+    area = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(size)
+    return Patch(image, top, left, area, area.size + len(lengths) * _RUN_WORK)
+
+
+def _drawn(lengths: NDArray[np.int64], height: int, width: int, work: int = 0) -> Patch:
+    """Return what run lengths over the whole image cover, columns first; only the columns that they reach are drawn."""
+    work += len(lengths) * _RUN_WORK
+    bounds = np.concatenate([[0], np.cumsum(lengths)])
+    begins, ends = bounds[1:-1:2], bounds[2::2]  # of the odd runs
+    inside = np.flatnonzero(ends > begins)
+    if not inside.size:
+        return Patch((height, width), 0, 0, np.zeros((0, 0), bool), work)
+    left, right = int(begins[inside[0]]) // height, (int(ends[inside[-1]]) - 1) // height + 1
+    within = np.diff(np.clip(bounds, left * height, right * height))
+    area = np.repeat(np.arange(len(lengths)) % 2 == 1, within).reshape(right - left, height).T
+    return Patch((height, width), 0, left, area, work + area.size)
+
+
+def _run_lengths(counts: object, size: int) -> NDArray[np.int64]:
+    """Return run lengths that cover ``size`` pixels, int64 [N]. Raises :class:`ShapeError`."""
     lengths = [whole_number(one) for one in counts] if isinstance(counts, list) else [None]
     if not all(one is not None and 0 <= one <= size for one in lengths):
         raise ShapeError("its run lengths are not a list of whole numbers")
     covered = np.array(lengths, np.int64)
     if covered.sum() != size:
         raise ShapeError(f"its run lengths cover {covered.sum():,} pixels where there are {size:,}")
-    return np.repeat(np.arange(len(covered)) % 2 == 1, covered)
+    return covered
 
 
-def _uncompressed(text: str, most: int) -> list[int]:
-    """COCO's compressed run lengths: five bits a character, from the third on as difference to the one before last."""
-    counts: list[int] = []
-    value = shift = 0
-    for character in text:
-        bits = ord(character) - 48
-        if not 0 <= bits < 64 or shift > 60:
-            raise ShapeError("its compressed run lengths are damaged")
-        value |= (bits & 31) << shift
-        shift += 5
-        if not bits & 32:
-            if bits & 16:
-                value -= 1 << shift
-            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
-            value = shift = 0
-            if len(counts) > most + 1:
-                raise ShapeError("it has more run lengths than there are pixels")
-    if shift:
+def _uncompressed(text: bytes, most: int) -> NDArray[np.int64]:
+    """Return COCO's compressed run lengths, int64 [N]: five bits a character, the lowest first, a sixth where more
+    follow; from the fourth number on as difference to the one before last. Raises :class:`ShapeError`.
+    """
+    bits = np.frombuffer(text, np.uint8).astype(np.int64) - 48
+    if bits.size and (bits.min() < 0 or bits.max() >= 64):
+        raise ShapeError("its compressed run lengths are damaged")
+    last = np.flatnonzero(bits & 32 == 0)
+    if bits.size and (not last.size or last[-1] != bits.size - 1):
         raise ShapeError("its compressed run lengths break off")
+    if len(last) > most + 1:
+        raise ShapeError("it has more run lengths than there are pixels")
+    first = np.concatenate([[0], last[:-1] + 1])[: len(last)]
+    digits = last - first + 1
+    if digits.size and digits.max() > 7:  # 35 bits, more than any image needs
+        raise ShapeError("its compressed run lengths are damaged")
+    places = np.arange(bits.size) - np.repeat(first, digits)
+    counts = np.add.reduceat((bits & 31) << (5 * places), first) if last.size else np.zeros(0, np.int64)
+    counts -= np.where(bits[last] & 16, np.int64(1) << (5 * digits), 0)
+    for start in (1, 2):
+        counts[start::2] = np.cumsum(counts[start::2])
     return counts
 
 
-def brush(rle: object, height: int, width: int) -> NDArray[np.bool_]:
-    """bool [height, width] from a brush stroke of Label Studio: RGBA bytes as packed runs, the alpha says where.
+def brush(rle: object, height: int, width: int) -> Patch:
+    """Return what a brush stroke of Label Studio covers: RGBA bytes as packed runs, the alpha decides.
 
     32 bits: how many values; 5: bits of a value; 4 × 4: lengths of run lengths; then runs: one bit (repeated or not),
     two that choose the length, the length, the values. Raises :class:`ShapeError`.
@@ -177,7 +228,8 @@ def brush(rle: object, height: int, width: int) -> NDArray[np.bool_]:
         )
         done += count
     values = np.frombuffer(b"".join(parts), np.uint8)
-    return values[3::4].reshape(height, width) > 0
+    area = values[3::4].reshape(height, width) > 0
+    return Patch((height, width), 0, 0, area, 4 * area.size + len(rle) * _RUN_WORK)
 
 
 class _Bits:

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -21,6 +22,11 @@ IMAGES, MASKS, CLASSES, KEYPOINTS = "images", "masks", "classes.json", "keypoint
 LARGEST_ID, IGNORE_INDEX = 254, 255
 #: More images than a label set may have are refused by name; far more are not even looked at.
 MOST_IMAGES = 2000
+#: Work of drawing shapes, in pixels (:class:`core.formats.shapes.Patch`): for an image in multiples of its own pixels,
+#: and for the archive. More than annotators draw; 8 minutes at most.
+MOST_IMAGE_WORK, LEAST_IMAGE_WORK, MOST_WORK = 200, 1 << 30, 1 << 35
+#: The work of any shape, however small.
+_SHAPE_WORK = 10_000
 #: A problem in one annotation is a problem in thousands: so many are told.
 MOST_PROBLEMS = 500
 _MOST_LISTED = 6
@@ -50,6 +56,8 @@ class Translation:
         self._points: tuple[Sequence[str], Mapping[str, Sequence[Point]], str] | None = None
         self._shared: dict[str, list[str]] = {}
         self._count = 0
+        self._work: Counter[str] = Counter()
+        self._all_work = 0
         self._targets = np.arange(256, dtype=np.uint8)
 
     @property
@@ -75,6 +83,24 @@ class Translation:
     def bytes_of(self, entry: str) -> bytes:
         """The content of an entry."""
         return self.entries[entry].read_bytes()
+
+    def charge(self, entry: str, work: int, size: tuple[int, int]) -> None:
+        """Count the work of drawing a shape of the picture ``entry``, whose (height, width) is ``size``.
+
+        Raises :class:`core.errors.LabelSetError` where it is too much for the picture or the archive.
+        """
+        self._work[entry] += work + _SHAPE_WORK
+        self._all_work += work + _SHAPE_WORK
+        most = max(LEAST_IMAGE_WORK, MOST_IMAGE_WORK * size[0] * size[1])
+        how = "pixels, counted for each shape by its area and outline"
+        if self._work[entry] > most:
+            text = f"has shapes of more than {most:,} {how}: merge or remove shapes"
+        elif self._all_work > MOST_WORK:
+            text = f"is where all shapes reach more than {MOST_WORK:,} {how}: use fewer or smaller images"
+        else:
+            return
+        self.problem(text, entry)
+        raise LabelSetError("drawing the shapes is too much work", self.problems)
 
     def image(self, entry: str) -> str | None:
         """Take a picture of the archive as an image.

@@ -9,8 +9,8 @@ from typing import Any
 from core.formats.class_names import JoinedClasses, join_classes
 from core.formats.image_names import ImageNameError, ImageNames
 from core.formats.json_files import json_entries, load_json
-from core.formats.painting import Area, Shape, everywhere, paint
-from core.formats.shapes import ShapeError, box, filled, from_runs
+from core.formats.painting import Shape, everywhere, paint
+from core.formats.shapes import Patch, ShapeError, box, filled, from_runs
 from core.formats.translation import Point, Translation
 from core.label_sets.reading.json_files import number, shortened, whole_number
 
@@ -226,17 +226,17 @@ def _shape(out: Translation, entry: str, row: Row, ids: Mapping[Key, int], size:
     if segments is not None:
         if category not in ids:
             raise ShapeError(f"unknown category {shortened(row.get('category_id'))}")
-        return Shape.of(ids[category], partial(_region, segments, size))
+        return Shape.of(out, entry, ids[category], partial(_region, segments, size))
     bounds = row.get("bbox")
     numbers = [number(one) for one in bounds] if isinstance(bounds, list) and len(bounds) == 4 else [None]
     sides = [one for one in numbers if one is not None]
     if len(sides) < 4:
         return None
     out.note_each("boxes without segmentation are ignored, neither class nor background", entry)
-    return Shape.of(None, partial(filled, [box(*sides)], *size))
+    return Shape.of(out, entry, None, partial(filled, [box(*sides)], *size))
 
 
-def _region(segments: Any, size: tuple[int, int]) -> Area:
+def _region(segments: Any, size: tuple[int, int]) -> Patch:
     if isinstance(segments, list):
         return filled(segments, *size)
     if isinstance(segments, dict):

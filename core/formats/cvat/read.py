@@ -6,12 +6,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.parsers import expat
 
-import numpy as np
-
 from core.formats.class_names import JoinedClasses, join_classes
 from core.formats.image_names import ImageNameError, ImageNames
-from core.formats.painting import Area, Shape, paint
-from core.formats.shapes import ShapeError, around, box, ellipse, filled, flat, runs
+from core.formats.painting import Shape, paint
+from core.formats.shapes import Patch, ShapeError, around, box, ellipse, filled, flat, row_runs
 from core.formats.translation import Translation, with_background
 from core.label_sets.reading.json_files import number, whole_number
 
@@ -142,16 +140,16 @@ def _shape(out: Translation, entry: str, element: Element, class_id: int, size: 
     if element.tag in _AREAS:
         if element.tag == "box":
             out.note_each("boxes are read as filled rectangles", entry)
-        return Shape.of(class_id, partial(_AREAS[element.tag], element, size))
+        return Shape.of(out, entry, class_id, partial(_AREAS[element.tag], element, size))
     if element.tag == "tag":
         out.note_each("tags of whole images are left aside", entry)
         return None
     text = f"shapes of the kind {element.tag} have no area: their pixels are ignored, neither class nor background"
     out.note_each(text, entry)
-    return Shape.of(None, partial(_extent, element, size))
+    return Shape.of(out, entry, None, partial(_extent, element, size))
 
 
-def _polygon(element: Element, size: Size) -> Area:
+def _polygon(element: Element, size: Size) -> Patch:
     return filled([flat(_points(element))], *size)
 
 
@@ -162,24 +160,22 @@ def _points(element: Element) -> list[tuple[float, float]]:
     return [(x, y) for x, y in pairs]
 
 
-def _mask(element: Element, size: Size) -> Area:
+def _mask(element: Element, size: Size) -> Patch:
     left, top, width, height = (whole_number(element.get(key)) for key in ("left", "top", "width", "height"))
     if left is None or top is None or width is None or height is None:
         raise ShapeError("its box is no whole numbers left, top, width, height")
     if min(left, top) < 0 or min(width, height) < 1 or left + width > size[1] or top + height > size[0]:
         raise ShapeError("its box lies outside of the image")
     counts = [one.strip() for one in element.get("rle", "").split(",")]
-    where = np.zeros(size, bool)
-    where[top : top + height, left : left + width] = runs(counts, width * height).reshape(height, width)
-    return where
+    return row_runs(counts, left, top, (height, width), size)
 
 
-def _box(element: Element, size: Size) -> Area:
+def _box(element: Element, size: Size) -> Patch:
     left, top, right, bottom = _numbers(element, "xtl", "ytl", "xbr", "ybr")
     return filled([box(left, top, right - left, bottom - top, _rotation(element))], *size)
 
 
-def _ellipse(element: Element, size: Size) -> Area:
+def _ellipse(element: Element, size: Size) -> Patch:
     x, y, across, down = _numbers(element, "cx", "cy", "rx", "ry")
     return filled([ellipse(x, y, across, down, _rotation(element))], *size)
 
@@ -196,7 +192,7 @@ def _numbers(element: Element, *keys: str) -> list[float]:
     return [one for one in found if one is not None]
 
 
-def _extent(element: Element, size: Size) -> Area:
+def _extent(element: Element, size: Size) -> Patch:
     """The box around the points of a shape without an area, those of a skeleton or cuboid included."""
     pairs = [pair for one in element.iter() if one.get("points") for pair in _points(one)]
     for left, right in (("x", "y"), *_CORNERS):
@@ -210,6 +206,6 @@ def _extent(element: Element, size: Size) -> Area:
 
 #: Attributes of a cuboid's corners.
 _CORNERS = tuple((f"x{one}", f"y{one}") for one in ("tl1", "tr1", "bl1", "br1", "tl2", "tr2", "bl2", "br2"))
-_AREAS: Mapping[str, Callable[[Element, Size], Area]] = {
+_AREAS: Mapping[str, Callable[[Element, Size], Patch]] = {
     "polygon": _polygon, "mask": _mask, "box": _box, "ellipse": _ellipse,
 }  # fmt: skip

@@ -12,8 +12,8 @@ from typing import Any
 from core.formats.class_names import join_classes
 from core.formats.image_names import ImageNames, names_picture
 from core.formats.json_files import json_entries, load_json
-from core.formats.painting import Area, Shape, paint
-from core.formats.shapes import ShapeError, around, brush, ellipse, filled, flat, turned
+from core.formats.painting import Shape, paint
+from core.formats.shapes import Patch, ShapeError, around, brush, ellipse, filled, flat, turned
 from core.formats.translation import Translation, with_background
 from core.label_sets.reading.json_files import number, shortened, whole_number
 
@@ -266,14 +266,14 @@ def _shape(out: Translation, entry: str, region: _Region, known: Mapping[str, in
     if len(region.labels) == 1 and _geometry(value) is not None:
         if _geometry(value) == "rectangle":
             out.note_each("boxes are read as filled rectangles", entry)
-        return Shape.of(known[region.labels[0]], partial(_area, value, size))
+        return Shape.of(out, entry, known[region.labels[0]], partial(_area, value, size))
     if len(region.labels) == 1:
         cause = f"shapes of the kind {shortened(result.get('type'))} have no area"
     else:
         cause = "regions with several labels" if region.labels else "regions without a label"
     area = partial(_area if _geometry(value) is not None else _extent, value, size)
     out.note_each(f"{cause}: their pixels are ignored, neither class nor background", entry)
-    return Shape.of(None, area)
+    return Shape.of(out, entry, None, area)
 
 
 def _check_frame(out: Translation, entry: str, result: Result, size: Size) -> None:
@@ -290,7 +290,7 @@ def _check_frame(out: Translation, entry: str, result: Result, size: Size) -> No
         )
 
 
-def _area(value: Mapping[str, Any], size: Size) -> Area:
+def _area(value: Mapping[str, Any], size: Size) -> Patch:
     kind = _geometry(value)
     if kind == "brush":
         return brush(value.get("rle"), *size)
@@ -309,7 +309,7 @@ def _area(value: Mapping[str, Any], size: Size) -> Area:
     return filled([flat(turned(corners, degrees, (x, y)))], *size)  # turned about its first corner
 
 
-def _extent(value: Mapping[str, Any], size: Size) -> Area:
+def _extent(value: Mapping[str, Any], size: Size) -> Patch:
     """The box around what is no area: a point with its width, a line."""
     points = value.get("points", value.get("vertices"))
     if points is not None:

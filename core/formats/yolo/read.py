@@ -17,7 +17,7 @@ from core.errors import LabelSetError
 from core.formats.image_names import PICTURE_SUFFIXES, ImageNameError, ImageNames
 from core.formats.name_files import NamedClasses, is_name_list, named_classes
 from core.formats.painting import Shape, paint
-from core.formats.shapes import ShapeError, filled
+from core.formats.shapes import Patch, ShapeError, filled
 from core.formats.texts import TextError, decode_text
 from core.formats.translation import Translation, free_background
 
@@ -108,7 +108,7 @@ def _shapes(
             if line.class_id not in names:
                 raise ShapeError(f"unknown class id {line.words[0]:.20}")
             is_box = line.numbers is not None and line.numbers.size == _BOX
-            shapes.append(Shape.of(None if is_box else line.class_id, partial(_region, line, size)))
+            shapes.append(Shape.of(out, image, None if is_box else line.class_id, partial(_region, line, size)))
         except ValueError as error:
             out.problem(f"line {line.place}: {error}", line.label)
             continue
@@ -117,8 +117,8 @@ def _shapes(
     return shapes
 
 
-def _region(line: _Line, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return the pixels that a polygon or a box covers, bool [H, W]. Raises :class:`ShapeError`."""
+def _region(line: _Line, size: tuple[int, int]) -> Patch:
+    """Return the pixels that a polygon or a box covers. Raises :class:`ShapeError`."""
     numbers = line.numbers
     if numbers is None:
         raise ShapeError("holds what is no number")

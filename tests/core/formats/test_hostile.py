@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from core.errors import LabelSetError
+from core.formats import translation
 from core.formats.shapes import ShapeError, brush, filled, from_runs
+from core.label_sets.reading.images import PictureLimits
 from core.label_sets.reading.reader import read_label_set
 from tests.core.datasets.archives import write_zip
 from tests.core.formats.test_readers import (
@@ -141,6 +143,30 @@ def test_shapes_from_nobody() -> None:
             brush(stroke, 5, 5)
 
 
+@pytest.mark.parametrize("limit", ["LEAST_IMAGE_WORK", "MOST_WORK"])
+def test_more_shapes_than_can_be_drawn_are_refused_by_image(
+    limit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = coco_document("polygon")
+    row = {**document["annotations"][0], "segmentation": [[0, 0, 16, 0, 16, 16, 0, 16]]}
+    document["annotations"] = [{**row, "id": number} for number in range(400)]
+    files = coco_files(document)
+    assert tried(tmp_path, files)
+    monkeypatch.setattr(translation, limit, 2_000_000)
+    with pytest.raises(LabelSetError, match="too much work") as refusal:
+        read_label_set(write_zip(tmp_path / "labels.zip", files), tmp_path / "again")
+    assert "2,000,000 pixels" in refusal.value.problems[-1].detail
+    assert refusal.value.problems[-1].pointer.endswith(document["images"][0]["file_name"])
+
+
+def test_a_million_polygons_over_a_large_image_are_refused_within_the_budget(tmp_path: Path) -> None:
+    out = translation.Translation({}, tmp_path, PictureLimits())
+    for _ in range(translation.MOST_IMAGE_WORK - 1):
+        out.charge("a.png", 8000 * 5000, (5000, 8000))
+    with pytest.raises(LabelSetError, match="too much work"):
+        out.charge("a.png", 8000 * 5000, (5000, 8000))
+
+
 def test_points_far_outside_stay_at_the_border() -> None:
-    where = filled([[-1e300, -5, 1e300, -5, 1e300, 2, -1e300, 2]], 4, 6)
+    where = filled([[-1e300, -5, 1e300, -5, 1e300, 2, -1e300, 2]], 4, 6).whole()
     np.testing.assert_array_equal(where, np.arange(4)[:, None].repeat(6, 1) < 2)
