@@ -97,7 +97,7 @@ def plain_inversion(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(torch.tensor([step]), config).item()
             optimizer.zero_grad(set_to_none=True)
-            loss.sum().backward()
+            loss.sum().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             with torch.no_grad():
                 codes.copy_(project(codes, start, radius, config.norm))

@@ -97,7 +97,7 @@ def train_plainly(x: Tensor, y: Tensor, member: int, steps: int | None = None) -
     optimizer = torch.optim.Adam(network.parameters(), lr=PAPER.learning_rate)
     done = 0
     for _ in range(int(PAPER.epochs)):
-        for batch in torch.randperm(len(x)).split(PAPER.pixel_batch):
+        for batch in torch.split(torch.randperm(len(x)), PAPER.pixel_batch):
             if len(batch) < PAPER.pixel_batch or done == steps:
                 continue
             loss = nn.functional.cross_entropy(network(x[batch]), y[batch])

@@ -41,7 +41,8 @@ def measure(
 
 def commonest(masks: NDArray[np.uint8], classes: int) -> NDArray[np.uint8]:
     """The commonest id of each pixel: uint8 [N, H, W] → [H, W]; of equals the smallest."""
-    return np.stack([(masks == i).sum(0) for i in range(classes)]).argmax(0).astype(np.uint8)
+    commonest: NDArray[np.uint8] = np.stack([(masks == i).sum(0) for i in range(classes)]).argmax(0).astype(np.uint8)
+    return commonest
 
 
 def _iou(world: World, truth: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> dict[str, float]:

@@ -21,4 +21,5 @@ def draw_stream(seed: int, start: int, count: int, size: int) -> NDArray[np.floa
 
 def normalise(rows: NDArray[np.floating]) -> NDArray[np.floating]:
     """Scale each row to unit second moment."""
-    return rows / np.sqrt(np.mean(np.square(rows), axis=1, keepdims=True) + 1e-8)
+    scaled: NDArray[np.floating] = rows / np.sqrt(np.mean(np.square(rows), axis=1, keepdims=True) + 1e-8)
+    return scaled

@@ -44,7 +44,10 @@ _LEAST_PIXELS = 8
 def samples(generator: Network, count: int, psi: float, seed: int = 0) -> NDArray[np.uint8]:
     """The first images of a stream: uint8 [count, 64, 64, 3]."""
     z = torch.stack([latent(seed, i, generator.config.z_dim) for i in range(count)])
-    parts = [generator.synthesize(generator.map(part, truncation_psi=psi), noise="none").image for part in z.split(100)]
+    parts = [
+        generator.synthesize(generator.map(part, truncation_psi=psi), noise="none").image
+        for part in torch.split(z, 100)
+    ]
     return to_bytes(torch.cat(parts)).permute(0, 2, 3, 1).contiguous().numpy()
 
 

@@ -38,7 +38,8 @@ router = APIRouter(include_in_schema=False)
 
 def render(request: Request, template: str, shown: dict[str, Any], status: int = 200) -> Response:
     """A page. What is shown is escaped: names of files and of labels are anybody's."""
-    return _templates().TemplateResponse(request, template, shown, status_code=status)
+    page: Response = _templates().TemplateResponse(request, template, shown, status_code=status)
+    return page
 
 
 @cache

@@ -187,7 +187,7 @@ class Trial:
         z = torch.stack([latent(self.repeat, _FRESH + i, self.generator.config.z_dim) for i in range(count)])
         images, codes = [], []
         with torch.inference_mode():
-            for part in z.split(50):
+            for part in torch.split(z, 50):
                 codes.append(self.generator.map(part).contiguous())
                 images.append(to_bytes(self.generator.synthesize(codes[-1], noise="none").image))
         pixels = torch.cat(images).permute(0, 2, 3, 1).contiguous().numpy()

@@ -21,7 +21,8 @@ def shaped_codes(latents: NDArray[np.float32], p: Parameters) -> NDArray[np.floa
     """Codes float32 [N, CODE_SIZE] of heads given by their latents and parameters."""
 
     def one_hot(kind: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-        return np.eye(count)[kind.astype(int)]
+        hot: NDArray[np.float64] = np.eye(count)[kind.astype(int)]
+        return hot
 
     angles = np.deg2rad(np.stack([p["yaw"], p["pitch"], p["roll"]], axis=1))
     azimuth, elevation = np.deg2rad(p["light_azimuth"]), np.deg2rad(p["light_elevation"])

@@ -44,7 +44,7 @@ class Crew:
             return
         together = torch.cat([part.flatten() for part in parts])
         distributed.all_reduce(together)
-        for part, total in zip(parts, together.split([part.numel() for part in parts]), strict=True):
+        for part, total in zip(parts, torch.split(together, [part.numel() for part in parts]), strict=True):
             part.copy_(total.view_as(part))
 
 
@@ -54,7 +54,7 @@ def together(size: int, work: Callable[..., None], *given: Any) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    spawn(_member, (size, port, work, given), nprocs=size)
+    spawn(_member, (size, port, work, given), nprocs=size)  # type: ignore[no-untyped-call]
 
 
 def _member(rank: int, size: int, port: int, work: Callable[..., None], given: tuple[Any, ...]) -> None:

@@ -29,7 +29,7 @@ def sensitivity(generator: Network, w: Tensor, weights: Tensor, seed: int = 0) -
     """
     random = torch.Generator().manual_seed(seed)
     total = torch.zeros(w.shape[1], w.shape[1])
-    for codes, pixels in zip(w.split(32), weights.split(32), strict=True):
+    for codes, pixels in zip(torch.split(w, 32), torch.split(weights, 32), strict=True):
         leaf = codes.detach().requires_grad_()
         drawn = generator.synthesize(leaf[:, None].expand(-1, generator.num_ws, -1)).image
         direction = torch.randn(drawn.shape, generator=random) * pixels.sqrt()
@@ -85,7 +85,8 @@ def differences(generator: Network, w: Tensor, weights: Tensor, measured: int = 
         found.append((changed.square() * pixels).mean() / steps.square().mean())
     squares = torch.stack(found)
     rest = squares.mean().expand(len(directions) - len(squares))
-    return directions.T * torch.cat([squares, rest]).sqrt()
+    scaled: Tensor = directions.T * torch.cat([squares, rest]).sqrt()
+    return scaled
 
 
 @torch.no_grad()

@@ -14,7 +14,8 @@ def thumbnails(planes: NDArray[np.float32]) -> NDArray[np.float32]:
     """Planes [N, 2 · THUMBNAIL, 2 · THUMBNAIL, C], averaged 2 × 2: [N, C · THUMBNAIL²], rows first."""
     count, channels = len(planes), planes.shape[3]
     cells = planes.reshape(count, THUMBNAIL, 2, THUMBNAIL, 2, channels).mean(axis=(2, 4))
-    return cells.reshape(count, -1)
+    thumbnails: NDArray[np.float32] = cells.reshape(count, -1)
+    return thumbnails
 
 
 class CodeReader(nn.Sequential):
@@ -28,5 +29,5 @@ class CodeReader(nn.Sequential):
 
     def forward(self, codes: Tensor) -> Tensor:
         """Codes → w."""
-        w: Tensor = SCALE * super().forward(codes)
+        w: Tensor = SCALE * super().forward(codes)  # type: ignore[no-untyped-call]
         return w

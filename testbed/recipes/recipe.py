@@ -83,7 +83,7 @@ def batches(recipe: Recipe, seen: int, rank: int = 0, size: int = 1) -> Iterator
         random = np.random.default_rng([TRAINING_SEED, start])
         chunk = recipe.lesson(recipe.practice(random, CHUNK))
         for _ in range(TIMES):
-            for rows in torch.from_numpy(random.permutation(CHUNK)).split(BATCH):
+            for rows in torch.split(torch.from_numpy(random.permutation(CHUNK)), BATCH):
                 yield Lesson(*(part[rows] for part in chunk))
 
 

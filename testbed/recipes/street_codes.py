@@ -34,7 +34,8 @@ def shaped_street_codes(latents: NDArray[np.float32], p: Parameters) -> NDArray[
 
 
 def _kinds(kind: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    return np.eye(count)[kind.astype(int)]
+    hot: NDArray[np.float64] = np.eye(count)[kind.astype(int)]
+    return hot
 
 
 def _in_picture(p: Parameters, *xyz: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -109,4 +110,4 @@ def _thumbnails(p: Parameters) -> NDArray[np.float32]:
 def street_code_size() -> int:
     """Numbers in a code, by making one."""
     latents = draw_latents(0, 0, 1)
-    return shaped_street_codes(latents, street_parameters(latents)).shape[1]
+    return int(shaped_street_codes(latents, street_parameters(latents)).shape[1])

@@ -32,7 +32,7 @@ class Plaster(nn.Module):
 
     def forward(self, drawn: Synthesis, w: Tensor) -> Tensor:
         """w [N, w_dim]."""
-        surface = self.layers[0](drawn.features[1], w)
+        surface: Tensor = self.layers[0](drawn.features[1], w)
         for block, layer in enumerate(self.layers):
             if block:
                 surface = upsample_image(surface) + layer(drawn.features[1 + 2 * block], w)

@@ -9,8 +9,11 @@ compiled: touch this file after changing a constant in `scene`.
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from testbed.streets import scene as s
+
+Floats = NDArray[np.float64]
 
 SAMPLES = 2  # rays per pixel edge
 RANGE = 100.0
@@ -31,7 +34,7 @@ SHADE_X, SHADE_Z, SHADE_COS, SHADE_SIN, SHADE_RX, SHADE_RZ, SHADE_STRENGTH = ran
 
 
 @numba.njit(cache=True, fastmath=True)
-def _into(solid, origin, direction, a, b):
+def _into(solid: Floats, origin: Floats, direction: Floats, a: Floats, b: Floats) -> None:
     """The ray in the solid's own coordinates: from a[0:3] along b[0:3]."""
     x, z = origin[0] - solid[s.CX], origin[2] - solid[s.CZ]
     a[0] = (solid[s.COS] * x - solid[s.SIN] * z) / solid[s.RX]
@@ -43,7 +46,7 @@ def _into(solid, origin, direction, a, b):
 
 
 @numba.njit(cache=True, fastmath=True)
-def _hit_prism(a, b, top):
+def _hit_prism(a: Floats, b: Floats, top: float) -> float:
     """Nearest t at which the ray enters |x| ≤ 1, |y| ≤ 1, |z| ≤ 1 narrowing to ``top`` at y = 1, or _FAR."""
     enter, leave = _NEAR, _FAR
     slope, reach = 0.5 * (1 - top), 0.5 * (1 + top)
@@ -68,7 +71,7 @@ def _hit_prism(a, b, top):
 
 
 @numba.njit(cache=True, fastmath=True)
-def _hit_ellipsoid(a, b):
+def _hit_ellipsoid(a: Floats, b: Floats) -> float:
     """Nearest t at which the ray meets the unit ball, or _FAR."""
     bb = b[0] * b[0] + b[1] * b[1] + b[2] * b[2]
     ab = a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
@@ -80,7 +83,7 @@ def _hit_ellipsoid(a, b):
 
 
 @numba.njit(cache=True, fastmath=True)
-def _hit_frustum(a, b, top):
+def _hit_frustum(a: Floats, b: Floats, top: float) -> float:
     """Nearest t at which the ray meets x² + z² ≤ r(y)², |y| ≤ 1, r from 1 at y = -1 to ``top`` at 1, or _FAR."""
     best = _FAR
     slope, reach = 0.5 * (1 - top), 0.5 * (1 + top)
@@ -104,7 +107,7 @@ def _hit_frustum(a, b, top):
 
 
 @numba.njit(cache=True, fastmath=True)
-def _hit(solid, a, b):
+def _hit(solid: Floats, a: Floats, b: Floats) -> float:
     shape = int(solid[s.SHAPE])
     if shape == s.PRISM:
         return _hit_prism(a, b, solid[s.TOP])
@@ -114,7 +117,7 @@ def _hit(solid, a, b):
 
 
 @numba.njit(cache=True, fastmath=True)
-def _normal_at(solid, p, out):
+def _normal_at(solid: Floats, p: Floats, out: Floats) -> None:
     """Outward unit normal in the street's frame at a point p of the surface in the solid's own coordinates."""
     shape, slope = int(solid[s.SHAPE]), 0.5 * (1 - solid[s.TOP])
     x, y, z = p[0], p[1], p[2]
@@ -140,12 +143,12 @@ def _normal_at(solid, p, out):
 
 
 @numba.njit(cache=True, fastmath=True)
-def _paint(colour, r, g, b):
+def _paint(colour: Floats, r: float, g: float, b: float) -> None:
     colour[0], colour[1], colour[2] = r, g, b
 
 
 @numba.njit(cache=True, fastmath=True)
-def _solid_colour(solid, p, normal, colour):
+def _solid_colour(solid: Floats, p: Floats, normal: Floats, colour: Floats) -> None:
     """Colour of the surface at a point p in the solid's own coordinates, before light, into colour[0:3]."""
     _paint(colour, solid[s.RED], solid[s.GREEN], solid[s.BLUE])
     surface = int(solid[s.SURFACE])
@@ -193,7 +196,7 @@ def _solid_colour(solid, p, normal, colour):
 
 
 @numba.njit(cache=True, fastmath=True)
-def _ground(numbers, colours, shades, x, z, t, colour):
+def _ground(numbers: Floats, colours: Floats, shades: Floats, x: float, z: float, t: float, colour: Floats) -> int:
     """Class and colour of the ground at (x, z), a depth t away."""
     across = x - numbers[CURVE] * z * z
     beyond = abs(across) - numbers[HALF_ROAD]
@@ -235,16 +238,16 @@ def _ground(numbers, colours, shades, x, z, t, colour):
 
 
 @numba.njit(cache=True, fastmath=True)
-def _hill(numbers, azimuth):
+def _hill(numbers: Floats, azimuth: float) -> float:
     """Height of the backdrop's outline in a direction."""
     wave = np.sin(5 * azimuth + numbers[HILL_PHASE])
     if numbers[HILL] > 0:
         wave = np.tanh(4 * np.sin(9 * azimuth + numbers[HILL_PHASE]))
-    return numbers[HILL_HEIGHT] * (0.7 + 0.3 * wave)
+    return float(numbers[HILL_HEIGHT] * (0.7 + 0.3 * wave))
 
 
 @numba.njit(cache=True, fastmath=True)
-def _sky(numbers, colours, direction, level, colour):
+def _sky(numbers: Floats, colours: Floats, direction: Floats, level: float, colour: Floats) -> None:
     """Colour of the sky; ``level``: length of the direction's part on the ground."""
     rise = direction[1] / level
     up = min(1.0, max(0.0, 1.4 * rise))
@@ -254,7 +257,24 @@ def _sky(numbers, colours, direction, level, colour):
 
 
 @numba.njit(cache=True, fastmath=True)
-def _ray(solids, order, near, active, u, numbers, colours, shades, sun, origin, direction, colour, normal, a, b, p):
+def _ray(
+    solids: Floats,
+    order: NDArray[np.int64],
+    near: Floats,
+    active: int,
+    u: float,
+    numbers: Floats,
+    colours: Floats,
+    shades: Floats,
+    sun: Floats,
+    origin: Floats,
+    direction: Floats,
+    colour: Floats,
+    normal: Floats,
+    a: Floats,
+    b: Floats,
+    p: Floats,
+) -> tuple[int, float]:
     """One ray: class and depth (0 in the sky); writes colour[0:3] and normal[0:3] (street's frame)."""
     level = np.sqrt(direction[0] ** 2 + direction[2] ** 2)
     best, index = RANGE / level, -1
@@ -304,7 +324,7 @@ def _ray(solids, order, near, active, u, numbers, colours, shades, sun, origin, 
 
 
 @numba.njit(cache=True, fastmath=True)
-def _bounds(solids, origin, axes, half_view, near):
+def _bounds(solids: Floats, origin: Floats, axes: Floats, half_view: float, near: Floats) -> None:
     """For each solid the part of the picture outside of which no ray can meet it (u, u, v, v), and its least depth."""
     for i in range(len(solids)):
         solid = solids[i]
@@ -336,7 +356,20 @@ def _bounds(solids, origin, axes, half_view, near):
 
 
 @numba.njit(cache=True, parallel=True, fastmath=True)
-def cast(solids, shades, numbers, colours, suns, origins, axes, half_views, images, masks, depths, normals):
+def cast(
+    solids: Floats,
+    shades: Floats,
+    numbers: Floats,
+    colours: Floats,
+    suns: Floats,
+    origins: Floats,
+    axes: Floats,
+    half_views: Floats,
+    images: NDArray[np.uint8],
+    masks: NDArray[np.uint8],
+    depths: NDArray[np.float32],
+    normals: NDArray[np.float32],
+) -> None:
     """Fill images, masks, depths and normals of N streets; `render` says what the arrays hold."""
     count, size = masks.shape[0], masks.shape[1]
     step = 2.0 / (size * SAMPLES)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from testbed.streets import casting
 from testbed.streets.parameters import Parameters
-from testbed.streets.scene import build_solids, person_places, tree_places, vehicle_places
+from testbed.streets.scene import Number, build_solids, person_places, tree_places, vehicle_places
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,15 @@ def _shades(p: Parameters, sun: NDArray[np.float64]) -> NDArray[np.float64]:
     away = -sun[:, [0, 2]] / sun[:, 1:2]  # metres on the ground for each metre of height
     rows: list[NDArray[np.float64]] = []
 
-    def add(x, z, turn, half_width, half_length, middle, strength) -> None:
+    def add(
+        x: NDArray[np.float64],
+        z: NDArray[np.float64],
+        turn: Number,
+        half_width: Number,
+        half_length: Number,
+        middle: NDArray[np.float64],
+        strength: NDArray[np.float64],
+    ) -> None:
         x, z = x + away[:, 0] * middle, z + away[:, 1] * middle
         columns = (x, z, np.cos(turn), np.sin(turn), half_width, half_length, strength)
         rows.append(np.stack(np.broadcast_arrays(*columns), axis=1))

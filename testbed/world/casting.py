@@ -8,17 +8,20 @@ compiled: touch this file after changing a constant in `scene` or `camera`.
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from testbed.world import scene as s
 from testbed.world.camera import CAMERA_DISTANCE, VIEW
-from testbed.world.scene import CLASS_NAMES
+from testbed.world.scene import CLASS_NAMES, Number
+
+Floats = NDArray[np.float64]
 
 SAMPLES = 2  # rays per pixel edge
 _FAR = 1e9
 
 
 @numba.njit(cache=True, fastmath=True)
-def _hit_ellipsoid(solid, ox, oy, oz, dx, dy, dz):
+def _hit_ellipsoid(solid: Floats, ox: float, oy: float, oz: float, dx: float, dy: float, dz: float) -> float:
     """Nearest distance at which the ray meets the ellipsoid, or _FAR; the ray is in the head's frame."""
     qx, qy, qz = ox - solid[s.CX], oy - solid[s.CY], (oz - solid[s.CZ]) / solid[s.RZ]
     ax = (solid[s.COS] * qx + solid[s.SIN] * qy) / solid[s.RX]
@@ -32,23 +35,23 @@ def _hit_ellipsoid(solid, ox, oy, oz, dx, dy, dz):
     root = b * b - a * c
     if root <= 0:
         return _FAR
-    return (-b - np.sqrt(root)) / a
+    return float((-b - np.sqrt(root)) / a)
 
 
 @numba.njit(cache=True, fastmath=True)
-def _kept_by_rule(solid, x, y, z):
+def _kept_by_rule(solid: Floats, x: float, y: float, z: float) -> bool:
     """Whether the solid's surface exists at the head-frame point (hair ends at the hairline, a hat at its rim)."""
     surface = int(solid[s.SURFACE])
     if surface == s.HAIR_CAP:
         line = solid[s.RULE_A] + solid[s.RULE_B] * x + 0.012 * np.sin(38 * x)
-        return y > line - 1.9 * max(0.0, 0.17 - z)
+        return bool(y > line - 1.9 * max(0.0, 0.17 - z))
     if surface == s.HAT_DOME:
-        return y > solid[s.RULE_A]
+        return bool(y > solid[s.RULE_A])
     return True
 
 
 @numba.njit(cache=True, fastmath=True)
-def _hit_glasses(g, ox, oy, oz, dx, dy, dz):
+def _hit_glasses(g: Floats, ox: float, oy: float, oz: float, dx: float, dy: float, dz: float) -> tuple[float, int]:
     """Distance to the glasses, and what was hit: 0 nothing, 1 frame or temple, 2 clear lens, 3 dark lens."""
     style = int(g[0])
     best, what = _FAR, 0
@@ -72,13 +75,13 @@ def _hit_glasses(g, ox, oy, oz, dx, dy, dz):
 
 
 @numba.njit(cache=True, fastmath=True)
-def strand_phase(x, y):
+def strand_phase(x: Number, y: Number) -> Number:
     """Whose sine is how bright hair is at a head-frame point, in parts of its stripes' strength."""
     return 34 * x + 9 * y + 6 * np.sin(5 * y)
 
 
 @numba.njit(cache=True, fastmath=True)
-def _colour_at(solid, numbers, x, y, out):
+def _colour_at(solid: Floats, numbers: Floats, x: float, y: float, out: Floats) -> None:
     """Surface colour at a head-frame point, into out[0:3]."""
     r, g, b = solid[s.RED], solid[s.GREEN], solid[s.BLUE]
     surface = int(solid[s.SURFACE])
@@ -108,7 +111,7 @@ def _colour_at(solid, numbers, x, y, out):
 
 
 @numba.njit(cache=True, fastmath=True)
-def _normal_at(solids, index, x, y, z, out):
+def _normal_at(solids: Floats, index: int, x: float, y: float, z: float, out: Floats) -> None:
     """Outward unit normal at a head-frame point, into out[0:3]; cranium and jaw are blended, so that no seam shows."""
     nx, ny, nz = 0.0, 0.0, 0.0
     first, last = (0, 2) if index < 2 else (index, index + 1)
@@ -128,7 +131,7 @@ def _normal_at(solids, index, x, y, z, out):
 
 
 @numba.njit(cache=True, fastmath=True)
-def _wall_colour(wall, x, y, out):
+def _wall_colour(wall: Floats, x: float, y: float, out: Floats) -> None:
     """Background at picture coordinates in [-1, 1], into out[0:3]: nine colours that run into one another."""
     u, v = 1 + x, 1 - y  # columns and rows of the colours
     column, row = min(1, max(0, int(u))), min(1, max(0, int(v)))
@@ -141,7 +144,21 @@ def _wall_colour(wall, x, y, out):
 
 
 @numba.njit(cache=True, fastmath=True)
-def _ray(solids, near, glasses, turn, camera, light, numbers, wall, narrow, px, py, colour, normal):
+def _ray(
+    solids: Floats,
+    near: Floats,
+    glasses: Floats,
+    turn: Floats,
+    camera: Floats,
+    light: Floats,
+    numbers: Floats,
+    wall: Floats,
+    narrow: bool,
+    px: float,
+    py: float,
+    colour: Floats,
+    normal: Floats,
+) -> tuple[int, float]:
     """One ray through picture point (px, py), in head units.
 
     Returns class and distance; writes colour[0:3] and, where something is hit, normal[0:3].
@@ -203,7 +220,7 @@ def _ray(solids, near, glasses, turn, camera, light, numbers, wall, narrow, px, 
 
 
 @numba.njit(cache=True, fastmath=True)
-def _footprints(solids, turn, camera, near):
+def _footprints(solids: Floats, turn: Floats, camera: Floats, near: Floats) -> None:
     """For each solid, the circle of the picture outside of which no ray can meet it: x, y, squared radius."""
     for i in range(len(solids)):
         solid = solids[i]
@@ -221,7 +238,20 @@ def _footprints(solids, turn, camera, near):
 
 
 @numba.njit(cache=True, parallel=True, fastmath=True)
-def cast(solids, glasses, turns, cameras, lights, numbers, walls, narrow, images, masks, depths, normals):
+def cast(
+    solids: Floats,
+    glasses: Floats,
+    turns: Floats,
+    cameras: Floats,
+    lights: Floats,
+    numbers: Floats,
+    walls: Floats,
+    narrow: bool,
+    images: NDArray[np.uint8],
+    masks: NDArray[np.uint8],
+    depths: NDArray[np.float32],
+    normals: NDArray[np.float32],
+) -> None:
     """Fill images, masks, depths and normals, as `render.Rendering` describes them; normals come as zeros."""
     count, size = masks.shape[0], masks.shape[1]
     step = 2 * VIEW / (size * SAMPLES)

@@ -141,7 +141,8 @@ def head_parameters(latents: NDArray[np.floating], settings: WorldSettings | Non
     share = ndtr(latents.astype(np.float64))  # [N, LATENT_COUNT], uniform in [0, 1]
 
     def uniform(name: str, low: float = 0.0, high: float = 1.0) -> NDArray[np.float64]:
-        return low + (high - low) * share[:, _COLUMN[name]]
+        values: NDArray[np.float64] = low + (high - low) * share[:, _COLUMN[name]]
+        return values
 
     p: Parameters = {name: uniform(name, low, high) for name, low, high in _UNIFORM}
     for colour in _COLOURS:

@@ -73,7 +73,8 @@ def _visible(keypoints: NDArray[np.float64], depth: NDArray[np.float32], size: i
     inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
     column, row = np.clip(column, 0, size - 1), np.clip(row, 0, size - 1)
     surface = depth[np.arange(len(depth))[:, None], row, column]
-    return inside & ((surface == 0) | (keypoints[..., 2] < surface + 0.1))
+    visible: NDArray[np.bool_] = inside & ((surface == 0) | (keypoints[..., 2] < surface + 0.1))
+    return visible
 
 
 def _camera(p: Parameters) -> NDArray[np.float64]:

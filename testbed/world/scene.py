@@ -5,6 +5,7 @@ The head's frame: x to the face's left (the picture's right when yaw is 0), y up
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +92,23 @@ def build_scene(p: Parameters) -> Scene:
     return Scene(np.stack(rows, axis=1), face["keypoints"], np.concatenate([glasses, p["glasses_colour"]], axis=1))
 
 
+class _Add(Protocol):
+    """Add one solid of each head."""
+
+    def __call__(
+        self,
+        centre: tuple[Number, Number, Number],
+        radii: tuple[Number, Number, Number],
+        class_id: int,
+        surface: int,
+        colour: NDArray[np.float64],
+        *,
+        turn: Number = 0.0,
+        rule: tuple[Number, Number] = (0.0, 0.0),
+        present: bool | NDArray[np.bool_] = True,
+    ) -> None: ...
+
+
 class _Skull:
     """Cranium and jaw, and the height of the face's surface over a point of the face plane."""
 
@@ -110,7 +128,7 @@ class _Skull:
         return np.maximum(*heights)
 
 
-def _add_face(add, p: Parameters, skull: _Skull) -> dict[str, NDArray[np.float64]]:
+def _add_face(add: _Add, p: Parameters, skull: _Skull) -> dict[str, NDArray[np.float64]]:
     """Eyes, brows, nose, mouth, ears; returns where they are."""
     skin, h = p["skin_colour"], skull.height
     eye_x, eye_y = p["eye_spacing"] * skull.width, 0.045 * h
@@ -169,7 +187,7 @@ def _add_face(add, p: Parameters, skull: _Skull) -> dict[str, NDArray[np.float64
     return {"eye_x": eye_x, "eye_y": eye_y, "eye_z": eye_z, "keypoints": keypoints}
 
 
-def _add_hair(add, p: Parameters, skull: _Skull) -> None:
+def _add_hair(add: _Add, p: Parameters, skull: _Skull) -> None:
     """A cap over the skull and, by style, curtains, a bun, a tail or a globe."""
     style, colour, length, w = p["hair_style"], p["hair_colour"], p["hair_length"], skull.width
     kind = {name: style == i for i, name in enumerate(HAIR_STYLES)}
@@ -199,7 +217,7 @@ def _add_hair(add, p: Parameters, skull: _Skull) -> None:
         turn=tail_side * 0.3, present=kind["ponytail"])  # fmt: skip
 
 
-def _add_hat(add, p: Parameters, skull: _Skull) -> None:
+def _add_hat(add: _Add, p: Parameters, skull: _Skull) -> None:
     style, colour = p["hat"], p["hat_colour"]
     (cx, cy, cz), (rx, ry, rz) = skull.cranium
     low = p["hat_depth"] + 0.04

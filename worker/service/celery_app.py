@@ -72,7 +72,7 @@ def listen(app: Celery, settings: Settings, queues: Iterable[str]) -> None:
 def attach(app: Celery, supervisor: Supervisor) -> None:
     """Let hints that arrive set the supervisor to work, and a shutdown of Celery stop it."""
 
-    @app.task(name=RING, ignore_result=True)
+    @app.task(name=RING, ignore_result=True)  # type: ignore[untyped-decorator]
     def follow(_shard_id: str) -> None:
         # Claims whatever is due, not only what the hint named: a busy worker's hints are then not lost on it, and the
         # broker hands further hints to idle workers.
@@ -81,6 +81,6 @@ def attach(app: Celery, supervisor: Supervisor) -> None:
             # As a deployment would end it: Celery then closes what it holds.
             os.kill(os.getpid(), signal.SIGTERM)
 
-    @signals.worker_shutting_down.connect(weak=False)
+    @signals.worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
     def stop(**_arguments: Any) -> None:
         supervisor.stop()

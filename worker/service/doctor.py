@@ -129,7 +129,7 @@ def _is_read_back(objects: ObjectStore, probe: File) -> bool:
 
 def _broker(settings: Settings) -> Iterator[Finding]:
     """Whether it takes connections; who has not named one may well do without."""
-    with Connection(settings.broker.url, connect_timeout=settings.broker.connect_timeout_seconds) as connection:
+    with Connection(settings.broker.url, connect_timeout=settings.broker.connect_timeout_seconds) as connection:  # type: ignore[no-untyped-call]
         where = connection.as_uri()
         try:
             connection.ensure_connection(max_retries=1, timeout=settings.broker.connect_timeout_seconds)
