@@ -37,11 +37,16 @@ def orthogonal(matrix: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     for _ in range(ROUNDS):
         gram = x @ x.T
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-    return (x if wide is matrix else x.T).to(matrix.dtype)
+    factor: Tensor = (x if wide is matrix else x.T).to(matrix.dtype)
+    return factor
 
 
 class Muon(torch.optim.Optimizer):
-    """Steps of parameters of two dimensions or more; the processes of a crew share the matrices out."""
+    """Muon for parameters of two dimensions or more; the processes of a crew share the matrices.
+
+    `torch.optim.Muon` takes the same steps (a test compares them), but refuses convolutions, repeats the whole work in
+    every process and always computes in bfloat16, which is slow on processors without instructions for it.
+    """
 
     def __init__(self, params: Iterable[Any], lr: float, crew: Crew) -> None:
         super().__init__(params, {"lr": lr})
