@@ -1,18 +1,40 @@
-"""What each instruction of a pickle does to the machine (:mod:`core.checkpoints.machine`).
+"""Read a pickle, and the effect of each instruction on the machine (:mod:`core.checkpoints.machine`).
 
 These are the binary instructions of PEP 307, 3154 and 574, which every checkpoint has been written with;
 ``pickletools`` in the standard library documents each.
 """
 
-from __future__ import annotations
-
+import pickletools
+import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from core.checkpoints.limits import unsafe
+from core.checkpoints.limits import check_depth, unsafe
+from core.checkpoints.machine import Machine
 
-if TYPE_CHECKING:
-    from core.checkpoints.machine import Machine
+_STOP = 0x2E
+_NAMES = {opcode.code.encode("latin-1")[0]: opcode.name for opcode in pickletools.opcodes}
+
+
+def load(machine: Machine) -> Any:
+    """Return the pickled value that begins at ``machine.position``, which is then right behind it.
+
+    Raises :class:`UnsafeCheckpointError`.
+    """
+    try:
+        while True:
+            machine.budget.count()
+            code = machine.take(1)[0]
+            if code == _STOP:
+                value = machine.pop()
+                check_depth(value, machine.budget.limits.depth)
+                return value
+            step = INSTRUCTIONS.get(code)
+            if step is None:
+                raise unsafe(f"instruction {_NAMES.get(code, hex(code))} near byte {machine.position}")
+            step(machine)
+    except (IndexError, KeyError, TypeError, ValueError, OverflowError, struct.error) as error:
+        raise unsafe(f"a damaged pickle near byte {machine.position} ({type(error).__name__})") from None
 
 
 def _setting(read: Callable[[Machine], Any]) -> Callable[[Machine], None]:

@@ -1,4 +1,4 @@
-"""A pickle machine that builds plain values and calls nothing that a file names.
+"""The state of a pickle machine that builds plain values and calls nothing that a file names.
 
 Python's own unpickler imports what a file names and calls it. This one has no import and no call: a name is looked up
 in a table of our functions (:mod:`core.checkpoints.values`), and a name that is not in the table ends the
@@ -7,21 +7,18 @@ file merely declares, and every instruction (:mod:`core.checkpoints.instructions
 :class:`Limits`.
 """
 
-import pickletools
 import struct
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from contracts.text import name as shown_name
-from core.checkpoints.instructions import INSTRUCTIONS
-from core.checkpoints.limits import Budget, check_depth, unsafe
+from core.checkpoints.limits import Budget, unsafe
 
 #: Byte strings from this length on stay views of the file.
 _VIEWED = 256
 _LONGEST_LINE = 4096
-_NAMES = {opcode.code.encode("latin-1")[0]: opcode.name for opcode in pickletools.opcodes}
 _MARK = object()
 
 
@@ -36,9 +33,10 @@ class Global:
 
 
 class Machine:
-    """Reads one pickle. ``table``: "module.name" → :class:`Global`. ``persistent``: what a persistent id stands for.
+    """State and operations while one pickle is read by :func:`core.checkpoints.instructions.load`.
 
-    All but ``load`` and ``position`` is for instructions.
+    ``table``: "module.name" → :class:`Global`. ``persistent``: what a persistent id stands for. ``position``: the next
+    byte to read. The other members are for instructions.
     """
 
     def __init__(
@@ -50,30 +48,13 @@ class Machine:
         start: int = 0,
     ) -> None:
         self.position = start
-        self.data, self._table, self._budget, self._persistent = data, table, budget, persistent
+        self.data, self._table, self.budget, self._persistent = data, table, budget, persistent
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
         self.marks = 0
         # What each built object may do with a BUILD: by identity, and kept alive by the list beside it.
         self._makers: dict[int, Global] = {}
         self._made: list[Any] = []
-
-    def load(self) -> Any:
-        """The pickled value; ``position`` is then right behind it. Raises :class:`UnsafeCheckpointError`."""
-        try:
-            while True:
-                self._budget.count()
-                code = self.take(1)[0]
-                if code == 0x2E:  # STOP
-                    value = self.pop()
-                    check_depth(value, self._budget.limits.depth)
-                    return value
-                step = INSTRUCTIONS.get(code)
-                if step is None:
-                    self._refuse(code)
-                step(self)
-        except (IndexError, KeyError, TypeError, ValueError, OverflowError, struct.error) as error:
-            raise unsafe(f"a damaged pickle near byte {self.position} ({type(error).__name__})") from None
 
     # -- bytes ---------------------------------------------------------------------------------------------------------
 
@@ -109,7 +90,7 @@ class Machine:
 
     def _text(self, layout: str, encoding: str, errors: str) -> str:
         made = str(self.take(self.number(layout)), encoding, errors)
-        self._budget.make(sys.getsizeof(made))
+        self.budget.make(sys.getsizeof(made))
         return made
 
     # -- stack ---------------------------------------------------------------------------------------------------------
@@ -139,8 +120,8 @@ class Machine:
 
     def mark(self) -> None:
         self.marks += 1
-        if self.marks > self._budget.limits.marks:
-            raise unsafe(f"more than {self._budget.limits.marks} open brackets")
+        if self.marks > self.budget.limits.marks:
+            raise unsafe(f"more than {self.budget.limits.marks} open brackets")
         self.push(_MARK)
 
     def _last(self, kind: type) -> Any:
@@ -155,16 +136,16 @@ class Machine:
     def set_items(self, items: list[Any]) -> None:
         table = self._last(dict)
         for key, value in zip(items[::2], items[1::2], strict=True):
-            table[self._budget.key(key)] = value
+            table[self.budget.key(key)] = value
 
     def add_items(self, items: list[Any]) -> None:
-        self._last(set).update(map(self._budget.key, items))
+        self._last(set).update(map(self.budget.key, items))
 
     def frozen(self, items: list[Any]) -> frozenset[Any]:
-        return frozenset(map(self._budget.key, items))
+        return frozenset(map(self.budget.key, items))
 
     def integer(self, length: int) -> int:
-        if length > self._budget.limits.integer_bytes:
+        if length > self.budget.limits.integer_bytes:
             raise unsafe("a whole number of absurd length")
         return int.from_bytes(self.take(length), "little", signed=True)
 
@@ -191,7 +172,7 @@ class Machine:
         if type(arguments) is not tuple:
             raise unsafe("a damaged pickle: arguments that are no tuple")
         made = callee.make(*arguments)
-        self._budget.make(sys.getsizeof(made))
+        self.budget.make(sys.getsizeof(made))
         if callee.set_state is not None:
             self._makers[id(made)] = callee
             self._made.append(made)
@@ -212,6 +193,3 @@ class Machine:
         if self._persistent is None:
             raise unsafe("it refers to something outside of itself")
         self.push(self._persistent(identifier))
-
-    def _refuse(self, code: int) -> NoReturn:
-        raise unsafe(f"instruction {_NAMES.get(code, hex(code))} near byte {self.position}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from core.checkpoints.instructions import load
 from core.checkpoints.limits import Budget, unsafe
 from core.checkpoints.machine import Global, Machine
 from core.checkpoints.values import STORAGE_TYPES, Storage, table
@@ -25,7 +26,7 @@ def read_pickle(data: memoryview, budget: Budget, level: int = 0) -> Any:
     budget.start_pickle(level)
     names = _names(budget, level)
     machine = Machine(data, names, budget)
-    value = machine.load()
+    value = load(machine)
     if value != MAGIC or type(value) is not int:
         return value
     return _older(data, machine.position, names, budget)
@@ -55,7 +56,7 @@ def read_zip(data: memoryview, path: Path, budget: Budget) -> Any:
             storages[key].fill(content)
         return storages[key]
 
-    return Machine(members[f"{top}data.pkl"], _names(budget, 0), budget, persistent).load()
+    return load(Machine(members[f"{top}data.pkl"], _names(budget, 0), budget, persistent))
 
 
 def _refuse_other_zips(names: Iterable[str], path: Path) -> None:
@@ -98,7 +99,7 @@ def _older(data: memoryview, position: int, names: Mapping[str, Global], budget:
     parts = []
     for _ in range(4):
         machine = Machine(data, names, budget, persistent, position)
-        parts.append(machine.load())
+        parts.append(load(machine))
         position = machine.position
     protocol, about, value, keys = parts
     if protocol != PROTOCOL or type(about) is not dict or about.get("little_endian") is not True:

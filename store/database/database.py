@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from contracts.text import printable_json
 from store.database.migrate import bring_up_to_date
 from store.errors import StorageFull, StoreUnavailable
+from store.resources.builtin_generators import builtin_differ, read_builtin, record_builtin
 from store.settings import Settings
 
 
@@ -81,17 +82,25 @@ def open_database(settings: Settings) -> Database:
 
     An empty or absent SQLite file becomes a working database. Raises StoreUnavailable, StorageFull, SchemaOutdated.
     """
-    from store.resources.generators import register_builtin
-
     database = Database(create_database_engine(settings), settings)
     try:
         with _translated():
             bring_up_to_date(database.engine, may_migrate=settings.database.migrate)
-        register_builtin(database, settings.shipped_folder)
+        _register_builtin_generators(database, settings.shipped_folder)
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _register_builtin_generators(database: Database, folder: Path | None) -> None:
+    """Bring the rows of the built-in generators up to date, so that they are right before any worker has run."""
+    rows = read_builtin(folder)
+    with database.read() as connection:
+        differ = builtin_differ(connection, rows)
+    if differ:
+        with database.write() as connection:
+            record_builtin(connection, rows)
 
 
 def create_database_engine(settings: Settings) -> Engine:

@@ -1,29 +1,23 @@
-"""Generators: what can be sampled from. The built-in ones are listed from their JSON files, without torch."""
+"""Generators, imported and built-in."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select
 
 from store.database.clock import database_now, to_datetime
 from store.database.database import Database
 from store.database.paging import DEFAULT_PAGE, Page, page
 from store.errors import BuiltIn, NotFound
-from store.ids import new_id
 from store.jobs.uses import refuse_in_use
 from store.objects import ObjectStore
 from store.resources.files import remove_files
 from store.tables import generators as table
 from store.tenancy.tenants import lock_tenant
 
-#: Name of the description in a generator's folder (written by the library that reads it for real), and among the files
-#: of one that was imported.
-DESCRIPTION = "generator.json"
 PREVIEW = "preview.png"
 #: The generator's own perceptual network, among its files.
 PERCEPTUAL = "perceptual.json"
@@ -85,25 +79,6 @@ def delete_generator(db: Database, objects: ObjectStore, name_or_id: str, *, ten
         objects.delete(key)
 
 
-def register_builtin(db: Database, folder: Path | None) -> list[str]:
-    """List each `<folder>/<name>/generator.json` as a generator that every tenant sees; the names found.
-
-    Runs at every opening of the database, so that the list is right before any worker has run. A folder that cannot be
-    read as a generator is left out: a half-written one is not an error of the service.
-    """
-    found = []
-    for path in sorted(folder.glob(f"*/{DESCRIPTION}")) if folder is not None else ():
-        values = _described(path)
-        if values is not None:
-            found.append(values)
-    if not found or not _differs(db, found):
-        return [values["name"] for values in found]
-    with db.write() as connection:
-        for values in found:
-            _upsert(connection, values)
-    return [values["name"] for values in found]
-
-
 def get_generator(db: Database, name_or_id: str, *, tenant: str) -> Generator:
     """A generator by name or id, the tenant's own before a built-in one of the same name. Raises NotFound."""
     with db.read() as connection:
@@ -142,38 +117,6 @@ def list_generators(
     with db.read() as connection:
         query = select(table).where(_visible(tenant))
         return page(connection, query, table, _generator, page_size=page_size, page_token=page_token)
-
-
-def _described(path: Path) -> dict[str, Any] | None:
-    try:
-        description = json.loads(path.read_text("utf-8"))
-        height, width = description["config"]["resolution"]
-        info = description["info"]
-        return {
-            "name": path.parent.name,
-            "digest": str(info["digest"]),
-            "height": int(height),
-            "width": int(width),
-            "licence": str(info.get("licence", "")),
-            "info": description,
-            "state": "ready",
-        }
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _differs(db: Database, found: list[dict[str, Any]]) -> bool:
-    with db.read() as connection:
-        known = {row.name: row.info for row in connection.execute(select(table).where(table.c.builtin))}
-    return any(known.get(values["name"]) != values["info"] for values in found)
-
-
-def _upsert(connection: Connection, values: dict[str, Any]) -> None:
-    builtin = (table.c.name == values["name"]) & table.c.builtin
-    if not connection.execute(update(table).where(builtin).values(**values)).rowcount:
-        connection.execute(
-            insert(table).values(id=new_id("gen"), tenant=None, builtin=True, created_at=database_now(), **values)
-        )
 
 
 def _generator(row: Any) -> Generator:
