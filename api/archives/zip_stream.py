@@ -1,25 +1,14 @@
-"""A zip made while it is sent, and zip64 where it is large.
+"""A zip made while it is sent, its records from :mod:`contracts.zip_records`.
 
-The format: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT. Members are stored as they are, so that sizes
-are known; each CRC-32 stands behind its member, where it is known by then, and once more in the directory at the end.
+Members are stored without compression, so that sizes are known; each CRC-32 stands behind its member, where it is known
+by then, and once more in the directory at the end.
 """
 
-import struct
 import zlib
 from collections.abc import Iterable, Iterator
 
 from api.archives.streams import ArchiveStream, Member, made_when_read, member_of
-
-LOCAL, DESCRIPTOR, DESCRIPTOR_64 = struct.Struct("<4s5H3L2H"), struct.Struct("<4s3L"), struct.Struct("<4sL2Q")
-ENTRY, END = struct.Struct("<4s6H3L5H2L"), struct.Struct("<4s4H2LH")
-END_64, LOCATOR_64 = struct.Struct("<4sQ2H2L4Q"), struct.Struct("<4sLQL")
-SIZE_FOLLOWS, UTF8 = 1 << 3, 1 << 11
-FLAGS = SIZE_FOLLOWS | UTF8
-PLAIN, ZIP64 = 20, 45  # versions needed to read
-MOST, MOST_ENTRIES = 0xFFFFFFFF, 0xFFFF
-EPOCH = 1 << 5 | 1  # 1 January 1980, where a zip's time begins
-MADE_ON_UNIX, PERMISSIONS = 3 << 8, 0o100644 << 16
-
+from contracts.zip_records import descriptor, descriptor_size, directory_entry, end_record, local_header
 
 #: CRC-32 by SHA-256, of what this process has read; forgotten when there are too many.
 _known: dict[str, int] = {}
@@ -68,7 +57,7 @@ def zip_stream(members: Iterable[tuple[Member, str]]) -> ArchiveStream:
         checked = _Checked(member, digest)
         entries.append((checked, at))
         added = [
-            member_of(f"header of {member.name}", _local_header(member)),
+            member_of(f"header of {member.name}", local_header(member.name, member.size, None)),
             Member(member.name, member.size, checked.read),
             _descriptor(checked),
         ]
@@ -82,50 +71,18 @@ def zip_stream(members: Iterable[tuple[Member, str]]) -> ArchiveStream:
             lambda: b"".join(_entry(checked.member, checked.crc(), offset) for checked, offset in entries),
         )
     )
-    parts.append(member_of("end record", _end(len(entries), directory_size, at)))
+    parts.append(member_of("end record", end_record(len(entries), directory_size, at)))
     return ArchiveStream(parts)
-
-
-def _is_large(member: Member) -> bool:
-    return member.size >= MOST
-
-
-def _local_header(member: Member) -> bytes:
-    name = member.name.encode()
-    # The sizes of a large one follow in 64 bits only where the header has room for them here.
-    extra = struct.pack("<2H2Q", 1, 16, 0, 0) if _is_large(member) else b""
-    size = MOST if _is_large(member) else 0
-    version = ZIP64 if _is_large(member) else PLAIN
-    return LOCAL.pack(b"PK\3\4", version, FLAGS, 0, 0, EPOCH, 0, size, size, len(name), len(extra)) + name + extra
 
 
 def _descriptor(checked: _Checked) -> Member:
     member = checked.member
-    layout = DESCRIPTOR_64 if _is_large(member) else DESCRIPTOR
-
-    def content() -> bytes:
-        return layout.pack(b"PK\7\x08", checked.crc(), member.size, member.size)
-
-    return made_when_read(f"descriptor of {member.name}", layout.size, content)
+    return made_when_read(
+        f"descriptor of {member.name}",
+        descriptor_size(member.size),
+        lambda: descriptor(member.size, checked.crc()),
+    )
 
 
 def _entry(member: Member, crc: int, offset: int) -> bytes:
-    """The directory's entry."""
-    name = member.name.encode()
-    wide = [member.size, member.size] if _is_large(member) else []
-    wide += [offset] if offset >= MOST else []
-    extra = struct.pack(f"<2H{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
-    size = min(member.size, MOST)
-    version = ZIP64 if wide else PLAIN
-    head = (b"PK\1\2", MADE_ON_UNIX | version, version, FLAGS, 0, 0, EPOCH, crc, size, size, len(name), len(extra))
-    return ENTRY.pack(*head, 0, 0, 0, PERMISSIONS, min(offset, MOST)) + name + extra
-
-
-def _end(count: int, size: int, start: int) -> bytes:
-    """What stands behind the directory of ``count`` entries and ``size`` bytes that begins at ``start``."""
-    wide = b""
-    if count >= MOST_ENTRIES or size >= MOST or start >= MOST:
-        wide = END_64.pack(b"PK\6\6", 44, MADE_ON_UNIX | ZIP64, ZIP64, 0, 0, count, count, size, start)
-        wide += LOCATOR_64.pack(b"PK\6\7", 0, start + size, 1)
-    entries = min(count, MOST_ENTRIES)
-    return wide + END.pack(b"PK\5\6", 0, 0, entries, entries, min(size, MOST), min(start, MOST), 0)
+    return directory_entry(member.name, member.size, crc, offset, with_descriptor=True)

@@ -1,25 +1,19 @@
 """A zip written front to back: nothing is compressed, nothing is sought, and memory does not grow with its entries.
 
 The standard library keeps a record of every entry in memory until the end; here they wait in a file. Everything inside
-is stored as it is, because pictures and parquet are compressed already. zip64 where sizes, places or the number of
-entries need it (PKWARE APPNOTE 6.3.10).
+is stored without compression, because images and parquet are compressed already (:mod:`contracts.zip_records`).
 """
 
 import hashlib
-import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from contracts.zip_records import directory_entry, end_record, local_header
+
 SUMS = "SHA256SUMS"
 CHUNK = 1 << 20
-#: From here on the fields of 32 and 16 bits are too small.
-LARGEST_32, LARGEST_16 = 0xFFFFFFFF, 0xFFFF
-_UTF8_NAMES = 0x0800
-_MIDNIGHT_1980 = (0, 0x21)  # time and date: the format's first, as no clock goes in
-_PLAIN_FILE = 0o100644 << 16
-_MADE_ON_UNIX = 3 << 8
 
 
 class Writable(Protocol):
@@ -58,7 +52,7 @@ class Package:
         self._directory.seek(0)
         while chunk := self._directory.read(CHUNK):
             self._put(chunk)
-        self._put(_end(self._count, self._at - start, start))
+        self._put(end_record(self._count, self._at - start, start))
         self.close()
 
     def close(self) -> None:
@@ -67,48 +61,17 @@ class Package:
         self._directory.close()
 
     def _add(self, name: str, size: int, crc: int, digest: str, content: Iterable[bytes]) -> None:
-        encoded = name.encode()
-        place, large = self._at, size >= LARGEST_32
-        extra = struct.pack("<HHQQ", 1, 16, size, size) if large else b""
-        short = LARGEST_32 if large else size
-        version = 45 if large or place >= LARGEST_32 else 20
-        fields = (version, _UTF8_NAMES, 0, *_MIDNIGHT_1980, crc, short, short, len(encoded))
-        self._put(struct.pack("<4s5H3L2H", b"PK\x03\x04", *fields, len(extra)) + encoded + extra)
+        offset = self._at
+        self._put(local_header(name, size, crc))
         for chunk in content:
             self._put(chunk)
-        far = place >= LARGEST_32
-        wide = [*((size, size) if large else ()), *((place,) if far else ())]
-        extra = struct.pack(f"<HH{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
-        self._directory.write(
-            struct.pack("<4sH5H3L2H", b"PK\x01\x02", _MADE_ON_UNIX | version, *fields, len(extra))
-            + struct.pack("<3H2L", 0, 0, 0, _PLAIN_FILE, LARGEST_32 if far else place)
-            + encoded
-            + extra
-        )
+        self._directory.write(directory_entry(name, size, crc, offset, with_descriptor=False))
         self._sums.write(f"{digest}  {name}\n".encode())
         self._count += 1
 
     def _put(self, chunk: bytes) -> None:
         self._target.write(chunk)
         self._at += len(chunk)
-
-
-def _end(count: int, size: int, start: int) -> bytes:
-    """The end record, behind its 64-bit form where that is needed."""
-    end = struct.pack(
-        "<4s4H2LH",
-        b"PK\x05\x06",
-        0,
-        0,
-        *(2 * [min(count, LARGEST_16)]),
-        min(size, LARGEST_32),
-        min(start, LARGEST_32),
-        0,
-    )
-    if count < LARGEST_16 and size < LARGEST_32 and start < LARGEST_32:
-        return end
-    wide = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, _MADE_ON_UNIX | 45, 45, 0, 0, count, count, size, start)
-    return wide + struct.pack("<4sLQL", b"PK\x06\x07", 0, start + size, 1) + end
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

@@ -18,6 +18,7 @@ import pytest
 from api.archives import zip_stream as module
 from api.archives.streams import ArchiveStream, Member, member_of, tar_stream
 from api.archives.zip_stream import zip_stream
+from contracts import zip_records
 
 FILES = {"heads/SHA256SUMS": b"", "heads/ü.txt": b"umlaut", "heads/shards/0.tar": bytes(range(256)) * 300}
 MEMBERS = [member_of(name, content) for name, content in FILES.items()]
@@ -76,7 +77,7 @@ def test_an_empty_zip() -> None:
 
 def test_more_entries_than_the_end_record_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if its 16 bits were fewer: the number of entries is in the 64-bit record alone."""
-    monkeypatch.setattr(module, "MOST_ENTRIES", 2)
+    monkeypatch.setattr(zip_records, "LARGEST_16", 2)
     whole = content(zip_stream(with_digests([*MEMBERS, member_of("last", b"last")])))
     assert whole[-12:-10] == b"\2\0"
     with zipfile.ZipFile(io.BytesIO(whole)) as archive:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from contracts import zip_records
 from core.formats import package as module
 from core.formats.package import Package
 
@@ -52,7 +53,7 @@ def test_more_entries_than_16_bits_count(tmp_path: Path) -> None:
 def test_places_and_sizes_beyond_32_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the limit lowered, the fields of 64 bits are used where the others would have done."""
     files = {"small": b"x", "large": bytes(2000), "behind": b"y" * 10}
-    monkeypatch.setattr(module, "LARGEST_32", 1000)
+    monkeypatch.setattr(zip_records, "LARGEST_32", 1000)
     content = write(files, tmp_path)
     assert b"PK\x06\x06" in content
     # The reader knows a 64-bit field by all its bits being set.
