@@ -15,7 +15,7 @@ import pytest
 
 OURS = {"api", "benchmarks", "client", "contracts", "core", "migrations", "store", "testbed", "worker"}
 
-CORE_MAY_IMPORT = {"contracts", "core", "lpips", "numpy", "PIL", "safetensors", "torch", "torchvision"} | {
+CORE_MAY_IMPORT = {"contracts", "core", "lpips", "numpy", "PIL", "safetensors", "scipy", "torch", "torchvision"} | {
     *("OpenEXR", "pyarrow", "pycocotools", "yaml"),  # the formats of others: core/datasets and what is below it
 }
 

@@ -1,4 +1,4 @@
-"""Intervals against SciPy's distributions and known plans."""
+"""Intervals against SciPy's tests, values of earlier releases, and known plans."""
 
 import numpy as np
 import pytest
@@ -32,6 +32,27 @@ def test_bootstrap_of_a_mean_is_near_the_normal_interval():
     found = bootstrap(lambda pick: float(values[pick].mean()), 400, draws=2000)
     half = 1.96 * values.std() / 20
     assert (found.low, found.high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.02)
+
+
+def test_bootstrap_equals_that_of_scipy():
+    values = np.random.default_rng(0).exponential(size=60)
+    found = bootstrap(lambda pick: float(values[pick].mean()), 60, draws=4000)
+    expected = stats.bootstrap((values,), np.mean, n_resamples=4000, method="percentile", rng=1).confidence_interval
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=0.02)
+
+
+def test_bootstrap_leaves_out_draws_without_a_statistic():
+    def statistic(pick):
+        return float("nan") if 0 in pick else float(pick.mean())
+
+    found = bootstrap(statistic, 3, draws=300)
+    assert 1.0 <= found.low <= found.high <= 2.0
+
+
+def test_quantiles_equal_those_of_earlier_releases():
+    # Found by bisection and Gauss-Legendre quadrature, before SciPy was used.
+    old = {(0.975, 1): 12.706204736174676, (0.975, 4): 2.7764451051977765, (0.8, 7): 0.8960296443137645}
+    assert {key: t_quantile(*key) for key in old} == pytest.approx(old, rel=1e-9)
 
 
 def test_plans():

@@ -14,14 +14,28 @@ from tests.core.sampling.tables import Table
 HAT = Demand(1, 0.5, min_area=0.1, name="hat")
 
 
+@pytest.mark.parametrize(
+    ("shown", "images", "interval"),
+    [
+        (0, 0, (0.0, 1.0)),
+        (0, 64, (0.0, 0.056626022971156334)),
+        (64, 64, (0.9433739770288436, 1.0)),
+        (10, 100, (0.05522854161313613, 0.1743673043676654)),
+        (3, 1000, (0.0010207654054443251, 0.008783171789427854)),
+    ],
+)
+def test_prevalence_interval_equals_that_of_earlier_releases(shown, images, interval):
+    # With z = 1.96 by our own formula, before SciPy was used.
+    assert Prevalence("hat", 1, images, shown).interval == pytest.approx(interval, rel=1e-9, abs=1e-12)
+
+
 def test_prevalence_first_then_the_plan():
     areas = np.zeros((100, 2))
     areas[:10, 1] = 0.5
     (seen,) = prevalence(Table(np.zeros(100), areas), 100, [HAT])
     assert (seen.needed, seen.images, seen.shown, seen.share) == (50, 100, 10, 0.1)
     low, high = seen.interval
-    assert low == pytest.approx(0.0552, abs=1e-4)  # Wilson's interval of 10 in 100
-    assert high == pytest.approx(0.1744, abs=1e-4)
+    assert (low, high) == pytest.approx((0.0552, 0.1744), abs=1e-4)  # Wilson's interval of 10 in 100
     assert candidates_wanted(112, [seen], most=5000) == GROWTH * 100, "so few tell little"
     assert candidates_wanted(900, [seen], most=5000) == 900
     assert candidates_wanted(112, [seen], most=300) == 300
