@@ -84,7 +84,8 @@ def become_worker(device: str | None, queues: str | None, embedded: bool) -> Non
     chosen = {"--device": device, "--queues": queues}
     options = [word for name, value in chosen.items() if value is not None for word in (name, value)]
     flags = ["--embedded"] if embedded else []
-    os.execv(sys.executable, [sys.executable, "-m", "worker", *options, *flags])
+    command = [sys.executable, "-m", "worker", *options, *flags]
+    os.execv(sys.executable, command)  # noqa: S606 - no shell is wanted
 
 
 @contextmanager

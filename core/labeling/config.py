@@ -1,6 +1,6 @@
 """How a labeler is built and trained. Torch-free, so that a request is judged where torch is not installed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from math import isfinite
 from typing import Any, Literal, get_args
@@ -135,32 +135,42 @@ def _is_number(value: Any, above: float, most: float) -> bool:
 
 
 def _problems(config: LabelerConfig) -> list[Problem]:
-    found = []
-    for name, (least, most) in (COUNTS | OPTIONAL_COUNTS).items():
-        value = getattr(config, name)
-        if not (name in OPTIONAL_COUNTS and value is None) and not _is_count(value, least, most):
-            found.append(Problem(f"not a whole number from {least} to {most}", name))
-    limits = (("learning_rate", 1.0), ("epochs", 1e6), ("keypoint_sigma", 1e6), ("keypoint_peak", 1e6))
-    for name, limit in limits:
-        if not _is_number(getattr(config, name), 0, limit):
-            found.append(Problem(f"not a number above 0, {limit:g} at most", name))
-    if not _is_number(config.class_balance, -1e-9, 1):
-        found.append(Problem("not a number from 0 to 1", "class_balance"))
-    for name in ("standardise", "calibrate"):
-        if not isinstance(getattr(config, name), bool):
-            found.append(Problem("neither true nor false", name))
-    widths: Any = config.hidden
-    if not isinstance(widths, tuple) or len(widths) > 4 or not all(_is_count(w, 1, 4096) for w in widths):
-        found.append(Problem("not at most four widths from 1 to 4096", "hidden"))
-    names: Any = config.layers
-    if names is not None and (not isinstance(names, tuple) or not names or not all(isinstance(n, str) for n in names)):
-        found.append(Problem("neither null nor a list of names", "layers"))
-    for name, choices in CHOICES.items():
-        if getattr(config, name) not in choices:
-            found.append(Problem(f"not one of {', '.join(choices)}", name))
+    found = [*_number_problems(config), *_list_problems(config)]
+    found += [
+        Problem("neither true nor false", name)
+        for name in ("standardise", "calibrate")
+        if not isinstance(getattr(config, name), bool)
+    ]
+    found += [
+        Problem(f"not one of {', '.join(choices)}", name)
+        for name, choices in CHOICES.items()
+        if getattr(config, name) not in choices
+    ]
     if config.patience is not None and config.held_out == 0:
         found.append(Problem("there are no held-out images to measure on", "patience"))
     return found
+
+
+def _number_problems(config: LabelerConfig) -> Iterator[Problem]:
+    for name, (least, most) in (COUNTS | OPTIONAL_COUNTS).items():
+        value = getattr(config, name)
+        if not (name in OPTIONAL_COUNTS and value is None) and not _is_count(value, least, most):
+            yield Problem(f"not a whole number from {least} to {most}", name)
+    limits = (("learning_rate", 1.0), ("epochs", 1e6), ("keypoint_sigma", 1e6), ("keypoint_peak", 1e6))
+    for name, limit in limits:
+        if not _is_number(getattr(config, name), 0, limit):
+            yield Problem(f"not a number above 0, {limit:g} at most", name)
+    if not _is_number(config.class_balance, -1e-9, 1):
+        yield Problem("not a number from 0 to 1", "class_balance")
+
+
+def _list_problems(config: LabelerConfig) -> Iterator[Problem]:
+    widths: Any = config.hidden
+    if not isinstance(widths, tuple) or len(widths) > 4 or not all(_is_count(w, 1, 4096) for w in widths):
+        yield Problem("not at most four widths from 1 to 4096", "hidden")
+    names: Any = config.layers
+    if names is not None and (not isinstance(names, tuple) or not names or not all(isinstance(n, str) for n in names)):
+        yield Problem("neither null nor a list of names", "layers")
 
 
 PRESETS = {

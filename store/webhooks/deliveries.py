@@ -155,7 +155,7 @@ def settle(db: Database, due: Due, *, status: int | None, error: str | None = No
         if not delivered and (status == 410 or due.tries >= len(PAUSES)):
             state = "failed"
         # A little earlier or later than planned: what failed together need not come back together.
-        pause = PAUSES[min(due.tries, len(PAUSES) - 1)] * random.uniform(0.9, 1.1)
+        pause = PAUSES[min(due.tries, len(PAUSES) - 1)] * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
         connection.execute(
             update(table)
             .where(mine)
