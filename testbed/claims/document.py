@@ -1,4 +1,4 @@
-"""docs/claims.md from what was measured. What does not hold is written as such."""
+"""docs/measurements/claims.md from what was measured. What does not hold is written as such."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from testbed.worlds import WORLDS
 PREFACE = """\
 # The papers' claims, measured here
 
-Written by `python -m testbed.claims --document` from docs/claims/; do not edit. Each row is measured by
+Written by `python -m testbed.claims --document` from docs/measurements/claims/; do not edit. Each row is measured by
 `python -m testbed.claims NAME` (all: `make claims`; an interrupted run goes on where it was): rendered scenes with
 exact truth, paired repeats that share labelled scenes, seeds and test scenes, Student's t intervals of 95 %. Scores are
 points of mIoU on held-out scenes unless named otherwise; 16 labels unless named otherwise. "Holds" means that the
