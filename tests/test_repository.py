@@ -71,6 +71,24 @@ def test_links_lead_somewhere(repository: Path, documents: list[Path]) -> None:
     assert not dead
 
 
+def test_readme_links_every_page(repository: Path, documents: list[Path]) -> None:
+    linked = {
+        (repository / target.partition("#")[0]).resolve()
+        for target in MARKDOWN_LINK.findall((repository / "README.md").read_text())
+    }
+    pages = {path for folder in (".", "docs", "docs/measurements") for path in (repository / folder).glob("*.md")}
+    assert {path for path in pages & set(documents) if path.name != "README.md"} <= linked
+
+
+def test_every_picture_of_the_documents_is_shown(repository: Path, documents: list[Path]) -> None:
+    shown = {
+        (document.parent / target).resolve()
+        for document in documents
+        for target in MARKDOWN_LINK.findall(document.read_text())
+    }
+    assert set((repository / "docs" / "images").iterdir()) <= shown
+
+
 def test_decisions_are_short(repository: Path) -> None:
     records = sorted((repository / "docs" / "adr").glob("*.md"))
     assert records

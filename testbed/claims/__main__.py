@@ -12,6 +12,7 @@ from testbed.claims.trial import SIZES
 from testbed.worlds import WORLDS
 
 RESULTS, SCRATCH = Path("docs/measurements/claims"), Path("out/claims")
+DOCUMENT = RESULTS.with_suffix(".md")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="claims to measure; none: all of the world")
     parser.add_argument("--world", choices=sorted(WORLDS), help="default: every one whose generator is shipped")
     parser.add_argument("--list", action="store_true", help="name them and what they ask")
-    parser.add_argument("--document", action="store_true", help="write docs/measurements/claims.md and measure nothing")
+    parser.add_argument("--document", action="store_true", help="write the page of results and measure nothing")
     parser.add_argument("--repeats", type=int, help="paired repeats; default: as planned for each claim")
     parser.add_argument("--size", choices=sorted(SIZES), default="full")
     given = parser.parse_args(arguments)
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
             for one in result["contrasts"]:
                 what = f"{one['first']} against {one['second']} by {one['metric']}"
                 print(f"{world.name} {name}: {what}: {one['difference']}, holds: {one['holds']}")
-    missing = write_document(RESULTS, Path("docs/measurements/claims.md")) if given.size != "tiny" else []
+    missing = write_document(RESULTS, DOCUMENT) if given.size != "tiny" else []
     if missing:
         print(f"not measured yet: {', '.join(missing)}", file=sys.stderr)
     return 0

@@ -1,4 +1,4 @@
-"""docs/measurements/claims.md from what was measured. What does not hold is written as such."""
+"""Write docs/measurements/claims.md from the results, failed claims included."""
 
 import json
 from collections.abc import Sequence
@@ -10,15 +10,15 @@ from testbed.claims.trial import SIZES
 from testbed.worlds import WORLDS
 
 PREFACE = """\
-# The papers' claims, measured here
+# The papers' claims
 
 Written by `python -m testbed.claims --document` from docs/measurements/claims/; do not edit. Each row is measured by
-`python -m testbed.claims NAME` (all: `make claims`; an interrupted run goes on where it was): rendered scenes with
-exact truth, paired repeats that share labelled scenes, seeds and test scenes, Student's t intervals of 95 %. Scores are
-points of mIoU on held-out scenes unless named otherwise; 16 labels unless named otherwise. "Holds" means that the
-interval as a whole says so, "does not hold" that the interval as a whole says the contrary, "not shown" that it says
-neither. Sizes and repeats are those that were actually run: less than planned stands in bold; rows of 300 test images
-are made with `--size short`. A row holds for the weights whose digest it names, trained on or not since.
+`python -m testbed.claims NAME` (all: `make claims`; an interrupted run continues): rendered scenes with exact truth,
+paired repeats that share labelled scenes, seeds and test scenes, Student's t intervals of 95 %. Scores are points of
+mIoU on held-out scenes, with 16 labels, unless named otherwise. "Holds": the whole interval supports the claim. "Does
+not hold": the whole interval contradicts it. "Not shown": neither. Sizes and repeats are those that were run; fewer
+repeats than planned are in bold; rows of 300 test images are made with `--size short`. A row is valid for the weights
+whose digest it names.
 """
 
 
