@@ -2,16 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test faults check claims up
+.PHONY: help setup demo test test-slow faults check claims up
 
 help:
-	@echo "make setup   a virtual environment in .venv with everything installed"
-	@echo "make demo    50 labelled images in, a labelled dataset out, through the real service"
-	@echo "make test    the tests"
-	@echo "make faults  random faults for an hour or so: OFFHAND_FAULT_SEEDS=100 make faults"
-	@echo "make check   lint, format, types, layers, tests: what CI runs"
-	@echo "make claims  the papers' claims, measured on the testbed: hours, resumable"
-	@echo "make up      the service on http://127.0.0.1:8321"
+	@echo "make setup      a virtual environment in .venv with everything installed"
+	@echo "make demo       50 labelled images in, a labelled dataset out, through the real service"
+	@echo "make test       the tests, without those marked slow: 10 minutes on two cores"
+	@echo "make test-slow  the tests marked slow: 25 minutes on two cores"
+	@echo "make faults     random faults for an hour or so: OFFHAND_FAULT_SEEDS=100 make faults"
+	@echo "make check      lint, format, types, layers, tests; CI runs it, then make test-slow"
+	@echo "make claims     the papers' claims, measured on the testbed: hours, resumable"
+	@echo "make up         the service on http://127.0.0.1:8321"
 
 setup: .venv/installed
 
@@ -29,6 +30,10 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# The random schedules of faults are left to `make faults`: each seed takes minutes.
+test-slow: setup
+	$(BIN)/python -m pytest -n auto --dist loadfile -m slow --deselect tests/faults/test_schedules.py
 
 faults: setup
 	$(BIN)/python -m pytest -m "slow or not slow" -s tests/faults

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -71,3 +72,16 @@ def test_setup_is_redone_only_when_pyproject_changes(clone: Path) -> None:
     later = stamp.stat().st_mtime + 10
     os.utime(clone / "pyproject.toml", (later, later))
     assert subprocess.run(question, cwd=clone, check=False).returncode == 1
+
+
+def test_help_names_every_target(clone: Path) -> None:
+    targets = re.search(r"^\.PHONY: (.*)$", (clone / "Makefile").read_text(), re.MULTILINE)
+    assert targets is not None
+    printed = subprocess.run(["make", "help"], cwd=clone, capture_output=True, text=True, check=True).stdout
+    assert re.findall(r"^make ([\w-]+)  ", printed, re.MULTILINE) == targets[1].split()[1:]
+
+
+def test_slow_tests_have_a_target_without_the_random_schedules(clone: Path) -> None:
+    asked = ["make", "--dry-run", "--assume-old=.venv/installed", "test-slow"]
+    printed = subprocess.run(asked, cwd=clone, capture_output=True, text=True, check=True).stdout
+    assert "-m slow --deselect tests/faults/test_schedules.py" in printed
