@@ -51,7 +51,7 @@ class World:
         return {path for path in self.settings.objects_folder.rglob("*") if path.is_file()}
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def settings(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, generators: Path, fresh_database: Path
 ) -> Iterator[Settings]:

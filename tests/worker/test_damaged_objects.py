@@ -28,11 +28,11 @@ from worker.runtime.supervisor import Supervisor
 READ_BY_STEP = [
     ("invert", "label_set", ""),
     ("train_labeler", "label_set", ""),
-    ("train_labeler", "inversion", "latents"),
+    pytest.param("train_labeler", "inversion", "latents", marks=pytest.mark.slow),
     ("sample", "labeler", ""),
     ("finalize", "job", "shards/candidates-"),
-    ("finalize", "job", "scores/candidates-"),
-    ("finalize", "label_set", ""),
+    pytest.param("finalize", "job", "scores/candidates-", marks=pytest.mark.slow),
+    pytest.param("finalize", "label_set", "", marks=pytest.mark.slow),
 ]
 
 
@@ -134,6 +134,7 @@ def test_one_flipped_bit_in_an_answer_costs_no_attempt(service: Service, undistu
     assert len(flaky.flipped) > 8
 
 
+@pytest.mark.slow
 def test_what_other_jobs_refer_to_keeps_its_id_when_it_is_made_again(service: Service) -> None:
     first = generate(service.db, service.labels, count=8)
     service.work()
@@ -153,7 +154,7 @@ def test_what_other_jobs_refer_to_keeps_its_id_when_it_is_made_again(service: Se
             verified.read(service.objects, file)
 
 
-@pytest.mark.parametrize("upload_is_there", [True, False])
+@pytest.mark.parametrize("upload_is_there", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_named_label_set_is_read_from_its_upload_again(service: Service, upload_is_there: bool) -> None:
     first = generate(service.db, service.labels, count=8)
     service.work()
@@ -258,6 +259,7 @@ def test_damaged_checkpoint_costs_time_and_not_the_job(
     assert shard_digests(service.db, job) == undisturbed
 
 
+@pytest.mark.slow
 def test_code_of_an_image_inverted_before_is_computed_again_when_damaged(service: Service) -> None:
     first = generate(service.db, service.labels, count=8)
     service.work()

@@ -64,12 +64,14 @@ def started(db: Database, objects: ObjectStore, path: Path, content: bytes, name
     return submit_import(db, ImportGeneratorSpec(source=upload(db, objects, path), name=name), tenant=TENANT).job
 
 
+@pytest.mark.parametrize("shared", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_hostile_checkpoints_leave_the_service_running(
-    working: tuple[Database, ObjectStore], settings: Settings, temporary: Path, tmp_path: Path
+    working: tuple[Database, ObjectStore], settings: Settings, temporary: Path, tmp_path: Path, shared: bool
 ) -> None:
+    """``shared``: with the checkpoint of modules that share modules, which is read until its budget ends."""
     db, objects = working
     assert (len(SURROGATE_NAME), len(SURROGATE_KEY)) == (25, 17)
-    contents = {"name": SURROGATE_NAME, "key": SURROGATE_KEY, "shared": crafted.shared_modules()}
+    contents = {"name": SURROGATE_NAME, "key": SURROGATE_KEY} | ({"shared": crafted.shared_modules()} if shared else {})
     jobs = {name: started(db, objects, tmp_path / "a.pkl", content, name) for name, content in contents.items()}
     for name, job in jobs.items():
         wait_until(lambda job=job: view(db, job).state == "failed")
@@ -80,7 +82,7 @@ def test_hostile_checkpoints_leave_the_service_running(
     with TestClient(create_app(settings), base_url="http://127.0.0.1:8321") as http:
         answer = http.get("/v1/jobs")
         assert answer.status_code == 200, answer.text
-        assert len(answer.json()["items"]) == 3
+        assert len(answer.json()["items"]) == len(contents)
         assert all(http.get(f"/v1/jobs/{job.id}").status_code == 200 for job in jobs.values())
 
     job = started(

@@ -18,7 +18,7 @@ from tests.worker.servicekit import start_relay, start_worker, submit, view, wai
 from worker.runtime.child_handle import environment_of_child, settings_of_child
 
 
-@pytest.fixture(params=["redis", "rabbitmq"])
+@pytest.fixture(params=["redis", pytest.param("rabbitmq", marks=pytest.mark.slow)])
 def broker(request: pytest.FixtureRequest) -> str:
     server: RedisServer | RabbitServer = request.getfixturevalue(
         "redis_server" if request.param == "redis" else "rabbit_server"

@@ -23,6 +23,7 @@ def test_a_short_run_learns_and_reports(tmp_path: Path, monkeypatch: pytest.Monk
     assert recipe.state.exists()
 
 
+@pytest.mark.slow
 def test_mapping_and_synthesis_learn_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "CHUNK", 64)
     training = Training(replace(streets64.RECIPE, out=tmp_path)).load()

@@ -79,6 +79,7 @@ def _take_steps(crew: Crew, folder: Path) -> None:
     torch.save([weight.detach() for weight in weights], folder / f"{crew.size}-{crew.rank}.pt")
 
 
+@pytest.mark.slow
 def test_processes_that_share_the_work_take_the_same_steps_as_one_alone(tmp_path: Path) -> None:
     together(2, _take_steps, tmp_path)
     _take_steps(Crew(), tmp_path)
