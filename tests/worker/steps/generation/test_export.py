@@ -11,6 +11,7 @@ import pytest
 from core.errors import LabelSetError
 from store.database.database import Database
 from store.objects import ObjectStore
+from store.objects.verified import read
 from store.resources.files import File, add_files
 from worker.runtime.step_context import StepContext
 from worker.steps.generation.export import export
@@ -31,6 +32,7 @@ def test_a_format_without_a_place_for_the_labels_is_refused(db: Database, object
         objects=objects,
         tenant="local",
         folder=tmp_path,
+        read=lambda file: read(objects, file),
         start=lambda name: objects.start(f"test/{name}"),
     )
     with pytest.raises(LabelSetError, match="cannot be exported like this"):
