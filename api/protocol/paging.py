@@ -1,12 +1,13 @@
 """Lists come in pages: `page_size` is coerced, `page_token` is opaque (AIP-158)."""
 
 import re
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, TypeVar
 
 from fastapi import Query
 from pydantic import AwareDatetime, BeforeValidator
 
-from store.database.paging import DEFAULT_PAGE, MAX_PAGE, TOKEN
+from store.database.paging import DEFAULT_PAGE, MAX_PAGE, TOKEN, Page
 
 PageSize = Annotated[
     int, Query(ge=1, description=f"Items a page; more than {MAX_PAGE} means {MAX_PAGE}.", examples=[DEFAULT_PAGE])
@@ -27,6 +28,8 @@ NumberToken = Annotated[
     str | None, Query(pattern=r"^after-[0-9]{1,15}$", description="`next_page_token` of the page before.")
 ]
 
+T = TypeVar("T")
+
 
 def coerced(page_size: int) -> int:
     return min(page_size, MAX_PAGE)
@@ -40,3 +43,9 @@ def token_for(number: int) -> str:
 def position_of(token: str | None) -> int:
     """The number a token stands for; 0 for the first page."""
     return int(token.removeprefix("after-")) if token else 0
+
+
+def page_of(items: Sequence[T], page_size: int, page_token: str | None) -> Page[T]:
+    """Return one page of a list that is short enough to be read whole, its items numbered by their places."""
+    first, last = position_of(page_token), position_of(page_token) + coerced(page_size)
+    return Page(list(items[first:last]), token_for(last) if last < len(items) else None)

@@ -6,11 +6,13 @@ from fastapi import APIRouter, Body, Path
 from starlette.responses import Response
 
 from api.backend import Db
+from api.protocol.paging import NumberToken, PageSize, page_of
 from api.protocol.preconditions import UNCHANGED, IfAbsent, IfMatch, IfNoneMatch, demand_unchanged, unless_unchanged
 from api.protocol.problems import documented
 from api.schemas.aliases import Alias, AliasRequest, alias_document
-from api.schemas.base import ListOf
+from api.schemas.base import ListOf, list_of
 from api.security.scopes import Tenant
+from store.database.paging import MAX_PAGE
 from store.resources import aliases
 from store.resources.aliases import Alias as StoredAlias
 from store.specs import ALIAS
@@ -19,10 +21,12 @@ router = APIRouter(prefix="/v1/dataset-aliases", tags=["datasets"])
 Name = Annotated[str, Path(pattern=ALIAS, examples=["latest"])]
 
 
-@router.get("", responses=documented())
-def list_dataset_aliases(db: Db, tenant: Tenant) -> ListOf[Alias]:
-    """Every alias, by name."""
-    return ListOf(items=[alias_document(alias) for alias in aliases.list_aliases(db, tenant=tenant)])
+@router.get("", responses=documented(422))
+def list_dataset_aliases(
+    db: Db, tenant: Tenant, page_size: PageSize = MAX_PAGE, page_token: NumberToken = None
+) -> ListOf[Alias]:
+    """Every alias, by name, those of deleted and expired datasets included: `dataset_state` marks them."""
+    return list_of(page_of(aliases.list_aliases(db, tenant=tenant), page_size, page_token), alias_document)
 
 
 @router.get("/{name}", response_model=Alias, responses=UNCHANGED | documented(404, 410, 422))

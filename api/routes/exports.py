@@ -9,10 +9,12 @@ from starlette.responses import Response
 
 from api.backend import Db
 from api.jobs.submission import Asking, started
+from api.protocol.paging import NumberToken, PageSize, page_of
 from api.protocol.problems import documented
-from api.schemas.base import ListOf
+from api.schemas.base import ListOf, list_of
 from api.schemas.exports import Export, ExportRequest, export_document
 from api.security.scopes import Tenant
+from store.database.paging import MAX_PAGE
 from store.resources.exports import list_exports as stored_exports
 from store.specs import ExportSpec
 
@@ -38,7 +40,9 @@ async def create_export(
 
 
 @router.get("", responses=documented(404, 422))
-def list_exports(dataset_id: str, db: Db, tenant: Tenant) -> ListOf[Export]:
+def list_exports(
+    dataset_id: str, db: Db, tenant: Tenant, page_size: PageSize = MAX_PAGE, page_token: NumberToken = None
+) -> ListOf[Export]:
     """Every format and split that was asked for, with size and SHA-256 where it is ready."""
-    found = stored_exports(db, dataset_id, tenant=tenant)
-    return ListOf(items=[export_document(dataset_id, one) for one in found], next_page_token=None)
+    page = page_of(stored_exports(db, dataset_id, tenant=tenant), page_size, page_token)
+    return list_of(page, lambda one: export_document(dataset_id, one))

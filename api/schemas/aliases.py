@@ -1,6 +1,7 @@
 """Names of datasets."""
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import Field
 
@@ -17,10 +18,14 @@ class Alias(Document):
 
     name: str = Field(examples=["latest"])
     dataset: str
+    dataset_state: Literal["ready", "deleted", "expired"] = Field(
+        description="Of a deleted or expired dataset the alias itself answers 410."
+    )
     url: str = Field(description="The dataset.")
     moved_at: datetime
 
 
 def alias_document(alias: StoredAlias) -> Alias:
     url = f"/v1/datasets/{alias.dataset_id}"
-    return Alias(name=alias.name, dataset=alias.dataset_id, url=url, moved_at=alias.moved_at)
+    state = alias.gone or "ready"
+    return Alias(name=alias.name, dataset=alias.dataset_id, dataset_state=state, url=url, moved_at=alias.moved_at)

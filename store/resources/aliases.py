@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from sqlalchemy import Connection, and_, case, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -19,11 +19,12 @@ from store.tables import datasets
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A name and the dataset it points at since `moved_at`."""
+    """A name and the dataset it points at since `moved_at`. `gone`: how that dataset became unreadable, or None."""
 
     name: str
     dataset_id: str
     moved_at: datetime
+    gone: Literal["deleted", "expired"] | None = None
 
 
 #: How a dataset came to be unreadable: `deleted`, `expired`, or null.
@@ -82,8 +83,13 @@ def get_alias(db: Database, name: str, *, tenant: str) -> Alias:
 def list_aliases(db: Database, *, tenant: str) -> list[Alias]:
     """Every alias of the tenant, by name."""
     with db.read() as connection:
-        rows = connection.execute(select(table).where(table.c.tenant == tenant).order_by(table.c.name)).all()
-    return [_alias(row) for row in rows]
+        rows = connection.execute(
+            select(table, _GONE.label("gone"))
+            .join(datasets, datasets.c.id == table.c.dataset_id)
+            .where(table.c.tenant == tenant)
+            .order_by(table.c.name)
+        ).all()
+    return [replace(_alias(row), gone=row.gone) for row in rows]
 
 
 def delete_alias(db: Database, name: str, *, tenant: str, check: Callable[[Alias], None] = _anything) -> None:

@@ -99,6 +99,7 @@ def test_an_alias_of_a_deleted_dataset_is_gone_until_it_points_elsewhere(http: T
     http.delete(f"/v1/datasets/{first}")
     assert http.get(f"/v1/datasets/{first}").json()["state"] == "deleted"
     assert first in problem(http.get(path), 410, "gone")["detail"]
+    assert [one["dataset_state"] for one in http.get("/v1/dataset-aliases").json()["items"]] == ["deleted"]
     refused = problem(http.put(path, json={"dataset": first}), 422, "invalid_request")
     assert refused["errors"] == [{"detail": f"the dataset {first!r} is deleted", "pointer": "#/dataset"}]
     http.post(f"/v1/datasets/{first}/undelete")
@@ -125,6 +126,8 @@ def test_an_alias_of_an_expired_dataset_is_gone(http: TestClient, make: Make, db
     dataset = make(alias="latest")
     age(db, dataset, expires_at=0.0)
     assert "expired" in problem(http.get("/v1/dataset-aliases/latest"), 410, "gone")["detail"]
+    states = {one["name"]: one["dataset_state"] for one in http.get("/v1/dataset-aliases").json()["items"]}
+    assert states["latest"] == "expired"
     http.patch(f"/v1/datasets/{dataset}", json={"pinned": True})
     assert http.get("/v1/dataset-aliases/latest").status_code == 200
 

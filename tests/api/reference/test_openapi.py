@@ -31,6 +31,26 @@ def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]
     }
 
 
+def test_every_list_takes_a_page_size_and_a_token(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    lists = 0
+    for (path, method), operation in operations(document).items():
+        answer = operation["responses"].get("200", {}).get("content", {}).get("application/json", {})
+        name = answer.get("schema", {}).get("$ref", "").rpartition("/")[2]
+        if method == "get" and "next_page_token" in schemas.get(name, {}).get("properties", {}):
+            lists += 1
+            assert {"page_size", "page_token"} <= {one["name"] for one in operation["parameters"]}, path
+    assert lists > 10
+
+
+def test_a_short_list_comes_in_pages(http: TestClient) -> None:
+    whole = http.get("/v1/catalogue").json()["items"]
+    first = http.get("/v1/catalogue?page_size=2").json()
+    rest = http.get(f"/v1/catalogue?page_size=200&page_token={first['next_page_token']}").json()
+    assert [*first["items"], *rest["items"]] == whole
+    assert rest["next_page_token"] is None
+
+
 def test_operation_ids_make_a_readable_client(document: dict[str, Any]) -> None:
     ids = [operation["operationId"] for operation in operations(document).values()]
     assert len(ids) == len(set(ids))
