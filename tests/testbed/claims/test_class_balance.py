@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.errors import LabelSetError
-from core.label_sets.class_balance import add, substitute
+from testbed.claims.class_balance import add, substitute
 
 SHOWS = np.array([False, True, False, False, True, True, False])
 
