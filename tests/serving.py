@@ -12,7 +12,7 @@ from types import TracebackType
 
 import httpx
 
-from tests.servers import free_port
+from tests.servers import free_port, wait_until
 
 START_SECONDS = 60.0
 
@@ -45,17 +45,20 @@ class ApiProcess:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "api"], env=self.environment, stdout=log, stderr=subprocess.STDOUT
             )
-        give_up_at = time.monotonic() + START_SECONDS
-        while time.monotonic() < give_up_at:
-            assert self.process.poll() is None, self.log.read_text()
-            try:
-                httpx.get(f"{self.url}/healthz", timeout=1.0)
-            except httpx.TransportError:
-                time.sleep(0.05)
-            else:
-                return
-        self.kill()
-        raise AssertionError(f"no answer after {START_SECONDS:g} s:\n{self.log.read_text()}")
+        try:
+            wait_until(self._is_ready, f"the API on port {self.port}", START_SECONDS)
+        except TimeoutError as error:
+            self.kill()
+            raise AssertionError(f"{error}:\n{self.log.read_text()}") from None
+
+    def _is_ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            httpx.get(f"{self.url}/healthz", timeout=1.0)
+        except httpx.TransportError:
+            return False
+        return True
 
     def kill(self) -> None:
         """As a power cut would."""

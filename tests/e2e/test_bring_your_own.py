@@ -46,6 +46,9 @@ def test_a_hostile_checkpoint_runs_nowhere(undisturbed: Undisturbed, tmp_path: P
         assert "hostile" not in [generator["name"] for generator in service.generators()]
 
 
-def test_the_catalogue_is_listed(undisturbed: Undisturbed) -> None:
+def test_the_catalogue_is_listed(undisturbed: Undisturbed, repository: Path) -> None:
     listed = json.loads(offhand("generators", "catalogue", "--json", "--url", undisturbed.up.url).stdout)
-    assert "ada-afhqcat" in [entry["name"] for entry in listed]
+    shipped = json.loads((repository / "store" / "resources" / "catalogue.json").read_text())
+    expected = {entry["name"]: (entry["url"], entry["licence"]) for entry in shipped["checkpoints"]}
+    assert len(expected) > 5
+    assert {entry["name"]: (entry["url"], entry["licence"]) for entry in listed} == expected

@@ -254,12 +254,17 @@ def test_batch_does_not_change_an_image_beyond_rounding():
     torch.testing.assert_close(whole, parts)
 
 
-def test_inference_mode_leaves_nothing_behind_that_training_trips_over():
+def test_gradients_after_inference_mode_equal_those_of_an_unused_network():
     config = StyleGAN2Config(resolution=(8, 8), channels={0: 3, 1: 11}, z_dim=4, w_dim=4, mapping_layers=1)
-    network = Network(config)
+    used, z = Network(config), torch.randn(1, 4)
+    unused = deepcopy(used)
     with torch.inference_mode():
-        network.synthesize(network.map(torch.randn(1, 4)))
-    network.synthesize(network.map(torch.randn(1, 4))).image.sum().backward()
+        used.synthesize(used.map(z))
+    for network in (used, unused):
+        network.synthesize(network.map(z)).image.sum().backward()
+    for (name, ours), theirs in zip(used.named_parameters(), unused.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, msg=name)
+    assert all(block.conv1.weight.grad.abs().sum() > 0 for block in used.blocks)
 
 
 def test_what_is_kept_of_frozen_weights_follows_them():

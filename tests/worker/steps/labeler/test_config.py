@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,6 +14,7 @@ import pytest
 
 from core.datasets.shards import StoredSample, read_shard
 from core.labeling.files import load_labeler
+from core.sampling.composition import Demand
 from core.tasks.presets import COLLAPSES
 from store.errors import InvalidRequest, NotReady
 from store.jobs.views import Job
@@ -163,12 +165,39 @@ def test_a_known_label_set_is_judged_when_the_job_is_posted(service: Service) ->
     ]
 
 
-def test_quotas_keep_what_every_class_has(service: Service) -> None:
-    job = generate(service.db, service.labels, count=10, drop_fraction=0.5, drop_per_class=True)
-    service.work()
-    ended = view(service.db, job)
-    assert ended.state == "succeeded", ended.error
-    assert (ended.counts.done, ended.counts.rejected) == (10, 10)
+def test_drop_per_class_keeps_a_class_that_only_uncertain_images_show(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def delivered(count: int, drop_fraction: float, **spec: Any) -> dict[int, dict[str, Any]]:
+        job = generate(service.db, service.labels, count=count, drop_fraction=drop_fraction, **spec)
+        service.work()
+        ended = view(service.db, job)
+        assert ended.state == "succeeded", ended.error
+        assert (ended.counts.done, ended.counts.rejected) == (count, 20 - count)
+        shards = [
+            content(service.db, service.objects, ended.result["dataset"], name)
+            for name, _ in shard_digests(service.db, job)
+        ]
+        return {one.index: one.record() for shard in shards for one in read_shard(io.BytesIO(shard))}
+
+    rows = delivered(20, 0.0)
+    dark = {index: row["pixels"].get("0", 0) / sum(row["pixels"].values()) for index, row in rows.items()}
+    most_certain = set(sorted(rows, key=lambda index: rows[index]["uncertainty"])[:10])
+
+    def showing(least: float) -> set[int]:
+        return {index for index, share in dark.items() if share >= least}
+
+    # The smallest part of an image above which the ten most certain images show the class too rarely.
+    least = min(one for one in dark.values() if len(showing(one) & most_certain) < len(showing(one)) // 2)
+
+    @dataclass(frozen=True)
+    class LargeDemand(Demand):
+        min_area: float = least
+
+    monkeypatch.setattr("core.sampling.filtering.Demand", LargeDemand)
+    assert set(delivered(10, 0.5, drop_per_class=False)) == most_certain
+    kept = set(delivered(10, 0.5, drop_per_class=True))
+    assert len(kept & showing(least)) == len(showing(least)) // 2 > len(most_certain & showing(least))
 
 
 def test_a_labeler_is_judged_by_cross_validation(service: Service) -> None:
