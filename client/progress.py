@@ -74,7 +74,7 @@ class JobProgress:
         self._draw_queue(job, progress)
         for step in shown_steps(job):
             name = step["name"]
-            if step["state"] in ("pending", "skipped") and name not in self.tasks:
+            if step["state"] == "pending" and name not in self.tasks:
                 continue
             if name not in self.tasks:
                 self.tasks[name] = progress.add_task(STEP_NAMES.get(name, name), total=None, note="")

@@ -157,7 +157,7 @@ class Stopping:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._ask)
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of a handler
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
         self.asked = True
 
     def __bool__(self) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-UNLABELLED, HIDDEN, VISIBLE = 0, 1, 2
+UNLABELLED, VISIBLE = 0, 2
 SEEN_PEAK = 0.25
 """A predicted point counts as visible where its peak is at least this share of the height that was taught."""
 

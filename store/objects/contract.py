@@ -159,7 +159,17 @@ def check_key(key: str) -> str:
     return key
 
 
-def chunks_of(data: bytes | BinaryIO | Iterable[bytes]) -> Iterable[bytes]:
+def write_whole(writer: ObjectWriter, data: bytes | BinaryIO | Iterable[bytes]) -> ObjectInfo:
+    """Write all of `data` and finish; abort the writer where that fails."""
+    try:
+        for chunk in _chunks_of(data):
+            writer.write(chunk)
+        return writer.finish()
+    finally:
+        writer.abort()
+
+
+def _chunks_of(data: bytes | BinaryIO | Iterable[bytes]) -> Iterable[bytes]:
     """The same bytes, a piece at a time."""
     if isinstance(data, bytes):
         return (data,)

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from store.errors import DigestMismatch, NotFound, StorageFull, StoreUnavailable
-from store.objects.contract import DeclaredDigest, ObjectInfo, ObjectWriter, check_key, chunks_of
+from store.objects.contract import DeclaredDigest, ObjectInfo, ObjectWriter, check_key, write_whole
 
 _UNFINISHED = ".unfinished"
 #: Times that a folder which others prune is made again.
@@ -52,13 +52,7 @@ class LocalObjects:
     def put(
         self, key: str, data: bytes | BinaryIO | Iterable[bytes], *, size: int | None = None, sha256: str | None = None
     ) -> ObjectInfo:
-        writer = self.start(key, size=size, sha256=sha256)
-        try:
-            for chunk in chunks_of(data):
-                writer.write(chunk)
-            return writer.finish()
-        finally:
-            writer.abort()
+        return write_whole(self.start(key, size=size, sha256=sha256), data)
 
     def stat(self, key: str) -> ObjectInfo:
         with _translated(key):

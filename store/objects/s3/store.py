@@ -16,7 +16,7 @@ import boto3
 from botocore.config import Config
 
 from store.errors import NotFound, StoreUnavailable
-from store.objects.contract import ObjectInfo, ObjectWriter, check_key, chunks_of
+from store.objects.contract import ObjectInfo, ObjectWriter, check_key, write_whole
 from store.objects.s3.direct_parts import S3Parts
 from store.objects.s3.errors import translated
 from store.objects.s3.reader import ObjectReader, read_object
@@ -81,13 +81,7 @@ class S3Objects:
     def put(
         self, key: str, data: bytes | BinaryIO | Iterable[bytes], *, size: int | None = None, sha256: str | None = None
     ) -> ObjectInfo:
-        writer = self.start(key, size=size, sha256=sha256)
-        try:
-            for chunk in chunks_of(data):
-                writer.write(chunk)
-            return writer.finish()
-        finally:
-            writer.abort()
+        return write_whole(self.start(key, size=size, sha256=sha256), data)
 
     def stat(self, key: str) -> ObjectInfo:
         with translated(f"no object {key!r}"):
