@@ -7,9 +7,9 @@ DETAIL_LENGTH, NAME_LENGTH = 4000, 200
 
 
 def printable(text: str, length: int = DETAIL_LENGTH) -> str:
-    """Return ``text`` with every character escaped that is not printable, except line feeds and tabs.
+    r"""Return ``text`` with every character escaped that is not printable, except line feeds and tabs.
 
-    Lone surrogates, NUL, terminal escapes and marks that turn the direction of writing become ``\\ud800``, ``\\x00``
+    Lone surrogates, NUL, terminal escapes and marks that turn the direction of writing become ``\ud800``, ``\x00``
     and the like. A longer text is cut to ``length`` characters, the last of which is "…".
     """
     # Cut before, so that a huge text costs nothing, and after, because an escape is up to ten characters long.

@@ -59,6 +59,7 @@ class Machine:
     # -- bytes ---------------------------------------------------------------------------------------------------------
 
     def take(self, count: int) -> memoryview:
+        """Return the next ``count`` bytes and move behind them."""
         end = self.position + count
         if count < 0 or end > len(self.data):
             raise unsafe(f"the file ends in the middle of a value near byte {self.position}")
@@ -67,9 +68,11 @@ class Machine:
         return taken
 
     def number(self, layout: str) -> Any:
+        """Return the number stored here in the ``struct`` format ``layout``."""
         return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
 
     def line(self) -> str:
+        """Return the text up to the next line feed, which a name of protocol 0 ends with."""
         begin = self.position
         piece = bytes(self.data[begin : begin + _LONGEST_LINE])
         length = piece.find(b"\n")
@@ -79,13 +82,16 @@ class Machine:
         return piece[:length].decode("utf-8")
 
     def byte_string(self, layout: str) -> bytes | memoryview:
+        """Return bytes whose length comes first, in the format ``layout``; long ones as a view of the file."""
         taken = self.take(self.number(layout))
         return taken if len(taken) >= _VIEWED else bytes(taken)
 
     def text(self, layout: str) -> str:
+        """Return UTF-8 text whose length comes first, in the format ``layout``."""
         return self._text(layout, "utf-8", "surrogatepass")
 
     def latin_text(self, layout: str) -> str:
+        """Return Latin-1 text whose length comes first, in the format ``layout``."""
         return self._text(layout, "latin-1", "strict")
 
     def _text(self, layout: str, encoding: str, errors: str) -> str:
@@ -96,6 +102,7 @@ class Machine:
     # -- stack ---------------------------------------------------------------------------------------------------------
 
     def pop(self) -> Any:
+        """Remove and return the top of the stack, which must not be a mark."""
         value = self.stack.pop()
         if value is _MARK:
             raise unsafe("a damaged pickle: a mark where a value belongs")
@@ -107,9 +114,11 @@ class Machine:
             self.marks -= 1
 
     def push(self, value: Any) -> None:
+        """Put a value on the stack."""
         self.stack.append(value)
 
     def pop_to_mark(self) -> list[Any]:
+        """Remove the topmost mark and return the values above it, in the order in which they were pushed."""
         for at in range(len(self.stack) - 1, -1, -1):
             if self.stack[at] is _MARK:
                 items = self.stack[at + 1 :]
@@ -119,6 +128,7 @@ class Machine:
         raise unsafe("a damaged pickle: no mark")
 
     def mark(self) -> None:
+        """Put a mark on the stack. The number of open marks is limited."""
         self.marks += 1
         if self.marks > self.budget.limits.marks:
             raise unsafe(f"more than {self.budget.limits.marks} open brackets")
@@ -131,25 +141,31 @@ class Machine:
         return value
 
     def append(self, items: list[Any]) -> None:
+        """Add items to the list on top of the stack."""
         self._last(list).extend(items)
 
     def set_items(self, items: list[Any]) -> None:
+        """Add keys and values, which alternate in ``items``, to the dictionary on top of the stack."""
         table = self._last(dict)
         for key, value in zip(items[::2], items[1::2], strict=True):
             table[self.budget.key(key)] = value
 
     def add_items(self, items: list[Any]) -> None:
+        """Add items to the set on top of the stack."""
         self._last(set).update(map(self.budget.key, items))
 
     def frozen(self, items: list[Any]) -> frozenset[Any]:
+        """Return a frozen set of the items."""
         return frozenset(map(self.budget.key, items))
 
     def integer(self, length: int) -> int:
+        """Return a signed little-endian integer of ``length`` bytes, which are limited."""
         if length > self.budget.limits.integer_bytes:
             raise unsafe("a whole number of absurd length")
         return int.from_bytes(self.take(length), "little", signed=True)
 
     def remember(self, index: int) -> None:
+        """Store the top of the stack in the memo under ``index``."""
         if self.stack[-1] is _MARK:
             raise unsafe("a damaged pickle: a mark where a value belongs")
         self.memo[index] = self.stack[-1]
@@ -157,6 +173,7 @@ class Machine:
     # -- names ---------------------------------------------------------------------------------------------------------
 
     def find(self, module: Any, name: Any) -> None:
+        """Push the entry of the table for a name. Raises :class:`UnsafeCheckpointError` for a name that it lacks."""
         if type(module) is not str or type(name) is not str:
             raise unsafe("a damaged pickle: a name that is not text")
         known = self._table.get(f"{module}.{name}")
@@ -166,6 +183,7 @@ class Machine:
         self.push(known)
 
     def call(self, callee: Any, arguments: Any) -> None:
+        """Push the object that a callable entry of the table builds from the arguments."""
         if type(callee) is not Global or callee.make is None:
             shown = callee.name if type(callee) is Global else type(callee).__name__
             raise unsafe(f"it calls {shown}, which is nothing to call", shown)
@@ -179,6 +197,7 @@ class Machine:
         self.push(made)
 
     def build(self) -> None:
+        """Set the state of the object below the top of the stack to the value on top."""
         state = self.pop()
         target = self.pop()
         maker = self._makers.get(id(target))
@@ -190,6 +209,7 @@ class Machine:
             raise unsafe(f"it sets the state of a {type(target).__name__}")
 
     def persistent_id(self, identifier: Any) -> None:
+        """Push the object that a persistent id refers to."""
         if self._persistent is None:
             raise unsafe("it refers to something outside of itself")
         self.push(self._persistent(identifier))

@@ -19,7 +19,9 @@ CHUNK = 1 << 20
 class Writable(Protocol):
     """Whatever takes bytes."""
 
-    def write(self, chunk: bytes, /) -> object: ...
+    def write(self, chunk: bytes, /) -> object:
+        """Write the whole chunk."""
+        ...
 
 
 class Package:

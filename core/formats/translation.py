@@ -248,7 +248,8 @@ def with_background(names: Sequence[str]) -> dict[int, str]:
 
 def free_background(names: Mapping[int, str]) -> tuple[dict[int, str], int]:
     """The names with one for pixels that nothing covers, and its id: one that is there, else 0 if free, else the next
-    behind all others, so that no id shifts."""
+    behind all others, so that no id shifts.
+    """
     for class_id, name in names.items():
         if is_background(name):
             return dict(names), class_id

@@ -1,4 +1,6 @@
-"""Where each image's subject is: ``boxes.json`` in an untrusted archive::
+"""Where each image's subject is: ``boxes.json`` in an untrusted archive.
+
+::
 
     {"boxes": {"NAME": [x, y, width, height], …}}
 

@@ -1,4 +1,6 @@
-"""Depth maps of a label set: ``depth/NAME.png``, ``.npy`` or ``.exr``, and ``depth.json`` that says what they mean::
+"""Depth maps of a label set: ``depth/NAME.png``, ``.npy`` or ``.exr``, and ``depth.json`` with their unit.
+
+::
 
     {"unit": "m", "scale": 0.001, "invalid": 0}
 

@@ -1,4 +1,6 @@
-"""The named points of a label set, and ``keypoints.json`` in an untrusted archive::
+"""The named points of a label set, and ``keypoints.json`` in an untrusted archive.
+
+::
 
     {"keypoints": ["left_eye", "nose"], "images": {"NAME": [[x, y, v], …], …}}
 

@@ -133,7 +133,8 @@ class _Continuous(Target):
 
 class KeypointTarget(_Continuous):
     """points: float32 [N, K, 3] of x, y, visibility in pixels of ``size``; 0 in the third is a point that is not there,
-    whose heatmap is taught to have no peak."""
+    whose heatmap is taught to have no peak.
+    """
 
     task: Task = "keypoints"
     field = "keypoints"

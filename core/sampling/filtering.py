@@ -1,5 +1,6 @@
 """Which candidates to keep: the most certain, exactly as many as were asked for (HandsOff section 3.3); and how many of
-each class, where rare classes shall not be the ones that are thrown away."""
+each class, where rare classes shall not be the ones that are thrown away.
+"""
 
 from collections.abc import Sequence
 from fractions import Fraction

@@ -1,8 +1,8 @@
-"""Which state may follow which, for jobs, steps and shards. Every change of state goes through here.
+r"""The states that may follow each state of jobs, steps and shards. Every change of state goes through here.
 
 Job::
 
-    from \\ to   queued  running  finalizing  succeeded  canceling  canceled  failed  expired
+    from \ to   queued  running  finalizing  succeeded  canceling  canceled  failed  expired
     queued                  x                                 x                   x       x
     running                            x                      x                   x       x
     finalizing              x                      x          x                   x       x
@@ -12,7 +12,7 @@ Job::
 
 Step::
 
-    from \\ to   pending  running  succeeded  failed  canceled
+    from \ to   pending  running  succeeded  failed  canceled
     pending                  x                            x
     running        x                   x        x        x
     succeeded                x
@@ -21,7 +21,7 @@ Step::
 
 Shard::
 
-    from \\ to   pending  running  succeeded  poisoned  canceled
+    from \ to   pending  running  succeeded  poisoned  canceled
     pending                  x                             x
     running        x                   x          x        x
     succeeded      x

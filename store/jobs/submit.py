@@ -94,7 +94,6 @@ def submit_generate(db: Database, spec: GenerateSpec, **asked: Unpack[Asked]) ->
 
     Raises InvalidRequest with every problem found, QuotaExceeded, IdempotencyMismatch, StoreUnavailable, StorageFull.
     """
-
     tenant, dataset = asked["tenant"], new_id("ds")
 
     def prepare(connection: Connection, job_id: str) -> None:

@@ -56,7 +56,8 @@ class JobError:
 @dataclass(frozen=True, slots=True)
 class Job:
     """A job. `result`: ids of what it has made so far (`dataset`, `label_set`, `inversion`, `labeler`); of a
-    dataset its `quality` and `warnings`, too."""
+    dataset its `quality` and `warnings`, too.
+    """
 
     id: str
     kind: str

@@ -24,7 +24,6 @@ def submit_import(db: Database, spec: ImportGeneratorSpec, **asked: Unpack[Asked
 
     Raises InvalidRequest with every problem found, QuotaExceeded, IdempotencyMismatch, StoreUnavailable, StorageFull.
     """
-
     tenant = asked["tenant"]
 
     def check(connection: Connection) -> None:

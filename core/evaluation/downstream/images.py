@@ -49,6 +49,7 @@ class ArrayImages:
         return len(self.images)
 
     def take(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], Targets]:
+        """Return the images and labels at ``indices``, as :meth:`LabelledImages.take` describes them."""
         return self.images[indices], self.targets[indices]
 
 
@@ -94,6 +95,7 @@ class ShardImages:
         return len(self._places)
 
     def take(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], Targets]:
+        """Return the images and labels at ``indices``, as :meth:`LabelledImages.take` describes them."""
         samples = [self.sample(int(one)) for one in indices]
         return np.stack([one.image() for one in samples]), np.stack([_label(one, self._task) for one in samples])
 
@@ -193,6 +195,7 @@ class Relabelled:
         return len(self._images)
 
     def take(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], Targets]:
+        """Return the images and labels at ``indices``, as :meth:`LabelledImages.take` describes them."""
         return self._images.take(indices)[0], np.asarray(self._targets[indices])
 
 

@@ -55,6 +55,7 @@ class SmallUNet(DownstreamNet):
         return taps
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return the scores [N, channels, H, W] of images [N, 3, H, W] in [-1, 1]."""
         height, width = images.shape[2:]
         padded = F.pad(images, (0, -width % 8, 0, -height % 8), mode="replicate")
         *skips, x = self.maps(padded)
@@ -76,6 +77,7 @@ class _OnImageNet(DownstreamNet):
         self.register_buffer("std", torch.tensor(_IMAGENET_STD)[:, None, None], persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return the scores [N, channels, H, W] of images [N, 3, H, W] in [-1, 1]."""
         return self._logits(self.network(((images + 1) / 2 - cast(Tensor, self.mean)) / cast(Tensor, self.std)))
 
 
@@ -91,6 +93,7 @@ class LinearOnPatches(DownstreamNet):
         self.head = nn.Sequential(nn.BatchNorm2d(width), nn.Conv2d(width, channels, 1))
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return the scores [N, channels, H, W] of images [N, 3, H, W] in [-1, 1]."""
         patches = cast(VisionTransformer, self.trunk).patches((images + 1) / 2)
         return F.interpolate(self.head(patches), images.shape[2:], mode="bilinear", align_corners=False)
 

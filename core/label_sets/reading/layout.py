@@ -124,7 +124,8 @@ def is_ours(names: Mapping[str, Path]) -> bool:
 
 def single_root(names: Mapping[str, Path]) -> str:
     """``"folder/"`` where everything lies in one folder (or in folders within it, ``"a/b/"``) that is not itself part
-    of the layout, else ``""``."""
+    of the layout, else ``""``.
+    """
     root = ""
     while True:
         tops = {name.removeprefix(root).partition("/")[0] for name in names}

@@ -47,7 +47,9 @@ class TarError(ValueError):
 class Readable(Protocol):
     """Anything with a blocking ``read(n)`` that returns fewer bytes only at the end."""
 
-    def read(self, size: int, /) -> bytes: ...
+    def read(self, size: int, /) -> bytes:
+        """Return up to ``size`` bytes."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ def _pax_size(text: str) -> int:
 
 
 def _pax_records(content: bytes) -> dict[str, str]:
-    """``length key=value\\n`` records, as POSIX defines them."""
+    r"""Return the ``length key=value\n`` records, as POSIX defines them."""
     records: dict[str, str] = {}
     while content:
         digits, space, _ = content.partition(b" ")
