@@ -64,12 +64,13 @@ def memorisation(
 
 
 def picture_features(images: NDArray[np.uint8], side: int = 16) -> NDArray[np.float64]:
-    """Images averaged down to ``side`` × ``side``, 0..1: uint8 [N, H, W, 3] → float64 [N, side·side·3].
+    """Images averaged down to ``side`` × ``side``, 0..1: uint8 [N, H, W, 3] → float64 [N, side·side·3]. A shorter side
+    stays as it is.
 
     Distances between them are root mean squared differences of the small pictures.
     """
     n, height, width, _ = images.shape
-    rows, columns = (np.arange(side) * height // side, np.arange(side) * width // side)
+    rows, columns = (np.arange(few) * length // few for length in (height, width) for few in (min(side, length),))
     sums = np.add.reduceat(np.add.reduceat(images.astype(np.float64), rows, 1), columns, 2)
     areas = np.diff(np.append(rows, height))[:, None] * np.diff(np.append(columns, width))
     small = (sums / areas[None, :, :, None] / 255).reshape(n, -1)

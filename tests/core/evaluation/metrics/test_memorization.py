@@ -45,3 +45,10 @@ def test_distances_between_pictures_by_hand():
 
 def test_pictures_of_odd_sizes():
     assert picture_features(np.full((1, 37, 50, 3), 255, np.uint8)) == pytest.approx(1 / np.sqrt(768))
+
+
+def test_pictures_smaller_than_the_grid_keep_their_pixels():
+    images = np.random.default_rng(0).integers(0, 256, (2, 12, 20, 3), np.uint8)
+    assert picture_features(images).shape == (2, 12 * 16 * 3)
+    small = picture_features(images[:, :8, :8])
+    assert small == pytest.approx(images[:, :8, :8].reshape(2, -1) / 255 / np.sqrt(8 * 8 * 3))
