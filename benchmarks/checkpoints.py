@@ -25,9 +25,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.generators.files import GeneratorInfo, save_generator
+from core.generators.files import save_generator
 from core.generators.importing import import_checkpoint
+from core.generators.interface import GeneratorInfo
 from core.generators.stylegan2.config import StyleGAN2Config
+from core.generators.stylegan2.generator import StyleGAN2Generator
 from core.generators.stylegan2.network import Network
 from core.visualization.generator_preview import preview
 
@@ -122,7 +124,7 @@ def write_rosinality(path: Path, generator: Network) -> None:
 
 def write_own(path: Path, generator: Network) -> None:
     """Our weights, which describe themselves."""
-    save_generator(path.parent / "own", generator, GeneratorInfo(name="own"))
+    save_generator(path.parent / "own", StyleGAN2Generator(generator, GeneratorInfo(name="own")))
     (path.parent / "own" / "generator.safetensors").rename(path)
 
 
@@ -137,7 +139,7 @@ def measure_import(path: Path, warm: Path, with_preview: bool, answer: Any) -> N
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
     begun, worked = time.perf_counter(), time.process_time()
     imported = import_checkpoint(path)
-    save_generator(path.parent / "stored", imported.network, GeneratorInfo(name="stored"))
+    save_generator(path.parent / "stored", imported.generator)
     result = {
         "seconds": time.perf_counter() - begun,
         "cpu_seconds": time.process_time() - worked,
@@ -145,7 +147,7 @@ def measure_import(path: Path, warm: Path, with_preview: bool, answer: Any) -> N
     }
     if with_preview:
         begun = time.perf_counter()
-        preview(imported.network, title=path.name)
+        preview(imported.generator, title=path.name)
         result["preview_seconds"] = time.perf_counter() - begun
     answer.send(result)
 

@@ -30,17 +30,20 @@ import torch
 import torch._dynamo
 from torch import Tensor
 
+from core.generators.interface import Invertible
 from core.generators.stylegan2.config import StyleGAN2Config
+from core.generators.stylegan2.generator import StyleGAN2Generator, StyleGAN2Sampler
 from core.generators.stylegan2.network import Network
 from core.image_arrays import to_bytes, to_float
 from core.inversion.batching import images_at_once
 from core.inversion.config import InversionConfig
-from core.inversion.initial_codes import latent_spread, random_codes
+from core.inversion.initial_codes import latent_spread
 from core.inversion.objective import Objective, project
 from core.inversion.perceptual.distance import Perceptual
 from core.inversion.perceptual.lpips import Lpips
 from core.inversion.refine import invert
 from core.inversion.refinement import learning_rate
+from core.run import Run
 from core.torchvision_import import import_torchvision
 
 ARMS = ("plain", "ours", "float32", "early_stop")
@@ -48,15 +51,15 @@ SIZES = {64: (8, 20), 256: (2, 20), 512: (32, 50), 1024: (16, 50)}
 """Resolution → images, steps: minutes on two cores at 64 and 256, on a GPU at the others."""
 
 
-def random_generator(resolution: int, device: torch.device, width: int = 32768) -> Network:
+def random_generator(resolution: int, device: torch.device, width: int = 32768) -> StyleGAN2Sampler:
     """A StyleGAN2 of random weights with config-f's widths (512 channels up to 64 pixels, then halving)."""
     torch.manual_seed(0)
     blocks = resolution.bit_length() - 2
     channels = {block: min(512, width // (4 << block)) for block in range(blocks)}
-    generator = Network(StyleGAN2Config(resolution=(resolution, resolution), channels=channels))
-    generator = generator.to(device).eval().requires_grad_(False)
-    generator.w_avg.copy_(random_codes(generator, 4096, seed=1).mean(0))
-    return generator
+    network = Network(StyleGAN2Config(resolution=(resolution, resolution), channels=channels))
+    sampler = StyleGAN2Generator(network.to(device).eval().requires_grad_(False)).bind()
+    network.w_avg.copy_(sampler.random_rows(4096, seed=1).mean(0))
+    return sampler
 
 
 def random_lpips(device: torch.device) -> Lpips:
@@ -72,19 +75,19 @@ def random_lpips(device: torch.device) -> Lpips:
 
 
 def plain_inversion(
-    generator: Network, perceptual: Perceptual, images: Tensor, config: InversionConfig, radius: float
+    generator: Invertible, perceptual: Perceptual, images: Tensor, config: InversionConfig, radius: float
 ) -> tuple[Tensor, Tensor]:
-    """The reference, image after image: best codes [N, num_ws, w_dim] and their losses [N]."""
+    """The reference, image after image: best codes [N, rows, width] and their losses [N]."""
     objective = Objective.of(generator, perceptual, config)
     found, losses = [], []
     for image in images:
         target = to_float(image[None])
-        start = generator.w_avg.expand(1, generator.num_ws, -1)
+        start = generator.centre.expand(1, generator.rows, -1)
         codes = start.clone().requires_grad_()
         optimizer = torch.optim.Adam([codes], lr=1.0)
         best, lowest = codes.detach().clone(), torch.full((1,), torch.inf, device=image.device)
         for step in range(config.steps + 1):
-            drawn = objective.comparable(generator.synthesize(codes, config.noise).image)
+            drawn = objective.comparable(generator.image_of(codes))
             wanted = objective.comparable(target)
             # As the lpips package does: both images through the network, every time.
             distance = perceptual.compare(perceptual.features(drawn), perceptual.features(wanted))
@@ -117,20 +120,25 @@ def measure(
 ) -> dict[str, Any]:
     """One resolution: seconds and losses of ``arms``, alternating, the median of the repeats."""
     generator, perceptual = random_generator(resolution, device, width), random_lpips(device)
-    codes = random_codes(generator, count, seed=2)[:, None].expand(-1, generator.num_ws, -1)
+    codes = generator.random_rows(count, seed=2)[:, None].expand(-1, generator.rows, -1)
     with torch.no_grad():
-        images = torch.cat([to_bytes(generator.synthesize(one[None]).image) for one in codes])
+        images = torch.cat([to_bytes(generator.image_of(one[None])) for one in codes])
     # The papers' coordinates: those of the plain loop.
-    config = InversionConfig(steps=steps, patience=steps + 1, coordinates="w")
+    config = InversionConfig(steps=steps, patience=steps + 1, coordinates="code")
     plain = replace(config, precision="float32")
     radius = config.radius_without_encoder * latent_spread(generator)
     objective = Objective.of(generator, perceptual, config)
 
     def ours(settings: InversionConfig) -> Tensor:
         results = invert(
-            generator, images.cpu(), encoder=None, perceptual=perceptual, config=settings, device=device, seed=0
+            generator,
+            images.cpu(),
+            encoder=None,
+            perceptual=perceptual,
+            config=settings,
+            run=Run(device=device, seed=0),
         )
-        return torch.stack([result.w_plus for result in results]).to(device)
+        return torch.cat([generator.free_part(result.codes) for result in results]).to(device)
 
     works: dict[str, Callable[[], Tensor]] = {
         "plain": lambda: plain_inversion(generator, perceptual, images, plain, radius)[0],
@@ -159,7 +167,7 @@ def measure(
         **{f"{name}_cpu_s": round(value, 3) for name, value in busy_middle.items()},
         **{f"{name}_images_per_s": round(count / value, 4) for name, value in middle.items()},
         **{f"{name}_loss": round(value, 7) for name, value in losses.items()},
-        "start_loss": round(mean_loss(objective.exact, generator.w_avg.expand_as(codes), images), 7),
+        "start_loss": round(mean_loss(objective.exact, generator.centre.expand_as(codes), images), 7),
         "speedup": round(middle["plain"] / middle["ours"], 3),
         "speedup_cpu": round(busy_middle["plain"] / busy_middle["ours"], 3),
         **({"speedup_float32": round(middle["plain"] / middle["float32"], 3)} if "float32" in arms else {}),
@@ -173,9 +181,9 @@ def compiling(resolution: int, count: int, device: torch.device, width: int, rep
     generator, perceptual = random_generator(resolution, device, width), random_lpips(device)
     objective = Objective.of(generator, perceptual, InversionConfig())
     with torch.no_grad():
-        target = objective.draw(random_codes(generator, count, seed=2)[:, None])
+        target = objective.draw(generator.random_rows(count, seed=2)[:, None])
         features = objective.features(target)
-    start = generator.w_avg.expand(count, generator.num_ws, -1)
+    start = generator.centre.expand(count, generator.rows, -1)
 
     def losses(codes: Tensor) -> Tensor:
         return objective.losses(codes, start, target, features).total

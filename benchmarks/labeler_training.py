@@ -31,6 +31,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.labeling import DRAWN, config_f
+from core.generators.interface import Codes
+from core.generators.stylegan2.generator import StyleGAN2Generator
 from core.generators.stylegan2.network import Network
 from core.labeling.aggregation import vote
 from core.labeling.config import PRESETS, LabelerConfig
@@ -63,7 +65,7 @@ def make_labels(generator: Network, w_plus: Tensor, side: int, folder: Path) -> 
     weight = torch.randn(len(torch.cat(std)), CLASSES, generator=random) / torch.cat(std).clamp_min(1e-6)[:, None]
     ensemble = FoldedEnsemble(1, weight, -(torch.cat(mean) @ weight), (), ())
     config = LabelerConfig(members=1, hidden=())
-    teacher = Labeler((Head("segmentation", ensemble),), generator.feature_layers, config, "const")
+    teacher = Labeler((Head("segmentation", ensemble),), generator.feature_layers, config)
     masks = [
         teacher.label(generator.synthesize(code[None], with_features=True).features, (side, side)).mask
         for code in w_plus
@@ -145,13 +147,14 @@ def measure_ours(
 ) -> dict[str, Any]:
     """Time ours until it is as accurate as ``wanted``, tries that were not included."""
     config, seconds, accuracy = PRESETS["fast"], 0.0, 0.0
+    sampler = StyleGAN2Generator(generator).bind()
     truth = masks[-HELD_OUT_IMAGES:].flatten()[held_out]
     for doubling in range(1 + DOUBLINGS):
         steps = (config.max_steps or 1) << doubling
         start = time.perf_counter()
         labeler = train_ensemble(
-            generator,
-            w_plus[:-HELD_OUT_IMAGES],
+            sampler,
+            Codes({"w_plus": w_plus[:-HELD_OUT_IMAGES]}),
             masks[:-HELD_OUT_IMAGES],
             CLASSES,
             replace(config, max_steps=steps, epochs=config.epochs * 2**doubling),

@@ -82,15 +82,18 @@ def name_of(source: str) -> str:
 def told(generator: dict[str, Any], preview: Path | None) -> str:
     """What was found in the file, in lines."""
     report = generator["report"]
-    parity = report["w_avg_distance"]
+    kind = report.get("architecture") or report.get("family", "")
     lines = [
         f"{generator['name']}  {generator['height']}×{generator['width']} (height × width)  {generator['id']}",
-        f"  read as     {report['format']} {report['network']}".rstrip() + f", {report['architecture']}",
+        f"  read as     {report['format']} {report['network']}".rstrip() + f", {kind}",
         f"  parameters  {report['parameters']:,}",
         f"  classes     {report['classes'] or 'none'}",
         f"  licence     {generator['licence'] or 'not said; ask its maker before use'}",
-        f"  mean code   {report['w_avg']}" + (f", {parity:.3f} spreads from where it should be" if parity else ""),
     ]
+    if mean_code := report.get("w_avg"):
+        parity = report.get("w_avg_distance")
+        found = f", {parity:.3f} spreads from where it should be" if parity else ""
+        lines.append(f"  mean code   {mean_code}{found}")
     lines += [f"  note        {note}" for note in report["notes"]]
     if preview is not None:
         lines.append(f"  preview     {preview}")

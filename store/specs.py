@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from store.requests.base import Spec
 from store.requests.inversion import AlignSpec, Fit, one_way_only
 from store.requests.labeler import LabelingSpec
+from store.requests.sampling import SamplingSpec
 
 #: Seeds stay below 2^53, so that a JSON reader with doubles does not lose digits.
 MAX_SEED = 2**53 - 1
@@ -55,7 +56,6 @@ class GenerateSpec(LabelingSpec):
         None, description="A name, `latest` for example, that points at the dataset once the job has succeeded."
     )
     offset: int = Field(0, ge=0, le=MAX_SEED, description="First sample of the seed's stream.")
-    truncation_psi: float = Field(0.7, ge=0.0, le=1.0)
     drop_fraction: float = Field(0.1, ge=0.0, le=0.9, description="Most uncertain part that is dropped.")
     drop_per_class: bool = Field(
         True,
@@ -103,7 +103,7 @@ class CheckLabelsSpec(LabelingSpec):
     )
 
 
-class DrawSamplesSpec(Spec):
+class DrawSamplesSpec(SamplingSpec):
     """Images of a generator for people to label, with their codes kept."""
 
     kind: Literal["draw_samples"] = "draw_samples"
@@ -111,7 +111,6 @@ class DrawSamplesSpec(Spec):
     count: int = Field(ge=1, le=MOST_SAMPLES, description="Images.")
     seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Null: drawn at random and recorded.")
     offset: int = Field(0, ge=0, le=MAX_SEED, description="First sample of the seed's stream.")
-    truncation_psi: float = Field(0.7, ge=0.0, le=1.0)
     class_index: int | None = Field(None, ge=0, le=1_000_000, description="Of a conditional generator; null: any.")
 
 

@@ -34,12 +34,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from core.errors import LabelerError
 from core.evaluation.downstream.training import predict_masks
 from core.evaluation.overlap import image_confusions, pooled_miou
-from core.generators.files import load_generator, shipped_generators
+from core.generators.files import shipped_generators
+from core.generators.interface import Codes
+from core.generators.stylegan2.generator import latent
 from core.image_arrays import as_tensor, to_float
 from core.inversion.config import InversionConfig
 from core.inversion.encoder import load_encoder
@@ -48,12 +49,14 @@ from core.inversion.refine import invert
 from core.labeling.config import LabelerConfig
 from core.labeling.labeler import Labeler
 from core.labeling.training import train_ensemble
-from core.sampling.stream import draw_codes, latent
+from core.run import Run
+from core.sampling.stream import draw_codes
 from testbed.examples import EXAMPLE_SEED, VALIDATION_SEED
 from testbed.latents import normalise
 from testbed.recipes.heads64 import RECIPE
 from testbed.recipes.training import Training
 from testbed.score import judge
+from testbed.shipped import codes_of, load_stylegan2
 from testbed.world import CLASS_NAMES, draw_latents, head_parameters, render
 from testbed.world.parameters import LATENT_COUNT
 
@@ -80,7 +83,7 @@ class Arm:
         return ", ".join([self.start, f"{self.steps} steps", *(f"{k} {v}" for k, v in self.settings.items())])
 
 
-MAIN = tuple(Arm(start, steps) for start in ("encoder", "w_avg") for steps in STEPS)
+MAIN = tuple(Arm(start, steps) for start in ("encoder", "mean") for steps in STEPS)
 EXTRA = tuple(
     Arm("encoder", 100, settings)
     for settings in (
@@ -88,7 +91,7 @@ EXTRA = tuple(
         {"radius": 0.5},
         {"constraint": "penalty"},
         {"constraint": "none"},
-        {"space": "w_plus"},
+        {"one_row": False},
     )
 )
 
@@ -115,7 +118,8 @@ class Ablation:
     ) -> None:
         self.sizes, self.judge, self.out, self.labeler_config = sizes, judge, out, labeler
         folder = shipped_generators()["heads64"]
-        self.loaded = load_generator(folder)
+        self.loaded = load_stylegan2(folder)
+        self.sampler = self.loaded.bind({"truncation_psi": 1.0})
         if sizes.exact and self.loaded.network.config.z_dim != LATENT_COUNT:
             raise SystemExit("the generator's latents are not the world's: leave --exact away")
         self.encoder, self.perceptual = load_encoder(folder), choose_perceptual(folder, None)
@@ -165,9 +169,8 @@ class Ablation:
         seconds = time.perf_counter() - begun
         inverted_held_out = self._invert(arm, held_out.images, latents_held_out)
         labeler = train_ensemble(
-            self.loaded.network, inverted, labelled.masks, CLASSES, self.labeler_config,
-            noise=self.loaded.info.noise, seed=repeat,
-        )  # fmt: skip
+            self.sampler, inverted, labelled.masks, CLASSES, self.labeler_config, run=Run(seed=repeat)
+        )
         drawn, own = self._labelled(labeler, inverted)
         drawn_held_out, predicted = self._labelled(labeler, inverted_held_out)
         cell = {
@@ -180,7 +183,7 @@ class Ablation:
         config = self.loaded.network.config
         z = torch.stack([latent(VALIDATION_SEED, index, config.z_dim) for index in range(sizes.generated)])
         with torch.inference_mode():
-            codes = self.loaded.network.map(z)
+            codes = codes_of(self.loaded.network.map(z))
         images, masks = self._labelled(labeler, codes)
         if self.judge is not None:
             cell["miou_generated"] = _miou(self.judge(images), masks)
@@ -188,20 +191,17 @@ class Ablation:
             cell["miou_generated_exact"] = _miou(render(head_parameters(normalise(z.numpy()))).masks, masks)
         return cell
 
-    def _invert(self, arm: Arm, images: NDArray[np.uint8], latents: NDArray[np.float32]) -> Tensor:
-        """w+ codes [N, num_ws, w_dim]; only the teacher looks at the latents."""
+    def _invert(self, arm: Arm, images: NDArray[np.uint8], latents: NDArray[np.float32]) -> Codes:
+        """Codes of images; only the teacher looks at the latents."""
         if arm == TEACHER:
             teacher = Training(RECIPE).load()
-            return teacher.repeat(teacher.answers(latents)).contiguous()
-        noise: Any = "none" if self.loaded.info.noise == "none" else "const"
-        config = InversionConfig(steps=arm.steps, noise=noise, **{"space": self.loaded.info.space} | arm.settings)
+            return codes_of(teacher.repeat(teacher.answers(latents)).contiguous())
+        config = InversionConfig(steps=arm.steps, **{"one_row": self.sampler.one_row} | arm.settings)
         encoder = self.encoder if arm.start == "encoder" else None
         if arm.start == "encoder" and encoder is None:
             raise SystemExit("the shipped generator has no encoder: run python -m testbed.recipes.encoder first")
-        inverted = invert(
-            self.loaded.network, as_tensor(images), encoder=encoder, perceptual=self.perceptual, config=config
-        )
-        return torch.stack([image.w_plus for image in inverted])
+        inverted = invert(self.sampler, as_tensor(images), encoder=encoder, perceptual=self.perceptual, config=config)
+        return Codes.cat([image.codes for image in inverted])
 
     @torch.inference_mode()
     def _reconstruction(self, of: str, images: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> dict[str, float]:
@@ -213,10 +213,10 @@ class Ablation:
             f"perceptual_{of}": round(float(distance.median()), 5),
         }
 
-    def _labelled(self, labeler: Labeler, codes: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def _labelled(self, labeler: Labeler, codes: Codes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         images, masks = [], []
-        for part in torch.split(codes, _BATCH):
-            drawn, labels = draw_codes(self.loaded.network, labeler, part)
+        for part in codes.split(_BATCH):
+            drawn, labels = draw_codes(self.sampler, labeler, part)
             images.append(drawn.numpy())
             masks.append(labels.mask.numpy())
         return np.concatenate(images), np.concatenate(masks)

@@ -24,12 +24,12 @@ from core.evaluation.downstream.training import Trained, predict_masks
 from core.evaluation.metrics.distribution import frechet_distance
 from core.evaluation.metrics.extractors import domain_extractor
 from core.evaluation.metrics.label_statistics import label_shown
-from core.generators.files import load_generator, shipped_generators
+from core.generators.stylegan2.generator import latent
 from core.generators.stylegan2.network import Network
 from core.image_arrays import to_bytes
-from core.sampling.stream import latent
 from testbed.examples import TEST_SEED
 from testbed.score import inverted_scenes, judge
+from testbed.shipped import load_shipped
 from testbed.worlds import WORLDS, World
 
 IMAGES = Path("docs/images")
@@ -72,7 +72,7 @@ def prevalence(net: Trained, images: NDArray[np.uint8], world: World) -> dict[st
 
 def measure(world: World) -> dict[str, Any]:
     """All numbers; writes the grids on the way."""
-    loaded = load_generator(shipped_generators()[world.generator])
+    loaded = load_shipped(world.generator)
     IMAGES.mkdir(parents=True, exist_ok=True)
     drawn = samples(loaded.network, COUNT, 1.0)
     pictures = {

@@ -35,7 +35,9 @@ from core.evaluation.downstream.images import ArrayImages
 from core.evaluation.downstream.networks import build_network
 from core.evaluation.downstream.training import Trained, predict_masks, train_downstream
 from core.evaluation.overlap import image_confusions, pooled_iou, pooled_miou
-from core.generators.files import LoadedGenerator, load_generator, shipped_generators
+from core.generators.files import shipped_generators
+from core.generators.interface import Codes
+from core.generators.stylegan2.generator import StyleGAN2Generator, latent
 from core.image_arrays import as_tensor
 from core.inversion.config import InversionConfig
 from core.inversion.encoder import load_encoder
@@ -47,13 +49,15 @@ from core.label_sets.reading.reader import read_label_set
 from core.labeling.files import load_labeler
 from core.labeling.labeler import Labeler
 from core.labeling.training import train_ensemble
+from core.run import Run
 from core.sampling.candidates import Block
 from core.sampling.config import SamplingConfig
 from core.sampling.filtering import candidates_needed, class_quotas, keep_most_certain
 from core.sampling.selection import select
-from core.sampling.stream import Sample, draw, draw_codes, latent
+from core.sampling.stream import Sample, draw, draw_codes
 from testbed.examples import ARCHIVE, EXAMPLE_SEED, TEST_SEED, labelled_heads
 from testbed.latents import normalise
+from testbed.shipped import load_shipped
 from testbed.world import CLASS_NAMES, head_parameters, render
 from testbed.worlds import HEADS, World
 
@@ -84,16 +88,15 @@ def heldout_quick(labeler_folder: Path, images: int = 40, steps: int = 100) -> H
 
     Raises `core.errors.LabelerError` when the folder holds no labeler of heads64.
     """
-    loaded = load_generator(shipped_generators()["heads64"])
+    loaded = load_shipped("heads64")
     return score_labeler(loaded, load_labeler(labeler_folder).labeler, images, steps)
 
 
-def score_labeler(loaded: LoadedGenerator, labeler: Labeler, images: int, steps: int) -> HeldOutScore:
+def score_labeler(loaded: StyleGAN2Generator, labeler: Labeler, images: int, steps: int) -> HeldOutScore:
     """The labeler on inverted held-out heads."""
     heads = labelled_heads(TEST_SEED, images)
     inverted = inverted_scenes(heads.images, steps, HEADS)
-    w_plus = torch.stack([image.w_plus for image in inverted])
-    _, labels = draw_codes(loaded.network, labeler, w_plus)
+    _, labels = draw_codes(loaded.bind(), labeler, Codes.cat([image.codes for image in inverted]))
     masks = labels.mask.numpy()
     kept = keep_most_certain(labels.scores.numpy(), images - round(DROP_FRACTION * images))
     return HeldOutScore(
@@ -108,10 +111,10 @@ def score_labeler(loaded: LoadedGenerator, labeler: Labeler, images: int, steps:
 def inverted_scenes(images: NDArray[np.uint8], steps: int, world: World) -> list[InvertedImage]:
     """Invert uint8 [N, 64, 64, 3] with what ships beside the world's generator and the service's default settings."""
     folder = shipped_generators()[world.generator]
-    loaded = load_generator(folder)
-    config = InversionConfig(steps=steps, noise="none", space=loaded.info.space)
+    sampler = load_shipped(world.generator).bind()
+    config = InversionConfig(steps=steps, one_row=sampler.one_row)
     return invert(
-        loaded.network, as_tensor(images), encoder=load_encoder(folder),
+        sampler, as_tensor(images), encoder=load_encoder(folder),
         perceptual=choose_perceptual(folder, None), config=config,
     )  # fmt: skip
 
@@ -156,7 +159,7 @@ class Scoring:
         self.psi, self.seed, self.recipe, self.inversion_steps = psi, seed, recipe, inversion_steps
         self.exact_labels = exact_labels
         self.test = labelled_heads(TEST_SEED, TEST_HEADS)
-        self.loaded = load_generator(shipped_generators()["heads64"])
+        self.loaded = load_shipped("heads64")
 
     def run(self) -> dict[str, Any]:
         """All arms, in the order in which they can be had soonest."""
@@ -196,13 +199,14 @@ class Scoring:
             items = [*labels.items, *mirrored(labels).items]
             images, masks = np.stack([item.image for item in items]), np.stack([item.mask for item in items])
         _say("inverting the 50 labelled heads and their mirror images")
-        w_plus = torch.stack([image.w_plus for image in inverted_scenes(images, self.inversion_steps, HEADS)])
+        codes = Codes.cat([image.codes for image in inverted_scenes(images, self.inversion_steps, HEADS)])
         _say("training the labeler")
-        labeler = train_ensemble(self.loaded.network, w_plus, masks, CLASSES, noise="none", seed=self.seed)
+        sampler = self.loaded.bind({"truncation_psi": self.psi})
+        labeler = train_ensemble(sampler, codes, masks, CLASSES, run=Run(seed=self.seed))
         stop = candidates_needed(GENERATED, DROP_FRACTION)
         _say(f"drawing {stop} candidates")
-        config = SamplingConfig(seed=self.seed, start=0, stop=stop, truncation_psi=self.psi)
-        return labeler, list(draw(self.loaded.network, labeler, config))
+        config = SamplingConfig(seed=self.seed, start=0, stop=stop)
+        return labeler, list(draw(sampler, labeler, config))
 
     def _tested(self, net: Trained) -> dict[str, Any]:
         return _iou(self.test.masks, predict_masks(net, self.test.images))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -24,6 +25,12 @@ CORE_MAY_NOT_IMPORT = {"asyncio", "ftplib", "http", "smtplib", "socket", "socket
 
 NUMERICAL = ("torch", "torchvision", "lpips", "numpy", "PIL", "safetensors", "scipy", "numba", "matplotlib")
 
+# Words of one generator family, and the places where they may stand: its folder, what it stored, names of old requests.
+FAMILY_WORDS = re.compile(r"w_plus|num_ws|w_avg|StyleGAN2")
+FAMILY_PLACES = (
+    *("core/generators/stylegan2", "core/generators/shipped", "store/first_release.py"),
+    "store/resources/catalogue.json",  # titles of licences
+)
 # Imports every module of a package in a process where the named packages cannot be imported.
 IMPORT_WITHOUT = """
 import importlib, pkgutil, sys
@@ -166,3 +173,53 @@ def _is_object_store(value: ast.expr) -> bool:
         value = value.func
     name = value.attr if isinstance(value, ast.Attribute) else value.id if isinstance(value, ast.Name) else ""
     return name.strip("_") in {"objects", "open_objects", "opened_objects"}
+
+
+def test_words_of_a_generator_family_stay_in_its_folder(repository: Path) -> None:
+    found = [
+        f"{name}:{number}: {line.strip()}"
+        for name, content in _product_files(repository)
+        if not name.startswith(FAMILY_PLACES)
+        for number, line in enumerate(content.splitlines(), 1)
+        if FAMILY_WORDS.search(line)
+    ]
+    assert not found
+
+
+def test_nothing_outside_of_the_families_compares_with_the_name_of_one(repository: Path) -> None:
+    families = {path.parent.name for path in (repository / "core/generators").glob("*/family.py")}
+    assert families
+    found = [
+        f"{name}:{line}"
+        for name, content in _product_files(repository)
+        if name.endswith(".py") and not name.startswith(tuple(f"core/generators/{one}/" for one in families))
+        for line in _comparisons(content, families)
+    ]
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "line", ['if a.family == "biggan": pass', 'b = name in ("biggan", "x")', 'match name:\n    case "biggan": pass']
+)
+def test_a_comparison_with_the_name_of_a_family_is_found(line: str) -> None:
+    assert _comparisons(line, {"biggan"})
+    assert not _comparisons(line, {"vqgan"})
+
+
+def _product_files(repository: Path) -> Iterator[tuple[str, str]]:
+    """Name and content of every text file of the product's packages."""
+    command = ["git", "ls-files", "api", "contracts", "core", "store", "worker"]
+    listing = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True).stdout
+    for name in listing.splitlines():
+        if (repository / name).is_file() and name.endswith((".py", ".json", ".html", ".js")):
+            yield name, (repository / name).read_text()
+
+
+def _comparisons(source: str, names: set[str]) -> list[int]:
+    """Lines that compare something with one of `names`."""
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Compare | ast.MatchValue)
+        and any(isinstance(one, ast.Constant) and one.value in names for one in ast.walk(node))
+    ]

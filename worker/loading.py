@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from core.errors import GeneratorError, Problem
-from core.generators.files import DESCRIPTION, WEIGHTS, GeneratorInfo, load_generator
-from core.generators.stylegan2.network import Network
+from core.generators.files import DESCRIPTION, WEIGHTS, load_generator
+from core.generators.interface import Codes, Generator, GeneratorInfo
+from core.generators.stylegan2 import aliases
 from core.inversion.encoder import Encoder, load_encoder
 from core.inversion.perceptual.choice import choose_perceptual
 from core.inversion.perceptual.distance import Perceptual
@@ -29,10 +30,12 @@ from store.resources.generators import get_generator
 from worker.runtime.step_context import StepContext
 from worker.steps.label_sets.framing import framed
 
-#: Name of an inversion's codes among its files.
-LATENTS = "latents.safetensors"
-#: Its tensors: codes of the labelled images, and of their mirror images where these were inverted.
-W_PLUS, MIRRORED = "w_plus", "mirrored"
+#: Name of an inversion's codes among its files. Inversions of the first release have another one.
+CODES, FIRST_CODES = "codes.safetensors", "latents.safetensors"
+#: Prefix of the tensors of mirror images; the others are those of the labelled images.
+MIRRORED = "mirrored."
+#: Name of the class indices beside the parts of the codes.
+CLASS_INDEX = "class_index"
 #: Name of an inversion's or a labeler's report among its files.
 REPORT = "report.json"
 
@@ -47,15 +50,19 @@ class Source:
 
     row: GeneratorRow
     folder: Callable[[], Path]
-    network: Network
-    info: GeneratorInfo
+    generator: Generator
     device: str
     inversion_digest: dict[str, str]
 
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of its images."""
-        return self.network.config.resolution
+        return self.generator.resolution
+
+    @property
+    def info(self) -> GeneratorInfo:
+        """Facts of the generator."""
+        return self.generator.info
 
 
 def load_source(context: StepContext) -> Source:
@@ -80,7 +87,7 @@ def load_source(context: StepContext) -> Source:
     def folder() -> Path:
         return shipped or _fetched(context, row, beside)
 
-    return Source(row, folder, loaded.network, loaded.info, device, digests)
+    return Source(row, folder, loaded, device, digests)
 
 
 def _shipped_folder(context: StepContext, row: GeneratorRow) -> Path:
@@ -140,15 +147,38 @@ def other_labels(labels: LabelSet) -> dict[str, Any]:
     }
 
 
-def load_latents(context: StepContext, inversion_id: str) -> Tensor:
-    """Codes of an inversion, float32 [N, num_ws, w_dim], in the order of the label set; after them, in the same order,
-    those of the mirror images where these were inverted.
+def codes_content(codes: Codes, mirrored: Codes | None) -> bytes:
+    """Return the codes of an inversion as the content of its file."""
+    tensors = _named(codes, "") | ({} if mirrored is None else _named(mirrored, MIRRORED))
+    return safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()})
+
+
+def load_codes(context: StepContext, inversion_id: str) -> Codes:
+    """Return the codes of an inversion in the order of the label set; after them, in the same order, those of the
+    mirror images where these were inverted.
     """
     # A folder of its own: what is loaded may still be mapped when the codes of another inversion are fetched.
-    folder = context.folder / f"latents-{inversion_id}"
+    folder = context.folder / f"codes-{inversion_id}"
     folder.mkdir(exist_ok=True)
-    tensors = safetensors.torch.load_file(context.fetch(inversion_id, LATENTS, into=folder))
-    return torch.cat([tensors[name] for name in (W_PLUS, MIRRORED) if name in tensors])
+    names = {file.name for file in list_files(context.db, inversion_id, tenant=context.tenant)}
+    if CODES not in names and FIRST_CODES in names:
+        tensors = safetensors.torch.load_file(context.fetch(inversion_id, FIRST_CODES, into=folder))
+        tensors = aliases.codes_of_first_release(tensors, MIRRORED)
+    else:
+        tensors = safetensors.torch.load_file(context.fetch(inversion_id, CODES, into=folder))
+    plain = {name: tensor for name, tensor in tensors.items() if not name.startswith(MIRRORED)}
+    mirrored = {name.removeprefix(MIRRORED): tensor for name, tensor in tensors.items() if name.startswith(MIRRORED)}
+    return Codes.cat([_codes(one) for one in (plain, mirrored) if one])
+
+
+def _named(codes: Codes, prefix: str) -> dict[str, Tensor]:
+    classes = {} if codes.class_index is None else {CLASS_INDEX: codes.class_index}
+    return {prefix + name: tensor for name, tensor in (dict(codes.parts) | classes).items()}
+
+
+def _codes(tensors: dict[str, Tensor]) -> Codes:
+    parts = {name: tensor for name, tensor in tensors.items() if name != CLASS_INDEX}
+    return Codes(parts, tensors.get(CLASS_INDEX))
 
 
 def prepare_torch(context: StepContext) -> None:

@@ -35,7 +35,7 @@ async def create_generator(
     spec: Annotated[ImportGeneratorSpec, Body(openapi_examples=EXAMPLES)],
     asked: Asking,
 ) -> Response:
-    """Import a checkpoint of StyleGAN2: NVIDIA's pickles (PyTorch and TensorFlow), rosinality's, our own safetensors.
+    """Import a checkpoint: NVIDIA's pickles (PyTorch and TensorFlow), rosinality's, our own safetensors.
 
     Nothing in the file is executed: a pickle that names anything but tensors and plain values fails the job with
     `unsafe_checkpoint`. What the file does not say fails it with `bad_checkpoint`, and is then given as `answers`.
@@ -64,9 +64,9 @@ def delete_generator(generator_id: str, db: Db, objects: Objects, tenant: Tenant
     stored.delete_generator(db, objects, generator_id, tenant=tenant)
 
 
-@download(router, "/{generator_id}/preview", "image/png", "Samples at three truncations.")
+@download(router, "/{generator_id}/preview", "image/png", "Samples at several sampling settings.")
 def get_generator_preview(generator_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Response:
-    """What an imported generator draws: the same latents at truncation 0.5, 0.7 and 1."""
+    """Show the same samples of an imported generator at several settings, such as truncation 0.5, 0.7 and 1."""
     generator = stored.get_generator(db, generator_id, tenant=tenant)
     file = get_file(db, generator.id, stored.PREVIEW, tenant=tenant)
     return file_response(request, objects, file, attachment=False)

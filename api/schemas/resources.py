@@ -10,6 +10,7 @@ from store.requests.labeler import MOST_FOLDS
 from store.resources.artifacts import Made
 from store.resources.datasets import DAMAGED, quality_of
 from store.resources.datasets import Dataset as StoredDataset
+from store.resources.descriptions import described
 from store.resources.files import File as StoredFile
 from store.resources.generators import IMPORTED
 from store.resources.generators import Generator as StoredGenerator
@@ -27,10 +28,15 @@ class Generator(Document):
     width: int
     licence: str
     domain: str | None = Field(description="What it draws.")
+    family: str = Field(description="Generator family.", examples=["stylegan2"])
+    settings_schema: Info = Field(description="JSON Schema of its sampling settings (`sampling` of a request).")
+    labelled_by: list[str] = Field(
+        description="How labelled images get their codes: `inversion` of photographs, an `encoder`, drawn `samples`."
+    )
     classes: list[str] | None = Field(description="Classes it can be asked for; null: it is not conditional.")
     info: Info = Field(description="Its whole description.")
     report: Info | None = Field(description="How it was imported, and what was noticed; null for a built-in one.")
-    preview: str | None = Field(description="A picture of samples at three truncations.")
+    preview: str | None = Field(description="Samples at several sampling settings, as a picture.")
     created_at: datetime
 
 
@@ -140,7 +146,7 @@ class DatasetChange(Request):
 
 
 def generator_document(generator: StoredGenerator) -> Generator:
-    described = generator.info.get("info", {})
+    facts, description = generator.info.get("info", {}), described(generator.info)
     return Generator(
         id=generator.id,
         name=generator.name,
@@ -150,8 +156,11 @@ def generator_document(generator: StoredGenerator) -> Generator:
         height=generator.height,
         width=generator.width,
         licence=generator.licence,
-        domain=described.get("domain"),
-        classes=described.get("classes") or None,
+        domain=facts.get("domain"),
+        family=description.family,
+        settings_schema=dict(description.settings_schema),
+        labelled_by=list(description.labelled_by),
+        classes=facts.get("classes") or None,
         info={name: value for name, value in generator.info.items() if name != IMPORTED},
         report=generator.info.get(IMPORTED),
         preview=f"/v1/generators/{generator.id}/preview" if IMPORTED in generator.info else None,

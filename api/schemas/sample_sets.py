@@ -16,7 +16,7 @@ class SampleSet(Document):
     job: str = Field(description="The job that draws them.")
     state: JobState
     seed: int
-    request: Info = Field(description="Generator, count, truncation.")
+    request: Info = Field(description="Generator, count, sampling settings.")
     archive: str | None = Field(description="Zip with the images and how to label them, once they are drawn.")
     created_at: datetime
 

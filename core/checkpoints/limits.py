@@ -17,7 +17,7 @@ def unsafe(detail: str, pointer: str = "") -> UnsafeCheckpointError:
 
 @dataclass(frozen=True)
 class Limits:
-    """Beyond any released StyleGAN2 checkpoint by a factor of ten or more; what exceeds one is refused as unsafe."""
+    """Beyond any released checkpoint by a factor of ten or more; what exceeds one is refused as unsafe."""
 
     file_bytes: int = 16 << 30
     operations: int = 2_000_000

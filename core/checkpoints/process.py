@@ -25,8 +25,8 @@ import torch
 from core.callbacks import ShouldStop, never_stop, stop_if_asked
 from core.checkpoints.limits import unsafe
 from core.errors import CheckpointError, OffhandError, Problem, UnsafeCheckpointError
-from core.generators.files import GeneratorInfo, load_generator, save_generator
-from core.generators.import_source import Answers
+from core.generators.answers import Answers
+from core.generators.files import load_generator, save_generator
 from core.generators.importing import Imported, ImportReport, import_checkpoint
 from core.process import die_with_parent
 
@@ -116,8 +116,7 @@ def _result(folder: Path, status: int, memory: int) -> Imported:
         done = json.loads(outcome.read_text("utf-8"))
         if "error" in done:
             raise _error(done["error"])
-        network, info = load_generator(folder / _GENERATOR)
-        return Imported(network, ImportReport.from_json(done["report"]), info.classes)
+        return Imported(load_generator(folder / _GENERATOR), ImportReport.from_json(done["report"]))
     if -status in _CRASHES:
         raise unsafe(f"reading it ends with {signal.Signals(-status).name}; {memory >> 20} MiB of memory are allowed")
     if -status == signal.SIGKILL:
@@ -143,9 +142,9 @@ def main() -> None:
 
 
 def _import(path: Path, folder: Path, answers: Answers) -> dict[str, Any]:
-    network, report, classes = import_checkpoint(path, answers)
-    save_generator(folder / _GENERATOR, network, GeneratorInfo("imported", noise=report.noise, classes=classes))
-    return {"report": report.to_json()}
+    imported = import_checkpoint(path, answers)
+    save_generator(folder / _GENERATOR, imported.generator)
+    return {"report": imported.report.to_json()}
 
 
 def _outcome(read: Callable[[], dict[str, Any]], memory: int) -> dict[str, Any]:

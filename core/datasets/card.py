@@ -176,7 +176,7 @@ def _provenance(facts: DatasetFacts) -> str:
     table = "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows)
     settings = json.dumps(dict(facts.settings), indent=1, sort_keys=True, ensure_ascii=False)
     return (
-        f"{table}\n\nDigests are SHA-256. Every sample carries its latent (`latent.npy`), from which the generator "
+        f"{table}\n\nDigests are SHA-256. Every sample carries its code (`code.*.npy`), from which the generator "
         "named above draws the same image again. Settings:\n\n" + _fenced(settings.splitlines(), "json")
     )
 

@@ -3,8 +3,8 @@
 ===================  =================================================================================================
 ``image.png``        RGB
 ``mask.png``         palette PNG, the pixel's value is the class id (the ignore index where there are no classes)
-``json``             the record: index, seed, truncation, uncertainty, pixels of each class
-``latent.npy``       w+ float32 [num_ws, w_dim]; with the generator's digest and noise mode it redraws the sample
+``json``             the record: index, seed, sampler, uncertainty, pixels of each class
+``code.PART.npy``    the code that the image was drawn from (see :mod:`core.datasets.code_files`)
 ``depth.npy``        where depth is a task: float32 [H, W] in the label set's unit
 ``uncertainty.png``  on request: divergence of each pixel, 16-bit grey in units of 0.0001 nat
 ===================  =================================================================================================
@@ -20,9 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from core.datasets.code_files import code_files, read_code
 from core.errors import Problem, ShardError
+from core.generators.interface import Codes, CodeSpec
 
-IMAGE, MASK, RECORD, LATENT, UNCERTAINTY = "image.png", "mask.png", "json", "latent.npy", "uncertainty.png"
+IMAGE, MASK, RECORD, UNCERTAINTY = "image.png", "mask.png", "json", "uncertainty.png"
 DEPTH = "depth.npy"
 NATS_PER_LEVEL = 1e-4
 # Lossless at any level; level 1 is several times faster than the default and hardly larger on photographs.
@@ -32,7 +34,7 @@ _PNG_LEVEL = 1
 def encode_sample(
     image: NDArray[np.uint8],
     mask: NDArray[np.uint8],
-    latent: NDArray[np.float32],
+    code: Mapping[str, NDArray[Any]] | NDArray[Any],
     record: Mapping[str, Any],
     colour_table: NDArray[np.uint8],
     divergence: NDArray[np.float32] | None = None,
@@ -40,8 +42,9 @@ def encode_sample(
 ) -> dict[str, bytes]:
     """The files of one sample, by suffix. Equal input gives equal bytes.
 
-    ``image``: uint8 [H, W, 3]. ``mask``: uint8 [H, W]. ``latent``: float32 [num_ws, w_dim]. ``record``: JSON values
-    with ``index`` and ``uncertainty`` at least; ``pixels`` (id → count) is added. ``colour_table``: uint8 [256, 3].
+    ``image``: uint8 [H, W, 3]. ``mask``: uint8 [H, W]. ``code``: its parts by name, without the batch; one array is the
+    part "code". ``record``: JSON values with ``index`` and ``uncertainty`` at least; ``pixels`` (id → count) is added.
+    ``colour_table``: uint8 [256, 3].
     ``divergence``: float32 [H, W], nats, stored as 16-bit levels of 0.0001 nat (up to 6.55, more than ln 256).
     ``depth``: float32 [H, W]. Keypoints stand in the record.
     """
@@ -51,7 +54,7 @@ def encode_sample(
         IMAGE: _png(Image.fromarray(image)),
         MASK: _png(_palette_image(mask, colour_table)),
         RECORD: json.dumps({**record, "pixels": pixels}, sort_keys=True, allow_nan=False, ensure_ascii=False).encode(),
-        LATENT: _npy(latent.astype("<f4", copy=False)),
+        **code_files(code if isinstance(code, Mapping) else {"code": code}),
     }
     if divergence is not None:
         levels = np.rint(divergence / NATS_PER_LEVEL).clip(0, 65535).astype(np.uint16)
@@ -82,9 +85,14 @@ class StoredSample:
             return None
         return np.array(self._picture(UNCERTAINTY)).astype(np.float32) * np.float32(NATS_PER_LEVEL)
 
-    def latent(self) -> NDArray[np.float32]:
-        """float32 [num_ws, w_dim]."""
-        return self._numbers(LATENT)
+    def code(self, spec: CodeSpec) -> Codes:
+        """The code of this one image, by the specification of the generator that drew it."""
+        try:
+            return read_code(self.files, spec, self.record().get("class_index"))
+        except KeyError as error:
+            raise self._damaged(str(error.args[0]), "is missing") from error
+        except (ValueError, EOFError, OSError, IndexError) as error:
+            raise self._damaged("code", error) from error
 
     def depth(self) -> NDArray[np.float32] | None:
         """float32 [H, W] in the label set's unit; None where the shard has no depth."""

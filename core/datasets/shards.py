@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from core.callbacks import ShouldStop, never_stop, stop_if_asked
-from core.datasets.samples import IMAGE, LATENT, MASK, RECORD, UNCERTAINTY, StoredSample
+from core.datasets.samples import IMAGE, MASK, RECORD, UNCERTAINTY, StoredSample
 from core.errors import Problem, ShardError
 from core.label_sets.reading.tar_reader import BLOCK, Readable, TarError, TarReader, file_header
 
-ORDER = (IMAGE, MASK, RECORD, LATENT, UNCERTAINTY)
+FIRST = (IMAGE, MASK, RECORD)
+"""Files of a sample that come first; the uncertainty map comes last, so that a copy without it is one range."""
 MAX_FILE_BYTES = 256 << 20
 
 
@@ -156,4 +157,6 @@ def _kept(samples: Iterable[StoredSample], keep: Iterator[int], should_stop: Sho
 
 
 def _place(suffix: str) -> tuple[int, str]:
-    return (ORDER.index(suffix) if suffix in ORDER else len(ORDER), suffix)
+    if suffix == UNCERTAINTY:
+        return len(FIRST) + 1, suffix
+    return (FIRST.index(suffix) if suffix in FIRST else len(FIRST), suffix)

@@ -52,7 +52,7 @@ def images_at_once(objective: Objective, device: torch.device | str) -> int:
 
 def bytes_per_image(objective: Objective, device: torch.device | str) -> int:
     """Memory that one more image in the batch takes: what autograd keeps of one step on one image, counted."""
-    generator = objective.generator
+    sampler = objective.sampler
     kept: dict[int, int] = {}
 
     def count(tensor: Tensor) -> Tensor:
@@ -62,8 +62,8 @@ def bytes_per_image(objective: Objective, device: torch.device | str) -> int:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    codes = generator.w_avg.to(device).expand(1, generator.num_ws, -1).clone()
-    target = torch.zeros(1, 3, *generator.config.resolution, device=device)
+    codes = sampler.centre.to(device).expand(1, sampler.rows, -1).clone()
+    target = torch.zeros(1, 3, *sampler.resolution, device=device)
     features = objective.features(target)
     maps = objective.noise_maps(1)
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):

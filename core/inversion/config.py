@@ -6,19 +6,18 @@ from math import isfinite
 from typing import Any, Literal, get_args
 
 from core.errors import InversionError, Problem
-from core.generators.stylegan2.config import Space
 
 Constraint = Literal["ball", "penalty", "none"]
 """What keeps a code near the encoder's answer: projection into a ball (HandsOff, equation 2), a soft mean squared
 penalty (its released code), or nothing."""
 
 Norm = Literal["layer_rms", "flat"]
-"""How far two codes are apart: the largest root mean square of a layer's difference (independent of the number of
-layers and of the width), or the Euclidean norm of the whole flattened difference."""
+"""How far two codes are apart: the largest root mean square of a row's difference (independent of the number of
+rows and of the width), or the Euclidean norm of the whole flattened difference."""
 
-Coordinates = Literal["principal", "w"]
-"""What Adam walks along: the principal axes of W, each in units of the spread of the generator's codes along it, or the
-coordinates of w, as in the papers."""
+Coordinates = Literal["principal", "code"]
+"""Directions of Adam's steps: the principal axes of the generator's codes, each in units of the spread along it, or the
+coordinates of the code, as in the papers."""
 
 Precision = Literal["auto", "float32", "bfloat16"]
 """Numbers that the networks compute with while codes are refined; codes, losses and reports are float32 always."""
@@ -27,7 +26,7 @@ _POSITIVE = ("learning_rate", "radius_without_encoder", "loss_size", "patience")
 _NOT_NEGATIVE = (
     "steps",
     "penalty_weight",
-    "w_deviation_weight",
+    "row_deviation_weight",
     "encoder_iterations",
     "start_candidates",
     "tolerance",
@@ -35,11 +34,9 @@ _NOT_NEGATIVE = (
     "noise_weight",
 )
 _CHOICES: Mapping[str, tuple[str, ...]] = {
-    "space": get_args(Space),
     "constraint": get_args(Constraint),
     "norm": get_args(Norm),
     "coordinates": get_args(Coordinates),
-    "noise": ("const", "none"),
     "precision": get_args(Precision),
 }
 _NOT_OF_THE_CODES = ("batch", "memory_budget", "poor_psnr", "max_perceptual")
@@ -68,21 +65,22 @@ class InversionConfig:
     """Weight of the mean squared error of images in [0, 1] (λ_l2 = 0.1 for LPIPS); None for what the backbone asks
     for.
     """
-    space: Space = "w_plus"
+    one_row: bool = False
+    """Fit one row for all rows of a code: it stays among the codes that the generator draws itself."""
     constraint: Constraint = "ball"
     norm: Norm = "layer_rms"
     radius: float | None = None
-    """c_reg: radius of the ball around the encoder's code, in units of w and of ``norm``; None for HandsOff's 0.5, or
-    where that is more, the spread of the generator's codes: how long w is differs from generator to generator.
+    """c_reg: radius of the ball around the encoder's code, in units of the code and of ``norm``; None for HandsOff's
+    0.5, or where that is more, the spread of the generator's codes: the length of codes differs between generators.
     """
     radius_without_encoder: float = 1.5
-    """Radius of the ball around the mean code where there is no encoder, in spreads: the same norm of a typical w -
-    w_avg.
+    """Radius of the ball around the mean code where there is no encoder, in spreads: the same norm of a
+    typical drawn code minus the mean code.
     """
     penalty_weight: float = 0.1
     """Weight of the mean squared distance from the start, for ``constraint="penalty"``."""
-    w_deviation_weight: float = 0.0
-    """Weight of the mean squared deviation of the layers from their mean: how dear it is to leave W."""
+    row_deviation_weight: float = 0.0
+    """Weight of the mean squared deviation of the rows from their mean."""
     encoder_iterations: int = 5
     start_candidates: int = 0
     """Without an encoder: how many random codes compete as the start of each image; 0 starts from the mean code."""
@@ -104,12 +102,10 @@ class InversionConfig:
     """Images that are perceptually further from their reconstruction are flagged; the scale is that of the distance in
     use, which the report names.
     """
-    noise: Literal["const", "none"] = "const"
-    """How the generator is synthesised; a generator says which it is meant for."""
     fit_noise: bool = False
     """Fit noise maps beside the codes (see :mod:`core.inversion.noise`); only codes are kept."""
     noise_weight: float = 1e5
-    """Weight of the maps' autocorrelation, for ``fit_noise`` (StyleGAN2, appendix D)."""
+    """Weight of the maps' autocorrelation, for ``fit_noise`` (Karras et al. 2020, appendix D)."""
 
     def __post_init__(self) -> None:
         problems = [
@@ -141,10 +137,11 @@ class InversionConfig:
             for name, value in (("batch", self.batch), ("memory_budget", self.memory_budget))
             if value is not None and not (type(value) is int and value > 0)
         ]
-        if not isinstance(getattr(self, "fit_noise"), bool):  # noqa: B009 - mypy takes the annotation's word
-            problems.append(Problem("not true or false", "fit_noise"))
-        elif self.fit_noise and self.noise == "none":
-            problems.append(Problem("the generator is synthesised without noise", "fit_noise"))
+        problems += [
+            Problem("not true or false", name)
+            for name in ("one_row", "fit_noise")
+            if not isinstance(getattr(self, name), bool)
+        ]
         if problems:
             raise InversionError("these inversion settings cannot be used", problems)
 

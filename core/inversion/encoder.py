@@ -1,11 +1,11 @@
-"""Image → w+ in a few feed-forward steps: an encoder that looks at the target beside its own last attempt.
+"""Image → code in a few feed-forward steps: an encoder that looks at the target beside its own last attempt.
 
 ReStyle (Alaluf et al. 2021, section 3): start at the generator's mean code; at each iteration the encoder sees the
 target and the current reconstruction and adds a correction to the code. Two kinds of heads:
 
-- ``e4e`` (Tov et al. 2021, section 4.1): one shared w and small offsets of the single layers, so that codes stay near
-  W, where the generator can be trusted.
-- ``psp`` (Richardson et al. 2021, section 3): every layer has a code of its own. Closer images, codes further from W.
+- ``e4e`` (Tov et al. 2021, section 4.1): one shared row and small offsets of the others, so that codes stay near
+  those that the generator draws itself.
+- ``psp`` (Richardson et al. 2021, section 3): every row of its own. Closer images, codes further from drawn ones.
 """
 
 import json
@@ -22,7 +22,8 @@ from torch.nn import functional as F
 
 from core.digests import sha256_of
 from core.errors import InversionError, Problem
-from core.generators.stylegan2.network import Network, Noise
+from core.generators.interface import Invertible
+from core.generators.stylegan2 import aliases
 
 ITERATIONS = 5
 """Steps of the encoder at test time (ReStyle, section 4.1)."""
@@ -38,14 +39,15 @@ class EncoderConfig:
     """Shape of an encoder.
 
     image_size: (height, width) that it looks at; targets and attempts of any other size are resized to it. channels:
-    width of each stage; every stage halves the size. latent_scale: spread of the generator's codes (RMS of w - w_avg),
-    the unit of the network's answer. head_channels: what is left of the channels before the last map is flattened.
-    offset_rank: how many numbers the offsets of all layers are made from; unused by ``psp``. heads: see the module.
+    width of each stage; every stage halves the size. latent_scale: spread of the generator's codes (RMS of the distance
+    from the mean code), the unit of the network's answer. head_channels: channels that are left before the last map is
+    flattened. offset_rank: how many numbers the offsets of all layers are made from; unused by ``psp``. heads: see the
+    module.
     """
 
     image_size: tuple[int, int]
-    num_ws: int
-    w_dim: int
+    rows: int
+    width: int
     latent_scale: float = 1.0
     channels: tuple[int, ...] = (32, 64, 128, 192)
     head_channels: int = 48
@@ -55,7 +57,7 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "image_size", tuple(self.image_size))
         object.__setattr__(self, "channels", tuple(self.channels))
-        numbers = [*self.image_size, *self.channels, self.num_ws, self.w_dim, self.head_channels, self.offset_rank]
+        numbers = [*self.image_size, *self.channels, self.rows, self.width, self.head_channels, self.offset_rank]
         problems = []
         if len(self.image_size) != 2 or not self.channels or not all(type(n) is int and n > 0 for n in numbers):
             problems.append(Problem("sizes and widths are positive whole numbers, image_size is (height, width)"))
@@ -101,24 +103,24 @@ class Encoder(nn.Module):
         self.reduce = nn.Conv2d(config.channels[-1], config.head_channels, 1)
         flat = config.head_channels * height * width
         if config.heads == "psp":
-            self.layers = nn.Linear(flat, config.num_ws * config.w_dim)
+            self.layers = nn.Linear(flat, config.rows * config.width)
             with torch.no_grad():
                 self.layers.weight.mul_(0.1)  # begin near the mean code
             return
-        self.shared = nn.Linear(flat, config.w_dim)
+        self.shared = nn.Linear(flat, config.width)
         self.offset_code = nn.Linear(flat, config.offset_rank)
-        self.offsets = nn.Linear(config.offset_rank, (config.num_ws - 1) * config.w_dim)
+        self.offsets = nn.Linear(config.offset_rank, (config.rows - 1) * config.width)
         with torch.no_grad():
             self.shared.weight.mul_(0.1)  # begin near the mean code
             nn.init.zeros_(self.offsets.weight)
             nn.init.zeros_(self.offsets.bias)
 
     def forward(self, target: Tensor, current: Tensor, unlocked: int | None = None) -> Tensor:
-        """Correction of the code, float [N, num_ws, w_dim], in units of w.
+        """Correction of the code, float [N, rows, width], in units of the code.
 
         target, current: float [N, 3, H, W] in [-1, 1], of any sizes. unlocked: how many layers after the first may
-        differ from the shared w (e4e's progressive training); None for all. Layers of ``psp`` share nothing and differ
-        from the beginning.
+        differ from the shared row (e4e's progressive training); None for all. Layers of ``psp`` share nothing and
+        differ from the beginning.
         """
         size = self.config.image_size
         x = torch.cat([_resized(target, size), _resized(current, size)], dim=1)  # [N, 6, h, w]
@@ -126,11 +128,11 @@ class Encoder(nn.Module):
         x = F.relu(self.reduce(self.stages(x)).flatten(1))
         if self.config.heads == "psp":
             own: Tensor = self.layers(x)
-            return own.reshape(len(x), self.config.num_ws, -1) * self.config.latent_scale
-        shared: Tensor = self.shared(x)[:, None]  # [N, 1, w_dim]
-        layers = self.config.num_ws - 1
+            return own.reshape(len(x), self.config.rows, -1) * self.config.latent_scale
+        shared: Tensor = self.shared(x)[:, None]  # [N, 1, width]
+        layers = self.config.rows - 1
         count = layers if unlocked is None else min(unlocked, layers)
-        codes = shared.expand(-1, self.config.num_ws, -1)
+        codes = shared.expand(-1, self.config.rows, -1)
         if count:
             offsets = self.offsets(F.relu(self.offset_code(x))).unflatten(1, (layers, -1))[:, :count]
             codes = codes + F.pad(offsets, (0, 0, 1, layers - count))
@@ -142,45 +144,41 @@ def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 @torch.no_grad()
-def encode(
-    generator: Network, encoder: Encoder, images: Tensor, iterations: int = ITERATIONS, noise: Noise = "const"
-) -> Tensor:
-    """Codes w+ of images, float [N, num_ws, w_dim].
+def encode(sampler: Invertible, encoder: Encoder, images: Tensor, iterations: int = ITERATIONS) -> Tensor:
+    """Codes of images, float [N, rows, width].
 
     images: float [N, 3, H, W] in [-1, 1], of any size, on the device of both networks. Raises :class:`InversionError`
     when the encoder belongs to another generator.
     """
-    codes = generator.w_avg.expand(len(images), generator.num_ws, -1)  # [N, num_ws, w_dim]
-    for attempt in attempts(generator, encoder, images, iterations, noise):
+    codes = sampler.centre.expand(len(images), sampler.rows, -1)  # [N, rows, width]
+    for attempt in attempts(sampler, encoder, images, iterations):
         codes = attempt
     return codes
 
 
 @torch.no_grad()
-def attempts(
-    generator: Network, encoder: Encoder, images: Tensor, iterations: int = ITERATIONS, noise: Noise = "const"
-) -> Iterator[Tensor]:
+def attempts(sampler: Invertible, encoder: Encoder, images: Tensor, iterations: int = ITERATIONS) -> Iterator[Tensor]:
     """The codes after each of the iterations; arguments and errors as of :func:`encode`."""
-    check_match(generator, encoder)
-    codes = generator.w_avg.expand(len(images), generator.num_ws, -1)  # [N, num_ws, w_dim]
-    current = average_image(generator, noise).expand(len(images), -1, -1, -1)
+    check_match(sampler, encoder)
+    codes = sampler.centre.expand(len(images), sampler.rows, -1)  # [N, rows, width]
+    current = average_image(sampler).expand(len(images), -1, -1, -1)
     for iteration in range(iterations):
         if iteration:
-            current = generator.synthesize(codes, noise).image
+            current = sampler.image_of(codes)
         codes = codes + encoder(images, current)
         yield codes
 
 
 @torch.no_grad()
-def average_image(generator: Network, noise: Noise = "const") -> Tensor:
+def average_image(sampler: Invertible) -> Tensor:
     """What the mean code draws, float [1, 3, H, W]: the first attempt at every image."""
-    return generator.synthesize(generator.w_avg.expand(1, generator.num_ws, -1), noise).image
+    return sampler.image_of(sampler.centre.expand(1, sampler.rows, -1))
 
 
-def check_match(generator: Network, encoder: Encoder) -> None:
+def check_match(sampler: Invertible, encoder: Encoder) -> None:
     """Raise :class:`InversionError` when the encoder's codes do not fit the generator."""
-    wanted = (generator.num_ws, generator.config.w_dim)
-    given = (encoder.config.num_ws, encoder.config.w_dim)
+    wanted = (sampler.rows, sampler.width)
+    given = (encoder.config.rows, encoder.config.width)
     if wanted != given:
         raise InversionError(f"the encoder makes codes [{given[0]}, {given[1]}], the generator takes {list(wanted)}")
 
@@ -207,7 +205,8 @@ def load_encoder(folder: Path, device: torch.device | str = "cpu") -> Encoder | 
     try:
         about = json.loads((folder / name).read_text(encoding="utf-8"))
         known = {f.name for f in fields(EncoderConfig)}
-        config = EncoderConfig(**{key: value for key, value in about["config"].items() if key in known})
+        named = {aliases.ENCODER_FIELDS.get(key, key): value for key, value in about["config"].items()}
+        config = EncoderConfig(**{key: value for key, value in named.items() if key in known})
         name = WEIGHTS
         if sha256_of(folder / name) != about["digest"]:
             raise ValueError("its SHA-256 is not the one in encoder.json")

@@ -5,51 +5,54 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop, stop_if_asked
 from core.errors import InversionError, Problem
-from core.generators.stylegan2.network import Network
+from core.generators.interface import Codes, Invertible, Sampler
 from core.image_arrays import to_bytes, to_float
 from core.inversion.config import InversionConfig
-from core.inversion.objective import Objective
 from core.inversion.perceptual.distance import Perceptual
 from core.inversion.report import InversionReport, InvertedImage
+from core.run import Run
 
 START = "sample"
+NO_DISTANCE = "none"
+"""``perceptual_name`` of a report without a perceptual distance."""
 _BATCH = 8
 
 
 @torch.no_grad()
 def known_codes(
-    generator: Network,
+    sampler: Sampler,
     images: Tensor,
-    w_plus: Tensor,
+    codes: Codes,
     names: Sequence[str],
     *,
-    perceptual: Perceptual,
+    perceptual: Perceptual | None,
     config: InversionConfig,
-    device: torch.device | str = "cpu",
-    progress: Progress = ignore_progress,
-    should_stop: ShouldStop = never_stop,
+    run: Run | None = None,
 ) -> list[InvertedImage]:
-    """Take the codes of samples as the inversion of what was kept of their images.
+    """Return the codes of drawn samples as the inversion of their stored images.
 
-    images: uint8 [N, 3, H, W] of the generator's size, as they came back. w_plus: float [N, num_ws, w_dim] that drew
-    them. Raises :class:`InversionError` naming every image that is not what its code draws (``config.poor_psnr``).
+    images: uint8 [N, C, H, W] of the generator's size. codes: N codes that drew them. perceptual: None for a generator
+    without a perceptual distance; reports then hold squared errors only. Raises :class:`InversionError` that names
+    every image that differs from what its code draws (``config.poor_psnr``).
     """
-    objective = Objective.of(generator, perceptual, config).exact
+    run = run or Run()
     found: list[InvertedImage] = []
     for first in range(0, len(images), _BATCH):
-        stop_if_asked(should_stop)
-        codes = w_plus[first : first + _BATCH].to(device, torch.float32)
-        target = to_float(images[first : first + _BATCH].to(device))
-        drawn = objective.draw(codes).clamp(-1, 1)
-        distance, l2 = objective.image_losses(drawn, target, objective.features(target))
-        # Equal images are told apart from nearly equal ones no further than this.
+        run.stop_if_asked()
+        some = codes[first : first + _BATCH]
+        target = to_float(images[first : first + _BATCH].to(sampler.device))
+        drawn = sampler.synthesize(some.to(sampler.device)).image.clamp(-1, 1)
+        l2 = (drawn - target).square().mean((1, 2, 3)) / 4  # of images in [0, 1]
+        distance = (
+            torch.zeros_like(l2) if perceptual is None else perceptual.distance(drawn, perceptual.features(target))
+        )
+        # Equal images differ from nearly equal ones by no more than this.
         psnr = -10 * l2.clamp(min=1e-10).log10()
-        spread = (codes - codes.mean(1, keepdim=True)).square().mean((1, 2)).sqrt()
-        for row in range(len(codes)):
+        spread = row_spread(sampler, some)
+        for row in range(len(some)):
             report = InversionReport(
-                perceptual_name=perceptual.name,
+                perceptual_name=NO_DISTANCE if perceptual is None else perceptual.name,
                 start=START,
                 start_perceptual=float(distance[row]),
                 start_psnr=float(psnr[row]),
@@ -60,12 +63,13 @@ def known_codes(
                 norm_name=config.norm,
                 norm=0.0,
                 radius=None,
-                layer_spread=float(spread[row]),
+                layer_spread=spread[row],
                 steps=0,
                 flags=(),
             )
-            found.append(InvertedImage(codes[row].cpu().clone(), to_bytes(drawn[row : row + 1])[0].cpu(), report))
-        progress(len(found), len(images))
+            reconstruction = to_bytes(drawn[row : row + 1])[0].cpu()
+            found.append(InvertedImage(some[row : row + 1].to("cpu"), reconstruction, report))
+        run.progress(len(found), len(images))
     others = [
         Problem(f"is not the sample of this name: PSNR {one.report.psnr:.1f} dB to it", name)
         for name, one in zip(names, found, strict=True)
@@ -74,3 +78,11 @@ def known_codes(
     if others:
         raise InversionError("labelled images must be the samples that they are named after", others)
     return found
+
+
+def row_spread(sampler: Sampler, codes: Codes) -> list[float]:
+    """Return the root mean square deviation of each code's rows from their mean; 0 where codes have no rows."""
+    if not isinstance(sampler, Invertible):
+        return [0.0] * len(codes)
+    free = sampler.free_part(codes)
+    return [float(one) for one in (free - free.mean(1, keepdim=True)).square().mean((1, 2)).sqrt()]

@@ -9,23 +9,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.errors import InversionError, Problem
-from core.generators.stylegan2.network import Network, StyledConv
+from core.generators.interface import Invertible
 
 SMALLEST = 8
 """Maps are compared with themselves down to this many pixels a side."""
 
 
-def initial_maps(generator: Network, count: int) -> tuple[Tensor, ...]:
-    """The generator's own noise, [count, 1, h, w] a convolution, each map with mean 0 and variance 1.
+def initial_maps(sampler: Invertible, count: int) -> tuple[Tensor, ...]:
+    """Return the generator's own noise, [count, 1, h, w] for each layer, each map with mean 0 and variance 1.
 
-    Raises :class:`InversionError` for a generator that takes no noise.
+    Raises :class:`core.errors.InversionError` for a generator without noise.
     """
-    convs = [module for module in generator.modules() if isinstance(module, StyledConv)]
-    if not any(bool(conv.noise_strength != 0) for conv in convs):
-        problem = Problem("every noise strength is 0: there is nothing to fit; leave it off", "fit_noise")
-        raise InversionError("this generator takes no noise", [problem])
-    return tuple(normalised(conv.noise[None, None].expand(count, -1, -1, -1).clone()) for conv in convs)
+    return tuple(normalised(noise) for noise in sampler.noise_maps(count))
 
 
 def normalised(noise: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """What refinement minimises, and the ball it stays in."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.generators.stylegan2.network import Network, NoiseMaps
+from core.generators.interface import Invertible
 from core.inversion.config import InversionConfig, Norm
 from core.inversion.noise import autocorrelation, initial_maps
 from core.inversion.perceptual.distance import Features, Perceptual
@@ -29,9 +30,9 @@ class Losses(NamedTuple):
 
 @dataclass(frozen=True)
 class Objective:
-    """Weighted perceptual distance and squared error, and what is added for leaving the start or W."""
+    """Weighted perceptual distance and squared error, with penalties for leaving the start and for unequal rows."""
 
-    generator: Network
+    sampler: Invertible
     perceptual: Perceptual
     config: InversionConfig
     perceptual_weight: float
@@ -40,18 +41,18 @@ class Objective:
     """Networks run in bfloat16 where torch's autocast does so; codes, images, features and losses stay float32."""
 
     @classmethod
-    def of(cls, generator: Network, perceptual: Perceptual, config: InversionConfig) -> "Objective":
+    def of(cls, sampler: Invertible, perceptual: Perceptual, config: InversionConfig) -> "Objective":
         """The objective with the weights of ``config``, or where it has none those that the perceptual distance asks
         for.
         """
         weights = perceptual.loss_weights
         return cls(
-            generator,
+            sampler,
             perceptual,
             config,
             weights.perceptual if config.perceptual_weight is None else config.perceptual_weight,
             weights.l2 if config.l2_weight is None else config.l2_weight,
-            uses_bfloat16(config.precision, generator.w_avg.device),
+            uses_bfloat16(config.precision, sampler.device),
         )
 
     @property
@@ -83,34 +84,31 @@ class Objective:
             (1, 2, 3)
         ) / 4
 
-    def draw(self, codes: Tensor, maps: NoiseMaps = ()) -> Tensor:
-        """Codes [N, num_ws or 1, w_dim] → images float [N, 3, H, W], not clamped; with noise maps where there are
-        some.
-        """
-        codes = codes.expand(-1, self.generator.num_ws, -1)
-        return image_of(self.generator, codes, maps or self.config.noise, self.autocast)
+    def draw(self, codes: Tensor, maps: Sequence[Tensor] = ()) -> Tensor:
+        """Codes [N, rows or 1, width] → images float [N, 3, H, W], not clamped; with the given noise maps."""
+        return image_of(self.sampler, codes.expand(-1, self.sampler.rows, -1), maps, self.autocast)
 
     def noise_maps(self, count: int) -> tuple[Tensor, ...]:
         """Noise maps to begin with, or none where the settings do not ask for any. Raises :class:`InversionError`."""
-        return initial_maps(self.generator, count) if self.config.fit_noise else ()
+        return initial_maps(self.sampler, count) if self.config.fit_noise else ()
 
     def losses(
         self, codes: Tensor, centre: Tensor, target: Tensor, features: Features, maps: tuple[Tensor, ...] = ()
     ) -> Losses:
-        """Losses at codes [N, num_ws or 1, w_dim]; centre [N, num_ws, w_dim] is where they started."""
+        """Losses at codes [N, rows or 1, width]; centre [N, rows, width] is where they started."""
         perceptual, l2 = self.image_losses(self.draw(codes, maps), target, features)
         loss = self.perceptual_weight * perceptual + self.l2_weight * l2
         if self.config.constraint == "penalty":
             loss = loss + self.config.penalty_weight * (codes - centre).square().mean((1, 2))
-        if self.config.w_deviation_weight:
-            loss = loss + self.config.w_deviation_weight * (codes - codes.mean(1, keepdim=True)).square().mean((1, 2))
+        if self.config.row_deviation_weight:
+            loss = loss + self.config.row_deviation_weight * (codes - codes.mean(1, keepdim=True)).square().mean((1, 2))
         if maps:
             loss = loss + self.config.noise_weight * autocorrelation(maps)
         return Losses(loss, l2)
 
 
 def distance_from(codes: Tensor, centre: Tensor, norm: Norm) -> Tensor:
-    """How far codes [N, num_ws, w_dim] are from their centre, [N], in units of w."""
+    """How far codes [N, rows, width] are from their centre, [N], in units of the code."""
     difference = codes - centre
     if norm == "flat":
         return difference.square().sum((1, 2)).sqrt()
@@ -118,7 +116,7 @@ def distance_from(codes: Tensor, centre: Tensor, norm: Norm) -> Tensor:
 
 
 def project(codes: Tensor, centre: Tensor, radius: float, norm: Norm) -> Tensor:
-    """The nearest codes [N, num_ws or 1, w_dim] within ``radius`` of centre [N, num_ws, w_dim] by ``norm``.
+    """The nearest codes [N, rows or 1, width] within ``radius`` of centre [N, rows, width] by ``norm``.
 
     With one row of codes the rows of the centre are equal, and the norm is that of the row repeated for every layer.
     """

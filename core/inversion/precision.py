@@ -1,9 +1,11 @@
 """What networks compute with while codes are sought or an encoder learns; what they answer is float32 either way."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from core.generators.stylegan2.network import Network, Noise, NoiseMaps
+from core.generators.interface import Invertible
 from core.inversion.config import Precision
 from core.inversion.perceptual.distance import Features, Perceptual
 
@@ -18,10 +20,10 @@ def uses_bfloat16(precision: Precision, device: torch.device) -> bool:
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
-def image_of(generator: Network, codes: Tensor, noise: Noise | NoiseMaps, bfloat16: bool) -> Tensor:
-    """Codes [N, num_ws, w_dim] → images float [N, 3, H, W], not clamped."""
+def image_of(sampler: Invertible, codes: Tensor, maps: Sequence[Tensor], bfloat16: bool) -> Tensor:
+    """Codes [N, rows, width] → images float [N, 3, H, W], not clamped."""
     with torch.autocast(codes.device.type, torch.bfloat16, enabled=bfloat16):
-        image = generator.synthesize(codes, noise).image
+        image = sampler.image_of(codes, maps)
     return image.float()
 
 

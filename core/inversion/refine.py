@@ -10,16 +10,16 @@ the method: no image's loss, rate or end depends on another image.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from core import checkpoint_io
-from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop, stop_if_asked
+from core.callbacks import ShouldStop, stop_if_asked
 from core.errors import InversionError, Problem
-from core.generators.stylegan2.network import Network
+from core.generators.interface import Invertible
 from core.image_arrays import to_bytes, to_float
 from core.inversion.batching import images_at_once
 from core.inversion.config import InversionConfig
@@ -30,77 +30,75 @@ from core.inversion.objective import Objective, distance_from
 from core.inversion.perceptual.distance import Features, Perceptual
 from core.inversion.refinement import Refinement
 from core.inversion.report import InversionReport, InvertedImage, flags
+from core.run import Run
 
 PAPER_RADIUS = 0.5
 """c_reg of HandsOff."""
 _RUN = "inversion"
+CHECKPOINT_EVERY = 100
+"""Steps of a batch between two checkpoints."""
 
 
 def invert(
-    generator: Network,
+    sampler: Invertible,
     images: Tensor,
     *,
     encoder: Encoder | None,
     perceptual: Perceptual,
     config: InversionConfig,
-    device: torch.device | str = "cpu",
-    seed: int = 0,
-    progress: Progress = ignore_progress,
-    should_stop: ShouldStop = never_stop,
-    checkpoint: Callable[[bytes], None] | None = None,
-    checkpoint_every: int = 100,
-    resume_from: bytes | None = None,
+    run: Run | None = None,
 ) -> list[InvertedImage]:
     """Codes whose images look like ``images``, in their order.
 
     images: uint8 [N, 3, H, W] of the generator's resolution. Generator, encoder and perceptual distance lie on
-    ``device``. Without an encoder the start is the mean code or the best of some random codes, and every report says
-    so. ``seed`` matters to that choice alone. ``progress`` counts steps of images. checkpoint: called with the state as
-    bytes every ``checkpoint_every`` steps of a batch; ``resume_from`` takes such bytes and goes on to the same result,
-    bit for bit. A batch that the device's memory cannot hold after all is halved.
+    ``run.device``. Without an encoder the start is the mean code or the best of some random codes, as every report
+    states; ``run.seed`` matters to that choice alone. ``run.progress`` counts steps of images. ``run.checkpoint``:
+    called every 100 steps of a batch unless ``checkpoint_every`` is given; ``resume_from`` continues to the same
+    result, bit for bit. A batch that the device's memory cannot hold after all is halved.
 
     Raises :class:`InversionError` where an image cannot be inverted, :class:`core.errors.ResumeError` for the state of
     another inversion, :class:`core.errors.Stopped` between steps once ``should_stop`` says so.
     """
-    _check_images(generator, images)
+    run = run or Run()
+    _check_images(sampler, images)
     if encoder is not None:
-        check_match(generator, encoder)
-    work = _Inversion(Objective.of(generator, perceptual, config), encoder, images, torch.device(device), seed)
-    if resume_from is not None:
-        work.resume(resume_from)
+        check_match(sampler, encoder)
+    work = _Inversion(Objective.of(sampler, perceptual, config), encoder, images, torch.device(run.device), run.seed)
+    if run.resume_from is not None:
+        work.resume(run.resume_from)
     total = len(images) * max(1, config.steps)
     steps = 0
     while work.first < len(images):
         try:
-            for done in work.refine_batch(should_stop):
-                progress(done, total)
+            for done in work.refine_batch(run.should_stop):
+                run.progress(done, total)
                 steps += 1
-                if checkpoint is not None and steps % checkpoint_every == 0:
-                    checkpoint(work.to_bytes())
+                if run.checkpoint is not None and steps % (run.checkpoint_every or CHECKPOINT_EVERY) == 0:
+                    run.checkpoint(work.to_bytes())
         except torch.OutOfMemoryError:
             if work.batch == 1:
                 raise
             work.halve()
-    progress(total, total)
-    return work.results(should_stop)
+    run.progress(total, total)
+    return work.results(run.should_stop)
 
 
-def _check_images(generator: Network, images: Tensor) -> None:
-    wanted = (3, *generator.config.resolution)
+def _check_images(sampler: Invertible, images: Tensor) -> None:
+    wanted = (3, *sampler.resolution)
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1:] != wanted or not len(images):
         given = f"{images.dtype} {list(images.shape)}"
         detail = f"{given} where one or more images uint8 [N, {', '.join(map(str, wanted))}] are needed"
         raise InversionError("these images do not fit the generator", [Problem(detail, "images")])
 
 
-def _radius(generator: Network, encoder: Encoder | None, config: InversionConfig) -> float | None:
+def _radius(sampler: Invertible, encoder: Encoder | None, config: InversionConfig) -> float | None:
     if config.constraint != "ball":
         return None
     if encoder is not None and config.radius is not None:
         return config.radius
-    spread = latent_spread(generator)  # a fact of the generator, whatever the seed
+    spread = latent_spread(sampler)  # a fact of the generator, whatever the seed
     if config.norm == "flat":
-        spread *= math.sqrt(generator.num_ws * generator.config.w_dim)
+        spread *= math.sqrt(sampler.rows * sampler.width)
     return config.radius_without_encoder * spread if encoder is None else max(PAPER_RADIUS, spread)
 
 
@@ -111,12 +109,12 @@ class _Inversion:
         self, objective: Objective, encoder: Encoder | None, images: Tensor, device: torch.device, seed: int
     ) -> None:
         self.objective, self.encoder, self.images, self.device, self.seed = objective, encoder, images, device, seed
-        self.radius = _radius(objective.generator, encoder, objective.config)
-        self.axes = principal_axes(objective.generator) if objective.config.coordinates == "principal" else None
+        self.radius = _radius(objective.sampler, encoder, objective.config)
+        self.axes = principal_axes(objective.sampler) if objective.config.coordinates == "principal" else None
         count = len(images)
         self.batch = math.ceil(count / math.ceil(count / images_at_once(objective, device)))  # even batches
         self.first = 0
-        codes = torch.zeros(count, objective.generator.num_ws, objective.generator.config.w_dim, device=device)
+        codes = torch.zeros(count, objective.sampler.rows, objective.sampler.width, device=device)
         self.codes, self.centres = codes, codes.clone()
         self.loss, self.l2 = torch.zeros(count, device=device), torch.zeros(count, device=device)
         self.steps = torch.zeros(count, dtype=torch.long, device=device)
@@ -147,15 +145,15 @@ class _Inversion:
         return to_float(self.images[first : first + count].to(self.device))
 
     def _start(self, target: Tensor, features: Features) -> Tensor:
-        """Codes to start from, which are the centre of the ball, [N, num_ws, w_dim]."""
-        generator, config = self.objective.generator, self.objective.config
+        """Codes to start from, which are the centre of the ball, [N, rows, width]."""
+        sampler, config = self.objective.sampler, self.objective.config
         if self.encoder is not None:
-            codes = encode(generator, self.encoder, target, config.encoder_iterations, config.noise)
+            codes = encode(sampler, self.encoder, target, config.encoder_iterations)
         elif config.start_candidates:
             codes = best_candidates(self.objective, target, features, self.seed)
         else:
-            codes = generator.w_avg.expand(len(target), generator.num_ws, -1)
-        if config.space == "w":
+            codes = sampler.centre.expand(len(target), sampler.rows, -1)
+        if config.one_row:
             codes = codes.mean(1, keepdim=True).expand_as(codes)
         return codes.clone()
 
@@ -189,9 +187,10 @@ class _Inversion:
         """Names the inversion by all that it is given; batches and memory, which may change between attempts, apart."""
         objective, encoder = self.objective, self.encoder
         facts = [objective.config.of_codes(), objective.perceptual.name, objective.autocast, self.seed]
-        networks = [objective.generator, objective.perceptual, *([] if encoder is None else [encoder])]
-        weights = (tensor for network in networks for tensor in network.state_dict().values())
-        return checkpoint_io.fingerprint([*facts, objective.generator.config.to_json()], [*weights, self.images])
+        networks = [objective.perceptual, *([] if encoder is None else [encoder])]
+        weights = [tensor for network in networks for tensor in network.state_dict().values()]
+        given = [*objective.sampler.tensors(), *weights, self.images]
+        return checkpoint_io.fingerprint([*facts, objective.sampler.feature_digest], given)
 
     def results(self, should_stop: ShouldStop) -> list[InvertedImage]:
         """Codes, reconstructions and reports of all images. Raises :class:`InversionError` for lost ones."""
@@ -219,7 +218,7 @@ class _Inversion:
         on_cpu, pictures = codes.cpu(), to_bytes(image).cpu()
         return [
             InvertedImage(
-                w_plus=on_cpu[i].clone(),
+                codes=objective.sampler.codes_of(on_cpu[i : i + 1].clone()),
                 reconstruction=pictures[i].clone(),
                 report=InversionReport(
                     perceptual_name=objective.perceptual.name,
@@ -246,10 +245,10 @@ _KEPT = ("codes", "centres", "loss", "l2", "steps")
 
 
 def start_name(with_encoder: bool, config: InversionConfig) -> str:
-    """Where codes begin, in a word: ``encoder``, ``best_of_K`` or ``w_avg``."""
+    """Where codes begin, in a word: ``encoder``, ``best_of_K`` or ``mean``."""
     if with_encoder:
         return "encoder"
-    return f"best_of_{config.start_candidates}" if config.start_candidates else "w_avg"
+    return f"best_of_{config.start_candidates}" if config.start_candidates else "mean"
 
 
 def _indices(mask: Tensor) -> list[int]:

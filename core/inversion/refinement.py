@@ -24,7 +24,7 @@ class _Active:
     """State of the images still being refined; the first dimension of everything is the image."""
 
     index: Tensor  # [n], position in the batch
-    variables: _Tensors  # codes [n, num_ws or 1, w_dim], then noise maps [n, 1, h, w] where they are fitted
+    variables: _Tensors  # codes [n, rows or 1, width], then noise maps [n, 1, h, w] where they are fitted
     momentum: _Tensors  # as variables
     variance: _Tensors  # as variables
     anchor: Tensor  # [n], the loss that the next gain is measured against
@@ -58,17 +58,17 @@ class Refinement:
         radius: float | None,
         axes: Tensor | None = None,
     ) -> None:
-        """axes: [w_dim, w_dim], the columns along which codes are refined; None for those of w."""
+        """axes: [width, width], the columns along which codes are refined; None for the identity."""
         self.objective, self.config, self.radius, self.axes = objective, objective.config, radius, axes
-        self.centre = centre  # [N, num_ws, w_dim]
+        self.centre = centre  # [N, rows, width]
         self._all = (centre, target, features)
         count, device = len(target), target.device
-        self.codes = centre.clone()  # [N, num_ws, w_dim]
+        self.codes = centre.clone()  # [N, rows, width]
         self.loss = torch.full((count,), math.inf, device=device)
         self.l2 = torch.full((count,), math.inf, device=device)
         self.steps = torch.zeros(count, dtype=torch.long, device=device)
         self.step = 0
-        rows = centre if self.config.space == "w_plus" else centre[:, :1]
+        rows = centre[:, :1] if self.config.one_row else centre
         variables = (rows.clone(), *objective.noise_maps(count))
         self._active = _Active(
             index=torch.arange(count, device=device),
@@ -194,7 +194,7 @@ _SINGLE = ("index", "anchor", "stale", "position")
 
 def learning_rate(position: Tensor, config: InversionConfig) -> Tensor:
     """Rates [n] at places [n] of the schedule: linear rise, plateau, fall by a cosine (HandsOff's code, after
-    StyleGAN2).
+    Karras et al. 2020).
     """
     t = (position.to(torch.float32) + 1) / max(1, config.steps)
     up = (t / config.ramp_up).clamp(max=1) if config.ramp_up else torch.ones_like(t)

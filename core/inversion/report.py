@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from core.generators.interface import Codes
 from core.inversion.config import InversionConfig, Norm
 
 
@@ -17,7 +18,7 @@ class InversionReport:
     perceptual_name: str
     """Which perceptual distance was used; values of different ones cannot be compared."""
     start: str
-    """Where the code began: ``encoder``, ``w_avg`` (no encoder), or ``best_of_K`` random codes (no encoder)."""
+    """Where the code began: ``encoder``, ``mean`` (no encoder), or ``best_of_K`` random codes (no encoder)."""
     start_perceptual: float
     start_psnr: float
     """dB."""
@@ -30,11 +31,11 @@ class InversionReport:
     """dB with the noise maps that were fitted beside the code and thrown away; None where none were."""
     norm_name: Norm
     norm: float
-    """Distance of the code from its start, in units of w."""
+    """Distance of the code from its start, in units of the code."""
     radius: float | None
     """Limit of ``norm``; None where there was no ball."""
     layer_spread: float
-    """Root mean square deviation of the layers' codes from their mean: distance from W."""
+    """Root mean square deviation of the layers' codes from their mean: distance from drawn codes."""
     steps: int
     """Updates made before the image stopped improving or the steps ran out."""
     flags: tuple[str, ...]
@@ -66,9 +67,9 @@ def flags(perceptual: float, psnr: float, config: InversionConfig) -> tuple[str,
 
 @dataclass(frozen=True)
 class InvertedImage:
-    """w_plus: float32 [num_ws, w_dim] on the CPU. reconstruction: uint8 [3, H, W]."""
+    """codes: of this one image, on the CPU. reconstruction: uint8 [C, H, W]."""
 
-    w_plus: Tensor
+    codes: Codes
     reconstruction: Tensor
     report: InversionReport
 

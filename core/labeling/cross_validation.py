@@ -1,25 +1,22 @@
 """What a labeler is worth where it has not been taught: every labelled image labelled by one that never saw it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from core import checkpoint_io
-from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop
 from core.errors import LabelerError, Problem
-from core.generators.stylegan2.network import Network, Noise
+from core.generators.interface import Codes, FeatureSource
 from core.label_sets.label_set import LabelItem
 from core.labeling.config import LabelerConfig
 from core.labeling.labeler import Labeler
-from core.labeling.pixel_source import MEMORY_BYTES
 from core.labeling.targets import targets_of
 from core.labeling.training import train_labeler
+from core.run import Run
 
 LEAST_IMAGES = 3
 """Two to learn from and one to look at."""
@@ -50,47 +47,40 @@ class HeldOutLabel:
 
 
 def cross_validate(
-    generator: Network,
-    w_plus: Tensor,
+    source: FeatureSource,
+    codes: Codes,
     items: Sequence[LabelItem],
     class_count: int,
     config: LabelerConfig,
     folds: int = 5,
     *,
     origins: Sequence[int] | None = None,
-    noise: Noise = "const",
-    device: torch.device | str = "cpu",
-    seed: int = 0,
-    progress: Progress = ignore_progress,
-    should_stop: ShouldStop = never_stop,
-    checkpoint: Callable[[bytes], None] | None = None,
-    resume_from: bytes | None = None,
-    memory_bytes: int = MEMORY_BYTES,
-    folder: Path | None = None,
+    run: Run | None = None,
 ) -> list[HeldOutLabel]:
     """Train ``folds`` labelers, each on all images but its part of them, and label that part; in order of ``items``.
 
-    w_plus: float [N, num_ws, w_dim]. items: N labelled images of one size. class_count: 0 where they have no masks.
+    codes: N codes. items: N labelled images of one size. class_count: 0 where they have no masks.
     origins: as :func:`core.labeling.training.train_labeler` has them: of several codes of an image the first is
     labelled, by a labeler that saw none of them. Each is trained as ``config`` says, with no more images held out for
-    its own use than leave two to learn from. ``folds``: as many as there are images at most. ``progress`` counts
-    images. ``checkpoint`` is called after each fold but the last; ``resume_from`` takes those bytes and trains the
-    others. Equal arguments give equal labels.
+    its own use than leave two to learn from. ``folds``: as many as there are images at most. ``run.progress``
+    counts images. ``run.checkpoint`` is called after each fold but the last; ``run.resume_from`` takes those bytes and
+    trains the others. Equal arguments give equal labels.
 
     Raises :class:`LabelerError` for fewer than three images or labels that teach nothing, :class:`core.errors.
     ResumeError` for what another cross-validation kept, :class:`core.errors.Stopped`.
     """
+    run = run or Run()
     origin = np.arange(len(items)) if origins is None else np.asarray(origins)
     images = np.sort(np.unique(origin, return_index=True)[1])  # the first code of each
     count = len(images)
     if count < LEAST_IMAGES or folds < 2:
         problem = Problem(f"{folds} folds of {count} images; there have to be 2 of {LEAST_IMAGES} or more", "folds")
         raise LabelerError("these images cannot be judged by one another", [problem])
-    order = images[np.random.default_rng([seed, FOLD_STREAM]).permutation(count)]
+    order = images[np.random.default_rng([run.seed, FOLD_STREAM]).permutation(count)]
     parts = [np.sort(part) for part in np.array_split(order, min(folds, count))]
-    settings = [class_count, config.to_json(), [part.tolist() for part in parts], origin.tolist(), noise, seed]
-    fingerprint = _fingerprint(generator, w_plus, items, settings)
-    done = {} if resume_from is None else _unpack(resume_from, fingerprint)
+    settings = [class_count, config.to_json(), [part.tolist() for part in parts], origin.tolist(), run.seed]
+    fingerprint = _fingerprint(source, codes, items, settings)
+    done = {} if run.resume_from is None else _unpack(run.resume_from, fingerprint)
     for number, part in enumerate(parts):
         if set(part.tolist()) <= set(done):
             continue
@@ -98,28 +88,22 @@ def cross_validate(
         before = len(done)
 
         def tell(step: int, total: int, before: int = before, images: int = len(part)) -> None:
-            progress(before + images * step // (total + 1), count)
+            run.progress(before + images * step // (total + 1), count)
 
         labeler = train_labeler(
-            generator,
-            w_plus[rest],
+            source,
+            codes[rest.tolist()],
             targets_of([items[index] for index in rest.tolist()], class_count, config),
             _with_held_out(config, count - len(part)),
             origins=origin[rest].tolist(),
-            noise=noise,
-            device=device,
-            seed=seed,
-            progress=tell,
-            should_stop=should_stop,
-            memory_bytes=memory_bytes,
-            folder=folder,
+            run=replace(run, progress=tell, checkpoint=None, resume_from=None, log=None),
         )
-        random = np.random.default_rng([seed, FOLD_STREAM, number])
+        random = np.random.default_rng([run.seed, FOLD_STREAM, number])
         for index in part.tolist():
-            done[index] = _label(generator, labeler, w_plus[index].to(device), items[index], noise, random)
-        progress(len(done), count)
-        if checkpoint is not None and len(done) < count:
-            checkpoint(_pack(done, fingerprint))
+            done[index] = _label(source, labeler, codes[index : index + 1].to(run.device), items[index], random)
+        run.progress(len(done), count)
+        if run.checkpoint is not None and len(done) < count:
+            run.checkpoint(_pack(done, fingerprint))
     return [done[index] for index in images.tolist()]
 
 
@@ -130,9 +114,9 @@ def _with_held_out(config: LabelerConfig, images: int) -> LabelerConfig:
 
 @torch.inference_mode()
 def _label(
-    generator: Network, labeler: Labeler, code: Tensor, item: LabelItem, noise: Noise, random: np.random.Generator
+    source: FeatureSource, labeler: Labeler, code: Codes, item: LabelItem, random: np.random.Generator
 ) -> HeldOutLabel:
-    features = generator.synthesize(code[None].float(), noise, with_features=True).features
+    features = source.synthesize(code, with_features=True).features
     labels = labeler.label(features, item.size)
     usable = np.flatnonzero(item.mask.ravel() != labeler.config.ignore_index)
     if len(usable) > JUDGED_PIXELS:
@@ -154,11 +138,11 @@ def _label(
     )
 
 
-def _fingerprint(generator: Network, w_plus: Tensor, items: Sequence[LabelItem], settings: Sequence[Any]) -> str:
+def _fingerprint(source: FeatureSource, codes: Codes, items: Sequence[LabelItem], settings: Sequence[Any]) -> str:
     labels = [array for item in items for array in (item.mask, item.keypoints, item.depth)]
-    facts = [*settings, [None if array is None else array.shape for array in labels], generator.config.to_json()]
+    facts = [*settings, [None if array is None else array.shape for array in labels], source.feature_digest]
     known = [torch.from_numpy(np.ascontiguousarray(array)) for array in labels if array is not None]
-    return checkpoint_io.fingerprint(facts, [*generator.state_dict().values(), w_plus, *known])
+    return checkpoint_io.fingerprint(facts, [*source.tensors(), *codes.tensors(), *known])
 
 
 def _pack(done: dict[int, HeldOutLabel], fingerprint: str) -> bytes:

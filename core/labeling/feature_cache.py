@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from core.errors import LabelerError, Problem
-from core.generators.stylegan2.network import FeatureLayer
+from core.generators.interface import FeatureLayer
 
 LARGEST = 65504.0
 """Of float16; larger activations are cut to it."""

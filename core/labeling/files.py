@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import safetensors
 import safetensors.torch
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from core.errors import LabelerError, Problem
-from core.generators.stylegan2.network import FeatureLayer, Noise
+from core.generators.interface import FeatureLayer
 from core.labeling.config import LabelerConfig
 from core.labeling.ensemble import FoldedEnsemble, ensemble_from, ensemble_tensors
 from core.labeling.hypercolumn import SelectedLayers
@@ -21,7 +21,9 @@ from core.tasks.task import TASKS
 
 DESCRIPTION = "labeler.json"
 WEIGHTS = "labeler.safetensors"
-FORMAT = "offhand-labeler/2"
+FORMAT = "offhand-labeler/3"
+FIRST_FORMAT = "offhand-labeler/2"
+"""Of the first release: no family and no digest of the features."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,10 @@ class LabelerInfo:
     """Class map in its canonical form: ``{"classes": [{"id": 0, "name": …}, …], "ignore_index": 255}``."""
     generator_digest: str
     """SHA-256 of the generator's weights."""
+    family: str = ""
+    """Family of the generator; empty in files of the first release."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Sampling settings that the features were synthesised with."""
     label_set_digest: str = ""
     keypoints: list[str] = field(default_factory=list)
     """Names of the keypoints, in order."""
@@ -67,7 +73,7 @@ def save_labeler(folder: Path, labeler: Labeler, info: LabelerInfo) -> LabelerIn
         "info": asdict(info),
         "config": labeler.config.to_json(),
         "feature_layers": [list(layer) for layer in labeler.feature_layers],
-        "noise": labeler.noise,
+        "feature_digest": labeler.feature_digest,
         "collapse": labeler.collapse and labeler.collapse._asdict(),
         "tasks": [
             {"task": head.task, "outputs": head.ensemble.outputs, "report": head.report} for head in labeler.heads
@@ -84,16 +90,17 @@ def load_labeler(folder: Path, device: torch.device | str = "cpu") -> LoadedLabe
         content = (folder / WEIGHTS).read_bytes()
     except (OSError, ValueError) as error:
         raise LabelerError(f"{folder.name} holds no labeler", [Problem(str(error), DESCRIPTION)]) from None
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
+    if not isinstance(description, dict) or description.get("format") not in (FORMAT, FIRST_FORMAT):
         raise LabelerError(f"{folder.name} holds no labeler", [Problem(f"format is not {FORMAT}", DESCRIPTION)])
     config = LabelerConfig.from_json(description.get("config"))
     try:
         info = LabelerInfo(**description["info"])
         layers = tuple(FeatureLayer(str(n), int(c), int(h), int(w)) for n, c, h, w in description["feature_layers"])
-        noise, collapse = description["noise"], _collapse(description.get("collapse"))
+        feature_digest = str(description.get("feature_digest", ""))
+        collapse = _collapse(description.get("collapse"))
         tasks = [(task["task"], int(task["outputs"]), dict(task["report"])) for task in description["tasks"]]
-        if noise not in get_args(Noise) or not tasks or not {task for task, _, _ in tasks} <= set(TASKS):
-            raise ValueError(f"noise {noise!r} or tasks")
+        if not tasks or not {task for task, _, _ in tasks} <= set(TASKS):
+            raise ValueError("tasks")
     except (KeyError, TypeError, ValueError) as error:
         raise LabelerError(f"{folder.name} is damaged", [Problem(f"wrong: {error}", DESCRIPTION)]) from None
     if hashlib.sha256(content).hexdigest() != info.digest:
@@ -109,7 +116,7 @@ def load_labeler(folder: Path, device: torch.device | str = "cpu") -> LoadedLabe
         heads.append(Head(task, _ensemble(mine, config, channels, outputs), report))
         if task == "segmentation" and collapse is not None and len(collapse.targets) != outputs:
             raise LabelerError(f"{folder.name} is damaged", [Problem(f"not {outputs} ids of collapse", DESCRIPTION)])
-    return LoadedLabeler(Labeler(tuple(heads), layers, config, noise, collapse).to(device), info)
+    return LoadedLabeler(Labeler(tuple(heads), layers, config, feature_digest, collapse).to(device), info)
 
 
 def _collapse(values: dict[str, Any] | None) -> VotedCollapse | None:

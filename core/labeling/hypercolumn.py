@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from core.errors import LabelerError, Problem
-from core.generators.stylegan2.network import FeatureLayer
+from core.generators.interface import FeatureLayer
 from core.labeling.bilinear import taps
 from core.labeling.config import LabelerConfig
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from core.errors import LabelerError, Problem
-from core.generators.stylegan2.network import FeatureLayer, Noise
+from core.generators.interface import FeatureLayer, FeatureSource
 from core.labeling.aggregation import PeakFinder, classes
 from core.labeling.config import LabelerConfig
 from core.labeling.ensemble import FoldedEnsemble
@@ -77,8 +77,10 @@ class Labeler:
     feature_layers: tuple[FeatureLayer, ...]
     """The generator's layers, as they were when the labeler was trained."""
     config: LabelerConfig
-    noise: Noise
-    """How the generator was synthesised while training; labels are meant for images made the same way."""
+    feature_digest: str = ""
+    """``FeatureSource.feature_digest`` of the source that it was trained on; empty for a labeler of the first release,
+    which is known by its layers alone.
+    """
     collapse: VotedCollapse | None = None
     """None where the classes that members vote on are those of the masks."""
 
@@ -169,6 +171,15 @@ class Labeler:
             raise LabelerError("so many members cannot be kept", [problem])
         heads = tuple(replace(head, ensemble=head.ensemble.pick(range(members))) for head in self.heads)
         return replace(self, heads=heads, config=replace(self.config, members=members))
+
+    def check_source(self, source: FeatureSource) -> None:
+        """Raise :class:`LabelerError` unless ``source`` gives the features that the labeler was trained on."""
+        if source.layers != self.feature_layers:
+            problem = Problem("its feature layers are not those of this generator", "labeler")
+            raise LabelerError("the labeler was trained on another generator", [problem])
+        if self.feature_digest and source.feature_digest != self.feature_digest:
+            detail = f"it was trained on features {self.feature_digest[:12]}, these are {source.feature_digest[:12]}"
+            raise LabelerError("the labeler was trained on other weights or settings", [Problem(detail, "labeler")])
 
     def _check(self, features: Sequence[Tensor]) -> None:
         actual = [tuple(x.shape[1:]) for x in features]

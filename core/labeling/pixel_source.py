@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from core.callbacks import ShouldStop, stop_if_asked
-from core.generators.stylegan2.network import Network, Noise
+from core.generators.interface import Codes, FeatureSource
 from core.labeling.feature_cache import KeptFeatures
 from core.labeling.hypercolumn import SelectedLayers, gather
 
@@ -19,26 +19,25 @@ MEMORY_BYTES = 2 << 30
 
 
 class PixelSource:
-    """Images given by their w+ codes, whose hypercolumns can be gathered pixel by pixel.
+    """Images given by their codes, whose hypercolumns can be gathered pixel by pixel.
 
     Features are synthesised once, when they are first asked for, and kept in half precision.
     """
 
     def __init__(
         self,
-        generator: Network,
-        w_plus: Tensor,
+        source: FeatureSource,
+        codes: Codes,
         layers: SelectedLayers,
         size: tuple[int, int],
-        noise: Noise,
         memory_bytes: int = MEMORY_BYTES,
         folder: Path | None = None,
     ) -> None:
-        """w_plus: float [N, num_ws, w_dim] on the generator's device. size: (height, width) of the labels.
+        """codes: N codes on the device of ``source``. size: (height, width) of the labels.
         memory_bytes, folder: see :class:`core.labeling.feature_cache.KeptFeatures`.
         """
-        self.generator, self.w_plus, self.layers, self.size, self.noise = generator, w_plus, layers, size, noise
-        self._kept = KeptFeatures(layers.layers, len(w_plus), memory_bytes, folder)
+        self.source, self.codes, self.layers, self.size = source, codes, layers, size
+        self._kept = KeptFeatures(layers.layers, len(codes), memory_bytes, folder)
 
     def close(self) -> None:
         """Forget the features."""
@@ -54,8 +53,8 @@ class PixelSource:
         self._synthesize(should_stop)
         parts = []
         stride = self.size[0] * self.size[1]
-        cuts = torch.searchsorted(pixels.cpu(), torch.arange(len(self.w_plus) + 1) * stride).tolist()
-        for image in range(len(self.w_plus)):
+        cuts = torch.searchsorted(pixels.cpu(), torch.arange(len(self.codes) + 1) * stride).tolist()
+        for image in range(len(self.codes)):
             stop_if_asked(should_stop)
             mine = pixels[cuts[image] : cuts[image + 1]] - image * stride
             if not len(mine):
@@ -63,7 +62,7 @@ class PixelSource:
             features = self._kept.of(image)
             mine = mine.to(features[0].device)
             parts += [
-                transform(gather(features, self.size, few).to(self.w_plus.device))
+                transform(gather(features, self.size, few).to(self.source.device))
                 for few in torch.split(mine, ROWS_AT_ONCE)
             ]
         return torch.cat(parts)
@@ -72,10 +71,8 @@ class PixelSource:
         """Keep the features of those images that are not kept yet."""
         floats = sum(layer.channels * layer.height * layer.width for layer in self.layers.layers)
         at_once = max(1, SYNTHESIS_BYTES // (4 * floats))
-        for codes in torch.split(self.w_plus[len(self._kept) :], at_once):
-            if not len(codes):
-                return
+        for codes in self.codes[len(self._kept) :].split(at_once):
             stop_if_asked(should_stop)
-            features = self.layers.pick(self.generator.synthesize(codes, self.noise, with_features=True).features)
+            features = self.layers.pick(self.source.synthesize(codes, with_features=True).features)
             for row in range(len(codes)):
                 self._kept.add([x[row] for x in features])

@@ -1,19 +1,16 @@
 """Training the ensemble: all members at once, on pixels gathered from native features, never on hypercolumn images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from core import checkpoint_io
-from core.callbacks import Log, Progress, ShouldStop, ignore_progress, never_stop
-from core.errors import LabelerError, Problem
-from core.generators.stylegan2.network import Network, Noise
+from core.errors import GeneratorError, LabelerError, Problem
+from core.generators.interface import Codes, FeatureSource
 from core.labeling.checkpoint import pack_heads, unpack_heads
 from core.labeling.config import LabelerConfig
 from core.labeling.hypercolumn import SelectedLayers
@@ -22,135 +19,125 @@ from core.labeling.labelled_pixels import LabelledPixels
 from core.labeling.pixel_source import MEMORY_BYTES, PixelSource
 from core.labeling.targets import MaskTarget, Target
 from core.labeling.trainer import Trainer
+from core.run import Run
 from core.tasks.task import TASKS
+
+CHECKPOINT_EVERY = 500
+"""Steps between two checkpoints."""
 
 
 def train_labeler(
-    generator: Network,
-    w_plus: Tensor,
+    source: FeatureSource,
+    codes: Codes,
     targets: Sequence[Target],
     config: LabelerConfig | None = None,
     *,
     origins: Sequence[int] | None = None,
-    noise: Noise = "const",
-    device: torch.device | str = "cpu",
-    seed: int = 0,
-    progress: Progress = ignore_progress,
-    should_stop: ShouldStop = never_stop,
-    checkpoint: Callable[[bytes], None] | None = None,
-    checkpoint_every: int = 500,
-    resume_from: bytes | None = None,
-    memory_bytes: int = MEMORY_BYTES,
-    folder: Path | None = None,
-    log: Log | None = None,
+    run: Run | None = None,
 ) -> Labeler:
     """Train a labeler on inverted labelled images (HandsOff section 3.3): an ensemble for each task in turn, all of
     them on one set of features.
 
-    generator: frozen, on ``device``. w_plus: float [N, num_ws, w_dim]. targets: labels of these N images, one target a
-    task, all of one size up to the generator's resolution. origins: the number of the labelled image that each code is
-    of, where an image has several (its mirror image's beside its own): these are held out together, and ``held_out``
-    counts images. noise: "const" or "none".
-    checkpoint: called with the state as bytes every ``checkpoint_every`` steps; ``resume_from`` takes such bytes and
-    goes on to the same result, bit for bit. Equal arguments give equal labelers on the same machine.
-    log: told ``step``, ``loss`` and, of held-out images, ``accuracy`` every ``measure_every`` steps of each task.
-    memory_bytes, folder: features of more than so many bytes, in half precision, go to a temporary file in ``folder``
-    (None: the system's), which changes nothing but the time.
+    source: what draws the features, on ``run.device``. codes: N codes. targets: labels of these N images, one target a
+    task, all of one size up to the generator's resolution. origins: the number of the labelled image of each code,
+    where an image has several (its mirror image's beside its own): these are held out together, and ``held_out``
+    counts images.
+
+    run.checkpoint: called every 500 steps unless ``checkpoint_every`` is given; ``resume_from`` continues to the same
+    result, bit for bit. run.log: called with ``step``, ``loss`` and, for held-out images, ``accuracy`` every
+    ``measure_every`` steps of each task. run.memory_bytes: features of more bytes, in half precision, go to a temporary
+    file in ``run.folder``, which changes nothing but the time. Equal arguments give equal labelers on the same machine.
 
     Raises :class:`LabelerError` for labels that do not fit or teach nothing, :class:`core.errors.ResumeError` for the
     state of another training, :class:`core.errors.Stopped` when asked.
     """
+    run = run or Run()
     config = config or LabelerConfig()
     targets = sorted(targets, key=lambda target: TASKS.index(target.task))
-    origins = range(len(w_plus)) if origins is None else origins
-    _check(generator, w_plus, targets, origins, config, noise)
-    w_plus = w_plus.to(device, torch.float32)
-    layers = SelectedLayers(generator.feature_layers, config)
-    source = PixelSource(generator, w_plus, layers, targets[0].size, noise, memory_bytes, folder)
-    fingerprint = _fingerprint(generator, w_plus, targets, origins, config, noise, seed)
-    heads, state = ([], None) if resume_from is None else unpack_heads(resume_from, fingerprint, config.members)
-    with closing(source):
+    origins = range(len(codes)) if origins is None else origins
+    _check(source, codes, targets, origins, config)
+    codes = codes.to(run.device)
+    layers = SelectedLayers(source.layers, config)
+    memory_bytes = MEMORY_BYTES if run.memory_bytes is None else run.memory_bytes
+    pixel_source = PixelSource(source, codes, layers, targets[0].size, memory_bytes, run.folder)
+    fingerprint = _fingerprint(source, codes, targets, origins, config, run.seed)
+    kept, every = run.resume_from, run.checkpoint_every or CHECKPOINT_EVERY
+    heads, state = ([], None) if kept is None else unpack_heads(kept, fingerprint, config.members)
+    with closing(pixel_source):
         for index, target in enumerate(targets[len(heads) :], start=len(heads)):
 
             def tell(done: int, total: int, first: int = index) -> None:
                 # Tasks count alike, each as many steps as this one has.
-                progress(first * total + done, len(targets) * total)
+                run.progress(first * total + done, len(targets) * total)
 
             def keep(content: bytes, done: Sequence[Head] = tuple(heads)) -> None:
-                if checkpoint is not None:
-                    checkpoint(pack_heads(done, content, fingerprint))
+                if run.checkpoint is not None:
+                    run.checkpoint(pack_heads(done, content, fingerprint))
 
-            pixels = LabelledPixels(source, target, origins, config, seed, should_stop)
-            trainer = Trainer(pixels, config, seed, device)
+            pixels = LabelledPixels(pixel_source, target, origins, config, run.seed, run.should_stop)
+            trainer = Trainer(pixels, config, run.seed, run.device)
             if state is not None:
                 trainer.state.restore(state, fingerprint)
-            for step in trainer.steps(should_stop):
+            for step in trainer.steps(run.should_stop):
                 tell(step, trainer.total)
-                if log is not None and (point := trainer.point()):
-                    log(point)
-                if step % checkpoint_every == 0 and step < trainer.total:
+                if run.log is not None and (point := trainer.point()):
+                    run.log(point)
+                if step % every == 0 and step < trainer.total:
                     keep(trainer.state.to_bytes(fingerprint))
             tell(trainer.total, trainer.total)
             heads, state = [*heads, trainer.finished()], None
-    return Labeler(tuple(heads), generator.feature_layers, config, noise)
+    return Labeler(tuple(heads), source.layers, config, source.feature_digest)
 
 
 def train_ensemble(
-    generator: Network,
-    w_plus: Tensor,
+    source: FeatureSource,
+    codes: Codes,
     masks: Tensor | NDArray[np.uint8],
     class_count: int,
     config: LabelerConfig | None = None,
     **options: Any,
 ) -> Labeler:
     """:func:`train_labeler` on masks alone, uint8 [N, H, W] of class ids below ``class_count`` or the ignore index."""
-    return train_labeler(generator, w_plus, [MaskTarget(masks, class_count)], config, **options)
+    return train_labeler(source, codes, [MaskTarget(masks, class_count)], config, **options)
 
 
 def _check(
-    generator: Network,
-    w_plus: Tensor,
-    targets: Sequence[Target],
-    origins: Sequence[int],
-    config: LabelerConfig,
-    noise: Noise,
+    source: FeatureSource, codes: Codes, targets: Sequence[Target], origins: Sequence[int], config: LabelerConfig
 ) -> None:
-    problems = []
-    rows = (generator.num_ws, generator.config.w_dim)
-    if w_plus.ndim != 3 or w_plus.shape[1:] != rows or not w_plus.isfinite().all():
-        problems.append(Problem(f"not finite codes [N, {rows[0]}, {rows[1]}]", "w_plus"))
+    problems: list[Problem] = []
+    try:
+        source.check_codes(codes)
+    except GeneratorError as error:
+        problems += error.problems
     tasks = [target.task for target in targets]
     if not tasks or len(set(tasks)) < len(tasks) or len({target.size for target in targets}) > 1:
         problems.append(Problem("not one target a task, all of one size", "targets"))
     for target in targets:
         field, wrong = target.field, target.check()
         problems += wrong
-        if not wrong and target.count != len(w_plus):
-            problems.append(Problem(f"{target.count} labels for {len(w_plus)} codes", field))
-        elif not wrong and any(s > limit for s, limit in zip(target.size, generator.config.resolution, strict=True)):
-            problems.append(Problem(f"larger than the generator's {generator.config.resolution}", field))
+        if not wrong and target.count != len(codes):
+            problems.append(Problem(f"{target.count} labels for {len(codes)} codes", field))
+        elif not wrong and any(s > limit for s, limit in zip(target.size, source.resolution, strict=True)):
+            problems.append(Problem(f"larger than the generator's {source.resolution}", field))
         elif not wrong and isinstance(target, MaskTarget):
             problems += target.unknown_ids(config)
-    if len(origins) != len(w_plus):
-        problems.append(Problem(f"{len(origins)} for {len(w_plus)} codes", "origins"))
+    if len(origins) != len(codes):
+        problems.append(Problem(f"{len(origins)} for {len(codes)} codes", "origins"))
     if config.held_out >= (images := len(set(origins))):
         problems.append(Problem(f"{images} images leave none to train on", "held_out"))
-    if noise == "random":
-        problems.append(Problem("images drawn anew each time cannot be labelled", "noise"))
     if problems:
         raise LabelerError("a labeler cannot be trained on this", problems)
 
 
 def _fingerprint(
-    generator: Network,
-    w_plus: Tensor,
+    source: FeatureSource,
+    codes: Codes,
     targets: Sequence[Target],
     origins: Sequence[int],
     config: LabelerConfig,
-    noise: Noise,
     seed: int,
 ) -> str:
     tasks = [[target.task, target.outputs] for target in targets]
-    settings = [config.to_json(), tasks, list(origins), noise, seed, generator.config.to_json()]
-    given = [w_plus, *(target.labels for target in targets)]
-    return checkpoint_io.fingerprint(settings, [*generator.state_dict().values(), *given])
+    settings = [config.to_json(), tasks, list(origins), seed, source.feature_digest]
+    given = [*codes.tensors(), *(target.labels for target in targets)]
+    return checkpoint_io.fingerprint(settings, [*source.tensors(), *given])

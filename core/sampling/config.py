@@ -1,7 +1,6 @@
-"""What part of which stream to draw. Torch-free."""
+"""Which part of which stream to draw. Torch-free."""
 
 from dataclasses import dataclass
-from math import isfinite
 
 from core.errors import Problem, SamplingError
 
@@ -19,10 +18,6 @@ class SamplingConfig:
     batch: int = 16
     """Images synthesised at once. Batches begin at multiples of it, whatever ``start`` is; it is part of the stream's
     identity, since the last bit of a sum may depend on how many images are made together."""
-    truncation_psi: float = 0.7
-    """How far codes keep their distance from the mean code: 1 all of it, 0 nothing."""
-    truncation_cutoff: int | None = None
-    """Truncate only so many of the first layers; None for all."""
     size: tuple[int, int] | None = None
     """(height, width) of the labels; None for the image's."""
     with_divergence: bool = False
@@ -38,17 +33,13 @@ class SamplingConfig:
                 problems.append(Problem(f"not a whole number from {least} to {most}", name))
         if not problems and self.stop < self.start:
             problems.append(Problem("before start", "stop"))
-        psi = self.truncation_psi
-        if isinstance(psi, bool) or not isinstance(psi, int | float) or not isfinite(psi) or not 0 <= psi <= 2:
-            problems.append(Problem("not a number from 0 to 2", "truncation_psi"))
-        for name in ("truncation_cutoff", "class_index"):
-            if getattr(self, name) is not None and not _is_count(getattr(self, name), 0, 1 << 20):
-                problems.append(Problem("neither null nor a whole number", name))
+        if self.class_index is not None and not _is_count(self.class_index, 0, 1 << 20):
+            problems.append(Problem("neither null nor a whole number", "class_index"))
         size = self.size
         if size is not None and not (len(size) == 2 and all(_is_count(side, 1, 1 << 16) for side in size)):
             problems.append(Problem("neither null nor (height, width)", "size"))
         if problems:
-            raise SamplingError("these are no sampling settings", problems)
+            raise SamplingError("invalid sampling settings", problems)
 
 
 def _is_count(value: object, least: int, most: int) -> bool:

@@ -7,17 +7,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
-from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop, stop_if_asked
-from core.errors import Problem, SamplingError
-from core.generators.stylegan2.network import Network, Noise
-from core.image_arrays import to_bytes
+from core.errors import LabelerError, Problem, SamplingError
+from core.generators.interface import Codes, Sampler
+from core.image_arrays import pictures
 from core.labeling.labeler import Labeler, Labels
+from core.run import Run
 from core.sampling.config import SamplingConfig
 
-LATENT_STREAM, CLASS_STREAM = 10, 11
-"""Tell these random numbers from others of the same seed."""
+CLASS_STREAM = 11
+"""Separates these random numbers from others of the same seed."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,8 @@ class Sample:
     """The labeler's image score for its first task: how much its members disagree. Higher is less certain."""
     class_pixels: NDArray[np.int64]
     """[class_count]: pixels labelled with each class."""
-    w_plus: NDArray[np.float32]
-    """[num_ws, w_dim]: the code that it was drawn from; with the generator's digest it draws the sample again."""
+    code: Codes
+    """The code of this one image, on the CPU: with the sampler it draws the sample again."""
     divergence: NDArray[np.float32] | None = None
     """[h, w] uncertainty of the first task, where asked for."""
     class_index: int | None = None
@@ -55,113 +54,86 @@ class UnlabelledSample:
 
     index: int
     image: NDArray[np.uint8]
-    w_plus: NDArray[np.float32]
+    code: Codes
     class_index: int | None
-
-
-def latent(seed: int, index: int, z_dim: int) -> Tensor:
-    """The z of sample ``index``: standard normal, float32 [z_dim], from (seed, index) alone."""
-    random = np.random.default_rng([seed, LATENT_STREAM, index])
-    return torch.from_numpy(random.standard_normal(z_dim, np.float32))
 
 
 @torch.inference_mode()
 def draw_codes(
-    generator: Network, labeler: Labeler, w_plus: Tensor, size: tuple[int, int] | None = None
+    sampler: Sampler, labeler: Labeler, codes: Codes, size: tuple[int, int] | None = None
 ) -> tuple[Tensor, Labels]:
-    """w+ codes [N, num_ws, w_dim] → images uint8 [N, H, W, 3] and their labels, from one pass of synthesis."""
-    image, features = generator.synthesize(w_plus, labeler.noise, with_features=True)
-    if not image.isfinite().all():
-        raise SamplingError("the generator drew something that is not finite", [Problem("not finite", "image")])
-    labels = labeler.label(features, size or generator.config.resolution)
-    return to_bytes(image).permute(0, 2, 3, 1).contiguous(), labels
+    """N codes → images uint8 [N, H, W, 3] and their labels, from one pass of synthesis."""
+    synthesis = sampler.synthesize(codes, with_features=True)
+    if not synthesis.image.isfinite().all():
+        raise SamplingError("the generator drew values that are not finite", [Problem("not finite", "image")])
+    labels = labeler.label(synthesis.features, size or sampler.resolution)
+    return pictures(synthesis.image), labels
 
 
-def draw(
-    generator: Network,
-    labeler: Labeler,
-    config: SamplingConfig,
-    *,
-    device: torch.device | str = "cpu",
-    progress: Progress = ignore_progress,
-    should_stop: ShouldStop = never_stop,
-) -> Iterator[Sample]:
+def draw(sampler: Sampler, labeler: Labeler, config: SamplingConfig, run: Run | None = None) -> Iterator[Sample]:
     """Draw and label samples ``config.start`` … ``config.stop - 1``, in order.
 
-    generator, labeler: on ``device``. Whole batches are computed, also where the asked part begins or ends inside one,
-    so that a sample's bytes do not depend on where the stream was cut. Memory holds one batch. ``progress`` counts
-    samples. Raises :class:`SamplingError` where the settings do not fit the generator, :class:`core.errors.Stopped`
-    between batches when asked.
+    sampler, labeler: on ``run.device``. Whole batches are computed, also where the requested part begins or ends inside
+    one, so that a sample's bytes do not depend on where the stream was cut. Memory holds one batch. ``run.progress``
+    counts samples. Raises :class:`SamplingError` where the settings do not fit the generator,
+    :class:`core.errors.Stopped` between batches when asked.
     """
-    _check(generator, labeler, config)
-    for indices in _batches(config, progress, should_stop):
-        samples = _batch(generator, labeler, config, indices, device)
+    _check(sampler, labeler, config)
+    for indices in _batches(config, run or Run()):
+        samples = _batch(sampler, labeler, config, indices)
         yield from (sample for sample in samples if config.start <= sample.index < config.stop)
 
 
 @torch.inference_mode()
-def draw_unlabelled(
-    generator: Network,
-    noise: Noise,
-    config: SamplingConfig,
-    *,
-    device: torch.device | str = "cpu",
-    progress: Progress = ignore_progress,
-    should_stop: ShouldStop = never_stop,
-) -> Iterator[UnlabelledSample]:
-    """The images of the same stream without labels, for people to label (DatasetGAN section 3.2); otherwise as
+def draw_unlabelled(sampler: Sampler, config: SamplingConfig, run: Run | None = None) -> Iterator[UnlabelledSample]:
+    """Draw the images of the same stream without labels, for people to label (DatasetGAN section 3.2); otherwise as
     :func:`draw`.
     """
-    problems = _class_problems(generator, config)
+    problems = _class_problems(sampler, config)
     if problems:
         raise SamplingError("this stream cannot be drawn", problems)
-    for indices in _batches(config, progress, should_stop):
-        codes, classes = _codes(generator, config, indices, device)
-        images = to_bytes(generator.synthesize(codes, noise).image).permute(0, 2, 3, 1).cpu().numpy()
+    for indices in _batches(config, run or Run()):
+        codes, classes = _codes(sampler, config, indices)
+        images = pictures(sampler.synthesize(codes).image).cpu().numpy()
+        kept = codes.to("cpu")
         for row, index in enumerate(indices):
             if config.start <= index < config.stop:
-                yield UnlabelledSample(index, images[row], codes[row].cpu().numpy(), classes[row])
+                yield UnlabelledSample(index, images[row], kept[row : row + 1], classes[row])
 
 
-def _batches(config: SamplingConfig, progress: Progress, should_stop: ShouldStop) -> Iterator[range]:
-    """Places in the stream, a whole batch at a time; each is done when the next is asked for."""
-    progress(0, config.stop - config.start)
+def _batches(config: SamplingConfig, run: Run) -> Iterator[range]:
+    """Yield places in the stream, a whole batch at a time; each is done when the next is requested."""
+    run.progress(0, config.stop - config.start)
     for first in range(config.start // config.batch * config.batch, config.stop, config.batch):
-        stop_if_asked(should_stop)
+        run.stop_if_asked()
         yield range(first, first + config.batch)
-        progress(min(first + config.batch, config.stop) - config.start, config.stop - config.start)
+        run.progress(min(first + config.batch, config.stop) - config.start, config.stop - config.start)
 
 
-def _codes(
-    generator: Network, config: SamplingConfig, indices: range, device: torch.device | str
-) -> tuple[Tensor, list[int | None]]:
-    """w+ codes of a batch, [N, num_ws, w_dim], and the class of each."""
-    z = torch.stack([latent(config.seed, index, generator.config.z_dim) for index in indices]).to(device)
-    classes = [_class_of(generator, config, index) for index in indices]
-    c = None
-    if generator.config.c_dim:
-        c = F.one_hot(torch.tensor(classes, device=device), generator.config.c_dim).float()
-    return generator.map(z, c, config.truncation_psi, config.truncation_cutoff).contiguous(), classes
+def _codes(sampler: Sampler, config: SamplingConfig, indices: range) -> tuple[Codes, list[int | None]]:
+    """Return the codes of a batch and the class of each."""
+    if not sampler.generator.code.classes:
+        return sampler.draw(config.seed, indices), [None] * len(indices)
+    classes = [_class_of(sampler.generator.code.classes, config, index) for index in indices]
+    return sampler.draw(config.seed, indices, classes), list(classes)
 
 
 @torch.inference_mode()
-def _batch(
-    generator: Network, labeler: Labeler, config: SamplingConfig, indices: range, device: torch.device | str
-) -> list[Sample]:
-    codes, classes = _codes(generator, config, indices, device)
-    images, labels = draw_codes(generator, labeler, codes, config.size)
-    pictures, masks, w_plus = images.cpu().numpy(), labels.mask.cpu().numpy(), codes.cpu().numpy()
+def _batch(sampler: Sampler, labeler: Labeler, config: SamplingConfig, indices: range) -> list[Sample]:
+    codes, classes = _codes(sampler, config, indices)
+    drawn, labels = draw_codes(sampler, labeler, codes, config.size)
+    images, masks, kept = drawn.cpu().numpy(), labels.mask.cpu().numpy(), codes.to("cpu")
     maps = labels.divergence.cpu().numpy() if config.with_divergence else None
     points = None if labels.keypoints is None else labels.keypoints.cpu().numpy()
     depths = None if labels.depth is None else labels.depth.cpu().numpy()
     return [
         Sample(
             index=index,
-            image=pictures[row],
+            image=images[row],
             mask=masks[row],
             score=float(labels.scores[row]),
             class_pixels=np.bincount(masks[row].ravel(), minlength=labeler.class_count)[: labeler.class_count],
-            w_plus=w_plus[row],
+            code=kept[row : row + 1],
             divergence=None if maps is None else maps[row],
             class_index=classes[row],
             keypoints=None if points is None else points[row],
@@ -172,27 +144,26 @@ def _batch(
     ]
 
 
-def _class_of(generator: Network, config: SamplingConfig, index: int) -> int | None:
-    if not generator.config.c_dim:
-        return None
+def _class_of(classes: int, config: SamplingConfig, index: int) -> int:
     if config.class_index is not None:
         return config.class_index
-    return int(np.random.default_rng([config.seed, CLASS_STREAM, index]).integers(generator.config.c_dim))
+    return int(np.random.default_rng([config.seed, CLASS_STREAM, index]).integers(classes))
 
 
-def _class_problems(generator: Network, config: SamplingConfig) -> list[Problem]:
-    c_dim = generator.config.c_dim
-    if config.class_index is None or config.class_index < c_dim:
+def _class_problems(sampler: Sampler, config: SamplingConfig) -> list[Problem]:
+    classes = sampler.generator.code.classes
+    if config.class_index is None or config.class_index < classes:
         return []
-    return [Problem(f"the generator has {c_dim} classes", "class_index")]
+    return [Problem(f"the generator has {classes} classes", "class_index")]
 
 
-def _check(generator: Network, labeler: Labeler, config: SamplingConfig) -> None:
-    problems = _class_problems(generator, config)
-    resolution = generator.config.resolution
-    if config.size is not None and any(side > limit for side, limit in zip(config.size, resolution, strict=True)):
-        problems.append(Problem(f"larger than the generator's {resolution}", "size"))
-    if generator.feature_layers != labeler.feature_layers:
-        problems.append(Problem("was trained on another generator", "labeler"))
+def _check(sampler: Sampler, labeler: Labeler, config: SamplingConfig) -> None:
+    problems = _class_problems(sampler, config)
+    if config.size is not None and any(side > most for side, most in zip(config.size, sampler.resolution, strict=True)):
+        problems.append(Problem(f"larger than the generator's {sampler.resolution}", "size"))
+    try:
+        labeler.check_source(sampler)
+    except LabelerError as error:
+        problems += error.problems
     if problems:
         raise SamplingError("this stream cannot be drawn", problems)

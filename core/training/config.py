@@ -1,7 +1,7 @@
 """Settings of trainings. Torch-free, so that they can be read and checked anywhere."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 from core.errors import InversionError, Problem
 from core.inversion.config import Precision
@@ -45,9 +45,8 @@ class EncoderTrainingConfig:
     unlock_from: float = 0.2
     unlock_until: float = 0.5
     """Between these shares of the steps the layers are unlocked, one after another, coarse ones first."""
-    truncation_psi: float = 0.5
+    least_truncation: float = 0.5
     """Half of the samples are truncated at random between this and 1, the others not at all."""
-    noise: Literal["const", "none"] = "const"
     precision: Precision = "auto"
     """``auto``: bfloat16 on a GPU or a processor that has instructions for it, float32 elsewhere."""
     log_every: int = 25

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from core import checkpoint_io
 from core.callbacks import Log, Progress, ShouldStop, ignore_progress, never_stop
 from core.errors import InversionError, Problem, ResumeError, Stopped
-from core.generators.stylegan2.network import Network
+from core.generators.interface import Invertible
 from core.inversion.encoder import Encoder, EncoderConfig, Heads, average_image, check_match
 from core.inversion.initial_codes import latent_spread
 from core.inversion.perceptual.distance import Features, Perceptual
@@ -43,7 +43,7 @@ class EncoderTraining(NamedTuple):
 
 
 def train_encoder(
-    generator: Network,
+    sampler: Invertible,
     perceptual: Perceptual,
     images: Tensor | ImageSource | None,
     config: EncoderTrainingConfig,
@@ -58,7 +58,7 @@ def train_encoder(
     should_stop: ShouldStop = never_stop,
     log: Log | None = None,
 ) -> EncoderTraining:
-    """Train an encoder for ``generator``, which lies frozen on ``device`` beside the perceptual distance.
+    """Train an encoder for ``sampler``, whose weights lie frozen on ``device`` beside the perceptual distance.
 
     images: uint8 [N, 3, H, W], or a source of them, or None to learn from the generator's samples alone. begin_with: an
     encoder of the same configuration to begin with, such as that of the generator before it was trained on. checkpoint:
@@ -68,15 +68,15 @@ def train_encoder(
     another training, :class:`core.errors.Stopped` between steps.
     """
     if encoder_config is None:
-        encoder_config = default_encoder_config(generator, latent_spread(generator, seed))
+        encoder_config = default_encoder_config(sampler, latent_spread(sampler, seed))
     source = image_source(images, seed, config.mirror) if isinstance(images, Tensor) else images
     if source is None and not config.samples:
         raise InversionError("nothing to learn from", [Problem("no samples, and no images were given", "samples")])
-    given = [*generator.state_dict().values(), *perceptual.state_dict().values()]
+    given = [*sampler.tensors(), *perceptual.state_dict().values()]
     given += [images] if isinstance(images, Tensor) else []
     given += begin_with.state_dict().values() if begin_with is not None else []
-    mark = checkpoint_io.fingerprint(generator.config.to_json(), given)
-    run = _Run(generator, perceptual, source, config, encoder_config, torch.device(device), seed, mark)
+    mark = checkpoint_io.fingerprint(sampler.feature_digest, given)
+    run = _Training(sampler, perceptual, source, config, encoder_config, torch.device(device), seed, mark)
     if begin_with is not None:
         run.begin_with(begin_with)
     if checkpoint is not None and checkpoint.is_file():
@@ -99,7 +99,7 @@ def train_encoder(
 
 
 def default_encoder_config(
-    generator: Network, latent_scale: float, heads: Heads = "e4e", largest: int = 128
+    sampler: Invertible, latent_scale: float, heads: Heads = "e4e", largest: int = 128
 ) -> EncoderConfig:
     """An encoder for the generator's images, seen at ``largest`` pixels at most and halved until about four are
     left.
@@ -107,15 +107,13 @@ def default_encoder_config(
     The scale is rounded: its last digits depend on the number of threads, and a run that goes on elsewhere from a
     checkpoint must come to the same encoder.
     """
-    height, width = generator.config.resolution
+    height, width = sampler.resolution
     shrink = min(1.0, largest / max(height, width))
     size = max(1, round(height * shrink)), max(1, round(width * shrink))
     stages = max(1, round(math.log2(max(size) / 4)))
     channels: tuple[int, ...] = (32, 64, 128, 192)
     channels = (24,) * (stages - 4) + channels if stages > 4 else channels[:stages]
-    return EncoderConfig(
-        size, generator.num_ws, generator.config.w_dim, float(f"{latent_scale:.3g}"), channels, heads=heads
-    )
+    return EncoderConfig(size, sampler.rows, sampler.width, float(f"{latent_scale:.3g}"), channels, heads=heads)
 
 
 def feature_loss(features: Features, target: Features) -> Tensor:
@@ -128,19 +126,19 @@ class _Slots:
     """The rolling batch: first the samples without image losses, then those with, then the real images."""
 
     left: Tensor  # [B], corrections until the slot gets a new target
-    codes: Tensor  # [B, num_ws, w_dim], what the encoder has made so far
+    codes: Tensor  # [B, rows, width], what the encoder has made so far
     current: Tensor  # [B, 3, H, W], what these codes draw
     target: Tensor  # [B, 3, H, W] in [-1, 1]
-    truth: Tensor  # [S, w_dim], codes of the samples
+    truth: Tensor  # [S, width], codes of the samples
     features: Features  # of the targets with image losses, [B - first drawn, C, h, w] each
 
 
-class _Run:
+class _Training:
     """State of a training run between two steps."""
 
     def __init__(
         self,
-        generator: Network,
+        sampler: Invertible,
         perceptual: Perceptual,
         source: ImageSource | None,
         config: EncoderTrainingConfig,
@@ -150,13 +148,13 @@ class _Run:
         mark: str,
     ) -> None:
         self.mark = mark
-        self.generator, self.perceptual, self.source = generator, perceptual, source
+        self.sampler, self.perceptual, self.source = sampler, perceptual, source
         self.config, self.device, self.seed = config, device, seed
         self.bfloat16 = uses_bfloat16(config.precision, device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.encoder = Encoder(encoder_config).to(device).train()
-        check_match(generator, self.encoder)
+        check_match(sampler, self.encoder)
         self.mean = deepcopy(self.encoder)
         self.optimizer = torch.optim.Adam(
             self.encoder.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True
@@ -165,7 +163,7 @@ class _Run:
         self.curve: list[dict[str, float]] = []
         self.recent: list[dict[str, float]] = []
         self.first_drawn = config.samples - config.samples_drawn
-        self.average = average_image(generator, config.noise)  # [1, 3, H, W]
+        self.average = average_image(sampler)  # [1, 3, H, W]
         self.slots = self._empty_slots()
 
     def begin_with(self, encoder: Encoder) -> None:
@@ -183,10 +181,10 @@ class _Run:
             features = self.perceptual.features(blank[self.first_drawn :])
         return _Slots(
             left=torch.zeros(count, dtype=torch.long),
-            codes=torch.zeros(count, self.generator.num_ws, self.generator.config.w_dim, device=self.device),
+            codes=torch.zeros(count, self.sampler.rows, self.sampler.width, device=self.device),
             current=blank.clone(),
             target=blank,
-            truth=torch.zeros(self.config.samples, self.generator.config.w_dim, device=self.device),
+            truth=torch.zeros(self.config.samples, self.sampler.width, device=self.device),
             features=tuple(tap.clone() for tap in features),
         )
 
@@ -214,16 +212,16 @@ class _Run:
             return
         own, real = spent[spent < samples], spent[spent >= samples]
         if len(own):
-            codes = sample_codes(self.generator, self.config.truncation_psi, self.seed, self.step, len(own))
+            codes = sample_codes(self.sampler, self.config.least_truncation, self.seed, self.step, len(own))
             slots.truth[own] = codes[:, 0]
             slots.target[own] = self._draw(codes).clamp(-1, 1)
         if len(real) and self.source is not None:
-            slots.target[real] = real_images(self.generator, self.source, self.step, len(real))
+            slots.target[real] = real_images(self.sampler, self.source, self.step, len(real))
         seen = spent[spent >= first]
         if len(seen):
             for kept, tap in zip(slots.features, self._features(slots.target[seen]), strict=True):
                 kept[seen - first] = tap
-        slots.codes[spent] = self.generator.w_avg
+        slots.codes[spent] = self.sampler.centre
         slots.current[spent] = self.average
         # At the first step the slots begin with staggered lifetimes, so that later steps mix all depths.
         lifetime = self.config.iterations
@@ -233,7 +231,7 @@ class _Run:
         """Loss of this step, its parts, the corrected codes, and what the slots with image losses now draw."""
         slots, config, first = self.slots, self.config, self.first_drawn
         scale = self.encoder.config.latent_scale
-        codes = slots.codes + self._correction()  # [B, num_ws, w_dim]
+        codes = slots.codes + self._correction()  # [B, rows, width]
         deviation = ((codes - codes.mean(1, keepdim=True)) / scale).square().mean()
         loss = config.deviation_weight * deviation
         parts = {"deviation": deviation}
@@ -277,14 +275,14 @@ class _Run:
         return correction.float()
 
     def _draw(self, codes: Tensor) -> Tensor:
-        return image_of(self.generator, codes, self.config.noise, self.bfloat16)
+        return image_of(self.sampler, codes, (), self.bfloat16)
 
     def _features(self, images: Tensor) -> Features:
         return features_of(self.perceptual, images, self.bfloat16)
 
     def _unlocked(self) -> int:
         begin, end = self.config.unlock_from * self.config.steps, self.config.unlock_until * self.config.steps
-        layers = self.generator.num_ws - 1
+        layers = self.sampler.rows - 1
         share = (self.step - begin) / max(1.0, end - begin)
         return max(0, min(layers, math.ceil(share * layers)))
 

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.callbacks import ShouldStop, never_stop, stop_if_asked
-from core.generators.stylegan2.network import Network, Noise
+from core.generators.interface import Invertible
 from core.image_arrays import to_bytes, to_float
 from core.inversion.encoder import ITERATIONS, Encoder, attempts
-from core.inversion.initial_codes import random_codes
 from core.inversion.perceptual.distance import Perceptual
 
 BATCH = 8
@@ -22,13 +21,12 @@ _GAP = 2
 
 @torch.no_grad()
 def reconstruction_by_iteration(
-    generator: Network,
+    sampler: Invertible,
     encoder: Encoder,
     perceptual: Perceptual,
     images: Tensor,
     *,
     iterations: int = ITERATIONS,
-    noise: Noise = "const",
     should_stop: ShouldStop = never_stop,
 ) -> list[dict[str, Any]]:
     """Medians over images uint8 [N, 3, H, W] of the generator's size, after each iteration.
@@ -37,13 +35,13 @@ def reconstruction_by_iteration(
     ``layer_spread``, the root mean square deviation of a code's layers from their mean.
     """
     found: list[dict[str, list[float]]] = [{name: [] for name in _MEASURED} for _ in range(iterations)]
-    device = generator.w_avg.device
+    device = sampler.device
     for part in torch.split(images, BATCH):
         stop_if_asked(should_stop)
         target = to_float(part.to(device))
         features = perceptual.features(target)
-        for entry, codes in zip(found, attempts(generator, encoder, target, iterations, noise), strict=True):
-            drawn = generator.synthesize(codes, noise).image.clamp(-1, 1)
+        for entry, codes in zip(found, attempts(sampler, encoder, target, iterations), strict=True):
+            drawn = sampler.image_of(codes).clamp(-1, 1)
             l2 = (drawn - target).square().mean((1, 2, 3)) / 4
             spread = (codes - codes.mean(1, keepdim=True)).square().mean((1, 2)).sqrt()
             psnr = -10 * l2.clamp(min=1e-10).log10()
@@ -60,22 +58,22 @@ _MEASURED = ("perceptual", "l2", "psnr", "layer_spread")
 
 
 @torch.no_grad()
-def own_samples(generator: Network, count: int, seed: int, noise: Noise = "const") -> Tensor:
+def own_samples(sampler: Invertible, count: int, seed: int) -> Tensor:
     """Images uint8 [count, 3, H, W] of the generator's own, at full truncation, of random latents of ``seed``."""
-    codes = random_codes(generator, count, seed)[:, None].expand(-1, generator.num_ws, -1)
-    return torch.cat([to_bytes(generator.synthesize(part, noise).image).cpu() for part in torch.split(codes, BATCH)])
+    codes = sampler.random_rows(count, seed)[:, None].expand(-1, sampler.rows, -1)
+    return torch.cat([to_bytes(sampler.image_of(part)).cpu() for part in torch.split(codes, BATCH)])
 
 
 @torch.no_grad()
 def attempts_picture(
-    generator: Network, encoder: Encoder, images: Tensor, *, iterations: int = ITERATIONS, noise: Noise = "const"
+    sampler: Invertible, encoder: Encoder, images: Tensor, *, iterations: int = ITERATIONS
 ) -> NDArray[np.uint8]:
     """A row for each image uint8 [N, 3, H, W]: the image, then what each iteration draws. uint8 [rows, columns, 3]."""
     rows = []
     for image in images:
-        target = to_float(image[None].to(generator.w_avg.device))
+        target = to_float(image[None].to(sampler.device))
         cells = [image]
-        for codes in attempts(generator, encoder, target, iterations, noise):
-            cells.append(to_bytes(generator.synthesize(codes, noise).image)[0].cpu())
+        for codes in attempts(sampler, encoder, target, iterations):
+            cells.append(to_bytes(sampler.image_of(codes))[0].cpu())
         rows.append(torch.cat([torch.nn.functional.pad(cell, (0, _GAP, 0, _GAP), value=255) for cell in cells], 2))
     return np.ascontiguousarray(torch.cat(rows, 1)[:, :-_GAP, :-_GAP].permute(1, 2, 0).numpy())

@@ -10,9 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from core.errors import InversionError, Problem
-from core.generators.stylegan2.network import Network
+from core.generators.interface import Invertible
 from core.image_arrays import to_float
-from core.inversion.initial_codes import random_codes
 
 ImageSource = Callable[[int, int], Tensor]
 """``source(step, count)`` → uint8 [count, 3, H, W]: real images for a step, the same whenever it is asked for that
@@ -40,7 +39,7 @@ def image_source(images: Tensor, seed: int, mirror: bool) -> ImageSource:
     return draw
 
 
-def real_images(generator: Network, source: ImageSource, step: int, count: int) -> Tensor:
+def real_images(sampler: Invertible, source: ImageSource, step: int, count: int) -> Tensor:
     """Images of a step at the generator's size, float [count, 3, H, W] in [-1, 1] on its device.
 
     Raises :class:`InversionError` where the source gives something else.
@@ -49,19 +48,19 @@ def real_images(generator: Network, source: ImageSource, step: int, count: int) 
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[:2] != (count, 3):
         detail = f"{images.dtype} {list(images.shape)} where uint8 [{count}, 3, H, W] is needed"
         raise InversionError("the source of images gave something else", [Problem(detail, "images")])
-    floats = to_float(images.to(generator.w_avg.device))
-    size = generator.config.resolution
+    floats = to_float(images.to(sampler.device))
+    size = sampler.resolution
     return floats if floats.shape[2:] == size else F.adaptive_avg_pool2d(floats, size)
 
 
-def sample_codes(generator: Network, truncation_psi: float, seed: int, step: int, count: int) -> Tensor:
-    """Codes of a step's samples, [count, num_ws, w_dim], each row of a code the same: half of them as they are drawn,
-    half truncated by a factor between ``truncation_psi`` and 1.
+def sample_codes(sampler: Invertible, least_truncation: float, seed: int, step: int, count: int) -> Tensor:
+    """Codes of a step's samples, [count, rows, width], each row of a code the same: half of them as they are drawn,
+    half truncated by a factor between ``least_truncation`` and 1.
     """
-    codes = random_codes(generator, count, _random(seed, step, "codes").initial_seed())
+    codes = sampler.random_rows(count, _random(seed, step, "codes").initial_seed())
     random = torch.rand(2, count, 1, generator=_random(seed, step, "truncation")).to(codes.device)
-    psi = torch.where(random[0] < 0.5, 1.0, truncation_psi + (1 - truncation_psi) * random[1])
-    return generator.w_avg.lerp(codes, psi)[:, None].expand(-1, generator.num_ws, -1)
+    psi = torch.where(random[0] < 0.5, 1.0, least_truncation + (1 - least_truncation) * random[1])
+    return sampler.centre.lerp(codes, psi)[:, None].expand(-1, sampler.rows, -1)
 
 
 def _random(seed: int, step: int, purpose: str) -> torch.Generator:

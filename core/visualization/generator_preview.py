@@ -1,60 +1,50 @@
-"""A first look at a generator: the same latents at three truncations."""
+"""Preview of a generator: the same samples at three settings of its first numeric sampling setting."""
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop, stop_if_asked
 from core.errors import GeneratorError, Problem
-from core.generators.stylegan2.network import Network, Noise
-from core.image_arrays import to_bytes
+from core.generators.interface import Codes, Generator, Sampler
+from core.image_arrays import pictures
+from core.run import Run
 from core.visualization.canvas import INK, PAPER, fitted, png, shortened, write
 
-TRUNCATIONS = (0.5, 0.7, 1.0)
 _COLUMNS, _CELL, _GAP, _TEXT = 6, 192, 6, 15
 
 
 @torch.no_grad()
-def preview(
-    network: Network,
-    *,
-    title: str,
-    noise: Noise = "const",
-    class_names: tuple[str, ...] = (),
-    seed: int = 0,
-    progress: Progress = ignore_progress,
-    should_stop: ShouldStop = never_stop,
-) -> bytes:
-    """A PNG with a row for each of :data:`TRUNCATIONS` and a column for each of six latents.
+def preview(generator: Generator, *, title: str, run: Run | None = None) -> bytes:
+    """Return a PNG with a row for each of the generator's preview settings and a column for each of six samples.
 
     The classes of a conditional generator take turns by column. One image is drawn at a time, so that memory does not
     exceed what any use of the generator needs. Raises :class:`GeneratorError` where an image is not finite.
     """
-    config = network.config
-    device = network.w_avg.device
-    z = torch.randn(_COLUMNS, config.z_dim, generator=torch.Generator().manual_seed(seed)).to(device)
-    classes = torch.arange(_COLUMNS, device=device) % max(1, config.c_dim)
-    c = torch.nn.functional.one_hot(classes, config.c_dim).float() if config.c_dim else None
+    run = run or Run()
+    count = generator.code.classes
+    classes = [column % count for column in range(_COLUMNS)] if count else None
     rows: list[tuple[str, list[Image.Image]]] = []
-    for psi in TRUNCATIONS:
-        w_plus = network.map(z, c, truncation_psi=psi)
+    for settings in generator.preview_settings:
+        prepared = generator.prepare(settings, run)
+        sampler = generator.bind(settings, None if prepared is None else prepared.to_bytes())
+        codes = sampler.draw(run.seed, range(_COLUMNS), classes)
         row = []
         for column in range(_COLUMNS):
-            stop_if_asked(should_stop)
-            row.append(_drawn(network, w_plus[column : column + 1], noise))
-            progress(len(rows) * _COLUMNS + len(row), len(TRUNCATIONS) * _COLUMNS)
-        rows.append((f"truncation {psi:g}", row))
-    names = [class_names[index] if class_names else f"class {index}" for index in classes.tolist()]
-    return png(_grid(rows, names if config.c_dim else [], title))
+            run.stop_if_asked()
+            row.append(_drawn(sampler, codes[column : column + 1]))
+            run.progress(len(rows) * _COLUMNS + len(row), len(generator.preview_settings) * _COLUMNS)
+        rows.append((", ".join(f"{name} {value:g}" for name, value in settings.items()), row))
+    names = generator.info.classes
+    labels = [names[index] if names else f"class {index}" for index in classes or ()]
+    return png(_grid(rows, labels, title))
 
 
-def _drawn(network: Network, w_plus: torch.Tensor, noise: Noise) -> Image.Image:
-    image = network.synthesize(w_plus, noise=noise).image
+def _drawn(sampler: Sampler, code: Codes) -> Image.Image:
+    image = sampler.synthesize(code).image
     if not image.isfinite().all():
         raise GeneratorError("this generator draws no finite image", [Problem("overflows in float32", "synthesis")])
-    pixels: NDArray[np.uint8] = to_bytes(image)[0].permute(1, 2, 0).cpu().numpy()
-    pixels = pixels.repeat(3, axis=2) if pixels.shape[2] == 1 else pixels[:, :, :3]
+    pixels: NDArray[np.uint8] = pictures(image)[0].cpu().numpy()
     return fitted(np.ascontiguousarray(pixels), _CELL)
 
 

@@ -12,9 +12,11 @@ from store.errors import InvalidRequest, NotFound, Problem
 from store.jobs.kinds import DRAW_SAMPLES
 from store.jobs.size_estimate import candidates
 from store.requests.labeler import LabelingSpec
+from store.requests.sampling import sampling_problems
+from store.resources.descriptions import Description, described
 from store.resources.files import files_of
 from store.resources.generators import PERCEPTUAL, find_generator, generator_names
-from store.specs import CANDIDATES_PER_IMAGE, CheckLabelsSpec, GenerateSpec
+from store.specs import CANDIDATES_PER_IMAGE, CheckLabelsSpec, DrawSamplesSpec, GenerateSpec
 from store.tables import encoders, jobs, label_sets
 from store.tenancy.tenants import limits_of
 from store.uploads.files import upload_missing
@@ -55,8 +57,47 @@ def _labeling_problems(
     )
     problems += perceptual_problems(connection, spec.generator, tenant=tenant)
     problems += _encoder_problems(connection, spec.inversion.encoder, spec.generator, tenant)
+    problems += _generator_problems(connection, spec, tenant)
     problems += _collapse_problems(connection, spec, tenant)
     return problems + _samples_problems(connection, spec, tenant)
+
+
+def _generator_problems(connection: Connection, spec: LabelingSpec, tenant: str) -> list[Problem]:
+    """Steps that the generator's family cannot do, and sampling settings that it does not have."""
+    found = drawing_problems(connection, spec, tenant)
+    return found if spec.samples is not None else found + inversion_problems(connection, spec.generator, tenant)
+
+
+def drawing_problems(connection: Connection, spec: LabelingSpec | DrawSamplesSpec, tenant: str) -> list[Problem]:
+    """Name every sampling setting, and the class, that the generator does not have."""
+    description = _description(connection, spec.generator, tenant)
+    if description is None:
+        return []
+    found = sampling_problems(description.settings_schema, spec.model_dump(mode="json"))
+    classes, wanted = description.classes, getattr(spec, "class_index", None)
+    if wanted is not None and wanted >= classes:
+        expected = f"expected 0 to {classes - 1}" if classes else "this generator draws from no classes; leave it out"
+        found.append(Problem(f"{expected}, found {wanted}", "/class_index"))
+    return found
+
+
+def inversion_problems(connection: Connection, generator: str, tenant: str) -> list[Problem]:
+    """Name the generator where its family cannot invert photographs."""
+    description = _description(connection, generator, tenant)
+    if description is None or description.inverts:
+        return []
+    detail = (
+        f"family {description.family} cannot invert photographs; label drawn samples instead: "
+        "POST /v1/sample-sets, then name them in `samples`"
+    )
+    return [Problem(detail, "/generator")]
+
+
+def _description(connection: Connection, generator: str, tenant: str) -> Description | None:
+    try:
+        return described(find_generator(connection, generator, tenant=tenant).info)
+    except NotFound:
+        return None  # reported by `reference_problems`
 
 
 def _known_classes(connection: Connection, labels: str, tenant: str) -> list[str] | None:
@@ -175,6 +216,8 @@ def perceptual_problems(connection: Connection, generator: str, *, tenant: str) 
         found = find_generator(connection, generator, tenant=tenant)
     except NotFound:
         return []
+    if not described(found.info).inverts:
+        return []  # no image is compared
     if found.builtin or files_of(connection, found.id, tenant=tenant, prefix=PERCEPTUAL):
         return []
     detail = f"{found.name} has no perceptual network of its own, with which labelled images are compared"

@@ -8,6 +8,7 @@ from math import ceil
 
 from sqlalchemy import Connection, func, select
 
+from store.resources.descriptions import described
 from store.resources.generators import Generator, find_generator
 from store.specs import GenerateSpec
 from store.tables import datasets, files, jobs
@@ -43,7 +44,7 @@ def candidates(count: int, drop_fraction: float) -> int:
 
 
 def _bytes_per_image(connection: Connection, generator: Generator, tenant: str) -> float:
-    """As in earlier datasets of the generator; where there is none, from its resolution and the size of its latents."""
+    """As in earlier datasets of the generator; where there is none, from its resolution and the size of its codes."""
     measured = connection.execute(
         select(func.sum(files.c.bytes), func.sum(files.c["items"]))
         .join(datasets, datasets.c.id == files.c.resource_id)
@@ -56,6 +57,5 @@ def _bytes_per_image(connection: Connection, generator: Generator, tenant: str) 
     ).one()
     if measured[1]:
         return float(measured[0]) / float(measured[1])
-    config = generator.info.get("config", {})
-    latents = 4 * int(config.get("num_ws", 10)) * int(config.get("w_dim", 512))
-    return generator.height * generator.width * _PNG_BYTES_PER_PIXEL + latents + _OVERHEAD_BYTES
+    code = described(generator.info).code_bytes
+    return generator.height * generator.width * _PNG_BYTES_PER_PIXEL + code + _OVERHEAD_BYTES

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, Strict, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from store.first_release import Space
 from store.requests.base import Spec
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -77,7 +78,7 @@ class InversionSpec(Spec):
         max_length=64,
         description="An encoder trained for the generator (`enc_…`); null: the generator's own, if it has one.",
     )
-    space: Literal["w_plus", "w"] | None = Field(
+    space: Space | None = Field(
         None, description="One code a layer, or one for all layers; null: as the generator asks for."
     )
     constraint: Literal["ball", "penalty", "none"] | None = Field(
@@ -87,8 +88,8 @@ class InversionSpec(Spec):
         None,
         gt=0,
         le=1000,
-        description="Of the ball around the encoder's answer, in units of w; null: 0.5, or where that is more, the "
-        "spread of the generator's codes.",
+        description="Of the ball around the encoder's answer, in units of the code; null: 0.5, or where that is more, "
+        "the spread of the generator's codes.",
     )
     mirror: bool = Field(
         True,

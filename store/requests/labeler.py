@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from store.requests.base import Spec
 from store.requests.inversion import AlignSpec, Fit, InversionSpec, one_way_only
+from store.requests.sampling import SamplingSpec
 
 #: Parts into which labelled images are cut to judge a labeler, at most.
 MOST_FOLDS = 50
@@ -114,7 +115,7 @@ class LabelerSpec(Spec):
         return keep
 
 
-class LabelingSpec(Spec):
+class LabelingSpec(SamplingSpec):
     """What a labeler learns from, and how."""
 
     labels: str = Field(description="A finished upload (`upl_…`) or a label set (`ls_…`).", max_length=64)

@@ -1,4 +1,4 @@
-"""Label sets, inversions, encoders and labelers: made by a job once for each digest of their inputs, and kept."""
+"""Artifacts, such as label sets and labelers: stored results of steps, one for each digest of the inputs."""
 
 from __future__ import annotations
 
@@ -15,21 +15,37 @@ from store.database.database import Database
 from store.database.paging import DEFAULT_PAGE, Page, page
 from store.errors import NotFound
 from store.resources.files import has_files
-from store.tables import encoders, inversions, inverted_images, jobs, label_sets, labelers, uploads
+from store.tables import (
+    encoders,
+    inversions,
+    inverted_images,
+    jobs,
+    label_sets,
+    labelers,
+    sampling_statistics,
+    uploads,
+)
 
-Kind = Literal["label_set", "inversion", "encoder", "labeler"]
+Kind = Literal["label_set", "inversion", "encoder", "labeler", "statistics"]
 _TABLES: Mapping[Kind, Table] = {
     "label_set": label_sets,
     "inversion": inversions,
     "encoder": encoders,
     "labeler": labelers,
+    "statistics": sampling_statistics,
 }
 #: Rows asked for in one query.
 _BATCH = 500
 #: Name of the picture of the first labelled images among a label set's files.
 LABEL_PREVIEW = "preview.png"
 #: Prefix of each kind's ids.
-PREFIXES: Mapping[Kind, str] = {"label_set": "ls", "inversion": "inv", "encoder": "enc", "labeler": "lab"}
+PREFIXES: Mapping[Kind, str] = {
+    "label_set": "ls",
+    "inversion": "inv",
+    "encoder": "enc",
+    "labeler": "lab",
+    "statistics": "sta",
+}
 
 
 @dataclass(frozen=True, slots=True)

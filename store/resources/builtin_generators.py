@@ -14,6 +14,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from store.database.clock import database_now
 from store.ids import new_id
+from store.resources.descriptions import resolution_of
 from store.tables import generators as table
 
 #: Name of the description in a generator's folder (written by core.generators.files), and among the files of an
@@ -48,13 +49,13 @@ def record_builtin(connection: Connection, rows: Sequence[dict[str, Any]]) -> No
 def _described(path: Path) -> dict[str, Any] | None:
     try:
         description = json.loads(path.read_text("utf-8"))
-        height, width = description["config"]["resolution"]
+        height, width = resolution_of(description)
         info = description["info"]
         return {
             "name": path.parent.name,
             "digest": str(info["digest"]),
-            "height": int(height),
-            "width": int(width),
+            "height": height,
+            "width": width,
             "licence": str(info.get("licence", "")),
             "info": description,
             "state": "ready",

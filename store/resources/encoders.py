@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from store.database.database import Database
 from store.errors import InvalidRequest, Problem
-from store.jobs.checks import perceptual_problems, reference_problems
+from store.jobs.checks import inversion_problems, perceptual_problems, reference_problems
 from store.jobs.kinds import TRAIN_ENCODER
 from store.jobs.submit import Asked, Submission, submit_job
 from store.specs import TrainEncoderSpec
@@ -31,6 +31,7 @@ def submit_train_encoder(db: Database, spec: TrainEncoderSpec, **asked: Unpack[A
             )
         if spec.train_on != "samples" and spec.labels is None:
             problems.append(Problem(f"needed to train on {spec.train_on}", "/labels"))
+        problems += inversion_problems(connection, spec.generator, asked["tenant"])
         if problems:
             raise InvalidRequest("the encoder cannot be trained like this", problems)
 

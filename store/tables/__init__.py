@@ -4,7 +4,7 @@ jobs ─┬─ steps ── shards          a shard is the unit of claiming: own
       ├─ events                   append-only log, numbered per job
       └─ datasets                 what a `generate` job makes; dataset_aliases are names that point at one
 files                             every object that something refers to; an object without a row is an orphan
-uploads, label_sets, inversions, encoders, labelers, generators
+uploads, label_sets, inversions, encoders, labelers, generators, sampling_statistics
 inverted_images               where the code of an image is that was inverted before
 outbox, idempotency_keys          written in the transaction that makes the job
 tenants, api_keys                 who may ask, and how much they may have
@@ -27,12 +27,13 @@ from store.tables.resources import (
     inverted_images,
     label_sets,
     labelers,
+    sampling_statistics,
     uploads,
 )
 from store.tables.work import events, idempotency_keys, jobs, outbox, shards, steps, workers
 
 #: Revision that this program expects; a test holds it to the newest migration.
-SCHEMA_REVISION = "0012"
+SCHEMA_REVISION = "0013"
 
 __all__ = [
     "SCHEMA_REVISION",
@@ -51,6 +52,7 @@ __all__ = [
     "labelers",
     "metadata",
     "outbox",
+    "sampling_statistics",
     "shards",
     "steps",
     "tenants",

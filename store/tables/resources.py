@@ -106,6 +106,8 @@ labelers = _digested(
     Column("inversion_id", ID, nullable=False),
 )
 
+sampling_statistics = _digested("sampling_statistics", Column("generator_id", ID, nullable=False))
+
 datasets = Table(
     "datasets",
     metadata,

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from core.evaluation.downstream.baselines import Baseline, Pretrained, pretrain_on, train_baseline
 from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages, Targets
 from core.evaluation.downstream.training import Trained, train_downstream
 from core.evaluation.scoring import DepthScoring, MaskScoring, PointScoring, Scoring, Taught
-from core.generators.files import LoadedGenerator, load_generator, shipped_generators
+from core.generators.files import shipped_generators
+from core.generators.interface import Codes
+from core.generators.stylegan2.generator import StyleGAN2Generator, StyleGAN2Sampler, latent
 from core.generators.stylegan2.network import Network
 from core.image_arrays import as_tensor, to_bytes
 from core.inversion.config import InversionConfig
@@ -33,12 +34,14 @@ from core.labeling.config import LabelerConfig
 from core.labeling.labeler import Labeler
 from core.labeling.targets import targets_of
 from core.labeling.training import train_labeler
+from core.run import Run
 from core.sampling.config import SamplingConfig
 from core.sampling.filtering import candidates_needed, keep_most_certain
-from core.sampling.stream import Sample, draw, latent
+from core.sampling.stream import Sample, draw
 from core.tasks.keypoints import with_visibility
 from core.tasks.task import Task
 from testbed.examples import TEST_SEED
+from testbed.shipped import codes_of, load_stylegan2
 from testbed.worlds import Scenes, World
 
 TRAIN_SEED = 100
@@ -82,13 +85,18 @@ class Trial:
         self.world, self.repeat, self.sizes = world, repeat, sizes
         self.folder = shipped_generators()[world.generator]
         self.classes = ClassMap(dict(enumerate(world.classes)))
-        self._codes: dict[int, Tensor] = {}
+        self._codes: dict[int, Codes] = {}
         self._stream: list[Sample] = []
 
     @cached_property
-    def loaded(self) -> LoadedGenerator:
-        """The shipped generator with what is known about it."""
-        return load_generator(self.folder)
+    def loaded(self) -> StyleGAN2Generator:
+        """The shipped generator with its facts."""
+        return load_stylegan2(self.folder)
+
+    @cached_property
+    def sampler(self) -> StyleGAN2Sampler:
+        """The generator without truncation, where a latent means what the renderer draws."""
+        return self.loaded.bind({"truncation_psi": 1.0})
 
     @property
     def generator(self) -> Network:
@@ -113,23 +121,23 @@ class Trial:
 
     # -- the method --------------------------------------------------------------------------------------------------
 
-    def codes(self, count: int = FEW) -> Tensor:
+    def codes(self, count: int = FEW) -> Codes:
         """Codes of the first ``count`` labelled scenes, inverted once."""
         if count not in self._codes:
             self._codes[count] = self.inverted(self.labelled(count).images)
         return self._codes[count]
 
-    def inverted(self, images: NDArray[np.uint8], steps: int | None = None) -> Tensor:
-        """Codes float32 [N, num_ws, w_dim] of images."""
+    def inverted(self, images: NDArray[np.uint8], steps: int | None = None) -> Codes:
+        """Codes of images."""
         steps = self.sizes.inversion_steps if steps is None else steps
-        config = InversionConfig(steps=steps, noise="none", space=self.loaded.info.space)
+        config = InversionConfig(steps=steps, one_row=self.sampler.one_row)
         found = invert(
-            self.generator, as_tensor(images), encoder=load_encoder(self.folder),
+            self.sampler, as_tensor(images), encoder=load_encoder(self.folder),
             perceptual=choose_perceptual(self.folder, None), config=config,
         )  # fmt: skip
-        return torch.stack([one.w_plus for one in found])
+        return Codes.cat([one.codes for one in found])
 
-    def labeler(self, codes: Tensor, scenes: Scenes, task: Task = "segmentation", **settings: Any) -> Labeler:
+    def labeler(self, codes: Codes, scenes: Scenes, task: Task = "segmentation", **settings: Any) -> Labeler:
         """An ensemble trained on codes and the scenes' truth. ``settings``: what is not as LabelerConfig has it."""
         if self.sizes.labeler_steps is not None:
             settings = {"max_steps": self.sizes.labeler_steps, **settings}
@@ -138,15 +146,15 @@ class Trial:
         items = [_item(i, image, truth[i], task) for i, image in enumerate(scenes.images)]
         class_count = len(self.world.classes) if task == "segmentation" else 0
         targets = targets_of(items, class_count, config)
-        return train_labeler(self.generator, codes, targets, config, noise="none", seed=self.repeat)
+        return train_labeler(self.sampler, codes, targets, config, run=Run(seed=self.repeat))
 
     def candidates(self, labeler: Labeler, stop: int | None = None, start: int = 0) -> list[Sample]:
         """Samples ``start`` … ``stop - 1`` of the stream; by default as many as leave the dataset's size when a tenth
         is dropped.
         """
         stop = candidates_needed(self.sizes.generated, DROPPED) if stop is None else stop
-        config = SamplingConfig(seed=self.repeat, start=start, stop=stop, truncation_psi=1.0)
-        return list(draw(self.generator, labeler, config))
+        config = SamplingConfig(seed=self.repeat, start=start, stop=stop)
+        return list(draw(self.sampler, labeler, config))
 
     @cached_property
     def usual_labeler(self) -> Labeler:
@@ -165,7 +173,7 @@ class Trial:
         """The whole way by default settings."""
         return self.learnt_from(self.usual_candidates())
 
-    def method(self, scenes: Scenes, codes: Tensor | None = None, **settings: Any) -> Scores:
+    def method(self, scenes: Scenes, codes: Codes | None = None, **settings: Any) -> Scores:
         """The whole way: invert (unless ``codes`` are given), train the labeler, generate, drop a tenth, train."""
         codes = self.inverted(scenes.images) if codes is None else codes
         return self.learnt_from(self.candidates(self.labeler(codes, scenes, **settings)))
@@ -182,7 +190,7 @@ class Trial:
         z = [latent(self.repeat, one.index, self.generator.config.z_dim).numpy() for one in samples]
         return self.world.meant(np.stack(z)).masks
 
-    def drawn(self, count: int) -> tuple[NDArray[np.uint8], Tensor, Scenes]:
+    def drawn(self, count: int) -> tuple[NDArray[np.uint8], Codes, Scenes]:
         """Images of fresh latents (at ψ = 1), their codes, and what the renderer draws from the latents."""
         z = torch.stack([latent(self.repeat, _FRESH + i, self.generator.config.z_dim) for i in range(count)])
         images, codes = [], []
@@ -191,7 +199,7 @@ class Trial:
                 codes.append(self.generator.map(part).contiguous())
                 images.append(to_bytes(self.generator.synthesize(codes[-1], noise="none").image))
         pixels = torch.cat(images).permute(0, 2, 3, 1).contiguous().numpy()
-        return pixels, torch.cat(codes).clone(), self.world.meant(z.numpy())
+        return pixels, codes_of(torch.cat(codes).clone()), self.world.meant(z.numpy())
 
     # -- nets --------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.generators.files import load_generator, shipped_generators
+from core.generators.files import shipped_generators
 from core.image_arrays import to_bytes
 from core.inversion.encoder import load_encoder, save_encoder
 from core.inversion.perceptual.choice import choose_perceptual
@@ -20,6 +20,7 @@ from core.training.encoder import train_encoder
 from testbed.recipes import heads64, streets64
 from testbed.recipes.crew import Crew, together
 from testbed.recipes.recipe import TRAINING_SEED, Recipe
+from testbed.shipped import load_stylegan2
 
 IMAGES = 8
 FIRST = 9_000_000  # far from the scenes that the generator sees
@@ -53,10 +54,10 @@ def _train(_: Crew, name: str, steps: int, again: bool) -> None:
     """Train, or go on training, and write the encoder beside the generator."""
     recipe = RECIPES[name]
     folder = shipped_generators()[recipe.name]
-    generator = load_generator(folder).network
+    generator = load_stylegan2(folder).bind()
     # Never unlocked: the generator was taught on W alone, and labels transfer best from codes that stay there.
     config = EncoderTrainingConfig(
-        steps=steps, samples=24, samples_drawn=4, images=IMAGES, latent_weight=3.0, noise="none",
+        steps=steps, samples=24, samples_drawn=4, images=IMAGES, latent_weight=3.0,
         unlock_from=1.0, unlock_until=1.0,
     )  # fmt: skip
     checkpoint = recipe.state.with_name("encoder.pt")

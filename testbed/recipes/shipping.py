@@ -8,9 +8,12 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from core.generators.files import GeneratorInfo, load_generator, save_generator
+from core.generators.files import save_generator
+from core.generators.interface import GeneratorInfo
+from core.generators.stylegan2.generator import StyleGAN2Generator
 from core.generators.stylegan2.network import Network
 from testbed.recipes.widening import widened
+from testbed.shipped import load_stylegan2
 
 SHIPPED = Path("core/generators/shipped")
 TEACHERS = Path("testbed/recipes")
@@ -20,7 +23,7 @@ def export(
     name: str, domain: str, generator: Network, teacher: dict[str, nn.Module], log: list[dict[str, Any]]
 ) -> None:
     """Store the averaged generator in half precision, its training log, and the networks that taught it."""
-    info = GeneratorInfo(name=name, licence="CC0-1.0", domain=domain, noise="none", space="w")
+    info = GeneratorInfo(name=name, licence="CC0-1.0", domain=domain, options={"noise": "none", "space": "w"})
     # Noise that nothing reads is stored as zeros.
     state = {
         key: torch.zeros_like(tensor) if key.endswith((".noise", ".noise_strength")) else tensor
@@ -28,7 +31,7 @@ def export(
     }
     generator.load_state_dict(state)
     folder, teacher_file, log_file = _places(name)
-    info = save_generator(folder, generator, info, torch.float16)
+    info = save_generator(folder, StyleGAN2Generator(generator, info), torch.float16)
     log_file.write_text("".join(json.dumps(line) + "\n" for line in log), encoding="utf-8")
     parts = {
         f"{part}.{key}": tensor.half().contiguous()
@@ -50,7 +53,7 @@ def restore(name: str, teacher: dict[str, nn.Module]) -> tuple[Network, list[dic
         learnt = {k.removeprefix(prefix): v.float() for k, v in parts.items() if k.startswith(prefix)}
         network.load_state_dict(widened(learnt, network.state_dict()))
     log = [json.loads(line) for line in log_file.read_text(encoding="utf-8").splitlines()]
-    return load_generator(folder).network, log
+    return load_stylegan2(folder).network, log
 
 
 def _places(name: str) -> tuple[Path, Path, Path]:

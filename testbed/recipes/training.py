@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from core.generators.interface import Synthesis
 from core.generators.stylegan2.config import StyleGAN2Config
-from core.generators.stylegan2.network import Network, Synthesis, ToRGB
+from core.generators.stylegan2.network import Network, ToRGB
 from core.generators.stylegan2.resample import upsample_image
 from testbed.recipes.reader import CodeReader
 from testbed.recipes.recipe import NORMALS, VALIDATION_SEED, Recipe

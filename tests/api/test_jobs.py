@@ -37,7 +37,7 @@ def test_a_job_is_accepted_and_described(http: TestClient, wish: dict[str, Any])
     assert job["queue_position"] == 1
     assert job["seed"] == 1
     assert job["labels"] == {"team": "heads"}
-    assert job["request"]["truncation_psi"] == 0.7
+    assert (job["request"]["truncation_psi"], job["request"]["sampling"]) == (None, {})
     assert job["urls"]["result"] == f"/v1/datasets/{job['result']['dataset']}"
     assert http.get(job["urls"]["self"]).json() == job
 

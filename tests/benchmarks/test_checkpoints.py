@@ -9,6 +9,7 @@ import torch
 from benchmarks.checkpoints import WRITERS, main
 from core.generators.importing import import_checkpoint
 from core.generators.stylegan2.config import StyleGAN2Config
+from core.generators.stylegan2.generator import StyleGAN2Generator
 from core.generators.stylegan2.network import Network
 
 
@@ -17,7 +18,9 @@ def test_what_is_measured_is_an_import(name: str, tmp_path: Path) -> None:
     config = StyleGAN2Config(resolution=(16, 16), channels={0: 4, 1: 3, 2: 2}, z_dim=4, w_dim=4, mapping_layers=2)
     network = Network(config).requires_grad_(False)
     WRITERS[name](tmp_path / name, network)
-    imported = import_checkpoint(tmp_path / name).network
+    generator = import_checkpoint(tmp_path / name).generator
+    assert isinstance(generator, StyleGAN2Generator)
+    imported = generator.network
     assert imported.config == config
     for key, tensor in network.state_dict().items():
         assert torch.equal(imported.state_dict()[key], tensor), key

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from client.sdk import Offhand
-from core.generators.files import load_generator
+from testbed.shipped import load_stylegan2
 from tests.e2e import tiny
 from tests.e2e.conftest import Material, Undisturbed
 
@@ -63,7 +63,7 @@ def test_reports_are_drawn_whole_though_they_may_run_nothing(
 ) -> None:
     """Their content security policy is a sandbox: style and pictures have to be in the page itself."""
     held_out = tmp_path / "held_out.zip"
-    tiny.write_labels(held_out, load_generator(material.shipped / tiny.NAME).network, count=8, seed=2)
+    tiny.write_labels(held_out, load_stylegan2(material.shipped / tiny.NAME).network, count=8, seed=2)
     with Offhand(undisturbed.up.url) as offhand:
         job = offhand.evaluate(undisturbed.job["result"]["dataset"], held_out, repeats=1, steps=2)
         offhand.wait(job["id"], timeout=180)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from client.sdk import Offhand
-from core.generators.files import load_generator
+from testbed.shipped import load_stylegan2
 from tests.e2e import tiny
 from tests.e2e.conftest import Material, Undisturbed
 from tests.e2e.processes import OFFHAND, offhand
@@ -24,7 +24,7 @@ QUICK = ("--repeats", "1", "--set", "steps=2")
 @pytest.fixture(scope="module")
 def held_out(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
     archive = tmp_path_factory.mktemp("held_out") / "held_out.zip"
-    tiny.write_labels(archive, load_generator(material.shipped / tiny.NAME).network, count=8, seed=2)
+    tiny.write_labels(archive, load_stylegan2(material.shipped / tiny.NAME).network, count=8, seed=2)
     return archive
 
 

@@ -40,7 +40,7 @@ def test_dataset_holds_what_was_asked_for(undisturbed: Undisturbed) -> None:
     assert sum(shard["items"] for shard in manifest["shards"]) == COUNT
     members = _members(undisturbed)
     kinds = Counter(name.partition(".")[2] for name in members)
-    assert kinds == {"image.png": COUNT, "mask.png": COUNT, "json": COUNT, "latent.npy": COUNT}
+    assert kinds == {"image.png": COUNT, "mask.png": COUNT, "json": COUNT, "code.w_plus.npy": COUNT}
     for name, content in members.items():
         if name.endswith(".image.png"):
             image = Image.open(io.BytesIO(content))
@@ -49,8 +49,9 @@ def test_dataset_holds_what_was_asked_for(undisturbed: Undisturbed) -> None:
             mask = Image.open(io.BytesIO(content))
             assert mask.mode == "P"
             assert set(np.unique(np.asarray(mask))) <= {0, 1}
-        elif name.endswith(".latent.npy"):
-            assert np.load(io.BytesIO(content)).dtype == np.float32
+        elif name.endswith(".code.w_plus.npy"):
+            code = np.load(io.BytesIO(content))
+            assert (code.dtype, code.shape) == (np.float32, (1, 16)), "equal rows are stored once"
         else:
             assert json.loads(content)
 

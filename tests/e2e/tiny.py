@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from core.generators.files import GeneratorInfo, save_generator
+from core.generators.files import save_generator
+from core.generators.interface import GeneratorInfo
 from core.generators.stylegan2.config import StyleGAN2Config
+from core.generators.stylegan2.generator import StyleGAN2Generator
 from core.generators.stylegan2.network import Network
 from core.inversion.perceptual.domain import DomainPerceptual, PerceptualTrunk, save_perceptual
 
@@ -28,7 +30,8 @@ def write_generator(shipped: Path) -> Network:
     )
     generator = Network(config).eval().requires_grad_(False)
     folder = shipped / NAME
-    save_generator(folder, generator, GeneratorInfo(name=NAME, licence="CC0-1.0", domain="coloured noise"))
+    info = GeneratorInfo(name=NAME, licence="CC0-1.0", domain="coloured noise")
+    save_generator(folder, StyleGAN2Generator(generator, info))
     save_perceptual(folder, DomainPerceptual("tiny-trunk", PerceptualTrunk(((8,), (8,)))))
     return generator
 

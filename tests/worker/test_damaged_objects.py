@@ -28,7 +28,7 @@ from worker.runtime.supervisor import Supervisor
 READ_BY_STEP = [
     ("invert", "label_set", ""),
     ("train_labeler", "label_set", ""),
-    pytest.param("train_labeler", "inversion", "latents", marks=pytest.mark.slow),
+    pytest.param("train_labeler", "inversion", "codes", marks=pytest.mark.slow),
     ("sample", "labeler", ""),
     ("finalize", "job", "shards/candidates-"),
     pytest.param("finalize", "job", "scores/candidates-", marks=pytest.mark.slow),
@@ -150,7 +150,7 @@ def test_what_other_jobs_refer_to_keeps_its_id_when_it_is_made_again(service: Se
         kind: made[kind] for kind in ("label_set", "inversion", "labeler")
     }
     for kind in ("label_set", "inversion", "labeler"):
-        for file in list_files(service.db, made[kind], tenant=TENANT, prefix="" if kind != "inversion" else "latents"):
+        for file in list_files(service.db, made[kind], tenant=TENANT, prefix="" if kind != "inversion" else "codes"):
             verified.read(service.objects, file)
 
 
@@ -263,8 +263,8 @@ def test_damaged_checkpoint_costs_time_and_not_the_job(
 def test_code_of_an_image_inverted_before_is_computed_again_when_damaged(service: Service) -> None:
     first = generate(service.db, service.labels, count=8)
     service.work()
-    (latents,) = list_files(service.db, view(service.db, first).result["inversion"], tenant=TENANT, prefix="latents")
-    flip(service, latents)
+    (codes,) = list_files(service.db, view(service.db, first).result["inversion"], tenant=TENANT, prefix="codes")
+    flip(service, codes)
     # Other thresholds: another inversion, of images whose codes are known.
     job = generate(service.db, service.labels, count=8, inversion={"steps": 8, "max_lpips": 9.0})
     service.work()

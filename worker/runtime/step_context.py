@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, TypeVar
 import structlog
 
 from core.errors import ResumeError
+from core.run import Run
 from store.crash import crash_point
 from store.database.database import Database
 from store.errors import DamagedObject, NotFound
@@ -60,6 +61,21 @@ class StepContext:
     def spec(self) -> dict[str, Any]:
         """The job's request."""
         return self.claim.spec
+
+    def run(self, device: str, kept: bytes | None = None, *, seed: int = 0, checkpoint_every: int | None = None) -> Run:
+        """Return the surroundings of a long call of the library. kept: state of an earlier attempt to continue from."""
+        return Run(
+            device=device,
+            seed=seed,
+            progress=self.progress,
+            should_stop=self.should_stop,
+            checkpoint=self.save_checkpoint,
+            checkpoint_every=checkpoint_every,
+            resume_from=kept,
+            log=self.log,
+            folder=self.folder,
+            memory_bytes=self.settings.worker.features_mib << 20,
+        )
 
     def put(
         self,

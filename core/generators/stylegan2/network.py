@@ -9,13 +9,14 @@ what precedes it.
 from collections.abc import Sequence
 from itertools import pairwise
 from math import sqrt
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.errors import GeneratorError, Problem
+from core.generators.interface import FeatureLayer, Synthesis
 from core.generators.stylegan2.config import StyleGAN2Config
 from core.generators.stylegan2.resample import smooth_upsampled, upsample_image
 
@@ -33,22 +34,6 @@ EPSILON = 1e-8
 SHARE = sqrt(0.5)
 """Each of two summed branches is scaled by it, so that the sum keeps the variance."""
 LAYOUT = torch.channels_last
-
-
-class FeatureLayer(NamedTuple):
-    """One tensor of features: its name and its shape without the batch."""
-
-    name: str
-    channels: int
-    height: int
-    width: int
-
-
-class Synthesis(NamedTuple):
-    """image: float [N, image_channels, H, W], nominal range [-1, 1], not clamped. features: [N, C, h, w] a layer."""
-
-    image: Tensor
-    features: tuple[Tensor, ...]
 
 
 class Linear(nn.Module):

@@ -18,9 +18,9 @@ from safetensors.torch import save_file
 
 from core.callbacks import never_stop
 from core.errors import CheckpointError, UnsafeCheckpointError
-from core.generators import importing
 from core.generators.files import FORMAT, METADATA
 from core.generators.importing import import_checkpoint
+from core.generators.stylegan2 import importing as stylegan2_importing
 from core.generators.stylegan2.config import StyleGAN2Config
 from core.generators.stylegan2.network import Network
 from tests.core.checkpoints import crafted, writers
@@ -248,7 +248,7 @@ def test_many_classes_are_mapped_in_small_batches(monkeypatch: pytest.MonkeyPatc
         return z[:, :1].expand(-1, 7)
 
     monkeypatch.setattr(network.mapping, "forward", mapped)
-    importing._mean_code(network, 0, never_stop)
+    stylegan2_importing._mean_code(network, 0, never_stop)
     assert max(seen) <= 1 << 22
     assert sum(seen) == 10_000 * 65_536
 

@@ -12,7 +12,7 @@ import torch
 from core.checkpoints import process
 from core.checkpoints.process import ProcessLimits, import_in_process
 from core.errors import Stopped, UnsafeCheckpointError
-from core.generators.import_source import Answers
+from core.generators.answers import Answers
 from core.generators.importing import import_checkpoint
 from tests.core.checkpoints import writers
 
@@ -35,11 +35,11 @@ def test_a_process_reads_what_the_library_reads(checkpoint: Path, reading: Path)
     answers = Answers(network="G")
     there, here = import_in_process(checkpoint, reading, answers), import_checkpoint(checkpoint, answers)
     assert there.report == here.report
-    assert there.class_names == here.class_names
-    state = here.network.state_dict()
-    for name, tensor in there.network.state_dict().items():
+    assert there.generator.info.classes == here.generator.info.classes
+    state = here.generator.network.state_dict()
+    for name, tensor in there.generator.network.state_dict().items():
         assert torch.equal(tensor, state[name]), name
-    assert not any(parameter.requires_grad for parameter in there.network.parameters())
+    assert not any(parameter.requires_grad for parameter in there.generator.network.parameters())
 
 
 def test_refusals_come_back_with_code_and_problems(tmp_path: Path, reading: Path) -> None:

@@ -19,11 +19,13 @@ from core.datasets.samples import UNCERTAINTY, encode_sample
 from core.datasets.shards import ShardWriter, pack, read_shard
 from core.datasets.statistics import DatasetStatistics
 from core.errors import ShardError
+from core.generators.interface import CodeSpec, PartSpec
 from core.label_sets.classes import ClassMap
 from core.label_sets.palette import colours
 from core.label_sets.reading.tar_reader import file_header
 from tests.core.datasets.archives import mask, photograph
 
+SPEC = CodeSpec({"code": PartSpec((4, 8))})
 CLASSES = ClassMap({0: "background", 1: "head", 4: "hat"})
 
 
@@ -67,7 +69,7 @@ def test_round_trip():
     for one in samples:
         assert np.array_equal(one.image(), photograph(one.index))
         assert np.array_equal(one.mask(), mask(one.index))
-        assert np.array_equal(one.latent(), latent(one.index))
+        assert np.array_equal(one.code(SPEC).parts["code"][0].numpy(), latent(one.index))
         assert np.abs(one.divergence() - divergence(one.index)).max() <= 0.5001e-4
         counts = np.bincount(mask(one.index).ravel())
         assert one.record() == {
@@ -88,7 +90,7 @@ def test_python_tarfile_reads_it():
     stream.seek(0)
     with tarfile.open(fileobj=stream) as archive:
         members = archive.getmembers()
-        suffixes = ["image.png", "mask.png", "json", "latent.npy", "uncertainty.png"]
+        suffixes = ["image.png", "mask.png", "json", "code.code.npy", "uncertainty.png"]
         assert [one.name for one in members] == [f"{key:09d}.{suffix}" for key in (0, 1) for suffix in suffixes]
         assert {(one.mtime, one.uid, one.gid, one.uname, one.gname, one.mode) for one in members} == {
             (0, 0, 0, "", "", 0o644)
@@ -107,7 +109,7 @@ def test_webdataset_reads_it(tmp_path):
     assert [one["__key__"] for one in read] == ["000000005", "000000006"]
     for index, one in zip((5, 6), read, strict=True):
         assert np.array_equal(np.array(one["image.png"].convert("RGB")), photograph(index))
-        assert np.array_equal(one["latent.npy"], latent(index))
+        assert np.array_equal(one["code.code.npy"], latent(index))
         assert one["json"]["index"] == index
     raw = list(webdataset.WebDataset(str(tmp_path / "a.tar"), shardshuffle=False, empty_check=False))
     for index, one in zip((5, 6), raw, strict=True):
@@ -147,10 +149,10 @@ def test_foreign_and_damaged_shards():
     with pytest.raises(ShardError):
         list(read_shard(io.BytesIO(b"hello")))
     writer = ShardWriter(stream := io.BytesIO())
-    writer.write(0, {"json": b"[", "image.png": b"png", "latent.npy": b"x"})
+    writer.write(0, {"json": b"[", "image.png": b"png", "code.code.npy": b"x"})
     writer.finish()
     spoilt = next(iter(read_shard(io.BytesIO(stream.getvalue()))))
-    for decode in (spoilt.record, spoilt.image, spoilt.mask, spoilt.latent):
+    for decode in (spoilt.record, spoilt.image, spoilt.mask, lambda: spoilt.code(SPEC)):
         with pytest.raises(ShardError, match="000000000"):
             decode()
     assert spoilt.divergence() is None

@@ -6,18 +6,20 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core.errors import GeneratorError
-from core.generators.files import GeneratorInfo, load_generator, save_generator
+from core.generators.files import load_generator, save_generator
+from core.generators.interface import GeneratorInfo
 from core.generators.stylegan2.config import StyleGAN2Config
+from core.generators.stylegan2.generator import StyleGAN2Generator
 from core.generators.stylegan2.network import Network
 
 CONFIG = StyleGAN2Config(resolution=(8, 8), channels={0: 6, 1: 4}, z_dim=5, w_dim=7, mapping_layers=2)
-INFO = GeneratorInfo(name="tiny", licence="CC0-1.0", domain="nothing", noise="none", classes=("a", "b"))
+INFO = GeneratorInfo(name="tiny", licence="CC0-1.0", domain="nothing", options={"noise": "none"}, classes=("a", "b"))
 
 
 @pytest.fixture
 def stored(tmp_path):
     network = Network(CONFIG)
-    return tmp_path, network, save_generator(tmp_path, network, INFO)
+    return tmp_path, network, save_generator(tmp_path, StyleGAN2Generator(network, INFO))
 
 
 def test_round_trip(stored):
@@ -35,7 +37,7 @@ def test_round_trip(stored):
 
 def test_half_precision_on_disk_is_float32_in_memory(tmp_path):
     network = Network(CONFIG)
-    save_generator(tmp_path, network, INFO, dtype=torch.float16)
+    save_generator(tmp_path, StyleGAN2Generator(network, INFO), dtype=torch.float16)
     loaded = load_generator(tmp_path).network
     for name, tensor in loaded.state_dict().items():
         assert tensor.dtype == torch.float32
@@ -46,7 +48,7 @@ def test_what_overflows_half_precision_is_not_stored(tmp_path):
     network = Network(CONFIG)
     network.constant.data[0] = 1e6
     with pytest.raises(GeneratorError) as caught:
-        save_generator(tmp_path, network, INFO, dtype=torch.float16)
+        save_generator(tmp_path, StyleGAN2Generator(network, INFO), dtype=torch.float16)
     assert [problem.pointer for problem in caught.value.problems] == ["constant"]
 
 
@@ -92,18 +94,41 @@ def test_a_broken_description_is_told(stored, text):
 def test_wrong_facts_are_all_named(stored):
     folder, _, _ = stored
     description = json.loads((folder / "generator.json").read_text())
-    description["info"] |= {"name": 3, "noise": "loud", "space": "z", "classes": "ab", "more": 1}
+    description["info"] |= {"name": 3, "classes": "ab", "more": 1}
     (folder / "generator.json").write_text(json.dumps(description))
     with pytest.raises(GeneratorError) as caught:
         load_generator(folder)
     assert {p.pointer for p in caught.value.problems} == {
-        "info.name", "info.noise", "info.space", "info.classes", "info.more",
+        "info.name", "info.classes", "info.more",
+    }  # fmt: skip
+    description["info"] = {**vars(INFO), "classes": [], "options": {"noise": "loud", "space": "z", "more": 1}}
+    description["info"]["digest"] = hashlib.sha256((folder / "generator.safetensors").read_bytes()).hexdigest()
+    (folder / "generator.json").write_text(json.dumps(description))
+    with pytest.raises(GeneratorError) as caught:
+        load_generator(folder)
+    assert {p.pointer for p in caught.value.problems} == {
+        "info.options.noise", "info.options.space", "info.options.more",
     }  # fmt: skip
 
 
-def test_a_file_of_before_says_nothing_of_spaces_and_is_inverted_layer_by_layer(stored):
+def test_a_description_of_the_first_release_is_a_stylegan2(stored):
+    folder, network, info = stored
+    facts = {"name": "tiny", "licence": "", "domain": "", "digest": info.digest, "noise": "none", "classes": []}
+    first = {"format": "offhand-generator/1", "config": CONFIG.to_json(), "info": facts}
+    (folder / "generator.json").write_text(json.dumps(first))
+    loaded = load_generator(folder)
+    assert loaded.family == "stylegan2"
+    assert loaded.info.options == {"noise": "none"}
+    assert not loaded.bind().one_row
+    assert torch.equal(loaded.network.constant, network.constant)
+    first["info"]["space"] = "w"
+    (folder / "generator.json").write_text(json.dumps(first))
+    assert load_generator(folder).bind().one_row
+
+
+def test_an_unknown_family_is_refused_with_the_known_ones(stored):
     folder, _, _ = stored
-    description = json.loads((folder / "generator.json").read_text())
-    del description["info"]["space"]
+    description = json.loads((folder / "generator.json").read_text()) | {"family": "stylegan9"}
     (folder / "generator.json").write_text(json.dumps(description))
-    assert load_generator(folder).info.space == "w_plus"
+    with pytest.raises(GeneratorError, match=r"unknown generator family 'stylegan9'\n.*expected one of .*stylegan2"):
+        load_generator(folder)

@@ -14,10 +14,12 @@ from safetensors.torch import load_file, save_file
 
 from core.checkpoints.limits import Limits
 from core.errors import CheckpointError
-from core.generators.files import GeneratorInfo, load_generator, save_generator
-from core.generators.import_source import Answers
+from core.generators.answers import Answers
+from core.generators.files import load_generator, save_generator
 from core.generators.importing import Imported, import_checkpoint
+from core.generators.interface import GeneratorInfo
 from core.generators.stylegan2.config import StyleGAN2Config
+from core.generators.stylegan2.generator import StyleGAN2Generator
 from core.generators.stylegan2.network import Network
 from tests.core.checkpoints import writers
 from tests.core.checkpoints.writers import SMALL, trained
@@ -42,14 +44,14 @@ def written(folder: Path, content: bytes, name: str = "network.pkl") -> Path:
 
 def assert_same(imported: Imported, network: Network) -> None:
     """Same configuration, same numbers, and so the same images."""
-    assert imported.network.config == network.config
-    ours, theirs = imported.network.state_dict(), network.state_dict()
+    assert imported.generator.network.config == network.config
+    ours, theirs = imported.generator.network.state_dict(), network.state_dict()
     assert ours.keys() == theirs.keys()
     for name, tensor in theirs.items():
-        if name != "w_avg" or imported.report.w_avg == "stored":
+        if name != "w_avg" or imported.report.details["w_avg"] == "stored":
             torch.testing.assert_close(ours[name], tensor, rtol=0, atol=1e-6, msg=name)
-    assert not imported.network.training
-    assert not any(parameter.requires_grad for parameter in imported.network.parameters())
+    assert not imported.generator.network.training
+    assert not any(parameter.requires_grad for parameter in imported.generator.network.parameters())
 
 
 @pytest.mark.parametrize("case", ["uncond", "cond", "clamp", "resnet", "orig"])
@@ -61,8 +63,9 @@ def test_golden_nvidia_states_reproduce_their_images(case: str, tmp_path: Path) 
         golden("stylegan2_nvidia", f"{case}_io.safetensors"),
     )
     path = written(tmp_path, writers.nvidia_pickle(state, clamp=clamp, architecture=architecture))
-    network, report, _ = import_checkpoint(path)
-    assert (report.format, report.network, report.architecture) == ("nvidia-pytorch", "G_ema", architecture)
+    imported = import_checkpoint(path)
+    network, report = imported.generator.network, imported.report
+    assert (report.format, report.network, report.details["architecture"]) == ("nvidia-pytorch", "G_ema", architecture)
     assert report.classes == (5 if case == "cond" else 0)
     w_plus = network.map(io["z"], io.get("c"), truncation_psi=0.7)
     torch.testing.assert_close(w_plus, io["ws_psi0.7"], atol=1e-4, rtol=1e-4)
@@ -74,8 +77,9 @@ def test_golden_nvidia_states_reproduce_their_images(case: str, tmp_path: Path) 
 def test_golden_rosinality_state_reproduces_its_images(tmp_path: Path) -> None:
     state, io = golden("stylegan2_rosinality", "state.safetensors"), golden("stylegan2_rosinality", "io.safetensors")
     path = writers.save_rosinality(tmp_path / "g.pt", state, io["truncation_latent"])
-    network, report, _ = import_checkpoint(path)
-    assert (report.format, report.network, report.w_avg) == ("rosinality", "g_ema", "stored")
+    imported = import_checkpoint(path)
+    network, report = imported.generator.network, imported.report
+    assert (report.format, report.network, report.details["w_avg"]) == ("rosinality", "g_ema", "stored")
     w_plus = network.map(io["z"], truncation_psi=0.7)
     torch.testing.assert_close(w_plus, io["wplus_psi0.7"], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(network.synthesize(w_plus).image, io["img_psi0.7"], atol=1e-4, rtol=1e-4)
@@ -88,8 +92,8 @@ def test_nvidia_in_every_protocol(protocol: int, tmp_path: Path) -> None:
     imported = import_checkpoint(written(tmp_path, content))
     assert_same(imported, network)
     assert imported.report.facts["fp16 blocks"].startswith("1,")
-    assert imported.report.w_avg_distance is not None
-    assert imported.report.w_avg_distance < 0.05
+    assert imported.report.details["w_avg_distance"] is not None
+    assert imported.report.details["w_avg_distance"] < 0.05
     assert imported.report.notes == ()
 
 
@@ -125,17 +129,18 @@ def test_stylegan_human(tmp_path: Path) -> None:
     imported = import_checkpoint(written(tmp_path, content))
     assert_same(imported, network)
     assert imported.report.resolution == (1024, 512)
-    assert imported.network.num_ws == 18
-    w_plus = imported.network.w_avg.expand(1, 18, -1)
-    drawn = imported.network.synthesize(w_plus).image
+    assert imported.generator.network.num_ws == 18
+    w_plus = imported.generator.network.w_avg.expand(1, 18, -1)
+    drawn = imported.generator.network.synthesize(w_plus).image
     assert drawn.shape == (1, 3, 1024, 512)
     assert torch.equal(drawn, network.synthesize(w_plus).image)
 
 
 def test_nvidia_without_noise(tmp_path: Path) -> None:
     content = writers.nvidia_pickle(writers.nvidia_state(trained()), noise=False)
-    network, report, _ = import_checkpoint(written(tmp_path, content))
-    assert report.noise == "none"
+    imported = import_checkpoint(written(tmp_path, content))
+    network, report = imported.generator.network, imported.report
+    assert report.details["noise"] == "none"
     w_plus = network.map(torch.randn(1, 5))
     assert torch.equal(network.synthesize(w_plus).image, network.synthesize(w_plus, noise="none").image)
 
@@ -211,10 +216,10 @@ def test_rosinality_self_trained_gets_its_mean_code_measured(tmp_path: Path) -> 
     path = writers.save_rosinality(tmp_path / "g.pt", writers.rosinality_state(network))
     imported = import_checkpoint(path)
     assert_same(imported, network)
-    assert (imported.report.w_avg, imported.report.w_avg_distance) == ("measured", None)
+    assert (imported.report.details["w_avg"], imported.report.details["w_avg_distance"]) == ("measured", None)
     assert "no mean code" in imported.report.notes[0]
     spread = network.mapping(torch.randn(4000, 5), None).std(0)
-    assert (imported.network.w_avg - network.w_avg).norm() < 0.1 * spread.norm()
+    assert (imported.generator.network.w_avg - network.w_avg).norm() < 0.1 * spread.norm()
 
 
 def test_rosinality_of_people(tmp_path: Path) -> None:
@@ -241,7 +246,7 @@ def test_tensorflow_noise_strength_is_read_from_a_numpy_scalar(tmp_path: Path) -
     assert b"multiarray" in content
     assert b"scalar" in content
     imported = import_checkpoint(written(tmp_path, content))
-    strength = imported.network.state_dict()["blocks.1.conv0.noise_strength"]
+    strength = imported.generator.network.state_dict()["blocks.1.conv0.noise_strength"]
     assert strength.shape == ()
     torch.testing.assert_close(strength, network.state_dict()["blocks.1.conv0.noise_strength"])
     assert strength != 0
@@ -268,17 +273,17 @@ def test_tensorflow_arguments_are_read(tmp_path: Path) -> None:
 def test_our_own_weights_describe_themselves(tmp_path: Path) -> None:
     network = trained(replace(SMALL, c_dim=2))
     info = GeneratorInfo(name="pair", licence="CC0-1.0", domain="shapes", classes=("disc", "square"))
-    save_generator(tmp_path / "made", network, info)
+    save_generator(tmp_path / "made", StyleGAN2Generator(network, info))
     imported = import_checkpoint(tmp_path / "made" / "generator.safetensors")
     assert_same(imported, network)
-    assert imported.class_names == ("disc", "square")
+    assert imported.generator.info.classes == ("disc", "square")
     assert imported.report.facts == {"name": "pair", "licence": "CC0-1.0", "domain": "shapes"}
 
 
 def test_what_is_imported_can_be_kept(tmp_path: Path) -> None:
     network = trained()
     imported = import_checkpoint(written(tmp_path, writers.nvidia_pickle(writers.nvidia_state(network))))
-    save_generator(tmp_path / "kept", imported.network, GeneratorInfo(name="kept"))
+    save_generator(tmp_path / "kept", imported.generator)
     kept = load_generator(tmp_path / "kept").network
     w_plus = network.map(torch.randn(2, 5), truncation_psi=0.7)
     torch.testing.assert_close(kept.synthesize(w_plus).image, network.synthesize(w_plus).image)

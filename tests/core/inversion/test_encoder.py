@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from core.errors import InversionError
-from core.generators.stylegan2.network import Network
+from core.generators.stylegan2.generator import StyleGAN2Sampler
 from core.inversion.encoder import Encoder, EncoderConfig, average_image, encode, load_encoder, save_encoder
 
-SMALL = EncoderConfig((16, 16), num_ws=6, w_dim=16, channels=(8, 12), head_channels=4, offset_rank=5, latent_scale=0.5)
+SMALL = EncoderConfig((16, 16), rows=6, width=16, channels=(8, 12), head_channels=4, offset_rank=5, latent_scale=0.5)
 
 
 def encoder_with_offsets(config: EncoderConfig = SMALL) -> Encoder:
@@ -20,29 +20,29 @@ def encoder_with_offsets(config: EncoderConfig = SMALL) -> Encoder:
 
 
 def test_the_encoder_for_64_pixels_is_small() -> None:
-    encoder = Encoder(EncoderConfig((64, 64), num_ws=10, w_dim=256))
+    encoder = Encoder(EncoderConfig((64, 64), rows=10, width=256))
     assert sum(parameter.numel() for parameter in encoder.parameters()) <= 2_000_000
 
 
-def test_encoding_is_the_sum_of_corrections_of_ever_newer_attempts(generator: Network) -> None:
+def test_encoding_is_the_sum_of_corrections_of_ever_newer_attempts(generator: StyleGAN2Sampler) -> None:
     encoder = encoder_with_offsets()
     images = torch.rand(3, 3, 16, 16) * 2 - 1
-    codes = generator.w_avg.expand(3, generator.num_ws, -1)
+    codes = generator.centre.expand(3, generator.rows, -1)
     current = average_image(generator).expand(3, -1, -1, -1)
     for _ in range(3):
         codes = codes + encoder(images, current)
-        current = generator.synthesize(codes).image
+        current = generator.image_of(codes)
     torch.testing.assert_close(encode(generator, encoder, images, iterations=3), codes)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (64, 32), (9, 40)])
-def test_targets_of_any_size_are_taken(generator: Network, size: tuple[int, int]) -> None:
+def test_targets_of_any_size_are_taken(generator: StyleGAN2Sampler, size: tuple[int, int]) -> None:
     codes = encode(generator, encoder_with_offsets(), torch.zeros(2, 3, *size), iterations=2)
-    assert codes.shape == (2, generator.num_ws, generator.config.w_dim)
+    assert codes.shape == (2, generator.rows, generator.width)
 
 
-def test_an_encoder_may_look_at_less_than_the_generator_draws(generator: Network) -> None:
-    encoder = encoder_with_offsets(EncoderConfig((7, 10), num_ws=6, w_dim=16, channels=(8, 12)))
+def test_an_encoder_may_look_at_less_than_the_generator_draws(generator: StyleGAN2Sampler) -> None:
+    encoder = encoder_with_offsets(EncoderConfig((7, 10), rows=6, width=16, channels=(8, 12)))
     assert encode(generator, encoder, torch.zeros(1, 3, 16, 16)).shape == (1, 6, 16)
 
 
@@ -57,9 +57,9 @@ def test_layers_are_unlocked_one_after_another() -> None:
     assert not torch.equal(everything[:, 5], everything[:, 0])
 
 
-def test_heads_of_psp_give_every_layer_a_code_of_its_own(generator: Network, tmp_path: Path) -> None:
+def test_heads_of_psp_give_every_layer_a_code_of_its_own(generator: StyleGAN2Sampler, tmp_path: Path) -> None:
     torch.manual_seed(5)
-    config = EncoderConfig((16, 16), num_ws=6, w_dim=16, channels=(8, 12), head_channels=4, heads="psp")
+    config = EncoderConfig((16, 16), rows=6, width=16, channels=(8, 12), head_channels=4, heads="psp")
     encoder = Encoder(config).eval().requires_grad_(False)
     images = torch.rand(2, 3, 16, 16)
     codes = encoder(images, images)
@@ -72,7 +72,7 @@ def test_heads_of_psp_give_every_layer_a_code_of_its_own(generator: Network, tmp
     assert loaded is not None
     assert loaded.config == config
     with pytest.raises(InversionError) as caught:
-        EncoderConfig((16, 16), num_ws=6, w_dim=16, heads="other")  # type: ignore[arg-type]
+        EncoderConfig((16, 16), rows=6, width=16, heads="other")  # type: ignore[arg-type]
     assert caught.value.problems[0].pointer == "heads"
 
 
@@ -100,13 +100,13 @@ def test_no_encoder_is_none_and_a_damaged_one_is_an_error(tmp_path: Path) -> Non
     assert caught.value.problems[0].pointer == "encoder.json"
 
 
-def test_an_encoder_of_another_generator_is_refused(generator: Network) -> None:
-    other = Encoder(EncoderConfig((16, 16), num_ws=10, w_dim=16, channels=(8,)))
+def test_an_encoder_of_another_generator_is_refused(generator: StyleGAN2Sampler) -> None:
+    other = Encoder(EncoderConfig((16, 16), rows=10, width=16, channels=(8,)))
     with pytest.raises(InversionError, match=r"codes \[10, 16\], the generator takes \[6, 16\]"):
         encode(generator, other, torch.zeros(1, 3, 16, 16))
 
 
 def test_impossible_shapes_are_refused() -> None:
     with pytest.raises(InversionError) as caught:
-        EncoderConfig((0, 16), num_ws=6, w_dim=16, latent_scale=float("nan"))
+        EncoderConfig((0, 16), rows=6, width=16, latent_scale=float("nan"))
     assert len(caught.value.problems) == 2

@@ -11,44 +11,48 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import InversionError, ResumeError, Stopped
-from core.generators.stylegan2.network import Network
+from core.generators.stylegan2.generator import StyleGAN2Sampler
 from core.image_arrays import as_tensor, to_bytes, to_float
 from core.inversion import batching
 from core.inversion.config import InversionConfig
 from core.inversion.encoder import Encoder, EncoderConfig
-from core.inversion.initial_codes import latent_spread, random_codes
+from core.inversion.initial_codes import latent_spread
 from core.inversion.objective import Losses, Objective, distance_from, project
 from core.inversion.perceptual.domain import DomainPerceptual
 from core.inversion.refine import _Inversion, invert
 from core.inversion.refinement import learning_rate
 from core.inversion.report import InversionReport, InvertedImage, summarize
+from core.run import Run
+from tests.core.inversion.conftest import bound, changed_copy
 
 Module = TypeVar("Module", bound=nn.Module)
 
-QUICK = InversionConfig(steps=30, learning_rate=0.05, noise="none", precision="float32")
+QUICK = InversionConfig(steps=30, learning_rate=0.05, precision="float32")
 
 
 @pytest.fixture
-def images(generator: Network) -> Tensor:
+def images(generator: StyleGAN2Sampler) -> Tensor:
     z = torch.randn(4, 8, generator=torch.Generator().manual_seed(3))
-    return to_bytes(generator.synthesize(generator.map(z), "none").image)
+    return to_bytes(generator.image_of(generator.generator.network.map(z)))
 
 
 @pytest.fixture
 def encoder() -> Encoder:
     torch.manual_seed(4)
-    config = EncoderConfig((16, 16), num_ws=6, w_dim=16, channels=(8,), head_channels=4, offset_rank=4)
+    config = EncoderConfig((16, 16), rows=6, width=16, channels=(8,), head_channels=4, offset_rank=4)
     return Encoder(config).eval().requires_grad_(False)
 
 
-def run(generator: Network, perceptual: DomainPerceptual, images: Tensor, **settings: Any) -> list[InvertedImage]:
+def run(
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, images: Tensor, **settings: Any
+) -> list[InvertedImage]:
     encoder = settings.pop("encoder", None)
     config = dataclasses.replace(QUICK, **settings)
     return invert(generator, images, encoder=encoder, perceptual=perceptual, config=config)
 
 
 def test_every_image_ends_closer_than_it_began(
-    generator: Network, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder
 ) -> None:
     for start in (None, encoder):
         results = run(generator, perceptual, images, encoder=start, radius=1.0)
@@ -56,14 +60,14 @@ def test_every_image_ends_closer_than_it_began(
         for result in results:
             assert result.report.perceptual < result.report.start_perceptual
             assert result.report.psnr > result.report.start_psnr
-            assert result.report.start == ("w_avg" if start is None else "encoder")
+            assert result.report.start == ("mean" if start is None else "encoder")
 
 
 def test_what_is_reported_can_be_computed_again(
-    generator: Network, perceptual: DomainPerceptual, images: Tensor
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, images: Tensor
 ) -> None:
     for image, result in zip(images, run(generator, perceptual, images), strict=True):
-        drawn = generator.synthesize(result.w_plus[None], "none").image.clamp(-1, 1)
+        drawn = generator.synthesize(result.codes).image.clamp(-1, 1)
         target = to_float(image[None])
         report = result.report
         assert torch.equal(to_bytes(drawn)[0], result.reconstruction)
@@ -75,25 +79,26 @@ def test_what_is_reported_can_be_computed_again(
 
 
 @pytest.mark.parametrize("norm", ["layer_rms", "flat"])
-@pytest.mark.parametrize("space", ["w_plus", "w"])
+@pytest.mark.parametrize("one_row", [False, True])
 @pytest.mark.parametrize("radius", [0.01, 0.3])
 def test_codes_never_leave_the_ball(
-    generator: Network,
+    generator: StyleGAN2Sampler,
     perceptual: DomainPerceptual,
     images: Tensor,
     encoder: Encoder,
     norm: str,
-    space: str,
+    one_row: bool,
     radius: float,
 ) -> None:
-    results = run(generator, perceptual, images, encoder=encoder, norm=norm, space=space, radius=radius, steps=20)
+    results = run(generator, perceptual, images, encoder=encoder, norm=norm, one_row=one_row, radius=radius, steps=20)
     for result in results:
         assert result.report.norm <= radius
         assert result.report.radius == radius
         if radius == 0.01:
             assert result.report.norm > 0.9 * radius  # the wall is reached, so it was the wall that held
-        if space == "w":
-            assert torch.equal(result.w_plus, result.w_plus[:1].expand(6, -1))
+        if one_row:
+            (rows,) = result.codes.parts["w_plus"]
+            assert torch.equal(rows, rows[:1].expand(6, -1))
             assert result.report.layer_spread < 1e-6
 
 
@@ -113,24 +118,25 @@ def test_projection_changes_only_what_is_outside(norm: Any) -> None:
 
 
 def test_unless_given_the_ball_is_as_wide_as_w_and_never_narrower_than_the_papers(
-    generator: Network, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder
 ) -> None:
     for spread, radius in ((0.1, 0.5), (2.0, 2.0)):
-        network = deepcopy(generator)
+        sampler = changed_copy(generator)
+        network = sampler.generator.network
         last = network.mapping.layers[-1]
         for parameter in (last.weight, last.bias):
             parameter.data *= spread / latent_spread(generator)
-        network.w_avg.copy_(random_codes(network, 1000, 0).mean(0))
-        [result] = run(network, perceptual, images[:1], encoder=encoder, steps=1)
+        network.w_avg.copy_(sampler.random_rows(1000, 0).mean(0))
+        [result] = run(sampler, perceptual, images[:1], encoder=encoder, steps=1)
         assert result.report.radius == pytest.approx(radius, rel=0.05)
 
 
 def test_the_soft_penalty_and_the_pull_toward_w_hold_codes_back(
-    generator: Network, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder
 ) -> None:
     free = run(generator, perceptual, images, encoder=encoder, constraint="none")
     soft = run(generator, perceptual, images, encoder=encoder, constraint="penalty", penalty_weight=100.0)
-    near_w = run(generator, perceptual, images, encoder=encoder, constraint="none", w_deviation_weight=100.0)
+    near_w = run(generator, perceptual, images, encoder=encoder, constraint="none", row_deviation_weight=100.0)
     for a, b, c in zip(free, soft, near_w, strict=True):
         assert a.report.radius is b.report.radius is None
         assert b.report.norm < a.report.norm
@@ -138,12 +144,10 @@ def test_the_soft_penalty_and_the_pull_toward_w_hold_codes_back(
 
 
 def test_images_on_a_plateau_leave_and_the_others_go_on(
-    generator: Network, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = images.clone()
-    images[1] = to_bytes(generator.synthesize(generator.w_avg.expand(1, 6, -1), "none").image)[
-        0
-    ]  # perfect at the start
+    images[1] = to_bytes(generator.image_of(generator.centre.expand(1, 6, -1)))[0]  # perfect at the start
     sizes: list[int] = []
     losses = Objective.losses
 
@@ -161,27 +165,27 @@ def test_images_on_a_plateau_leave_and_the_others_go_on(
 
 
 def test_neighbours_change_no_more_than_rounding(
-    generator: Network, perceptual: DomainPerceptual, images: Tensor
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, images: Tensor
 ) -> None:
     together = run(generator, perceptual, images, steps=10)
     alone = run(generator, perceptual, images, steps=10, batch=1)
     for a, b in zip(together, alone, strict=True):
-        torch.testing.assert_close(a.w_plus, b.w_plus, rtol=0, atol=1e-3)
+        torch.testing.assert_close(a.codes.parts["w_plus"], b.codes.parts["w_plus"], rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("candidates", [0, 5])
 def test_the_same_twice_bit_for_bit(
-    generator: Network, perceptual: DomainPerceptual, images: Tensor, candidates: int
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, images: Tensor, candidates: int
 ) -> None:
     first, second = (run(generator, perceptual, images, start_candidates=candidates, patience=4) for _ in range(2))
     for a, b in zip(first, second, strict=True):
-        assert torch.equal(a.w_plus, b.w_plus)
+        assert torch.equal(a.codes.parts["w_plus"], b.codes.parts["w_plus"])
         assert torch.equal(a.reconstruction, b.reconstruction)
         assert a.report == b.report
 
 
 def test_the_best_of_random_codes_is_a_better_start_than_most(
-    generator: Network, perceptual: DomainPerceptual, images: Tensor
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, images: Tensor
 ) -> None:
     one = run(generator, perceptual, images, start_candidates=1, steps=0)
     many = run(generator, perceptual, images, start_candidates=40, steps=0)
@@ -193,20 +197,20 @@ def test_the_best_of_random_codes_is_a_better_start_than_most(
 
 
 def test_the_best_code_is_kept_when_later_ones_are_worse(
-    generator: Network, perceptual: DomainPerceptual, images: Tensor
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, images: Tensor
 ) -> None:
     results = run(generator, perceptual, images, learning_rate=50.0, steps=8, constraint="none")
     objective = Objective.of(generator, perceptual, QUICK)
     target = to_float(images)
-    codes = torch.stack([result.w_plus for result in results])
-    start = generator.w_avg.expand(4, 6, -1)
+    codes = torch.cat([result.codes.parts["w_plus"] for result in results])
+    start = generator.centre.expand(4, 6, -1)
     features = objective.features(target)
     end, begin = (objective.losses(at, start, target, features).total for at in (codes, start))
     assert (end <= begin).all()
 
 
 def test_progress_never_falls_and_ends_at_its_total(
-    generator: Network, perceptual: DomainPerceptual, images: Tensor
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, images: Tensor
 ) -> None:
     told: list[tuple[int, int]] = []
     config = dataclasses.replace(QUICK, batch=3, patience=3)
@@ -216,14 +220,14 @@ def test_progress_never_falls_and_ends_at_its_total(
         encoder=None,
         perceptual=perceptual,
         config=config,
-        progress=lambda done, total: told.append((done, total)),
+        run=Run(progress=lambda done, total: told.append((done, total))),
     )
     assert {total for _, total in told} == {4 * 30}
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert told[-1] == (120, 120)
 
 
-def test_it_stops_between_steps(generator: Network, perceptual: DomainPerceptual, images: Tensor) -> None:
+def test_it_stops_between_steps(generator: StyleGAN2Sampler, perceptual: DomainPerceptual, images: Tensor) -> None:
     asked: list[int] = []
 
     def should_stop() -> bool:
@@ -231,22 +235,29 @@ def test_it_stops_between_steps(generator: Network, perceptual: DomainPerceptual
         return len(asked) > 5
 
     with pytest.raises(Stopped):
-        invert(generator, images, encoder=None, perceptual=perceptual, config=QUICK, should_stop=should_stop, seed=1)
+        invert(
+            generator,
+            images,
+            encoder=None,
+            perceptual=perceptual,
+            config=QUICK,
+            run=Run(should_stop=should_stop, seed=1),
+        )
     assert len(asked) == 6
 
 
 def test_poor_reconstructions_are_flagged_and_summed_up(
-    generator: Network, perceptual: DomainPerceptual, images: Tensor
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, images: Tensor
 ) -> None:
     noise = torch.randint(0, 256, (1, 3, 16, 16), generator=torch.Generator().manual_seed(6), dtype=torch.uint8)
     results = run(generator, perceptual, torch.cat([images[:1], noise]), poor_psnr=11.0, steps=60, learning_rate=0.1)
     assert [result.report.flagged for result in results] == [False, True]
     summary = summarize([result.report for result in results])
-    assert (summary["images"], summary["flagged"], summary["start"]) == (2, 1, "w_avg")
+    assert (summary["images"], summary["flagged"], summary["start"]) == (2, 1, "mean")
 
 
 def test_a_memory_budget_cuts_the_list_into_even_batches(
-    generator: Network, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = batch_sizes(monkeypatch)
     one = batching.bytes_per_image(Objective.of(generator, perceptual, QUICK), "cpu")
@@ -257,7 +268,11 @@ def test_a_memory_budget_cuts_the_list_into_even_batches(
 
 
 def test_without_a_budget_the_free_memory_decides(
-    generator: Network, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    generator: StyleGAN2Sampler,
+    perceptual: DomainPerceptual,
+    images: Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     sizes = batch_sizes(monkeypatch)
     one = batching.bytes_per_image(Objective.of(generator, perceptual, QUICK), "cpu")
@@ -286,7 +301,7 @@ def test_most_of_the_free_memory_of_a_gpu_is_taken(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_batch_that_does_not_fit_after_all_is_halved(
-    generator: Network, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = batch_sizes(monkeypatch)
     losses = Objective.losses
@@ -320,19 +335,19 @@ def batch_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("kept", [1, 2, 3, 4])
 def test_an_inversion_goes_on_from_any_checkpoint_to_the_same_bits(
-    generator: Network, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder, kept: int
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder, kept: int
 ) -> None:
     config = dataclasses.replace(QUICK, steps=12, batch=2, patience=3, tolerance=0.2)
     arguments: dict[str, Any] = {"encoder": encoder, "perceptual": perceptual, "config": config}
     saved: list[bytes] = []
-    whole = invert(generator, images, **arguments, checkpoint=saved.append, checkpoint_every=5)
+    whole = invert(generator, images, **arguments, run=Run(checkpoint=saved.append, checkpoint_every=5))
     assert len(saved) >= 4
     told: list[int] = []
     resumed = invert(
-        generator, images, **arguments, resume_from=saved[kept - 1], progress=lambda done, _: told.append(done)
+        generator, images, **arguments, run=Run(resume_from=saved[kept - 1], progress=lambda done, _: told.append(done))
     )
     for a, b in zip(whole, resumed, strict=True):
-        assert torch.equal(a.w_plus, b.w_plus)
+        assert torch.equal(a.codes.parts["w_plus"], b.codes.parts["w_plus"])
         assert torch.equal(a.reconstruction, b.reconstruction)
         assert a.report == b.report
     assert told == sorted(told)
@@ -349,30 +364,36 @@ def _nudged(network: Module) -> Module:
 
 
 def test_a_foreign_or_damaged_checkpoint_is_refused(
-    generator: Network, perceptual: DomainPerceptual, images: Tensor
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, images: Tensor
 ) -> None:
     saved: list[bytes] = []
     arguments: dict[str, Any] = {"encoder": None, "perceptual": perceptual}
-    invert(generator, images, **arguments, config=QUICK, checkpoint=saved.append, checkpoint_every=10)
+    invert(generator, images, **arguments, config=QUICK, run=Run(checkpoint=saved.append, checkpoint_every=10))
     other = dataclasses.replace(QUICK, radius=0.4)
     with pytest.raises(ResumeError, match="another inversion"):
-        invert(generator, images, **arguments, config=other, resume_from=saved[0])
+        invert(generator, images, **arguments, config=other, run=Run(resume_from=saved[0]))
     with pytest.raises(ResumeError, match="another inversion"):
-        invert(generator, images.flip(0), **arguments, config=QUICK, resume_from=saved[0])
+        invert(generator, images.flip(0), **arguments, config=QUICK, run=Run(resume_from=saved[0]))
     with pytest.raises(ResumeError, match="another inversion"):
-        invert(_nudged(generator), images, **arguments, config=QUICK, resume_from=saved[0])
+        invert(
+            bound(_nudged(generator.generator.network)),
+            images,
+            **arguments,
+            config=QUICK,
+            run=Run(resume_from=saved[0]),
+        )
     nudged = arguments | {"perceptual": _nudged(perceptual)}
     with pytest.raises(ResumeError, match="another inversion"):
-        invert(generator, images, **nudged, config=QUICK, resume_from=saved[0])
+        invert(generator, images, **nudged, config=QUICK, run=Run(resume_from=saved[0]))
     with pytest.raises(ResumeError, match="cannot be read"):
-        invert(generator, images, **arguments, config=QUICK, resume_from=saved[0][:100])
+        invert(generator, images, **arguments, config=QUICK, run=Run(resume_from=saved[0][:100]))
     # What only says how the work is cut may change in between.
     again = dataclasses.replace(QUICK, batch=1, poor_psnr=3.0)
-    assert len(invert(generator, images, **arguments, config=again, resume_from=saved[0])) == 4
+    assert len(invert(generator, images, **arguments, config=again, run=Run(resume_from=saved[0]))) == 4
 
 
 def test_the_perceptual_gate_flags_in_place_of_the_psnr(
-    generator: Network, perceptual: DomainPerceptual, images: Tensor
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, images: Tensor
 ) -> None:
     free = run(generator, perceptual, images, steps=5, poor_psnr=99.0)
     assert all(result.report.flags == (f"PSNR {result.report.psnr:.1f} dB below 99 dB",) for result in free)
@@ -385,7 +406,7 @@ def test_the_perceptual_gate_flags_in_place_of_the_psnr(
 
 
 def test_in_bfloat16_codes_stay_exact_numbers_and_reports_are_measured_in_float32(
-    generator: Network, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, images: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for able in (True, False):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: {"avx512_bf16": able})
@@ -393,9 +414,9 @@ def test_in_bfloat16_codes_stay_exact_numbers_and_reports_are_measured_in_float3
         assert Objective.of(generator, perceptual, automatic).autocast == able
     exact, fast = (run(generator, perceptual, images, precision=name, steps=20) for name in ("float32", "bfloat16"))
     for a, b, image in zip(exact, fast, images, strict=True):
-        assert b.w_plus.dtype == torch.float32
-        assert not torch.equal(a.w_plus, b.w_plus)
-        drawn = generator.synthesize(b.w_plus[None], "none").image.clamp(-1, 1)
+        assert b.codes.parts["w_plus"].dtype == torch.float32
+        assert not torch.equal(a.codes.parts["w_plus"], b.codes.parts["w_plus"])
+        drawn = generator.synthesize(b.codes).image.clamp(-1, 1)
         assert b.report.l2 == pytest.approx(float((drawn - to_float(image[None])).square().mean() / 4), 1e-4)
         # Nothing is lost that matters: the gain over the start is the same within a twentieth.
         gain_exact, gain_fast = (r.report.start_perceptual - r.report.perceptual for r in (a, b))
@@ -411,14 +432,16 @@ def test_in_bfloat16_codes_stay_exact_numbers_and_reports_are_measured_in_float3
         torch.zeros(1, 3, 16, 16),
     ],
 )
-def test_images_that_do_not_fit_are_refused(generator: Network, perceptual: DomainPerceptual, images: Tensor) -> None:
+def test_images_that_do_not_fit_are_refused(
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, images: Tensor
+) -> None:
     with pytest.raises(InversionError) as caught:
         run(generator, perceptual, images)
     assert caught.value.problems[0].pointer == "images"
 
 
 def test_what_is_never_finite_is_an_error_that_names_the_image(
-    generator: Network, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, images: Tensor, encoder: Encoder
 ) -> None:
     encoder.shared.bias.data.fill_(float("nan"))
     with pytest.raises(InversionError) as caught:
@@ -441,9 +464,9 @@ def test_settings_round_trip_and_name_all_their_problems() -> None:
     assert [problem.pointer for problem in caught.value.problems] == ["step"]
     with pytest.raises(InversionError) as caught:
         InversionConfig.from_json(
-            {"steps": 1.5, "space": "z", "radius": float("nan"), "batch": 0, "ramp_up": 2.0, "l2_weight": -1.0}
+            {"steps": 1.5, "one_row": "z", "radius": float("nan"), "batch": 0, "ramp_up": 2.0, "l2_weight": -1.0}
         )
-    assert {p.pointer for p in caught.value.problems} == {"steps", "space", "radius", "batch", "ramp_up", "l2_weight"}
+    assert {p.pointer for p in caught.value.problems} == {"steps", "one_row", "radius", "batch", "ramp_up", "l2_weight"}
 
 
 def test_pixels_survive_the_way_to_floats_and_back() -> None:

@@ -1,23 +1,26 @@
 import pytest
 import torch
 
+from core.generators.interface import Codes
 from core.generators.stylegan2.config import StyleGAN2Config
+from core.generators.stylegan2.generator import StyleGAN2Generator
 from core.generators.stylegan2.network import Network
 
 
 @pytest.fixture(scope="session")
 def network():
-    """16x12 pixels, hypercolumns of 8 + 8 + 2 * 6 + 2 * 5 = 38 channels."""
+    """A sampler of 16x12 pixels, hypercolumns of 8 + 8 + 2 * 6 + 2 * 5 = 38 channels."""
     torch.manual_seed(0)
     config = StyleGAN2Config(
         resolution=(16, 12), channels={0: 8, 1: 6, 2: 5}, const_size=(4, 3), z_dim=6, w_dim=7, mapping_layers=2
     )
-    return Network(config).eval().requires_grad_(False)
+    return StyleGAN2Generator(Network(config).eval().requires_grad_(False)).bind()
 
 
 @pytest.fixture(scope="session")
 def codes(network):
-    return network.map(torch.randn(9, 6, generator=torch.Generator().manual_seed(1))).contiguous()
+    z = torch.randn(9, 6, generator=torch.Generator().manual_seed(1))
+    return Codes({"w_plus": network.generator.network.map(z).contiguous()})
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from core.labeling.config import LabelerConfig
 from core.labeling.cross_validation import cross_validate
 from core.labeling.targets import MaskTarget
 from core.labeling.training import train_labeler
+from core.run import Run
 
 CONFIG = LabelerConfig(
     members=2, hidden=(8,), components=16, pixel_batch=96, max_steps=40, measure_every=20, held_out=1
@@ -57,9 +58,11 @@ def test_it_goes_on_after_the_last_finished_fold(network, codes, items, found):
         return len(kept) == 2
 
     with pytest.raises(Stopped):
-        cross_validate(network, codes, items, 4, CONFIG, 3, checkpoint=kept.append, should_stop=stop_in_the_third_fold)
+        cross_validate(
+            network, codes, items, 4, CONFIG, 3, run=Run(checkpoint=kept.append, should_stop=stop_in_the_third_fold)
+        )
     resumed = cross_validate(
-        network, codes, items, 4, CONFIG, 3, resume_from=kept[1], progress=lambda *at: counted.append(at)
+        network, codes, items, 4, CONFIG, 3, run=Run(resume_from=kept[1], progress=lambda *at: counted.append(at))
     )
     assert counted[0] == (6, 9)
     assert counted[-1] == (9, 9)
@@ -67,7 +70,7 @@ def test_it_goes_on_after_the_last_finished_fold(network, codes, items, found):
         assert all(np.array_equal(vars(one)[name], vars(other)[name]) for name in vars(one))
     for content, told in ((kept[1], "another cross-validation"), (kept[1][:50], "cannot be read")):
         with pytest.raises(ResumeError, match=told):
-            cross_validate(network, codes, items, 4, CONFIG, 3, seed=1, resume_from=content)
+            cross_validate(network, codes, items, 4, CONFIG, 3, run=Run(seed=1, resume_from=content))
 
 
 def test_too_few_images_are_told(network, codes, items):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.errors import LabelerError
-from core.generators.stylegan2.network import FeatureLayer
+from core.generators.interface import FeatureLayer
 from core.labeling.feature_cache import KeptFeatures
 
 LAYERS = (FeatureLayer("small", 3, 2, 5), FeatureLayer("large", 4, 7, 6))

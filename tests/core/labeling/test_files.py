@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from core.errors import LabelerError
-from core.generators.files import GeneratorInfo, save_generator
+from core.generators.files import save_generator
+from core.generators.interface import GeneratorInfo
+from core.generators.stylegan2.generator import StyleGAN2Generator
 from core.labeling.config import LabelerConfig
 from core.labeling.files import LabelerInfo, load_labeler, save_labeler
 from core.labeling.labeler import VotedCollapse
@@ -19,7 +21,7 @@ INFO = LabelerInfo({"classes": [{"id": 0, "name": "ground"}], "ignore_index": 25
 
 @pytest.fixture
 def stored(network, codes, masks, tmp_path):
-    labeler = train_ensemble(network, codes, masks, 4, CONFIG, noise="none")
+    labeler = train_ensemble(network, codes, masks, 4, CONFIG)
     return tmp_path / "labeler", labeler, save_labeler(tmp_path / "labeler", labeler, INFO)
 
 
@@ -28,9 +30,9 @@ def test_round_trip(stored, network, codes):
     loaded = load_labeler(folder)
     assert loaded.info == info
     assert loaded.labeler.config == CONFIG
-    assert loaded.labeler.noise == "none"
+    assert loaded.labeler.feature_digest == network.feature_digest
     assert loaded.labeler.report == labeler.report
-    features = network.synthesize(codes, "none", with_features=True).features
+    features = network.synthesize(codes, with_features=True).features
     again, before = (one.label(features, (16, 12)) for one in (loaded.labeler, labeler))
     for name in ("mask", "divergence", "scores"):
         assert torch.equal(getattr(again, name), getattr(before, name))
@@ -52,7 +54,7 @@ def test_votes_are_collapsed_and_uncertainty_is_not(stored, network, codes, tmp_
     save_labeler(tmp_path / "few", few, INFO)
     loaded = load_labeler(tmp_path / "few").labeler
     assert (loaded.voted_classes, loaded.class_count) == (4, 2)
-    features = network.synthesize(codes, "none", with_features=True).features
+    features = network.synthesize(codes, with_features=True).features
     all_classes, collapsed = (one.label(features, (16, 12)) for one in (labeler, loaded))
     assert torch.equal(collapsed.mask, torch.tensor([1, 0, 255, 1], dtype=torch.uint8)[all_classes.mask.long()])
     assert torch.equal(collapsed.divergence, all_classes.divergence)
@@ -80,7 +82,6 @@ def test_missing_and_damaged_files_are_told(stored, tmp_path):
         {"config": {"members": 0}},
         {"config": {"members": 3}},
         {"info": {}},
-        {"noise": "loud"},
         {"feature_layers": [[1]]},
         {"tasks": [{"task": "segmentation", "outputs": 5, "report": {}}]},
         {"tasks": [{"task": "else", "outputs": 4, "report": {}}]},
@@ -97,7 +98,7 @@ def test_a_wrong_description_is_told(stored, change):
 
 def test_the_three_lines_of_the_guide_label_images(stored, network, tmp_path, monkeypatch):
     info = GeneratorInfo("tiny", licence="CC0-1.0", domain="heads")
-    save_generator(tmp_path / "generator", network, info)
+    save_generator(tmp_path / "generator", StyleGAN2Generator(network.generator.network, info))
     guide = (Path(__file__).parents[3] / "docs" / "labeling.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
     assert len([line for line in block.splitlines() if " = " in line]) == 3

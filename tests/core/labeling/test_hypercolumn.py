@@ -38,7 +38,7 @@ def test_gathered_pixels_are_those_of_the_plain_hypercolumn(network, codes, size
 def test_layers_and_channels_can_be_left_out(network, codes):
     features = network.synthesize(codes[:1], with_features=True).features
     config = LabelerConfig(layers=("blocks.2.conv0", "constant"), max_channels=5)
-    selected = SelectedLayers(network.feature_layers, config)
+    selected = SelectedLayers(network.layers, config)
     picked = selected.pick(features)
     assert [x.shape[1] for x in picked] == [5, 5]
     assert torch.equal(picked[0], features[0][:, :5])
@@ -48,5 +48,5 @@ def test_layers_and_channels_can_be_left_out(network, codes):
 
 def test_unknown_layers_are_named(network):
     with pytest.raises(LabelerError) as caught:
-        SelectedLayers(network.feature_layers, LabelerConfig(layers=("constant", "blocks.7.conv0", "mapping")))
+        SelectedLayers(network.layers, LabelerConfig(layers=("constant", "blocks.7.conv0", "mapping")))
     assert [problem.pointer for problem in caught.value.problems] == ["blocks.7.conv0", "mapping"]

@@ -14,8 +14,8 @@ def test_gathered_pixels_are_those_of_the_plain_hypercolumns(
     network, codes, memory_bytes, at_once, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(pixel_source, "SYNTHESIS_BYTES", at_once)
-    layers = SelectedLayers(network.feature_layers, LabelerConfig())
-    source = PixelSource(network, codes, layers, (9, 12), "const", memory_bytes, tmp_path)
+    layers = SelectedLayers(network.layers, LabelerConfig())
+    source = PixelSource(network, codes, layers, (9, 12), memory_bytes, tmp_path)
     features = network.synthesize(codes, with_features=True).features
     plain = hypercolumns(features, (9, 12)).permute(0, 2, 3, 1).flatten(0, 2)
     wanted = torch.tensor([0, 5, 107, 108, 500, 971])

@@ -60,9 +60,7 @@ def test_labels_are_those_of_the_plain_way(network, codes, hidden):
     ensemble, conditioning, x = trained_looking(hypercolumns(features, size), hidden)
     with torch.no_grad():
         probabilities = ensemble(x).transpose(1, 2).softmax(-1)
-    labeler = Labeler(
-        (Head("segmentation", ensemble.folded(conditioning)),), network.feature_layers, LabelerConfig(), "const"
-    )
+    labeler = Labeler((Head("segmentation", ensemble.folded(conditioning)),), network.layers, LabelerConfig())
     labels = labeler.label(features, size)
     assert torch.equal(labels.mask.flatten(), vote(probabilities))
     mean = probabilities.mean(0)

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.generators.stylegan2.network import FeatureLayer
+from core.generators.interface import FeatureLayer
 from core.labeling.aggregation import vote
 from core.labeling.config import LabelerConfig
 from core.labeling.ensemble import FoldedEnsemble
@@ -14,6 +14,7 @@ from core.labeling.hypercolumn import hypercolumns
 from core.labeling.labeler import Head, Labeler
 from core.labeling.targets import DepthTarget
 from core.labeling.training import train_labeler
+from core.run import Run
 
 SIDES = st.tuples(st.integers(1, 12), st.integers(1, 12))
 
@@ -71,9 +72,7 @@ def test_the_order_of_members_changes_nothing(case, random):
     order = list(range(labeler.config.members))
     random.shuffle(order)
     head = labeler.heads[0]
-    shuffled = Labeler(
-        (Head("segmentation", head.ensemble.pick(order)),), labeler.feature_layers, labeler.config, "none"
-    )
+    shuffled = Labeler((Head("segmentation", head.ensemble.pick(order)),), labeler.feature_layers, labeler.config)
     one, other = labeler.label(features, size), shuffled.label(features, size)
     assert torch.equal(one.mask, other.mask)
     torch.testing.assert_close(one.divergence, other.divergence, rtol=1e-4, atol=1e-5)
@@ -84,7 +83,7 @@ def test_the_order_of_members_changes_nothing(case, random):
 def test_members_that_agree_leave_no_uncertainty(case):
     labeler, features, size = case
     same = labeler.heads[0].ensemble.pick([0] * labeler.config.members)
-    agreeing = Labeler((Head("segmentation", same),), labeler.feature_layers, labeler.config, "none")
+    agreeing = Labeler((Head("segmentation", same),), labeler.feature_layers, labeler.config)
     assert float(agreeing.label(features, size).divergence.max()) < 1e-5
 
 
@@ -98,7 +97,7 @@ def test_members_that_agree_leave_no_uncertainty(case):
 def test_a_constant_label_set_yields_no_uncertainty(network, codes, value, members, hidden, seed):
     config = LabelerConfig(members=members, hidden=hidden, components=8, pixel_batch=96, max_steps=60)
     target = DepthTarget(torch.full((4, 16, 12), value))
-    labeler = train_labeler(network, codes[:4], [target], config, seed=seed)
+    labeler = train_labeler(network, codes[:4], [target], config, run=Run(seed=seed))
     labels = labeler.label(network.synthesize(codes, with_features=True).features, (16, 12))
     assert float((labels.depth - value).abs().max()) < 1e-5 * value
     assert float(labels.uncertainty["depth"].max()) < 1e-9 * value**2

@@ -11,6 +11,7 @@ from core.labeling.config import LabelerConfig
 from core.labeling.files import LabelerInfo, load_labeler, save_labeler
 from core.labeling.targets import DepthTarget, KeypointTarget, MaskTarget
 from core.labeling.training import train_labeler
+from core.run import Run
 from core.tasks.depth import depth_sums
 
 SIZE = (16, 12)
@@ -52,7 +53,7 @@ def targets(masks, points, depths):
 
 @pytest.fixture(scope="module")
 def trained(network, codes, targets):
-    return train_labeler(network, codes, targets, CONFIG, seed=3)
+    return train_labeler(network, codes, targets, CONFIG, run=Run(seed=3))
 
 
 @pytest.fixture(scope="module")
@@ -83,24 +84,22 @@ def test_heatmaps_peak_at_the_points_and_nowhere_for_what_is_not_there(trained, 
 @pytest.mark.parametrize("task", ["segmentation", "keypoints", "depth"])
 def test_a_task_beside_others_is_learnt_as_if_alone(network, codes, targets, trained, task):
     (mine,) = [target for target in targets if target.task == task]
-    alone = train_labeler(network, codes, [mine], CONFIG, seed=3).heads[0].ensemble
+    alone = train_labeler(network, codes, [mine], CONFIG, run=Run(seed=3)).heads[0].ensemble
     assert torch.equal(alone.first_weight, trained.head(task).ensemble.first_weight)
 
 
 def test_training_resumes_in_the_middle_of_the_second_task(network, codes, targets, trained):
     kept, told = [], []
-    train_labeler(
-        network, codes, targets, CONFIG, seed=3, checkpoint=kept.append, checkpoint_every=100,
-        progress=lambda *at: told.append(at),
-    )  # fmt: skip
+    run = Run(seed=3, checkpoint=kept.append, checkpoint_every=100, progress=lambda *at: told.append(at))
+    train_labeler(network, codes, targets, CONFIG, run=run)
     assert told[-1] == (450, 450)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
-    resumed = train_labeler(network, codes, targets, CONFIG, seed=3, resume_from=kept[1])
+    resumed = train_labeler(network, codes, targets, CONFIG, run=Run(seed=3, resume_from=kept[1]))
     for head, other in zip(resumed.heads, trained.heads, strict=True):
         assert torch.equal(head.ensemble.first_weight, other.ensemble.first_weight)
         assert json.dumps(head.report) == json.dumps(other.report)
     with pytest.raises(ResumeError, match="another training of a labeler"):
-        train_labeler(network, codes, targets[:2], CONFIG, seed=3, resume_from=kept[1])
+        train_labeler(network, codes, targets[:2], CONFIG, run=Run(seed=3, resume_from=kept[1]))
 
 
 def test_round_trip_and_pruning(network, codes, trained, labels, tmp_path):
@@ -123,7 +122,7 @@ def test_calibration_changes_no_vote_and_lowers_the_likelihood(network, codes, m
     report = trained.head("segmentation").report["calibration"]
     assert report["nll_after"] <= report["nll_before"]
     config = LabelerConfig.from_json({**CONFIG.to_json(), "calibrate": False})
-    plain = train_labeler(network, codes, [MaskTarget(masks, 4)], config, seed=3)
+    plain = train_labeler(network, codes, [MaskTarget(masks, 4)], config, run=Run(seed=3))
     features = network.synthesize(codes, with_features=True).features
     assert torch.equal(plain.label(features, SIZE).mask, trained.label(features, SIZE).mask)
 

@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from core.errors import LabelerError, ResumeError, Stopped
+from core.generators.interface import Codes
 from core.labeling import trainer
 from core.labeling.config import LabelerConfig
 from core.labeling.training import train_ensemble
+from core.run import Run
 
 SMALL = LabelerConfig(
     members=3, hidden=(24, 8), components=24, pixel_batch=96, epochs=30, max_steps=150, measure_every=50
@@ -25,12 +27,12 @@ def same(one, other):
 
 @pytest.fixture(scope="module")
 def trained(network, codes, masks):
-    return train_ensemble(network, codes[:8], masks[:8], 4, SMALL, seed=5)
+    return train_ensemble(network, codes[:8], masks[:8], 4, SMALL, run=Run(seed=5))
 
 
 def test_it_learns(network, codes, masks):
     longer = LabelerConfig(**{**vars(SMALL), "epochs": 60, "max_steps": 300})
-    labeler = train_ensemble(network, codes[:8], masks[:8], 4, longer, seed=5)
+    labeler = train_ensemble(network, codes[:8], masks[:8], 4, longer, run=Run(seed=5))
     labels = labeler.label(network.synthesize(codes, with_features=True).features, (16, 12))
     assert (labels.mask[:8] == masks[:8]).float().mean() > 0.9
     assert (labels.mask[8] == masks[8]).float().mean() > 0.7
@@ -50,12 +52,14 @@ def test_it_says_how_it_went(trained):
 
 
 def test_the_same_seed_gives_the_same_labeler_and_another_seed_another(network, codes, masks, trained):
-    assert same(trained, train_ensemble(network, codes[:8], masks[:8].numpy(), 4, SMALL, seed=5))
-    assert not same(trained, train_ensemble(network, codes[:8], masks[:8], 4, SMALL, seed=6))
+    assert same(trained, train_ensemble(network, codes[:8], masks[:8].numpy(), 4, SMALL, run=Run(seed=5)))
+    assert not same(trained, train_ensemble(network, codes[:8], masks[:8], 4, SMALL, run=Run(seed=6)))
 
 
 def test_members_do_not_depend_on_their_number(network, codes, masks, trained):
-    single = train_ensemble(network, codes[:8], masks[:8], 4, LabelerConfig(**{**vars(SMALL), "members": 1}), seed=5)
+    single = train_ensemble(
+        network, codes[:8], masks[:8], 4, LabelerConfig(**{**vars(SMALL), "members": 1}), run=Run(seed=5)
+    )
     first = trained.heads[0].ensemble.first_weight[:, :24]
     torch.testing.assert_close(single.heads[0].ensemble.first_weight, first, rtol=1e-2, atol=1e-3)
 
@@ -63,16 +67,16 @@ def test_members_do_not_depend_on_their_number(network, codes, masks, trained):
 def test_resuming_gives_the_same_labeler(network, codes, masks, trained):
     kept = []
     again = {"seed": 5, "checkpoint_every": 70}
-    train_ensemble(network, codes[:8], masks[:8], 4, SMALL, checkpoint=kept.append, **again)
+    train_ensemble(network, codes[:8], masks[:8], 4, SMALL, run=Run(**again, checkpoint=kept.append))
     assert len(kept) == 2
     for content in kept:
-        resumed = train_ensemble(network, codes[:8], masks[:8], 4, SMALL, resume_from=content, **again)
+        resumed = train_ensemble(network, codes[:8], masks[:8], 4, SMALL, run=Run(**again, resume_from=content))
         assert same(resumed, trained)
         assert resumed.report == trained.report
     with pytest.raises(ResumeError, match="another training"):
-        train_ensemble(network, codes[:7], masks[:7], 4, SMALL, resume_from=kept[0], **again)
+        train_ensemble(network, codes[:7], masks[:7], 4, SMALL, run=Run(**again, resume_from=kept[0]))
     with pytest.raises(ResumeError, match="cannot be read"):
-        train_ensemble(network, codes[:8], masks[:8], 4, SMALL, resume_from=b"nonsense", **again)
+        train_ensemble(network, codes[:8], masks[:8], 4, SMALL, run=Run(**again, resume_from=b"nonsense"))
 
 
 def test_batches_larger_than_a_pool_are_still_batches(network, codes, masks, monkeypatch):
@@ -85,17 +89,17 @@ def test_several_small_pools_do_as_well(network, codes, masks, monkeypatch):
     monkeypatch.setattr(trainer, "POOL_BYTES", 4 * 24 * 500)
     kept = []
     arguments = (network, codes[:8], masks[:8], 4, SMALL)
-    labeler = train_ensemble(*arguments, checkpoint=kept.append, checkpoint_every=60)
+    labeler = train_ensemble(*arguments, run=Run(checkpoint=kept.append, checkpoint_every=60))
     labels = labeler.label(network.synthesize(codes[:8], with_features=True).features, (16, 12))
     assert (labels.mask == masks[:8]).float().mean() > 0.85
-    assert same(labeler, train_ensemble(*arguments, resume_from=kept[1]))
+    assert same(labeler, train_ensemble(*arguments, run=Run(resume_from=kept[1])))
 
 
 def test_features_on_disk_give_the_same_labeler(network, codes, masks, trained, tmp_path, monkeypatch):
     opened = []
     temporary = tempfile.TemporaryFile
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **where: opened.append(temporary(**where)) or opened[-1])
-    mapped = train_ensemble(network, codes[:8], masks[:8], 4, SMALL, seed=5, memory_bytes=0, folder=tmp_path)
+    mapped = train_ensemble(network, codes[:8], masks[:8], 4, SMALL, run=Run(seed=5, memory_bytes=0, folder=tmp_path))
     assert same(mapped, trained)
     assert mapped.report == trained.report
     assert [file.closed for file in opened] == [True]
@@ -116,7 +120,7 @@ def test_held_out_images_end_training_and_the_best_is_kept(network, codes, masks
         schedule="constant",
     )
     told: list[dict[str, float]] = []
-    report = train_ensemble(network, codes, masks, 4, config, log=told.append).report
+    report = train_ensemble(network, codes, masks, 4, config, run=Run(log=told.append)).report
     assert [[point["step"], point["loss"]] for point in told] == report["loss_curve"]
     assert [[point["step"], point["accuracy"]] for point in told] == report["held_out"]["curve"]
     curve = [value for _, value in report["held_out"]["curve"]]
@@ -130,7 +134,9 @@ def test_held_out_images_end_training_and_the_best_is_kept(network, codes, masks
 def test_an_image_is_held_out_with_all_its_codes(network, codes, masks):
     settings = {**vars(SMALL), "held_out": 3}
     origins = [0, 1, 2, 3, 4, 0, 1, 2, 3]
-    report = train_ensemble(network, codes, masks, 4, LabelerConfig(**settings), origins=origins, seed=3).report
+    report = train_ensemble(
+        network, codes, masks, 4, LabelerConfig(**settings), origins=origins, run=Run(seed=3)
+    ).report
     held = report["held_out"]["images"]
     assert len(held) == 3
     assert all(place < 5 for place in held), "an image is measured on its first code"
@@ -178,8 +184,7 @@ def test_it_stops_when_asked_and_tells_how_far_it_is(network, codes, masks):
             masks[:8],
             4,
             SMALL,
-            progress=lambda done, total: told.append((done, total)),
-            should_stop=lambda: len(told) == 5,
+            run=Run(progress=lambda done, total: told.append((done, total)), should_stop=lambda: len(told) == 5),
         )
     assert told == [(step, 150) for step in range(1, 6)]
 
@@ -187,8 +192,10 @@ def test_it_stops_when_asked_and_tells_how_far_it_is(network, codes, masks):
 def test_everything_that_does_not_fit_is_told_at_once(network, codes, masks):
     wrong = np.full((8, 16, 12), 9, np.uint8)
     with pytest.raises(LabelerError) as caught:
-        train_ensemble(network, codes[:8] * torch.nan, wrong, 4, LabelerConfig(held_out=8), noise="random")
-    assert {problem.pointer for problem in caught.value.problems} == {"w_plus", "masks", "held_out", "noise"}
+        train_ensemble(
+            network, Codes({"w_plus": codes[:8].parts["w_plus"] * torch.nan}), wrong, 4, LabelerConfig(held_out=8)
+        )
+    assert {problem.pointer for problem in caught.value.problems} == {"w_plus", "masks", "held_out"}
     for bad in (masks[:7], masks[:8].float(), torch.zeros(8, 17, 12, dtype=torch.uint8)):
         with pytest.raises(LabelerError, match="masks"):
             train_ensemble(network, codes[:8], bad, 4)

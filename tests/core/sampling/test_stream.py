@@ -5,12 +5,15 @@ import pytest
 import torch
 
 from core.errors import SamplingError, Stopped
+from core.generators.interface import Codes, GeneratorInfo
 from core.generators.stylegan2.config import StyleGAN2Config
+from core.generators.stylegan2.generator import StyleGAN2Generator, latent
 from core.generators.stylegan2.network import Network
 from core.labeling.config import LabelerConfig
 from core.labeling.training import train_ensemble
+from core.run import Run
 from core.sampling.config import SamplingConfig
-from core.sampling.stream import draw, draw_codes, draw_unlabelled, latent
+from core.sampling.stream import draw, draw_codes, draw_unlabelled
 
 
 def made(c_dim=0):
@@ -21,10 +24,11 @@ def made(c_dim=0):
     network = Network(config).eval().requires_grad_(False)
     network.w_avg.normal_()
     c = torch.eye(c_dim)[torch.arange(4) % c_dim] if c_dim else None
-    codes = network.map(torch.randn(4, 6), c)
-    masks = (network.synthesize(codes, "none").image.mean(1) > 0).to(torch.uint8)
+    sampler = StyleGAN2Generator(network, GeneratorInfo("tiny", options={"noise": "none"})).bind()
+    codes = Codes({"w_plus": network.map(torch.randn(4, 6), c)})
+    masks = (sampler.synthesize(codes).image.mean(1) > 0).to(torch.uint8)
     config = LabelerConfig(members=2, hidden=(8, 4), pixel_batch=64, max_steps=20)
-    return network, train_ensemble(network, codes, masks, 2, config, noise="none")
+    return sampler, train_ensemble(sampler, codes, masks, 2, config)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +44,8 @@ def assert_same(one, other):
     assert [sample.index for sample in one] == [sample.index for sample in other]
     for a, b in zip(one, other, strict=True):
         assert a.score == b.score
-        for name in ("image", "mask", "w_plus", "divergence", "class_pixels"):
+        assert torch.equal(a.code.parts["w_plus"], b.code.parts["w_plus"])
+        for name in ("image", "mask", "divergence", "class_pixels"):
             assert getattr(a, name).tobytes() == getattr(b, name).tobytes()
 
 
@@ -49,17 +54,18 @@ def test_a_sample_is_what_it_says(pair):
     assert sample.index == 5
     assert (sample.image.shape, sample.image.dtype) == ((16, 16, 3), np.uint8)
     assert (sample.mask.shape, sample.mask.dtype) == ((16, 16), np.uint8)
-    assert (sample.w_plus.shape, sample.w_plus.dtype) == ((6, 8), np.float32)
+    drawn = sample.code.parts["w_plus"]
+    assert (drawn.shape, drawn.dtype) == ((1, 6, 8), torch.float32)
     assert sample.class_pixels.tolist() == [int((sample.mask == i).sum()) for i in range(2)]
     assert sample.score == pytest.approx(float(sample.divergence.sum()), rel=1e-5)
-    network, _ = pair
-    code = network.map(latent(7, 5, 6)[None], truncation_psi=0.7)
-    torch.testing.assert_close(torch.from_numpy(sample.w_plus), code[0])
+    sampler, _ = pair
+    code = sampler.generator.network.map(latent(7, 5, 6)[None], truncation_psi=0.7)
+    torch.testing.assert_close(drawn, code)
 
 
 def test_the_stored_code_draws_the_sample_again(pair):
     samples = collect(pair, 0, 4)
-    images, labels = draw_codes(*pair, torch.from_numpy(np.stack([sample.w_plus for sample in samples])))
+    images, labels = draw_codes(*pair, Codes.cat([sample.code for sample in samples]))
     assert np.array_equal(images.numpy(), np.stack([sample.image for sample in samples]))
     assert np.array_equal(labels.mask.numpy(), np.stack([sample.mask for sample in samples]))
 
@@ -96,7 +102,7 @@ def test_progress_counts_samples_and_a_stop_comes_between_batches(pair):
     told = []
     config = SamplingConfig(seed=0, start=2, stop=10, batch=4)
     seen = []
-    stream = draw(*pair, config, progress=lambda *now: told.append(now), should_stop=lambda: len(seen) > 2)
+    stream = draw(*pair, config, run=Run(progress=lambda *now: told.append(now), should_stop=lambda: len(seen) > 2))
     with pytest.raises(Stopped):
         seen.extend(sample.index for sample in stream)
     assert seen == [2, 3, 4, 5, 6, 7]
@@ -111,12 +117,11 @@ def test_labels_of_another_size(pair):
 
 def test_what_does_not_fit_is_told(pair):
     with pytest.raises(SamplingError) as caught:
-        SamplingConfig(seed=-1, start=0, stop=True, batch=0, truncation_psi=float("nan"), size=(0, 1), class_index=-1)
+        SamplingConfig(seed=-1, start=0, stop=True, batch=0, size=(0, 1), class_index=-1)
     assert {problem.pointer for problem in caught.value.problems} == {
         "seed",
         "stop",
         "batch",
-        "truncation_psi",
         "size",
         "class_index",
     }
@@ -129,13 +134,13 @@ def test_what_does_not_fit_is_told(pair):
 
 
 def test_unlabelled_samples_are_those_of_the_labelled_stream(pair):
-    network, labeler = pair
+    sampler, labeler = pair
     config = SamplingConfig(seed=4, start=3, stop=9, batch=4)
-    plain = list(draw_unlabelled(network, "none", config))
-    labelled = list(draw(network, labeler, config))
+    plain = list(draw_unlabelled(sampler, config))
+    labelled = list(draw(sampler, labeler, config))
     assert [one.index for one in plain] == [3, 4, 5, 6, 7, 8]
     for one, other in zip(plain, labelled, strict=True):
         assert np.array_equal(one.image, other.image)
-        assert np.array_equal(one.w_plus, other.w_plus)
+        assert torch.equal(one.code.parts["w_plus"], other.code.parts["w_plus"])
     with pytest.raises(SamplingError, match="cannot be drawn"):
-        next(draw_unlabelled(network, "none", SamplingConfig(seed=4, start=0, stop=1, class_index=0)))
+        next(draw_unlabelled(sampler, SamplingConfig(seed=4, start=0, stop=1, class_index=0)))

@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 from core.errors import InversionError, ResumeError, Stopped
+from core.generators.interface import GeneratorInfo
 from core.generators.stylegan2.config import StyleGAN2Config
+from core.generators.stylegan2.generator import StyleGAN2Generator, StyleGAN2Sampler
 from core.generators.stylegan2.network import Network
 from core.image_arrays import to_bytes, to_float
 from core.inversion.encoder import EncoderConfig, encode
 from core.inversion.initial_codes import latent_spread
 from core.inversion.perceptual.domain import DomainPerceptual, PerceptualTrunk
 from core.training.config import EncoderTrainingConfig
-from core.training.encoder import _Run, default_encoder_config, feature_loss, train_encoder
+from core.training.encoder import _Training, default_encoder_config, feature_loss, train_encoder
 from core.training.encoder_targets import image_source
 
 QUICK = EncoderTrainingConfig(
@@ -28,12 +30,16 @@ QUICK = EncoderTrainingConfig(
     iterations=3,
     log_every=4,
     checkpoint_every=5,
-    noise="none",
 )
 
 
+def bound(network: Network) -> StyleGAN2Sampler:
+    """Bind a network that is synthesised without noise."""
+    return StyleGAN2Generator(network, GeneratorInfo("tiny", options={"noise": "none"})).bind()
+
+
 @pytest.fixture(scope="module")
-def generator() -> Network:
+def generator() -> StyleGAN2Sampler:
     torch.manual_seed(0)
     config = StyleGAN2Config(
         resolution=(16, 16),
@@ -45,7 +51,7 @@ def generator() -> Network:
     )
     network = Network(config).eval().requires_grad_(False)
     network.w_avg.copy_(network.map(torch.randn(500, 8))[:, 0].mean(0))
-    return network
+    return bound(network)
 
 
 @pytest.fixture(scope="module")
@@ -55,26 +61,26 @@ def perceptual() -> DomainPerceptual:
 
 
 @pytest.fixture(scope="module")
-def shape(generator: Network) -> EncoderConfig:
+def shape(generator: StyleGAN2Sampler) -> EncoderConfig:
     return EncoderConfig((16, 16), 6, 16, latent_spread(generator), channels=(16, 24), head_channels=8, offset_rank=8)
 
 
 @pytest.fixture(scope="module")
-def images(generator: Network) -> Tensor:
+def images(generator: StyleGAN2Sampler) -> Tensor:
     z = torch.randn(20, 8, generator=torch.Generator().manual_seed(3))
-    return to_bytes(generator.synthesize(generator.map(z), "none").image)
+    return to_bytes(generator.image_of(generator.generator.network.map(z)))
 
 
 @pytest.fixture(scope="module")
 def unbroken(
-    generator: Network, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor
 ) -> dict[str, Tensor]:
     return train_encoder(generator, perceptual, images, QUICK, encoder_config=shape).encoder.state_dict()
 
 
 @pytest.mark.parametrize("with_images", [False, True])
 def test_training_brings_codes_and_images_closer(
-    generator: Network, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor, with_images: bool
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor, with_images: bool
 ) -> None:
     config = dataclasses.replace(QUICK, steps=250, samples=12, log_every=25, learning_rate=3e-3)
     done = train_encoder(generator, perceptual, images if with_images else None, config, encoder_config=shape)
@@ -84,16 +90,16 @@ def test_training_brings_codes_and_images_closer(
     assert last["l2"] < 0.8 * first["l2"]
     assert ("real_l2" in last) == with_images
     assert not any(parameter.requires_grad for parameter in done.encoder.parameters())
-    held_out = generator.map(torch.randn(16, 8, generator=torch.Generator().manual_seed(9)))
-    target = generator.synthesize(held_out, "none").image.clamp(-1, 1)
-    mean = generator.w_avg.expand_as(held_out)
-    codes = encode(generator, done.encoder, target, iterations=3, noise="none")
+    held_out = generator.generator.network.map(torch.randn(16, 8, generator=torch.Generator().manual_seed(9)))
+    target = generator.image_of(held_out).clamp(-1, 1)
+    mean = generator.centre.expand_as(held_out)
+    codes = encode(generator, done.encoder, target, iterations=3)
     assert (codes - held_out).square().mean() < 0.6 * (mean - held_out).square().mean()
 
 
 @pytest.mark.parametrize("heads", ["e4e", "psp"])
 def test_real_images_alone_are_enough(
-    generator: Network, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor, heads: Any
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor, heads: Any
 ) -> None:
     config = dataclasses.replace(
         QUICK, steps=120, samples=0, samples_drawn=0, images=8, log_every=20, learning_rate=3e-3, mirror=True
@@ -108,7 +114,7 @@ def test_real_images_alone_are_enough(
 
 
 def test_bfloat16_learns_the_same(
-    generator: Network, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor
 ) -> None:
     config = dataclasses.replace(QUICK, steps=60, samples=12, log_every=20, learning_rate=3e-3)
     curves = {}
@@ -124,7 +130,7 @@ def test_bfloat16_learns_the_same(
 
 
 def test_the_feature_loss_is_about_what_is_shown_and_not_where(
-    generator: Network, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor
 ) -> None:
     features = perceptual.features(images[:4].float() / 127.5 - 1)
     assert feature_loss(features, features).abs().max() < 1e-6
@@ -137,7 +143,7 @@ def test_the_feature_loss_is_about_what_is_shown_and_not_where(
 
 
 def test_a_checkpoint_from_before_a_setting_is_gone_on_from(
-    generator: Network, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor, tmp_path: Path
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor, tmp_path: Path
 ) -> None:
     path = tmp_path / "run.pt"
     config = dataclasses.replace(QUICK, steps=2, checkpoint_every=1)
@@ -163,7 +169,7 @@ def test_real_images_are_mirrored_half_of_the_time(images: Tensor) -> None:
 
 
 def test_a_run_that_was_stopped_ends_at_the_weights_of_an_unbroken_one(
-    generator: Network,
+    generator: StyleGAN2Sampler,
     perceptual: DomainPerceptual,
     shape: EncoderConfig,
     images: Tensor,
@@ -202,7 +208,7 @@ def test_a_run_that_was_stopped_ends_at_the_weights_of_an_unbroken_one(
 
 
 def test_a_killed_run_resumes_from_its_last_checkpoint(
-    generator: Network,
+    generator: StyleGAN2Sampler,
     perceptual: DomainPerceptual,
     shape: EncoderConfig,
     images: Tensor,
@@ -232,7 +238,7 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(
 
 
 def test_another_runs_checkpoint_is_refused(
-    generator: Network, perceptual: DomainPerceptual, shape: EncoderConfig, tmp_path: Path
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, shape: EncoderConfig, tmp_path: Path
 ) -> None:
     checkpoint = tmp_path / "encoder.checkpoint"
     config = dataclasses.replace(QUICK, steps=5)
@@ -240,8 +246,9 @@ def test_another_runs_checkpoint_is_refused(
     with pytest.raises(ResumeError) as caught:
         train_encoder(generator, perceptual, None, config, encoder_config=shape, checkpoint=checkpoint, seed=1)
     assert [problem.pointer for problem in caught.value.problems] == ["seed"]
-    other = deepcopy(generator)
-    other.w_avg += 1e-3
+    network = deepcopy(generator.generator.network)
+    network.w_avg += 1e-3
+    other = bound(network)
     with pytest.raises(ResumeError) as caught:
         train_encoder(other, perceptual, None, config, encoder_config=shape, checkpoint=checkpoint)
     assert [problem.pointer for problem in caught.value.problems] == ["networks and images"]
@@ -251,7 +258,7 @@ def test_another_runs_checkpoint_is_refused(
 
 
 def test_every_target_gets_its_corrections_one_after_another(
-    generator: Network, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor
 ) -> None:
     def source(step: int, count: int) -> Tensor:
         asked.append((step, count))
@@ -259,7 +266,7 @@ def test_every_target_gets_its_corrections_one_after_another(
 
     asked: list[tuple[int, int]] = []
     config = dataclasses.replace(QUICK, precision="float32")
-    run = _Run(generator, perceptual, source, config, shape, torch.device("cpu"), 0, "")
+    run = _Training(generator, perceptual, source, config, shape, torch.device("cpu"), 0, "")
     for step in range(9):
         codes = run.slots.codes.clone()
         run.train_step()
@@ -273,7 +280,7 @@ def test_every_target_gets_its_corrections_one_after_another(
     assert asked[0] == (0, 3)
     assert all(count == 1 for step, count in asked[1:])
     alive = run.slots.left > 0
-    drawn = generator.synthesize(run.slots.codes[alive], "none").image
+    drawn = generator.image_of(run.slots.codes[alive])
     torch.testing.assert_close(run.slots.current[alive], drawn, rtol=1e-4, atol=1e-4)
     features = perceptual.features(run.slots.target[run.first_drawn :])
     for kept_features, expected in zip(run.slots.features, features, strict=True):
@@ -281,10 +288,10 @@ def test_every_target_gets_its_corrections_one_after_another(
 
 
 def test_layers_unlock_between_the_two_shares(
-    generator: Network, perceptual: DomainPerceptual, shape: EncoderConfig
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, shape: EncoderConfig
 ) -> None:
     config = dataclasses.replace(QUICK, steps=100, unlock_from=0.2, unlock_until=0.6)
-    run = _Run(generator, perceptual, None, config, shape, torch.device("cpu"), 0, "")
+    run = _Training(generator, perceptual, None, config, shape, torch.device("cpu"), 0, "")
     counts = []
     for run.step in range(100):
         counts.append(run._unlocked())
@@ -298,14 +305,14 @@ def test_the_default_shape_suits_the_generator(size: tuple[int, int]) -> None:
     const = (4, 2) if size[0] != size[1] else (4, 4)
     blocks = (size[0] // const[0]).bit_length()
     config = StyleGAN2Config(resolution=size, channels=dict.fromkeys(range(blocks), 2), const_size=const, w_dim=8)
-    shape = default_encoder_config(Network(config), 1.0)
+    shape = default_encoder_config(bound(Network(config)), 1.0)
     assert max(shape.image_size) == min(128, max(size))
     assert max(shape.image_size) // 2 ** len(shape.channels) == 4
-    assert shape.num_ws == 2 * blocks
+    assert shape.rows == 2 * blocks
 
 
 def test_settings_and_images_that_cannot_be_used_are_refused(
-    generator: Network, perceptual: DomainPerceptual, shape: EncoderConfig
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, shape: EncoderConfig
 ) -> None:
     with pytest.raises(InversionError) as caught:
         EncoderTrainingConfig(
@@ -326,14 +333,14 @@ def test_settings_and_images_that_cannot_be_used_are_refused(
 
 
 def test_the_last_digits_of_the_spread_make_no_other_encoder() -> None:
-    generator = Network(StyleGAN2Config(resolution=(16, 16), channels={0: 8, 1: 8, 2: 8}, z_dim=4, w_dim=4))
+    generator = bound(Network(StyleGAN2Config(resolution=(16, 16), channels={0: 8, 1: 8, 2: 8}, z_dim=4, w_dim=4)))
     few, many = (default_encoder_config(generator, spread) for spread in (0.9360718727, 0.9360719323))
     assert few == many
     assert few.latent_scale == pytest.approx(0.936, rel=1e-3)
 
 
 def test_training_may_begin_with_another_encoder(
-    generator: Network, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor, tmp_path: Path
+    generator: StyleGAN2Sampler, perceptual: DomainPerceptual, shape: EncoderConfig, images: Tensor, tmp_path: Path
 ) -> None:
     config = dataclasses.replace(QUICK, steps=60, log_every=20, learning_rate=3e-3)
     first = train_encoder(generator, perceptual, images, config, encoder_config=shape)

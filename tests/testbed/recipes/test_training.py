@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.generators.files import load_generator, shipped_generators
 from testbed.recipes import heads64, streets64
 from testbed.recipes.recipe import NORMALS, VALIDATION_SEED, Recipe
 from testbed.recipes.training import FEW, Training, colour_loss, picture_loss, surface_loss
+from testbed.shipped import load_shipped
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def recipe(tmp_path: Path) -> Recipe:
 
 def test_without_a_state_it_goes_on_from_the_shipped_generator(recipe: Recipe) -> None:
     training = Training(recipe).load()
-    shipped = load_generator(shipped_generators()["heads64"]).network
+    shipped = load_shipped("heads64").network
     assert training.images == training.log[-1]["images"] > 0
     z = torch.randn(2, recipe.config.z_dim, generator=torch.Generator().manual_seed(0))
     drawn = [g.synthesize(g.map(z), noise="none").image for g in (training.average, training.generator, shipped)]

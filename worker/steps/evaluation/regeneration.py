@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from core.callbacks import ShouldStop, stop_if_asked
@@ -17,18 +16,21 @@ from core.datasets.samples import StoredSample
 from core.errors import EvaluationError, LabelerError, Problem
 from core.evaluation.downstream.images import ArrayImages, Relabelled, ShardImages, Targets
 from core.evaluation.gates import Regeneration, rounded_share
-from core.generators.stylegan2.network import Network
+from core.generators.interface import Codes, Sampler
 from core.label_sets.label_set import LabelSet
 from core.labeling.labeler import Labeler, Labels
 from core.labeling.targets import targets_of
 from core.labeling.training import train_labeler
+from core.run import Run
 from core.sampling.config import SamplingConfig
 from core.sampling.stream import Sample, draw, draw_codes
 from core.tasks.keypoints import with_visibility
 from core.tasks.task import Task
 from store.jobs.views import Job
+from store.requests.sampling import sampling_settings
 from worker.loading import load_source
 from worker.runtime.step_context import StepContext
+from worker.samplers import bind_sampler
 from worker.steps.generation.candidate_index import Drawn
 from worker.steps.labeler.config import stored_labeler
 
@@ -40,7 +42,7 @@ _REDRAWN, _DROPPED = 32, 8
 class Makers:
     """What a dataset was made with. `batch`: how many images were drawn at once; `drawn`: which samples were."""
 
-    network: Network
+    sampler: Sampler
     labeler: Labeler
     device: str
     batch: int
@@ -51,13 +53,14 @@ def load_makers(context: StepContext, made_by: Job) -> Makers:
     """Generator and labeler of the job that made the dataset. Raises what says that they are no longer there."""
     before = replace(context, claim=replace(context.claim, spec=made_by.spec, result=made_by.result))
     source = load_source(before)
+    sampler = bind_sampler(before, source, sampling_settings(made_by.spec)).sampler
     labeler_id = made_by.result.get("labeler")
     if labeler_id is None:
         raise LabelerError("the dataset's job names no labeler")
     labeler = stored_labeler(context, labeler_id, source.device)
     drawn = Drawn.of(context.db, made_by.id)
     # Images depend on the batch that they were drawn in: another would differ by rounding.
-    return Makers(source.network, labeler, source.device, drawn.batch or context.settings.worker.batch, drawn)
+    return Makers(sampler, labeler, source.device, drawn.batch or context.settings.worker.batch, drawn)
 
 
 def regenerate(makers: Makers, generated: ShardImages) -> Regeneration:
@@ -90,14 +93,14 @@ def dropped_samples(
         return None
     record = generated.sample(0).record()
     settings = SamplingConfig(
-        seed=record["seed"], start=0, stop=1, batch=makers.batch, truncation_psi=record["truncation_psi"],
+        seed=record["seed"], start=0, stop=1, batch=makers.batch,
     )  # fmt: skip
     chosen = [missing[one] for one in np.linspace(0, len(missing) - 1, min(_DROPPED, len(missing))).astype(int)]
     found = [
         sample
         for index in chosen
         for sample in draw(
-            makers.network, makers.labeler, replace(settings, start=index, stop=index + 1), device=makers.device
+            makers.sampler, makers.labeler, replace(settings, start=index, stop=index + 1), Run(makers.device)
         )
     ]
     found.sort(key=lambda one: -one.scores.get(task, one.score))
@@ -131,11 +134,12 @@ def relabel(
     if problems:
         raise EvaluationError("these labels of generated images cannot be learnt from", problems)
     items = labels.items[:most]
-    codes = np.stack([generated.sample(places[int(item.name)]).latent() for item in items])
+    spec = makers.sampler.generator.code
+    codes = Codes.cat([generated.sample(places[int(item.name)]).code(spec) for item in items])
     config = replace(makers.labeler.config, held_out=0)
     labeler = train_labeler(
-        makers.network, torch.from_numpy(codes), targets_of(items, labels.classes.count, config), config,
-        noise=makers.labeler.noise, device=makers.device, should_stop=should_stop,
+        makers.sampler, codes, targets_of(items, labels.classes.count, config), config,
+        run=Run(makers.device, should_stop=should_stop),
     )  # fmt: skip
     like = generated.take(np.array([0]))[1]
     found = np.lib.format.open_memmap(
@@ -155,12 +159,12 @@ def _drawn(makers: Makers, samples: list[StoredSample]) -> Iterator[tuple[int, N
     """Images and labels of stored latents, a batch at a time, with the place of its first. Whole batches of the size
     that made them: the last bit of a sum may depend on it.
     """
-    latents = np.stack([one.latent() for one in samples])
+    codes = Codes.cat([one.code(makers.sampler.generator.code) for one in samples])
     size = samples[0].mask().shape
     for start in range(0, len(samples), makers.batch):
         rows = np.arange(start, start + makers.batch) % len(samples)
-        codes = torch.from_numpy(latents[rows]).to(makers.device)
-        images, labels = draw_codes(makers.network, makers.labeler, codes, (size[0], size[1]))
+        some = codes[rows.tolist()].to(makers.device)
+        images, labels = draw_codes(makers.sampler, makers.labeler, some, (size[0], size[1]))
         yield start, images[: len(samples) - start].cpu().numpy(), labels
 
 

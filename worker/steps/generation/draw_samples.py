@@ -8,19 +8,20 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-import safetensors.torch
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from core.generators.interface import Codes
 from core.sampling.config import SamplingConfig
 from core.sampling.stream import draw_unlabelled
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
+from store.requests.sampling import sampling_settings
 from store.resources.sample_sets import ARCHIVE, CODES
 from worker.loading import load_source
 from worker.runtime.step_context import StepContext
-from worker.steps.inversion.sample_codes import INDICES, W_PLUS, sample_name
+from worker.samplers import bind_sampler
+from worker.steps.inversion.sample_codes import sample_codes_content, sample_name
 
 _GUIDE = """\
 These images were drawn by the generator {generator}. Label as many of them as you like:
@@ -43,34 +44,44 @@ def draw_samples(context: StepContext) -> StepResult:
         start=spec["offset"],
         stop=spec["offset"] + spec["count"],
         batch=context.settings.worker.batch,
-        truncation_psi=spec["truncation_psi"],
         class_index=spec["class_index"],
     )
-    drawn = draw_unlabelled(
-        source.network,
-        source.info.noise,
-        config,
-        device=source.device,
-        progress=context.progress,
-        should_stop=context.should_stop,
-    )
+    bound = bind_sampler(context, source, sampling_settings(spec))
+    drawn = draw_unlabelled(bound.sampler, config, context.run(source.device))
     target, codes, indices = context.folder / "samples.zip", [], []
     with zipfile.ZipFile(target, "w") as archive:
         for one in drawn:
             _add(archive, f"images/{sample_name(one.index)}.png", _png(one.image))
-            codes.append(torch.from_numpy(one.w_plus))
+            codes.append(one.code)
             indices.append(one.index)
-        about = {"samples": samples, "generator": source.info.digest, "seed": context.claim.seed, **spec}
+        about = {
+            "samples": samples,
+            "generator": source.info.digest,
+            "seed": context.claim.seed,
+            **spec,
+            "family": source.generator.family,
+            "sampler": bound.sampler.digest,
+            "sampling": dict(bound.sampler.settings),
+        }
         _add(archive, "samples.json", json.dumps(about, indent=1, sort_keys=True).encode())
         _add(archive, "LABELING.txt", _GUIDE.format(generator=source.row.name, samples=samples).encode())
-    content = safetensors.torch.save(
-        {W_PLUS: torch.stack(codes).contiguous(), INDICES: torch.tensor(indices)}, {"generator": source.info.digest}
-    )
+    facts = {
+        "generator": source.info.digest,
+        "family": source.generator.family,
+        "sampler": bound.sampler.digest,
+        "features": bound.sampler.feature_digest,
+        "sampling": json.dumps(dict(bound.sampler.settings), sort_keys=True),
+    }
+    content = sample_codes_content(Codes.cat(codes), indices, facts)
     files = (
         context.put(samples, ARCHIVE, Path(target), "application/zip", items=len(indices)),
         context.put(samples, CODES, content, "application/octet-stream"),
     )
-    return StepResult(files=files, events=(NewEvent("samples.drawn", {"samples": samples, "count": len(indices)}),))
+    return StepResult(
+        files=(*bound.files, *files),
+        made=bound.made,
+        events=(NewEvent("samples.drawn", {"samples": samples, "count": len(indices)}),),
+    )
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

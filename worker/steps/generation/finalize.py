@@ -9,6 +9,7 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from contracts.sampling_settings import with_defaults
 from core.datasets.card import write_card
 from core.datasets.croissant import write_croissant
 from core.datasets.manifest import build_manifest, manifest_bytes
@@ -23,15 +24,17 @@ from core.datasets.quality_warnings import (
     reasons_against,
 )
 from core.sampling.candidates import CandidateTable
+from store.first_release import SETTING_ALIASES
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
 from store.jobs.results import shard_results
 from store.jobs.shards import ShardPlan
+from store.requests.sampling import sampling_settings
 from store.resources.artifacts import Made, get_inversion, get_label_set, get_labeler
 from store.resources.datasets import CARD, CONTACT_SHEET, CROISSANT, MANIFEST, STATISTICS
 from store.resources.files import File, list_files
 from store.specs import GenerateSpec
-from worker.loading import class_map, fitted_labels, load_labels, load_source, other_labels
+from worker.loading import Source, class_map, fitted_labels, load_labels, load_source, other_labels
 from worker.runtime.step_context import StepContext
 from worker.steps.generation.candidate_index import Drawn
 from worker.steps.generation.composition_request import DatasetWish
@@ -55,7 +58,6 @@ _SETTINGS = (
     "max_candidates",
     "max_uncertainty",
     "offset",
-    "truncation_psi",
 )
 
 
@@ -158,7 +160,7 @@ def _facts(
         inversion=_inverted(inversion, {row["name"] for row in labeler.info["dropped"]}),
         perceptual=inversion.info["perceptual_name"],
         digests={"label_set": label_set.digest, "inversion": inversion.digest, "labeler": labeler.digest},
-        settings={"seed": context.claim.seed, **_settings(context.spec)},
+        settings={"seed": context.claim.seed, **_settings(context.spec, source)},
         pictures={"Contact sheet": CONTACT_SHEET},
         held_out=_held_out(labeler, same_classes=same_classes),
         dropped=DroppedFacts(packing.dropped.uncertain, packing.dropped.composition),
@@ -178,9 +180,11 @@ def _held_out(labeler: Made, *, same_classes: bool) -> HeldOutFacts | None:
     return HeldOutFacts(len(score["images"]), score.get("mean_iou"), score.get("accuracy"), iou)
 
 
-def _settings(spec: dict[str, Any]) -> dict[str, Any]:
+def _settings(spec: dict[str, Any], source: Source) -> dict[str, Any]:
     complete = GenerateSpec.model_validate(spec).model_dump(mode="json")
-    return {name: complete[name] for name in _SETTINGS}
+    sampling = with_defaults(source.generator.settings_schema, sampling_settings(spec))
+    by_alias = {name: sampling[name] for name in SETTING_ALIASES if name in sampling}
+    return {name: complete[name] for name in _SETTINGS} | by_alias | {"sampling": sampling}
 
 
 def _inverted(inversion: Made, dropped: Collection[str]) -> list[InvertedLabel]:

@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from core.datasets.code_files import code_arrays
 from core.datasets.samples import encode_sample
 from core.datasets.shards import ShardEntry, ShardWriter
+from core.generators.interface import Sampler
 from core.label_sets.palette import colours
 from core.labeling.labeler import Labeler
 from core.sampling.candidates import CandidateTable
@@ -16,9 +18,11 @@ from core.sampling.config import SamplingConfig
 from core.sampling.stream import Sample, draw
 from core.tasks.keypoints import with_visibility
 from store.jobs.commits import StepResult
+from store.requests.sampling import sampling_settings
 from store.resources.artifacts import get_label_set
 from worker.loading import Source, class_map, load_source
 from worker.runtime.step_context import StepContext
+from worker.samplers import bind_sampler
 from worker.steps.generation.packing import CANDIDATES, SCORES
 from worker.steps.generation.shard_planning import further_shards
 from worker.steps.label_sets.class_collapse import delivered_classes
@@ -51,42 +55,36 @@ def _write(context: StepContext, source: Source, labeler: Labeler, target: Path)
         start=part["start"],
         stop=part["stop"],
         batch=part["batch"],
-        truncation_psi=spec["truncation_psi"],
         with_divergence=True,
     )
     labels = get_label_set(context.db, context.claim.result["label_set"], tenant=context.tenant)
     classes = delivered_classes(class_map(labels), spec)
     table = colours(classes)
     scores = io.BytesIO()
-    samples = draw(
-        source.network,
-        labeler,
-        config,
-        device=source.device,
-        progress=context.progress,
-        should_stop=context.should_stop,
-    )
+    sampler = bind_sampler(context, source, sampling_settings(spec)).sampler
+    samples = draw(sampler, labeler, config, context.run(source.device))
     with target.open("wb") as file:
         writer = ShardWriter(file)
         for one in samples:
-            record = _record(one, context, source)
+            record = _record(one, context, sampler)
             divergence = one.divergence if labeler.class_count else None
-            files = encode_sample(one.image, one.mask, one.w_plus, record, table, divergence, one.depth)
+            files = encode_sample(one.image, one.mask, code_arrays(one.code), record, table, divergence, one.depth)
             writer.write(one.index, files)
             CandidateTable.write(scores, [one.score], one.class_pixels / one.mask.size)
         entry = writer.finish()
     return scores.getvalue(), entry
 
 
-def _record(one: Sample, context: StepContext, source: Source) -> dict[str, Any]:
-    """What stands with the sample: enough to draw it again."""
+def _record(one: Sample, context: StepContext, sampler: Sampler) -> dict[str, Any]:
+    """Return the record of a sample: enough to draw it again."""
     record: dict[str, Any] = {
         "index": one.index,
         "seed": context.claim.seed,
-        "truncation_psi": context.spec["truncation_psi"],
         "uncertainty": one.score,
-        "generator": source.info.digest,
-        "noise": source.info.noise,
+        "family": sampler.generator.family,
+        "generator": sampler.generator.info.digest,
+        "sampler": sampler.digest,
+        "sampling": dict(sampler.settings),
     }
     if one.class_index is not None:
         record["class_index"] = one.class_index

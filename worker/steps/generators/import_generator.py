@@ -11,9 +11,11 @@ from contracts.perceptual import HOW_TO_PROVIDE, SMALLEST_LPIPS_IMAGE, TOO_SMALL
 from core.callbacks import Progress
 from core.checkpoints.process import import_in_process
 from core.errors import CheckpointError, Problem
-from core.generators.files import DESCRIPTION, WEIGHTS, GeneratorInfo, save_generator
-from core.generators.import_source import Answers
+from core.generators.answers import Answers
+from core.generators.files import DESCRIPTION, WEIGHTS, save_generator
 from core.generators.importing import Imported
+from core.generators.interface import GeneratorInfo
+from core.run import Run
 from core.visualization.generator_preview import preview
 from store.ids import new_id
 from store.jobs.commits import StepResult
@@ -39,23 +41,19 @@ def import_generator(context: StepContext) -> StepResult:
     report = json_values(imported.report.to_json() | {"source": spec["source"]})
     report["notes"] += _class_notes(spec, imported) + _perceptual_notes(context, imported)
     info = _info(spec, imported)
-    picture = preview(
-        imported.network,
-        title=f"{info.name}: {info.domain}" if info.domain else info.name,
-        noise=info.noise,
-        class_names=info.classes,
-        progress=in_seconds(context.progress, begun),
-        should_stop=context.should_stop,
-    )
+    generator = imported.generator.with_info(info)
+    title = f"{info.name}: {info.domain}" if info.domain else info.name
+    drawing = Run(progress=in_seconds(context.progress, begun), should_stop=context.should_stop)
+    picture = preview(generator, title=title, run=drawing)
     folder = context.folder / "generator"
-    info = save_generator(folder, imported.network, info)
+    info = save_generator(folder, generator)
     files = (
         context.put(generator_id, DESCRIPTION, folder / DESCRIPTION, "application/json"),
         context.put(generator_id, WEIGHTS, folder / WEIGHTS, "application/octet-stream"),
         context.put(generator_id, REPORT, json.dumps(report, indent=1).encode(), "application/json"),
         context.put(generator_id, PREVIEW, picture, "image/png"),
     )
-    height, width = imported.network.config.resolution
+    height, width = generator.resolution
     description = json.loads((folder / DESCRIPTION).read_text("utf-8")) | {IMPORTED: report}
     made = NewGenerator(generator_id, info.name, info.digest, height, width, info.licence, description)
     notes = tuple(NewEvent("generator.note", {"text": note}, "warning") for note in report["notes"])
@@ -83,13 +81,15 @@ def in_seconds(progress: Progress, begun: float, clock: Callable[[], float] = ti
 
 def _class_notes(spec: dict[str, Any], imported: Imported) -> list[str]:
     count = imported.report.classes
-    if not count or spec["classes"] or imported.class_names:
+    if not count or spec["classes"] or imported.generator.info.classes:
         return []
     return [f"Its {count} classes have no names. Import it with `classes`, a list of {count} names, to give them."]
 
 
 def _perceptual_notes(context: StepContext, imported: Imported) -> list[str]:
     """What labelling jobs with this generator will lack, as far as this worker shows it."""
+    if "inversion" not in imported.generator.labelled_by:
+        return []
     begin = "It has no perceptual network of its own, with which labelled images are compared"
     if min(imported.report.resolution) < SMALLEST_LPIPS_IMAGE:
         return [f"{begin}; {TOO_SMALL}."]
@@ -101,7 +101,7 @@ def _perceptual_notes(context: StepContext, imported: Imported) -> list[str]:
 def _info(spec: dict[str, Any], imported: Imported) -> GeneratorInfo:
     """What the caller says, else what the file says, else what the catalogue says."""
     entry = catalogue().get(spec["source"])
-    facts, classes = imported.report.facts, tuple(spec["classes"]) or imported.class_names
+    facts, classes = imported.report.facts, tuple(spec["classes"]) or imported.generator.info.classes
     if classes and len(classes) != imported.report.classes:
         detail = f"{len(classes)} names for a generator of {imported.report.classes} classes"
         raise CheckpointError("the names of the classes do not fit this generator", [Problem(detail, "classes")])
@@ -109,6 +109,6 @@ def _info(spec: dict[str, Any], imported: Imported) -> GeneratorInfo:
         name=spec["name"],
         licence=spec["licence"] or facts.get("licence", "") or (entry.licence if entry else ""),
         domain=spec["domain"] or facts.get("domain", "") or (entry.domain if entry else ""),
-        noise=imported.report.noise,
         classes=classes,
+        options=imported.generator.info.options,
     )

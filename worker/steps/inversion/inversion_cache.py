@@ -12,13 +12,14 @@ import structlog
 import torch
 from numpy.typing import NDArray
 
+from core.generators.interface import Codes, Sampler
 from core.image_arrays import to_bytes
 from core.inversion.config import InversionConfig
 from core.inversion.report import InversionReport, InvertedImage, flags
 from store.errors import DamagedObject
 from store.resources.artifacts import find_inverted
 from worker.digests import digest_of
-from worker.loading import Source, load_latents
+from worker.loading import Source, load_codes
 from worker.runtime.step_context import StepContext
 
 log = structlog.get_logger()
@@ -40,7 +41,7 @@ def image_digests(
     change the last bits of a code, as every other batch would).
     """
     common = {
-        "made": "inverted image 1",
+        "made": "inverted image 2",
         "perceptual": perceptual,
         "settings": config.of_codes(),
         **source.inversion_digest,
@@ -53,7 +54,7 @@ def image_digests(
 
 
 def inverted_before(
-    context: StepContext, source: Source, config: InversionConfig, digests: Sequence[str]
+    context: StepContext, sampler: Sampler, config: InversionConfig, digests: Sequence[str]
 ) -> dict[int, Reused]:
     """By index: those of the images whose code is there already, judged by the thresholds of `config`."""
     known = find_inverted(context.db, digests, tenant=context.tenant)
@@ -64,7 +65,7 @@ def inverted_before(
     found: dict[int, Reused] = {}
     for inversion_id, indices in places.items():
         try:
-            w_plus = load_latents(context, inversion_id)
+            codes = load_codes(context, inversion_id)
         except DamagedObject as error:
             # Its images are inverted again, as if nothing were known of them.
             log.warning("inversion.damaged", inversion=inversion_id, why=error.detail)
@@ -73,12 +74,12 @@ def inverted_before(
             before = known[digests[index]]
             report = InversionReport.from_json(before.report)
             report = replace(report, flags=flags(report.perceptual, report.psnr, config))
-            code = w_plus[before.position].clone()
-            found[index] = Reused(inversion_id, InvertedImage(code, _drawn(source, code, config), report))
+            code = codes[before.position : before.position + 1]
+            found[index] = Reused(inversion_id, InvertedImage(code, _drawn(sampler, code), report))
     return found
 
 
 @torch.no_grad()
-def _drawn(source: Source, code: torch.Tensor, config: InversionConfig) -> torch.Tensor:
-    image = source.network.synthesize(code[None].to(source.device), config.noise).image
+def _drawn(sampler: Sampler, code: Codes) -> torch.Tensor:
+    image = sampler.synthesize(code.to(sampler.device)).image
     return to_bytes(image)[0].cpu()

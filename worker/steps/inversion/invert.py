@@ -12,12 +12,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import safetensors.torch
-import torch
 
 from core.errors import PoorReconstructionError, Problem
-from core.generators.files import GeneratorInfo
-from core.image_arrays import as_tensor
+from core.generators.interface import Codes, Invertible, Sampler
+from core.generators.stylegan2 import aliases
+from core.image_arrays import as_pictures, as_tensor
 from core.inversion.config import InversionConfig
 from core.inversion.refine import invert as refine
 from core.inversion.report import InvertedImage, summarize
@@ -28,11 +27,13 @@ from store.ids import new_id
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
 from store.requests.inversion import InversionSpec
+from store.requests.sampling import sampling_settings
 from store.resources.artifacts import PREFIXES, Made, NewMade, find_made
 from store.resources.files import File
 from worker.digests import digest_of, json_values
-from worker.loading import LATENTS, MIRRORED, REPORT, W_PLUS, Source, fitted_labels, load_source
+from worker.loading import CODES, REPORT, Source, codes_content, fitted_labels, load_source
 from worker.runtime.step_context import StepContext
+from worker.samplers import BoundSampler, bind_sampler, not_invertible
 from worker.steps.inversion.inversion_cache import Reused, image_digests, inverted_before
 from worker.steps.inversion.inverters import chosen_inverters
 from worker.steps.inversion.sample_codes import codes_of_samples
@@ -54,17 +55,22 @@ def invert(context: StepContext) -> StepResult:
     source = load_source(context)
     labels = fitted_labels(context, context.claim.result["label_set"], source)
     asked = InversionSpec.model_validate(context.spec["inversion"])
-    config = _config(asked, source.info)
-    source, encoder, perceptual = chosen_inverters(context, source, asked.encoder)
+    bound = bind_sampler(context, source, sampling_settings(context.spec))
+    sampler = bound.sampler
+    config = _config(asked, sampler)
     samples = context.spec.get("samples")
+    encoder, perceptual = None, None
+    if isinstance(sampler, Invertible):
+        source, encoder, perceptual = chosen_inverters(context, source, asked.encoder)
     mirror = asked.mirror and not samples
     warps = [item.warp.to_json() if item.warp else None for item in labels.items]
     digest = digest_of(
         {
-            "made": "inversion 2",
+            "made": "inversion 3",
             "labels": labels.digest,
             **({"warps": warps} if any(warps) else {}),  # they stand in the report
-            "perceptual": perceptual.name,
+            "perceptual": perceptual.name if perceptual else None,
+            "features": sampler.feature_digest,
             "settings": config.to_json(),
             **source.inversion_digest,
             **({"samples": samples} if samples else {}),
@@ -76,13 +82,15 @@ def invert(context: StepContext) -> StepResult:
         event = NewEvent("inversion.reused", {"inversion": equal.id})
         return StepResult(job_result={"inversion": equal.id}, events=(event,))
     if samples:
-        known = codes_of_samples(context, samples, labels, source, perceptual, config)
-        return _store(context, source, labels, warps, known, digest, [], {})
+        known = codes_of_samples(context, samples, labels, source, sampler, perceptual, config)
+        return _store(context, source, bound, labels, warps, known, digest, [], {})
+    if not isinstance(sampler, Invertible) or perceptual is None:
+        raise not_invertible(source)
     shown = [item.image for item in labels.items]
     if mirror:
         shown += [item.image for item in mirrored(labels).items]
     digests = image_digests(shown, source, perceptual.name, config)
-    before = inverted_before(context, source, config, digests)
+    before = inverted_before(context, sampler, config, digests)
     todo = [index for index in range(len(shown)) if index not in before]
     inverted = {index: one.image for index, one in before.items()}
     if todo:
@@ -90,23 +98,20 @@ def invert(context: StepContext) -> StepResult:
         # Between two attempts another job may have inverted some of them: then the state is of other images.
         refined = context.resume(
             lambda kept: refine(
-                source.network,
+                sampler,
                 images,
                 encoder=encoder,
                 perceptual=perceptual,
                 config=config,
-                device=source.device,
-                seed=_SEED,
-                progress=lambda done, total: context.progress(done * len(labels.items) // total, len(labels.items)),
-                should_stop=context.should_stop,
-                checkpoint=context.save_checkpoint,
-                checkpoint_every=CHECKPOINT_EVERY,
-                resume_from=kept,
+                run=replace(
+                    context.run(source.device, kept, seed=_SEED, checkpoint_every=CHECKPOINT_EVERY),
+                    progress=lambda done, total: context.progress(done * len(labels.items) // total, len(labels.items)),
+                ),
             )
         )
         inverted |= dict(zip(todo, refined, strict=True))
     in_order = [inverted[index] for index in range(len(shown))]
-    return _store(context, source, labels, warps, in_order, digest, digests, before)
+    return _store(context, source, bound, labels, warps, in_order, digest, digests, before)
 
 
 def refuse_poor_reconstruction(context: StepContext, inversion: Made) -> None:
@@ -142,20 +147,22 @@ def picture_name(number: int, name: str) -> str:
     return f"pictures/{number:04d}-{name[:150]}.png"
 
 
-def _config(asked: InversionSpec, info: GeneratorInfo) -> InversionConfig:
+def _config(asked: InversionSpec, sampler: Sampler) -> InversionConfig:
     config = InversionConfig(
-        noise="none" if info.noise == "none" else "const",
-        space=info.space,
+        one_row=isinstance(sampler, Invertible) and sampler.one_row,
         fit_noise=asked.fit_noise,
         max_perceptual=asked.max_lpips,
     )
-    chosen = asked.model_dump(include={"steps", "space", "constraint", "radius"}, exclude_none=True)
+    if asked.space is not None:
+        config = replace(config, one_row=asked.space == aliases.ONE_ROW)
+    chosen = asked.model_dump(include={"steps", "constraint", "radius"}, exclude_none=True)
     return replace(config, **chosen)
 
 
 def _store(
     context: StepContext,
     source: Source,
+    bound: BoundSampler,
     labels: LabelSet,
     warps: list[dict[str, float | None] | None],
     inverted: list[InvertedImage],
@@ -187,10 +194,10 @@ def _store(
         "mirrored": each[count:],
     }
     info = json_values(info)
-    named = {W_PLUS: inverted, **({MIRRORED: mirrors} if mirrors else {})}
-    latents = safetensors.torch.save({name: torch.stack([one.w_plus for one in some]) for name, some in named.items()})
+    codes = Codes.cat([one.codes for one in inverted])
+    content = codes_content(codes, Codes.cat([one.codes for one in mirrors]) if mirrors else None)
     files = (
-        context.put(inversion_id, LATENTS, latents, "application/octet-stream"),
+        context.put(inversion_id, CODES, content, "application/octet-stream"),
         context.put(inversion_id, REPORT, json.dumps(info, indent=1).encode(), "application/json"),
         *_pictures(context, inversion_id, labels, inverted, info),
     )
@@ -200,8 +207,8 @@ def _store(
         key: info[key] for key in ("images", "reused_images", "flagged", "median_psnr", "perceptual_name", "start")
     }
     return StepResult(
-        files=files,
-        made=(NewMade("inversion", inversion_id, digest, info, parents, tuple(digests)),),
+        files=(*bound.files, *files),
+        made=(*bound.made, NewMade("inversion", inversion_id, digest, info, parents, tuple(digests))),
         job_result={"inversion": inversion_id},
         events=(
             NewEvent("inversion.finished", {"inversion": inversion_id, **summary}),
@@ -217,7 +224,7 @@ def _pictures(
         InversionRow(
             name=item.name,
             target=item.image,
-            reconstruction=image.reconstruction.permute(1, 2, 0).numpy(),
+            reconstruction=as_pictures(image.reconstruction[None])[0].numpy(),
             mask=item.mask,
             caption=f"PSNR {image.report.psnr:.1f} dB, perceptual {image.report.perceptual:.3f}",
             flagged=image.report.flagged,

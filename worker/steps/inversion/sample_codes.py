@@ -6,9 +6,10 @@ import json
 
 import numpy as np
 import safetensors.torch
-from torch import Tensor
+import torch
 
 from core.errors import InversionError, Problem
+from core.generators.interface import Codes, Sampler
 from core.image_arrays import as_tensor
 from core.inversion.config import InversionConfig
 from core.inversion.known_codes import known_codes
@@ -16,11 +17,19 @@ from core.inversion.perceptual.distance import Perceptual
 from core.inversion.report import InvertedImage
 from core.label_sets.label_set import LabelSet
 from store.resources.sample_sets import CODES
-from worker.loading import Source
+from worker.loading import CLASS_INDEX, Source
 from worker.runtime.step_context import StepContext
 
-#: Tensors of a set's codes: float32 [N, num_ws, w_dim], and each one's place in the stream.
-W_PLUS, INDICES = "w_plus", "index"
+#: Tensor of each sample's place in the stream, beside the parts of the codes.
+INDICES = "index"
+
+
+def sample_codes_content(codes: Codes, indices: list[int], facts: dict[str, str]) -> bytes:
+    """Return the codes of drawn samples as the content of their file. facts: what drew them."""
+    tensors = {**codes.parts, INDICES: torch.tensor(indices)}
+    if codes.class_index is not None:
+        tensors[CLASS_INDEX] = codes.class_index
+    return safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()}, facts)
 
 
 def sample_name(index: int) -> str:
@@ -33,7 +42,8 @@ def codes_of_samples(
     samples: str,
     labels: LabelSet,
     source: Source,
-    perceptual: Perceptual,
+    sampler: Sampler,
+    perceptual: Perceptual | None,
     config: InversionConfig,
 ) -> list[InvertedImage]:
     """The codes that drew the labelled images, in their order. Raises InversionError naming every image that is no
@@ -41,25 +51,27 @@ def codes_of_samples(
     """
     content = context.fetch(samples, CODES).read_bytes()
     length = int.from_bytes(content[:8], "little")
-    drawn_by = json.loads(content[8 : 8 + length])["__metadata__"]["generator"]
-    if drawn_by != source.info.digest:
-        raise InversionError(
-            "the samples were drawn by other weights", [Problem(f"{drawn_by}, not {source.info.digest}", "samples")]
-        )
+    facts = json.loads(content[8 : 8 + length])["__metadata__"]
+    if facts["generator"] != source.info.digest:
+        detail = f"{facts['generator']}, not {source.info.digest}"
+        raise InversionError("the samples were drawn by other weights", [Problem(detail, "samples")])
+    # Sample sets of the first release have no such digest: their features do not depend on settings.
+    if facts.get("features", sampler.feature_digest) != sampler.feature_digest:
+        detail = f"they were drawn with {facts['sampling']}; use the same settings, or draw and label new samples"
+        raise InversionError("a code draws another image with these sampling settings", [Problem(detail, "sampling")])
     tensors = safetensors.torch.load(content)
     places = {sample_name(index): place for place, index in enumerate(tensors[INDICES].tolist())}
     strangers = [Problem(f"no sample of {samples}", item.name) for item in labels.items if item.name not in places]
     if strangers:
         raise InversionError("labelled images must be named as the samples are", strangers)
-    codes: Tensor = tensors[W_PLUS][[places[item.name] for item in labels.items]]
+    parts = {name: tensor for name, tensor in tensors.items() if name not in (INDICES, CLASS_INDEX)}
+    codes = Codes(parts, tensors.get(CLASS_INDEX))[[places[item.name] for item in labels.items]]
     return known_codes(
-        source.network,
+        sampler,
         as_tensor(np.stack([item.image for item in labels.items])),
         codes,
         [item.name for item in labels.items],
         perceptual=perceptual,
         config=config,
-        device=source.device,
-        progress=context.progress,
-        should_stop=context.should_stop,
+        run=context.run(source.device),
     )

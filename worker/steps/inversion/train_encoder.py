@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from core.generators.interface import Invertible
 from core.image_arrays import as_tensor
 from core.inversion.encoder import Encoder, save_encoder
 from core.inversion.initial_codes import latent_spread
@@ -28,6 +29,7 @@ from store.specs import TrainEncoderSpec
 from worker.digests import digest_of, json_values
 from worker.loading import REPORT, Source, fitted_labels, load_inverters, load_source
 from worker.runtime.step_context import StepContext
+from worker.samplers import invertible_sampler
 
 #: Nothing random reaches a result that other jobs use again.
 _SEED = 0
@@ -46,14 +48,15 @@ def train_encoder(context: StepContext) -> StepResult:
     """Train an encoder, or use an equal one that is there already."""
     spec = TrainEncoderSpec.model_validate(context.spec)
     source = load_source(context)
+    sampler = invertible_sampler(context, source)
     _, perceptual = load_inverters(context, source)
     images, labels_digest = _images(context, source, spec)
     config = training_config(spec, source)
-    spread = latent_spread(source.network, _SEED)
-    shape = default_encoder_config(source.network, spread, spec.heads, spec.image_size)
+    spread = latent_spread(sampler, _SEED)
+    shape = default_encoder_config(sampler, spread, spec.heads, spec.image_size)
     digest = digest_of(
         {
-            "made": "encoder 1",
+            "made": "encoder 2",
             "generator": source.info.digest,
             "perceptual": [perceptual.name, source.inversion_digest["perceptual"]],
             "labels": labels_digest,
@@ -72,7 +75,7 @@ def train_encoder(context: StepContext) -> StepResult:
         if kept is not None:
             checkpoint.write_bytes(kept)
         return train(
-            source.network,
+            sampler,
             perceptual,
             learnt,
             config,
@@ -87,7 +90,7 @@ def train_encoder(context: StepContext) -> StepResult:
         )
 
     training = context.resume(trained)
-    report = _report(context, source, spec, training, perceptual, learnt, held_out)
+    report = _report(context, source, sampler, spec, training, perceptual, learnt, held_out)
     return _store(context, source, training.encoder, report, digest, images)
 
 
@@ -111,7 +114,6 @@ def training_config(spec: TrainEncoderSpec, source: Source) -> EncoderTrainingCo
     """The settings of a request. Larger images have fewer slots with image losses, which is what takes memory."""
     drawn = max(2, min(16, round(16 * (256 / max(source.size)) ** 2)))
     values: dict[str, Any] = {
-        "noise": "none" if source.info.noise == "none" else "const",
         "mirror": spec.mirror and spec.train_on != "samples",
         "feature_weight": spec.feature_weight,
         "images": 0 if spec.train_on == "samples" else drawn,
@@ -126,6 +128,7 @@ def training_config(spec: TrainEncoderSpec, source: Source) -> EncoderTrainingCo
 def _report(
     context: StepContext,
     source: Source,
+    sampler: Invertible,
     spec: TrainEncoderSpec,
     training: EncoderTraining,
     perceptual: Perceptual,
@@ -133,21 +136,20 @@ def _report(
     held_out: Tensor | None,
 ) -> dict[str, Any]:
     """Reconstruction by iteration over images that it never saw, and over those that it did."""
-    noise: Any = "none" if source.info.noise == "none" else "const"
     judged = {
-        "samples": own_samples(source.network, _JUDGED_SAMPLES, _JUDGED_SEED, noise),
+        "samples": own_samples(sampler, _JUDGED_SAMPLES, _JUDGED_SEED),
         "labels_held_out": held_out,
         "labels_learnt": learnt,
     }
     by_iteration = {
         name: reconstruction_by_iteration(
-            source.network, training.encoder, perceptual, images, noise=noise, should_stop=context.should_stop
+            sampler, training.encoder, perceptual, images, should_stop=context.should_stop
         )
         for name, images in judged.items()
         if images is not None
     }
     shown = torch.cat([images[:_SHOWN] for images in judged.values() if images is not None])
-    picture = attempts_picture(source.network, training.encoder, shown, noise=noise)
+    picture = attempts_picture(sampler, training.encoder, shown)
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG")
     context.folder.joinpath(ATTEMPTS).write_bytes(buffer.getvalue())

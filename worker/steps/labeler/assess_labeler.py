@@ -12,11 +12,13 @@ from core.labeling.config import LabelerConfig
 from core.labeling.cross_validation import cross_validate
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
+from store.requests.sampling import sampling_settings
 from store.resources.artifacts import get_inversion, get_labeler
 from store.resources.labelers import REPORT_HTML, REPORT_JSON, REPORT_PNG, report_file
 from worker.digests import json_values
 from worker.loading import fitted_labels, load_source
 from worker.runtime.step_context import StepContext
+from worker.samplers import bind_sampler
 from worker.steps.label_sets.class_collapse import taught
 from worker.steps.labeler.training_set import lessons_of
 
@@ -40,26 +42,20 @@ def assess_labeler(context: StepContext) -> StepResult:
     used = [number for name, number in numbers.items() if name not in dropped]
     mirrors = [numbers[name] for name in labeler.info.get("mirrored", ())]
     inversion = get_inversion(context.db, labeler.parents["inversion_id"], tenant=context.tenant)
+    sampler = bind_sampler(context, source, sampling_settings(spec)).sampler
     folds = min(context.spec["folds"], len(used))
     lessons = lessons_of(before, framed, inversion, used, mirrors)
     labels = replace(taught(framed, spec), items=lessons.items[: len(used)])
     found = context.resume(
         lambda kept: cross_validate(
-            source.network,
-            lessons.w_plus,
+            sampler,
+            lessons.codes,
             lessons.items,
             labels.classes.count,
             LabelerConfig.from_json(labeler.info["settings"]),
             folds,
             origins=lessons.origins,
-            noise=source.info.noise,
-            device=source.device,
-            progress=context.progress,
-            should_stop=context.should_stop,
-            checkpoint=context.save_checkpoint,
-            resume_from=kept,
-            memory_bytes=context.settings.worker.features_mib << 20,
-            folder=context.folder,
+            run=context.run(source.device, kept),
         )
     )
     quality = labeler_quality(labels, found, inversion.info["per_image"], folds)

@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 from core.errors import LabelerError, Problem
-from core.generators.stylegan2.config import StyleGAN2Config
-from core.generators.stylegan2.network import feature_layers
+from core.generators.files import parse_description
 from core.label_sets.classes import ClassMap
 from core.label_sets.collapse import collapse_table
 from core.labeling.config import LabelerConfig
 from core.labeling.files import load_labeler
 from core.labeling.hypercolumn import SelectedLayers
 from core.labeling.labeler import Labeler, VotedCollapse
+from store.first_release import SETTING_ALIASES
 from store.requests.labeler import LabelerSpec
 from store.resources.generators import get_generator
 from worker.runtime.step_context import StepContext
@@ -22,7 +22,7 @@ from worker.steps.label_sets.class_collapse import collapse_after_voting, delive
 #: Fewer images teach nothing.
 LEAST_IMAGES = 2
 #: What of a request a labeler's training images and classes depend on; kept with it, so that they can be had again.
-ASKED = ("fit", "align", "labeler")
+ASKED = ("fit", "align", "labeler", "sampling", *SETTING_ALIASES)
 #: Fields of the request that are the library's own, where they are not null.
 _SAME = {
     "preset", "members", "hidden", "layers", "max_channels", "max_steps", "class_balance", "balance_by", "precision",
@@ -41,7 +41,7 @@ def labeler_config(spec: dict[str, Any], classes: ClassMap, images: int) -> Labe
 def check_labeler(context: StepContext) -> None:
     """Raise LabelerError for what the job's generator cannot give its labeler, before anything costly is begun."""
     row = get_generator(context.db, context.spec["generator"], tenant=context.tenant)
-    layers = feature_layers(StyleGAN2Config.from_json(row.info["config"]))
+    layers = parse_description(row.info).description.layers
     config = labeler_config(context.spec, ClassMap({}), LEAST_IMAGES)
     SelectedLayers(layers, config)
     keep = context.spec["labeler"].get("keep_members")

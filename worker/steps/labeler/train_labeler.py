@@ -18,10 +18,12 @@ from store.jobs.events import NewEvent
 from store.jobs.kinds import GENERATE
 from store.jobs.shards import ShardPlan
 from store.requests.inversion import InversionSpec
+from store.requests.sampling import sampling_settings
 from store.resources.artifacts import PREFIXES, Made, NewMade, find_made, get_inversion
 from worker.digests import digest_of, json_values
 from worker.loading import REPORT, Source, fitted_labels, load_source
 from worker.runtime.step_context import StepContext
+from worker.samplers import BoundSampler, bind_sampler
 from worker.steps.generation.composition_request import DatasetWish
 from worker.steps.generation.shard_planning import first_shard
 from worker.steps.inversion.invert import refuse_poor_reconstruction
@@ -48,10 +50,13 @@ def train_labeler(context: StepContext) -> StepResult:
     used, dropped, remark = _chosen(inversion, asked_of_codes)
     mirrors = usable_mirrors(inversion, used, asked_of_codes.drop_flagged)
     config = labeler_config(context.spec, learnt, len(used))
+    bound = bind_sampler(context, source, sampling_settings(context.spec))
+    sampler = bound.sampler
     asked = context.spec["labeler"]
     digest = digest_of(
         {
-            "made": "labeler 3",
+            "made": "labeler 4",
+            "features": sampler.feature_digest,
             "inversion": inversion.digest,
             "images": used,
             "mirrored": mirrors,
@@ -68,22 +73,12 @@ def train_labeler(context: StepContext) -> StepResult:
     targets = targets_of(lessons.items, learnt.count, config)
     labeler = context.resume(
         lambda kept: train(
-            source.network,
-            lessons.w_plus,
+            sampler,
+            lessons.codes,
             targets,
             config,
             origins=lessons.origins,
-            noise=source.info.noise,
-            device=source.device,
-            seed=_SEED,
-            progress=context.progress,
-            should_stop=context.should_stop,
-            checkpoint=context.save_checkpoint,
-            checkpoint_every=CHECKPOINT_EVERY,
-            resume_from=kept,
-            memory_bytes=context.settings.worker.features_mib << 20,
-            folder=context.folder,
-            log=context.log,
+            run=context.run(source.device, kept, seed=_SEED, checkpoint_every=CHECKPOINT_EVERY),
         )
     )
     labeler = finished_labeler(labeler, context.spec, learnt)
@@ -92,7 +87,7 @@ def train_labeler(context: StepContext) -> StepResult:
         "dropped": [{"name": name, "why": why} for name, why in dropped.items()],
         "dropping": remark,
     }
-    return _store(context, source, framed, classes, inversion, labeler, digest, chosen, plan)
+    return _store(context, source, bound, framed, classes, inversion, labeler, digest, chosen, plan)
 
 
 def _chosen(inversion: Made, asked: InversionSpec) -> tuple[list[int], dict[str, str], str]:
@@ -132,6 +127,7 @@ def _plan(context: StepContext, classes: ClassMap) -> tuple[ShardPlan, ...]:
 def _store(
     context: StepContext,
     source: Source,
+    bound: BoundSampler,
     labels: LabelSet,
     classes: ClassMap,
     inversion: Made,
@@ -147,6 +143,8 @@ def _store(
     about = LabelerInfo(
         classes.to_json(),
         source.info.digest,
+        source.generator.family,
+        dict(bound.sampler.settings),
         labels.digest,
         scores=held_out,
         keypoints=list(labels.keypoints.names) if labels.keypoints else [],
@@ -165,8 +163,8 @@ def _store(
     }
     score = {key: held_out.get(key) for key in ("images", "accuracy", "mean_iou")} if held_out else None
     return StepResult(
-        files=tuple(files),
-        made=(NewMade("labeler", labeler_id, digest, info, parents),),
+        files=(*bound.files, *files),
+        made=(*bound.made, NewMade("labeler", labeler_id, digest, info, parents)),
         job_result={"labeler": labeler_id},
         fan_out=plan,
         events=(

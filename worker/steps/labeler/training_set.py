@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
-
+from core.generators.interface import Codes
 from core.label_sets.flip import mirrored
 from core.label_sets.label_set import LabelItem, LabelSet
 from store.resources.artifacts import Made
-from worker.loading import load_latents
+from worker.loading import load_codes
 from worker.runtime.step_context import StepContext
 from worker.steps.label_sets.class_collapse import taught
 
 
 @dataclass(frozen=True)
 class Lessons:
-    """Codes [N, num_ws, w_dim] with N labelled images; `origins`: the number of the labelled image that each is of."""
+    """N codes with N labelled images; `origins`: the number of the labelled image of each."""
 
-    w_plus: Tensor
+    codes: Codes
     items: tuple[LabelItem, ...]
     origins: list[int]
 
@@ -37,7 +36,7 @@ def lessons_of(
         reflections = taught(mirrored(framed), context.spec).items
         items += [reflections[number] for number in mirrors]
     places = [*used, *(len(learnt) + number for number in mirrors)]
-    return Lessons(load_latents(context, inversion.id)[places], tuple(items), [*used, *mirrors])
+    return Lessons(load_codes(context, inversion.id)[places], tuple(items), [*used, *mirrors])
 
 
 def usable_mirrors(inversion: Made, used: Sequence[int], drop_flagged: bool) -> list[int]:

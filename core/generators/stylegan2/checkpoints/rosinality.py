@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from core.errors import CheckpointError, Problem
-from core.generators.import_source import Answers, Found, check_filters
+from core.generators.answers import Answers
+from core.generators.stylegan2.checkpoints.found import Found, check_filters
 from core.generators.stylegan2.checkpoints.states import MISSING_NOISE, from_rosinality_state, has_noise_maps
 from core.generators.stylegan2.config import StyleGAN2Config
 

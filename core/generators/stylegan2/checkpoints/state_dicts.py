@@ -13,7 +13,8 @@ from torch import Tensor
 from core.checkpoints.limits import Limits
 from core.checkpoints.values import StoredTensor
 from core.errors import CheckpointError, Problem
-from core.generators.import_source import Answers, Found, ask, read_all
+from core.generators.answers import Answers
+from core.generators.stylegan2.checkpoints.found import Found, ask, read_all
 from core.generators.stylegan2.checkpoints.nvidia import read_nvidia_state
 from core.generators.stylegan2.checkpoints.other_kinds import refusal, related_kind, unread_kind
 from core.generators.stylegan2.checkpoints.rosinality import read_rosinality_state

@@ -130,7 +130,7 @@ def test_every_wrong_tensor_is_named():
 
 def test_non_square_constant_and_its_feature_shapes():
     network = Network(SMALL)
-    image, features = network.synthesize(network.map(torch.randn(3, 5)), with_features=True)
+    image, features, _ = network.synthesize(network.map(torch.randn(3, 5)), with_features=True)
     assert image.shape == (3, 3, 16, 8)
     assert [tuple(f.shape[1:]) for f in features] == [layer[1:] for layer in network.feature_layers]
     assert [layer.name for layer in network.feature_layers] == [

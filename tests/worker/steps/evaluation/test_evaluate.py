@@ -289,9 +289,9 @@ def test_regeneration_draws_with_the_batch_that_the_dataset_was_drawn_with(
     monkeypatch.setattr(service.settings.worker, "batch", 16)
     sizes: list[int] = []
 
-    def noted(network: Any, labeler: Any, codes: Any, *more: Any) -> Any:
+    def noted(sampler: Any, labeler: Any, codes: Any, *more: Any) -> Any:
         sizes.append(len(codes))
-        return draw_codes(network, labeler, codes, *more)
+        return draw_codes(sampler, labeler, codes, *more)
 
     monkeypatch.setattr(regeneration, "draw_codes", noted)
     job = service.evaluate(baselines=["from_scratch"])
@@ -320,9 +320,9 @@ def test_dropped_counts_what_the_filter_dropped_and_not_what_could_not_be_drawn(
     service.work()
     drawn: list[int] = []
 
-    def noted(network: Any, labeler: Any, config: Any, **more: Any) -> Any:
+    def noted(sampler: Any, labeler: Any, config: Any, run: Any) -> Any:
         drawn.extend(range(config.start, config.stop))
-        return draw(network, labeler, config, **more)
+        return draw(sampler, labeler, config, run)
 
     monkeypatch.setattr(regeneration, "draw", noted)
     partial = replace(seen[0], drawn=Drawn(((0, 8), (16, 23)), True, 4))

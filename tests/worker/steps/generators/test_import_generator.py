@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors.torch import save
 
 from core.callbacks import ShouldStop
-from core.generators.import_source import Answers
+from core.generators.answers import Answers
 from core.generators.importing import Imported, import_checkpoint
 from core.generators.stylegan2.config import StyleGAN2Config
 from core.inversion.perceptual.domain import DomainPerceptual, PerceptualTrunk, save_perceptual

@@ -14,7 +14,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from core.generators.files import GeneratorInfo
+from core.generators.interface import GeneratorInfo
+from core.generators.stylegan2.generator import StyleGAN2Generator
 from core.inversion.objective import Objective
 from store.database.database import Database
 from store.jobs.claims import Claim, claim
@@ -22,8 +23,9 @@ from store.jobs.events import events
 from store.jobs.views import Job
 from store.requests.inversion import InversionSpec
 from store.resources.artifacts import Made, get_inversion, get_labeler
+from tests.core.checkpoints.writers import trained
 from tests.worker.inline import TENANT, InlineWorker, Service, content, generate, upload, view
-from worker.loading import LATENTS
+from worker.loading import CODES
 from worker.runtime.step_context import StepContext
 from worker.steps.labeler.training_set import usable_mirrors
 
@@ -57,7 +59,7 @@ def some_labels(material: Path, target: Path, names: list[str]) -> Path:
 
 def codes(service: Service, job: Job) -> Tensor:
     inversion = view(service.db, job).result["inversion"]
-    return safetensors.torch.load(content(service.db, service.objects, inversion, LATENTS))["w_plus"]
+    return safetensors.torch.load(content(service.db, service.objects, inversion, CODES))["w_plus"]
 
 
 def log(db: Database, job: Job) -> dict[str, dict[str, Any]]:
@@ -193,9 +195,9 @@ def test_a_labeler_learns_from_mirror_images_as_well(service: Service, looked_at
     inversion = get_inversion(service.db, view(service.db, job).result["inversion"], tenant=TENANT)
     names = [row["name"] for row in inversion.info["per_image"]]
     assert [row["name"] for row in inversion.info["mirrored"]] == names
-    tensors = safetensors.torch.load(content(service.db, service.objects, inversion.id, LATENTS))
-    assert tensors["mirrored"].shape == tensors["w_plus"].shape
-    assert not torch.equal(tensors["mirrored"], tensors["w_plus"])
+    tensors = safetensors.torch.load(content(service.db, service.objects, inversion.id, CODES))
+    assert tensors["mirrored.w_plus"].shape == tensors["w_plus"].shape
+    assert not torch.equal(tensors["mirrored.w_plus"], tensors["w_plus"])
     labeler = get_labeler(service.db, view(service.db, job).result["labeler"], tenant=TENANT)
     assert labeler.info["mirrored"] == names
     looked_at.clear()
@@ -278,6 +280,7 @@ def test_settings_reach_the_refinement(service: Service) -> None:
 
 
 def test_the_generator_says_where_codes_lie_and_a_job_may_say_otherwise() -> None:
-    info = GeneratorInfo(name="tiny", space="w")
-    assert invert_step._config(InversionSpec(), info).space == "w"
-    assert invert_step._config(InversionSpec(space="w_plus"), info).space == "w_plus"
+    info = GeneratorInfo(name="tiny", options={"space": "w"})
+    sampler = StyleGAN2Generator(trained(), info).bind()
+    assert invert_step._config(InversionSpec(), sampler).one_row
+    assert not invert_step._config(InversionSpec(space="w_plus"), sampler).one_row

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from core.generators.files import load_generator
-from core.sampling.stream import latent
+from core.generators.stylegan2.generator import StyleGAN2Generator, latent
 from store.errors import InvalidRequest, NotReady
 from store.jobs.views import Job
 from store.resources.artifacts import get_inversion
@@ -84,7 +84,9 @@ def test_samples_are_the_streams_and_repeat_to_the_byte(service: Service, sample
         assert samples in archive.read("LABELING.txt").decode()
         assert json.loads(archive.read("samples.json"))["seed"] == 5
         image = np.array(Image.open(io.BytesIO(archive.read(names[0]))))
-    network = load_generator(material / "generators" / tiny.NAME).network
+    generator = load_generator(material / "generators" / tiny.NAME)
+    assert isinstance(generator, StyleGAN2Generator)
+    network = generator.network
     drawn = network.synthesize(network.map(latent(5, 3, 16)[None], None, 0.7), "const").image[0]
     assert np.abs(image - ((drawn.permute(1, 2, 0).clamp(-1, 1) + 1) * 127.5).numpy()).max() <= 1
     again = submit_draw_samples(
@@ -108,9 +110,7 @@ def test_labelled_samples_are_learnt_from_without_inversion(service: Service, sa
     inversion = get_inversion(service.db, ended.result["inversion"], tenant=TENANT)
     assert (inversion.info["start"], inversion.info["images"], inversion.info["median_steps"]) == ("sample", 5, 0)
     assert inversion.info["median_psnr"] > 50
-    stored = b"".join(
-        service.objects.read(get_file(service.db, inversion.id, "latents.safetensors", tenant=TENANT).key)
-    )
+    stored = b"".join(service.objects.read(get_file(service.db, inversion.id, "codes.safetensors", tenant=TENANT).key))
     kept = get_samples_file(service.db, samples, "codes.safetensors", tenant=TENANT)
     codes = safetensors.torch.load(b"".join(service.objects.read(kept.key)))["w_plus"]
     assert torch.equal(safetensors.torch.load(stored)["w_plus"], codes[:5])

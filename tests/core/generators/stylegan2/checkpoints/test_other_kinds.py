@@ -12,7 +12,7 @@ import torch.package
 from safetensors.torch import save_file
 
 from core.errors import CheckpointError
-from core.generators.import_source import Answers
+from core.generators.answers import Answers
 from core.generators.importing import import_checkpoint
 from tests.core.checkpoints import writers
 from tests.core.checkpoints.writers import SMALL, trained

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from core.errors import CheckpointError, UnsafeCheckpointError
-from core.generators.import_source import Answers
+from core.generators.answers import Answers
 from core.generators.importing import import_checkpoint
 from core.generators.stylegan2.config import StyleGAN2Config
 from core.generators.stylegan2.network import Network
@@ -90,7 +90,7 @@ def test_golden_restyle_decoder_draws_its_images(name: str) -> None:
         pytest.skip(f"golden vectors are not beside this checkout: {path.name}")
     imported, io = import_checkpoint(path), load_file(path.with_name(f"{name}_io.safetensors"))
     assert (imported.report.network, imported.report.resolution) == ("decoder", (16, 16))
-    images = imported.network.synthesize(io["loop.latents"]).image
+    images = imported.generator.network.synthesize(io["loop.latents"]).image
     torch.testing.assert_close(images, io["loop.images"], atol=1e-4, rtol=1e-4)
 
 
@@ -110,13 +110,13 @@ def test_encoder_file_with_a_mean_code_for_each_layer(rows: int | None, network:
     path = saved(tmp_path, {"state_dict": state, "opts": options, "latent_avg": average})
     imported = import_checkpoint(path)
     assert_same(imported, network)
-    assert (imported.report.network, imported.report.w_avg) == ("decoder", "stored")
+    assert (imported.report.network, imported.report.details["w_avg"]) == ("decoder", "stored")
 
 
 def test_mean_code_whose_layers_differ_is_measured(network: Network, tmp_path: Path) -> None:
     average = torch.randn(6, network.config.w_dim)
     imported = import_checkpoint(writers.save_rosinality(tmp_path / "g.pt", writers.rosinality_state(network), average))
-    assert imported.report.w_avg == "measured"
+    assert imported.report.details["w_avg"] == "measured"
     assert any("differ from layer to layer" in note for note in imported.report.notes)
 
 
@@ -144,9 +144,9 @@ def test_missing_noise_maps_are_drawn_and_noted(network: Network, clamped: Netwo
     for path in paths:
         first, second = import_checkpoint(path), import_checkpoint(path)
         assert any("no noise maps" in note for note in first.report.notes)
-        assert first.report.noise == "const"
-        maps = {name: one for name, one in first.network.state_dict().items() if name.endswith(".noise")}
-        assert all(torch.equal(one, second.network.state_dict()[name]) for name, one in maps.items())
+        assert first.report.details["noise"] == "const"
+        maps = {name: one for name, one in first.generator.network.state_dict().items() if name.endswith(".noise")}
+        assert all(torch.equal(one, second.generator.network.state_dict()[name]) for name, one in maps.items())
         values = torch.cat([one.flatten() for one in maps.values()])
         assert 0.9 < values.std() < 1.1
         assert not torch.equal(maps["blocks.1.conv0.noise"], maps["blocks.1.conv1.noise"])
@@ -186,10 +186,10 @@ def test_missing_mean_code_is_measured_in_every_layout(network: Network, clamped
     for path, drawn_from in cases:
         imported = import_checkpoint(path, ANSWERS if path.suffix == ".pt" else None)
         assert_same(imported, drawn_from)
-        assert (imported.report.w_avg, imported.report.w_avg_distance) == ("measured", None)
+        assert (imported.report.details["w_avg"], imported.report.details["w_avg_distance"]) == ("measured", None)
         assert any("no mean code" in note for note in imported.report.notes)
         spread = drawn_from.w_avg.norm()
-        assert (imported.network.w_avg - drawn_from.w_avg).norm() < 0.2 * spread
+        assert (imported.generator.network.w_avg - drawn_from.w_avg).norm() < 0.2 * spread
 
 
 def test_lr_mlp_of_a_rosinality_file_is_assumed_noted_and_answered(tmp_path: Path) -> None:

@@ -15,17 +15,6 @@ MISSING = "the file does not say it"
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What a caller says where a file is silent. Anything that the file itself says must agree with it."""
-
-    network: str | None = None
-    """Which of several generators in the file: ``G_ema``, ``G``, ``Gs``, ``g_ema``, ``g``. Default: the average."""
-    mapping_lr_multiplier: float | None = None
-    conv_clamp: float | None = None
-    """0 says that nothing is clamped."""
-
-
-@dataclass(frozen=True)
 class Found:
     """A generator as its file has it, translated into our configuration and our names."""
 

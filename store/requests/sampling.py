@@ -1,0 +1,42 @@
+"""Sampling settings in a request. What a generator accepts stands in its description."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from contracts.sampling_settings import Setting, violations
+from store.errors import Problem
+from store.first_release import SETTING_ALIASES
+from store.requests.base import Spec
+
+
+class SamplingSpec(Spec):
+    """Settings of the generator for the images that are drawn."""
+
+    sampling: dict[str, Setting] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="Sampling settings of the generator, by name; `settings_schema` of the generator lists them with "
+        "their ranges and defaults.",
+    )
+    truncation_psi: float | None = Field(
+        None, ge=0.0, le=1.0, description="Alias of `sampling.truncation_psi`, for generators that have it."
+    )
+
+
+def sampling_settings(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sampling settings of a request, as JSON values, aliases included."""
+    named = {name: spec[name] for name in SETTING_ALIASES if spec.get(name) is not None}
+    return {**named, **spec.get("sampling", {})}
+
+
+def sampling_problems(schema: Mapping[str, Any], spec: Mapping[str, Any]) -> list[Problem]:
+    """Name every sampling setting that a generator with this schema of settings does not accept."""
+    found = []
+    for one in violations(schema, sampling_settings(spec)):
+        alias = one.name in SETTING_ALIASES and one.name not in spec.get("sampling", {})
+        found.append(Problem(one.detail, f"/{one.name}" if alias else f"/sampling/{one.name}"))
+    return found
