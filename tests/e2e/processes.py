@@ -72,14 +72,19 @@ class Up:
 
 
 @contextmanager
-def service(data: Path, shipped: Path, *, port: int = 0, **environment: str) -> Iterator[Up]:
-    """`offhand up` over `data` with the generators of `shipped`; gone afterwards, whatever happened."""
+def service(
+    data: Path, shipped: Path, *, port: int = 0, folder: Path | None = None, **environment: str
+) -> Iterator[Up]:
+    """`offhand up` over `data` with the generators of `shipped`; gone afterwards, whatever happened. `folder`: where it
+    is started; None: here.
+    """
     process = subprocess.Popen(
         [*OFFHAND, "up", "--data", str(data), "--port", str(port), "--json"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        cwd=folder,
         env=os.environ | PACE | {"OFFHAND_GENERATORS_FOLDER": str(shipped)} | environment,
     )
     assert process.stdout is not None
