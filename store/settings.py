@@ -139,7 +139,7 @@ class TracingSettings(BaseModel):
 
 
 class Settings(BaseSettings):
-    """All deployment settings. `home` is the data folder; database and objects live in it unless told otherwise."""
+    """All deployment settings. `home` is the data folder, the default place of database and objects."""
 
     model_config = SettingsConfigDict(
         env_prefix="OFFHAND_",

@@ -279,7 +279,7 @@ def main() -> None:
     parser.add_argument("--exact-labels", action="store_true", help="train the net of (f), too")
     arguments = parser.parse_args()
     if arguments.exact_labels and arguments.psi != 1.0:
-        parser.error("--exact-labels: latents tell the truth of a generated head at --psi 1 alone")
+        parser.error("--exact-labels: latents give the truth of a generated head at --psi 1 alone")
     recipe = DownstreamConfig(steps=arguments.steps)
     scoring = Scoring(arguments.psi, arguments.seed, recipe, arguments.inversion_steps, arguments.exact_labels)
     result = scoring.run()

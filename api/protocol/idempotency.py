@@ -17,7 +17,7 @@ IdempotencyHeader = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=255,
-        description="Unique to this wish. Sent again, it gives the first answer again and makes nothing twice.",
+        description="Idempotency key. A retry with the same key returns the original response.",
     ),
 ]
 

@@ -16,15 +16,15 @@ Written by `python -m api.reference.markdown` from the OpenAPI document that a r
 `/openapi.json`; do not edit. Every error is `application/problem+json` (RFC 9457) with `type, title, status, detail,
 instance, code, errors[{detail, pointer}]`, all problems at once. Lists take `page_size` and `page_token` and answer
 `next_page_token`. HEAD is answered wherever GET is. Unknown query parameters, unknown fields, and text with a NUL
-character or half of a surrogate pair are refused with 422. A request that is not HTTP/1.1 to the letter (bare line
-feeds, folded headers, two lengths) is refused with 400, a head of more than 32 KiB with 431, and the connection is
+character or half of a surrogate pair are refused with 422. A request that is not valid HTTP/1.1 (bare line feeds,
+folded headers, two lengths) is refused with 400, a head of more than 32 KiB with 431, and the connection is
 closed.
 
-On loopback the service needs no key and everyone is one tenant. Elsewhere (or with `OFFHAND_API__KEYS=required`) each
-request carries `Authorization: Bearer KEY`; a browser may give the key as password to look at the pages. Whoever runs
-the service makes the first key with `python -m api.keys create --tenant NAME`; further ones come from
-`POST /v1/api-keys`. Scopes: `read` looks, `write` also changes, `admin` also manages keys. What belongs to another
-tenant is answered as if it were not there. `RateLimit-Policy` and `RateLimit` say how many requests are left.
+On loopback the service needs no key, and all callers are one tenant. Elsewhere (or with `OFFHAND_API__KEYS=required`)
+each request carries `Authorization: Bearer KEY`; a browser sends the key as password. The operator creates the first
+key with `python -m api.keys create --tenant NAME`, further ones with `POST /v1/api-keys`. Scopes: `read`; `write`,
+which includes `read`; `admin`, which also manages keys. Resources of other tenants are answered with 404.
+`RateLimit-Policy` and `RateLimit` are the limit and the remaining requests.
 """
 
 
@@ -54,7 +54,7 @@ def _statuses(operations: list[Operation]) -> Iterator[str]:
         for status, answer in operation["responses"].items()
         if status >= "400"
     }
-    yield "| status | what it means |\n|---|---|"
+    yield "| status | meaning |\n|---|---|"
     yield from (f"| {status} | {meaning} |" for status, meaning in sorted(meanings.items()))
     yield ""
 
@@ -74,7 +74,7 @@ def _documents(operations: list[Operation], document: dict[str, Any]) -> Iterato
         yield f"### {name}\n"
         if schema.get("description"):
             yield f"{schema['description'].strip()}\n"
-        yield "| field | type | what it is |\n|---|---|---|"
+        yield "| field | type | description |\n|---|---|---|"
         for field, inner in schema.get("properties", {}).items():
             yield _row(field, _type(inner, document), inner.get("description", ""))
         yield ""
@@ -111,7 +111,7 @@ def _operation(method: str, path: str, operation: dict[str, Any], document: dict
     for content in operation.get("requestBody", {}).get("content", {}).values():
         fields += _body(content.get("schema", {}), document)
     if fields:
-        yield "| field | in | type | default | what it is |\n|---|---|---|---|---|"
+        yield "| field | in | type | default | description |\n|---|---|---|---|---|"
         yield from fields
         yield ""
     example = _example(operation)

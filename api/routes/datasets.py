@@ -29,7 +29,7 @@ from store.specs import MAX_SEED, DeliveryFormat
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
-EXPORTS, CONTAINER = "leave it out, or say zip: exports are zips", "query:container"
+EXPORTS, CONTAINER = "omit it, or use zip: exports are zip files", "query:container"
 
 
 @router.get("", responses=documented(422))

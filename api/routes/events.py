@@ -31,7 +31,7 @@ STREAM: dict[int | str, dict[str, Any]] = {
         "description": "A page of the log; with `Accept: text/event-stream` what follows `Last-Event-ID`, as it comes.",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     },
-    204: {"description": "To a stream that reconnects: the job is over and everything was told."},
+    204: {"description": "For a stream that reconnects: the job has ended and all events were sent."},
 }
 
 

@@ -38,7 +38,7 @@ async def create_generator(
     """Import a checkpoint: NVIDIA's pickles (PyTorch and TensorFlow), rosinality's, our own safetensors.
 
     Nothing in the file is executed: a pickle that names anything but tensors and plain values fails the job with
-    `unsafe_checkpoint`. What the file does not say fails it with `bad_checkpoint`, and is then given as `answers`.
+    `unsafe_checkpoint`. A setting that the file lacks fails it with `bad_checkpoint`; give it in `answers`.
     """
     return await asked.start(spec)
 
@@ -47,7 +47,7 @@ async def create_generator(
 def list_generators(
     db: Db, tenant: Tenant, page_size: PageSize = DEFAULT_PAGE, page_token: PageToken = None
 ) -> ListOf[Generator]:
-    """Every generator there is, newest first."""
+    """Generators, newest first."""
     page = stored.list_generators(db, tenant=tenant, page_size=page_size, page_token=page_token)
     return list_of(page, generator_document)
 

@@ -28,11 +28,11 @@ LISTS = CapacityLimiter(4)
 
 EXAMPLES: dict[str, Any] = {
     "short": {
-        "summary": "What has to be said",
+        "summary": "Required fields",
         "value": {"kind": "generate", "labels": "upl_01jd0c5w6w3m8z4k1x2y3z4a5b", "generator": "heads64", "count": 200},
     },
     "full": {
-        "summary": "More of what can be said",
+        "summary": "Optional fields",
         "value": {
             "kind": "generate",
             "labels": "upl_01jd0c5w6w3m8z4k1x2y3z4a5b",

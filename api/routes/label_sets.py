@@ -34,7 +34,7 @@ def get_label_set(label_set_id: str, db: Db, tenant: Tenant) -> LabelSet:
 
 @download(router, "/{label_set_id}/preview", "image/png", "The label over the image, for the first ones.")
 def get_label_set_preview(label_set_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Response:
-    """A picture of what was understood: the first labelled images with their labels over them."""
+    """A preview of the parsed labels: the first labelled images with their labels over them."""
     artifacts.get_label_set(db, label_set_id, tenant=tenant)
     return file_response(
         request, objects, get_file(db, label_set_id, artifacts.LABEL_PREVIEW, tenant=tenant), attachment=False

@@ -64,7 +64,7 @@ async def put_upload_part(
     tenant: Tenant,
     sha256: Annotated[Sha256, Query(description="Of this part, hexadecimal.")],
 ) -> UploadPart:
-    """One part of an announced upload. What comes again under its number takes its place.
+    """Upload one part of an announced upload; a part sent again replaces the earlier one.
 
     Part 1 holds the beginning, by which the kind of file is known: at least 512 bytes, or all there are.
     """
@@ -88,7 +88,7 @@ def list_upload_parts(
     page_size: PageSize = DEFAULT_PAGE,
     page_token: NumberToken = None,
 ) -> ListOf[UploadPart]:
-    """The parts that are there, by number: what a sender that broke off need not send again."""
+    """List the stored parts by number, to continue an interrupted upload."""
     position, size = position_of(page_token), coerced(page_size)
     rest = [part for part in _parts(db, objects, tenant, upload_id) if part.number > position]
     return ListOf(items=rest[:size], next_page_token=token_for(rest[size - 1].number) if len(rest) > size else None)
@@ -128,9 +128,8 @@ async def complete_upload(
 ) -> Upload:
     """Join the parts into the file that was announced. Repeated, it answers with the upload.
 
-    The whole file is read and held against its digest before the answer: allow for a few seconds a gigabyte. Whatever
-    goes wrong, the parts stay; but those that went straight to the storage are forgotten where they are all there and
-    yet not the file.
+    The whole file is read and compared with its digest before the response: a few seconds a gigabyte. After an error
+    the parts stay, except parts sent directly to the storage that are complete and differ from the announced file.
     """
     return await to_thread.run_sync(_complete, db, objects, tenant, upload_id, wish, limiter=READERS)
 

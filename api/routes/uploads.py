@@ -78,12 +78,12 @@ async def create_upload(
     sha256: Annotated[Sha256 | None, Query(description="For an archive sent at once: what it must have.")] = None,
     idempotency_key: IdempotencyHeader = None,
 ) -> Response:
-    """Send an archive of labelled images or a checkpoint as the body, or announce one as JSON and PUT its content.
+    """Upload an archive of labelled images or a checkpoint as the body, or announce one as JSON and PUT its content.
 
     A checkpoint is a generator's `.pkl`, `.pt` or `.safetensors`. An archive is a zip or tar with `images/`, `masks/`
     of the same names (palette or grey PNG, one class id a pixel) and `classes.json`; or as COCO, Pascal VOC,
-    Cityscapes, CamVid, CelebAMask-HQ, YOLO segmentation, CVAT XML, Label Studio JSON (docs/formats.md). What is inside
-    is checked by the job that uses it.
+    Cityscapes, CamVid, CelebAMask-HQ, YOLO segmentation, CVAT XML, Label Studio JSON (docs/formats.md). The job
+    that uses it checks the content.
     """
     media_type = media_type_of(request)
     if media_type == "application/json":
@@ -110,7 +110,7 @@ async def create_upload(
     responses=documented(400, 404, 409, 413, 415, 422, 507),
 )
 async def put_upload_content(upload_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Upload:
-    """The bytes that were announced. Whatever goes wrong, nothing is kept and the same PUT can be tried again."""
+    """Upload the announced bytes. After an error nothing is kept, and the same PUT can be repeated."""
     upload = await run_in_threadpool(stored.get_upload, db, upload_id, tenant=tenant)
     if media_type_of(request) not in ARCHIVE_TYPES:
         raise ApiError("unsupported_media_type", f"Send {ARCHIVE_TYPES[0]} or {ARCHIVE_TYPES[-1]}.")

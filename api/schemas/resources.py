@@ -129,7 +129,7 @@ class Dataset(Document):
     job: str
     state: Literal["building", "ready", "partial", "empty", "deleted"]
     count: int = Field(description="Images asked for.")
-    warnings: list[str] = Field(description="Everything that was found to speak against its use, worst first.")
+    warnings: list[str] = Field(description="Reasons not to use it, worst first.")
     quality: Quality | None = Field(description="Null unless `ready`.")
     info: Info = Field(description="Classes, label statistics, settings.")
     created_at: datetime

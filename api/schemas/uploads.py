@@ -34,7 +34,9 @@ class UploadPart(Document):
     number: int = Field(examples=[1])
     size: int = Field(description="Bytes.")
     sha256: str | None = Field(description="Null for one that went straight to the storage.")
-    md5: str | None = Field(default=None, description="Of one that went straight to the storage, where that tells it.")
+    md5: str | None = Field(
+        default=None, description="Of a part sent directly to the storage, where the storage returns it."
+    )
 
 
 class PartName(Request):

@@ -15,13 +15,11 @@ Description = Annotated[str, StringConstraints(max_length=255)]
 
 
 class WebhookEndpointRequest(Request):
-    """Where to be told."""
+    """Target of events."""
 
     url: Url = Field(description="https, on a public address.", examples=["https://ci.example.com/hooks/offhand"])
     description: Description = ""
-    events: list[EventType] = Field(
-        default_factory=list, max_length=10, description="What to be told about; empty: everything."
-    )
+    events: list[EventType] = Field(default_factory=list, max_length=10, description="Event types to send; empty: all.")
 
 
 class WebhookEndpointChange(Request):

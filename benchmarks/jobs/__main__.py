@@ -73,7 +73,7 @@ def main(words: Sequence[str] | None = None) -> None:
         "--databases", type=_of(DATABASES), default=DATABASES, metavar="NAMES", help=",".join(DATABASES)
     )
     parser.add_argument("--images", type=int, metavar="N", help="of the large job [100000]")
-    parser.add_argument("--tiny", action="store_true", help="sizes that say nothing about speed")
+    parser.add_argument("--tiny", action="store_true", help="sizes without meaning for speed")
     given = parser.parse_args(words)
     sizes = TINY if given.tiny else Sizes()
     if given.images is not None:

@@ -51,9 +51,9 @@ class EvaluationConfig:
         if not self.baselines or set(self.baselines) - set(BASELINES):
             problems.append(Problem(f"at least one of {', '.join(BASELINES)}", "baselines"))
         elif not self.tried:
-            problems.append(Problem("frozen_features alone, and no weights of DINOv2 are at hand", "baselines"))
+            problems.append(Problem("frozen_features alone, and the worker has no weights of DINOv2", "baselines"))
         if problems:
-            raise EvaluationError("these are no settings to evaluate with", problems)
+            raise EvaluationError("invalid evaluation settings", problems)
 
     @property
     def tried(self) -> tuple[Baseline, ...]:
@@ -125,7 +125,7 @@ class Arms:
                 self._done, self._interrupted = state["done"], state["training"]
             except (ValueError, KeyError, TypeError) as error:
                 problem = Problem(str(error)[:300], "checkpoint")
-                raise ResumeError("this evaluation cannot go on from the checkpoint", [problem]) from error
+                raise ResumeError("this evaluation cannot continue from the checkpoint", [problem]) from error
         mirrored = config.downstream.mirrored or mirrored_pairs(data.scoring.parts)
         self._recipe = replace(config.downstream, mirrored=mirrored)
         self._pretrained: Pretrained | None = None

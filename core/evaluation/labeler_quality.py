@@ -152,7 +152,7 @@ def _warnings(parts: Mapping[Task, dict[str, Any]], failures: Sequence[Any], inv
     words = []
     for row in parts.get("segmentation", {}).get("classes", ()):
         if 0 < row["images"] < _FEW_IMAGES:
-            words.append(f"{row['name']} is shown by {row['images']} of the images: its IoU says little.")
+            words.append(f"{row['name']} is shown by {row['images']} of the images: its IoU is uncertain.")
         elif row["iou"] == 0:
             words.append(f"{row['name']} was never found.")
     if failures:

@@ -202,7 +202,7 @@ def _absent(
     words = []
     if pretrained.startswith("denoising"):
         words.append(
-            "No published weights were at hand: transfer starts from a trunk pretrained here on the generated images."
+            "No published weights on the worker: transfer starts from a trunk pretrained here on the generated images."
         )
     if set(config.baselines) != set(config.tried):
         words.append("Frozen self-supervised features were not tried: the weights of DINOv2 (dinov2.pth) are absent.")

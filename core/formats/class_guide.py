@@ -79,7 +79,7 @@ class ClassGuide:
         for class_id, name in sorted(names.items()):
             place = self.sources.get(name, self.sources.get(str(class_id), same.get(name.strip().lower())))
             if place is None:
-                lost.append(f"says nothing of the class {class_id} {name!r}: add it to sources")
+                lost.append(f"has no target for the class {class_id} {name!r}: add it to sources")
                 continue
             table[class_id] = place
             words.append(f"{name} → {self.classes.name(place)}")
@@ -104,4 +104,4 @@ def _preset(content: bytes, pointer: str) -> Collapse | None:
 
 
 def _refusal(problems: list[str], pointer: str) -> LabelSetError:
-    return LabelSetError("the class map does not fit", [Problem(text, pointer) for text in problems])
+    return LabelSetError("the class map does not match the archive", [Problem(text, pointer) for text in problems])

@@ -148,7 +148,7 @@ def read_cityscapes(out: Translation) -> None:
     if mixed:
         out.note(f"{len(mixed)} images have labelTrainIds alone: brought to labelIds by name", mixed[0])
     if kind == "Ids" and len(mixed) < len(masks["TrainIds"]):
-        out.note("labelTrainIds left aside where there are labelIds, which say more")
+        out.note("labelTrainIds left aside where there are labelIds, which have more classes")
     _pair_all(out, written, images, None, dict.fromkeys(mixed, _LABEL_IDS))
 
 
@@ -225,7 +225,9 @@ def _composed(out: Translation, parts: Mapping[str, str], size: tuple[int, int])
         factor = size[0] // where.shape[0]
         if factor < 1 or where.shape[0] * factor != size[0] or where.shape[1] * factor != size[1]:
             shape = f"{where.shape[1]} x {where.shape[0]}"
-            out.problem(f"is {shape}, which is no whole part of its image's {size[1]} x {size[0]}", parts[part])
+            out.problem(
+                f"is {shape}, which is not an integer fraction of its image's {size[1]} x {size[0]}", parts[part]
+            )
             return None
         mask[where.repeat(factor, 0).repeat(factor, 1)] = class_id
     return mask
@@ -317,7 +319,7 @@ def _labelmap(out: Translation, text: str, origin: str) -> tuple[dict[int, str],
             undeclared[tuple(standard[place % 256].tolist())] = class_id
         elif colour in declared:
             other = names.get(declared[colour], "ignored")
-            out.problem(f"gives the colour {colour} to {other!r} and to {name!r}: colours tell classes apart", origin)
+            out.problem(f"gives the colour {colour} to {other!r} and to {name!r}: each colour is one class", origin)
         else:
             declared[colour] = class_id
     return names, ColourTable({**undeclared, **declared}, origin if declared else None)

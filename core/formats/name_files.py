@@ -96,7 +96,7 @@ def _names(node: yaml.Node) -> dict[int, str]:
 
 def _id(text: str) -> int:
     if not text.strip().isdecimal():
-        raise ValueError(f"the class id {text[:40]!r} is no whole number")
+        raise ValueError(f"the class id {text[:40]!r} is not a whole number")
     return int(text)
 
 

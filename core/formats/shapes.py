@@ -75,7 +75,7 @@ def _corners(polygon: object) -> NDArray[np.float64]:
     try:
         points = np.asarray(polygon, np.float64).ravel()
     except (TypeError, ValueError) as error:
-        raise ShapeError("a polygon holds what is no number") from error
+        raise ShapeError("a polygon holds a value that is not a number") from error
     if points.size < 6 or points.size % 2:
         raise ShapeError(f"a polygon of {points.size} numbers: at least three points x, y are needed")
     if not np.isfinite(points).all():

@@ -12,7 +12,7 @@ class TextError(ValueError):
 def decode_text(content: bytes) -> str:
     """Return UTF-8 text without its byte order mark. Raises :class:`TextError`."""
     if content.startswith(_UTF16) or b"\0" in content[:4096]:
-        raise TextError("is UTF-16 text or no text at all: save it as UTF-8")
+        raise TextError("is UTF-16 or binary: save it as UTF-8 text")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

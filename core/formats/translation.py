@@ -147,7 +147,7 @@ class Translation:
         stated = whole_number(height), whole_number(width)
         if stated == upright:
             return upright
-        text = f"is {upright[1]} x {upright[0]}, and {origin} says {shortened(width)} x {shortened(height)}"
+        text = f"is {upright[1]} x {upright[0]}, and {origin} has {shortened(width)} x {shortened(height)}"
         self.problem(text + self.orientation_hint(entry, stated), entry)
         return None
 
@@ -175,7 +175,7 @@ class Translation:
             try:
                 self._targets, shown = self._guide.targets(names, ignore_index)
                 document = self._guide.classes.to_json()
-                self.note(f"classes put together as {CLASSES} says: {shown}", self._guide.pointer)
+                self.note(f"classes mapped by {CLASSES}: {shown}", self._guide.pointer)
             except LabelSetError as error:
                 self.problems.extend(error.problems)
         self.write(CLASSES, json.dumps(document).encode(), origin)

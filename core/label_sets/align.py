@@ -67,7 +67,7 @@ def find_warps(label_set: LabelSet, height: int, width: int, alignment: Alignmen
         try:
             warp = _warp(item, label_set, (height, width), alignment, fit)
             if not warp.covered.any():
-                raise ValueError("nothing of it would be in the picture")
+                raise ValueError("no part of it would be in the frame")
             warps.append(warp)
         except ValueError as error:
             problems.append(Problem(str(error), item.name))

@@ -20,7 +20,7 @@ def collapse_by_name(classes: ClassMap, table: Sequence[tuple[str, Sequence[str]
     ids = {name: class_id for class_id, name in classes.names.items()}
     unknown = [Problem(_unknown(name, ids), target) for target, sources in table for name in sources if name not in ids]
     if unknown:
-        raise LabelSetError("these classes cannot be collapsed like this", unknown)
+        raise LabelSetError("invalid class collapse", unknown)
     names = tuple(target for target, _ in table)
     return Collapse(names, tuple(frozenset(ids[name] for name in sources) for _, sources in table))
 
@@ -31,11 +31,11 @@ def collapsed_classes(classes: ClassMap, collapse: Collapse) -> ClassMap:
     Raises :class:`LabelSetError` naming every class that ``collapse`` leaves without a place, or for no classes.
     """
     targets = collapse.targets
-    lost = [Problem("goes into no class", classes.name(one)) for one in classes.ids if one not in targets]
+    lost = [Problem("has no target class", classes.name(one)) for one in classes.ids if one not in targets]
     if not classes.names:
         lost = [Problem("the labels have no masks", "classes")]
     if lost:
-        raise LabelSetError("these classes cannot be collapsed like this", lost)
+        raise LabelSetError("invalid class collapse", lost)
     ignore_index = classes.ignore_index if classes.ignore_index >= len(collapse.names) else DEFAULT_IGNORE_INDEX
     return ClassMap(dict(enumerate(collapse.names)), ignore_index)
 

@@ -127,6 +127,6 @@ def fit_affine(source: Points, target: Points) -> NDArray[np.float64]:
 
 def _with_shift(linear: NDArray[np.float64], source: Points, target: Points) -> NDArray[np.float64]:
     if abs(np.linalg.det(linear)) < 1e-12:
-        raise ValueError("the points would all fall together")
+        raise ValueError("the points would coincide")
     shift = target.mean(0) - linear @ source.mean(0)
     return np.concatenate([linear, shift[:, None]], axis=1)

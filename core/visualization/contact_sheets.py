@@ -137,7 +137,7 @@ def comparison_sheet(
     masks = [label for row in rows for label in (row.truth, row.said) if label.ndim == 2]
     blocks = [_header(title, subtitle, SHEET_WIDTH), *charts]
     if rows:
-        heading = "worst first: image  |  true label  |  what was said  |  uncertainty"
+        heading = "worst first: image  |  true label  |  prediction  |  uncertainty"
         blocks += [
             _section(heading, SHEET_WIDTH),
             *([canvas.legend(_shown(classes, masks), SHEET_WIDTH)] if masks else []),

@@ -54,7 +54,7 @@ def _encoded(created_at: float, identifier: str) -> str:
 
 def _decoded(token: str) -> tuple[float, str]:
     if not re.fullmatch(TOKEN, token, re.ASCII):
-        problem = Problem("this token is not one that a list gave", "/page_token")
+        problem = Problem("invalid page token: use next_page_token of an earlier answer", "/page_token")
         raise InvalidRequest("the page token is not valid", [problem])
     (created_at,) = struct.unpack(">d", bytes.fromhex(token[:16]))
     # What is no number at all names the place behind the last one, on every database alike.

@@ -203,7 +203,7 @@ def _claim(db: Database, upload: Upload, key: str, multipart: str, tenant: str) 
 def _key(db: Database, upload_id: str, tenant: str) -> str:
     found = list_files(db, upload_id, tenant=tenant, prefix=DIRECT)
     if not found:
-        raise NotReady("the upload has just been completed, deleted or begun anew; look at it again")
+        raise NotReady("the upload has just been completed, deleted or restarted; read it again")
     return found[0].key
 
 

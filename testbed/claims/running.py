@@ -77,7 +77,7 @@ def _kept(identity: dict[str, str], folder: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(path.read_text())
         if {name: found.get(name) for name in identity} == identity:
             return identity | {"runs": found["runs"]}
-        _say(f"{path} was made with another generator, encoder or size; starting anew")
+        _say(f"{path} was made with another generator, encoder or size; starting again")
     return identity | {"runs": {}}
 
 

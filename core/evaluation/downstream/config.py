@@ -58,7 +58,7 @@ class DownstreamConfig:
             if not isfinite(value) or value < 0 or (name == "learning_rate" and value == 0):
                 problems.append(Problem("not a positive number" if name == "learning_rate" else "negative", name))
         if problems:
-            raise EvaluationError("these are no settings to train a net with", problems)
+            raise EvaluationError("invalid downstream settings", problems)
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""

@@ -142,7 +142,7 @@ def _linear_on_patches(channels: int, weights: Path | None) -> DownstreamNet:
 def _need(module: str) -> None:
     problems = missing_package(module, "network")
     if problems:
-        raise EvaluationError("this net cannot be built", problems)
+        raise EvaluationError("unsupported downstream network", problems)
 
 
 def _load_trunk(net: DownstreamNet, path: Path) -> None:
@@ -165,4 +165,4 @@ _UNUSABLE = (OSError, RuntimeError, ValueError, AttributeError, KeyError, pickle
 
 
 def _unusable(path: Path | None, error: Exception) -> EvaluationError:
-    return EvaluationError("these trunk weights cannot be used", [Problem(str(error)[:300], str(path))])
+    return EvaluationError("unusable trunk weights", [Problem(str(error)[:300], str(path))])

@@ -223,14 +223,14 @@ class _Run:
         try:
             state: dict[str, Any] = torch.load(io.BytesIO(content), map_location=self.device, weights_only=True)
             if state["key"] != self._key():
-                raise ValueError("it was kept by another training")
+                raise ValueError("it was written by another training")
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.losses, self.scores = state["step"], state["losses"], state["scores"]
             self.best = state["best"]
         except (RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
             problem = Problem(str(error)[:300], "checkpoint")
-            raise ResumeError("this training cannot go on from the checkpoint", [problem]) from error
+            raise ResumeError("this training cannot continue from the checkpoint", [problem]) from error
 
     def result(self) -> Trained:
         chosen = self.step
@@ -269,10 +269,10 @@ def _of_classes(counts: NDArray[np.int64], channels: int, ignore_index: int) -> 
     beyond = [one for one in np.flatnonzero(counts) if one >= channels and one != ignore_index]
     if beyond:
         problem = Problem(f"the id {beyond[0]} occurs, and there are {channels} classes", "images")
-        raise EvaluationError("these masks cannot be trained on", [problem])
+        raise EvaluationError("unusable masks", [problem])
     known = np.where(np.arange(256) == ignore_index, 0, counts)[:channels]
     if not known.sum():
-        raise EvaluationError("these masks cannot be trained on", [Problem("every pixel is ignored", "images")])
+        raise EvaluationError("unusable masks", [Problem("every pixel is ignored", "images")])
     return known
 
 

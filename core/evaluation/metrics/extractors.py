@@ -65,7 +65,7 @@ def named_extractor(name: NamedExtractor, weights: Path, device: torch.device | 
     try:
         network = _inception(weights, device) if name == "inception" else _transformer(name, weights, device)
     except (OSError, RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
-        raise EvaluationError("these weights cannot be used", [Problem(str(error)[:500], str(weights))]) from error
+        raise EvaluationError("unusable weights", [Problem(str(error)[:500], str(weights))]) from error
     return Extractor(name, network, device)
 
 

@@ -31,7 +31,7 @@ def report_html(evaluation: Evaluation, data: EvaluationData, title: str) -> str
     ]  # fmt: skip
     if document["warnings"]:
         words = "".join(f"<li>{html.escape(one)}</li>" for one in document["warnings"])
-        parts += ["<h2>What to know</h2>", f"<ul>{words}</ul>"]
+        parts += ["<h2>Warnings</h2>", f"<ul>{words}</ul>"]
     parts += [
         "<h2>What a net learns from it</h2>", _arms(document["arms"], document["settings"], document["metric"]),
         "<h2>Does uncertainty find the bad labels?</h2>", _labels(document["labels"]),

@@ -45,7 +45,7 @@ def report_html(quality: LabelerQuality, labels: LabelSet, found: Sequence[HeldO
     ]
     if document["warnings"]:
         words = "".join(f"<li>{html.escape(one)}</li>" for one in document["warnings"])
-        parts += ["<h2>What to know</h2>", f"<ul>{words}</ul>"]
+        parts += ["<h2>Warnings</h2>", f"<ul>{words}</ul>"]
     parts += _scores(document)
     if document["uncertainty"]:
         parts += ["<h2>Does uncertainty find the bad labels?</h2>", _uncertainty(document["uncertainty"])]
@@ -108,7 +108,7 @@ def _charts(document: dict[str, Any]) -> list[Image.Image]:
             )
         )
     if document["reliability"]:
-        lines = [("right as often as said", [(0.0, 0.0), (1.0, 1.0)], GREY), ("this labeler", _bins(document), BLUE)]
+        lines = [("perfect calibration", [(0.0, 0.0), (1.0, 1.0)], GREY), ("this labeler", _bins(document), BLUE)]
         curves.append(charts.line_chart("pixels that are right, by confidence", lines, "confidence"))
     return [*drawn, *([charts.beside(curves)] if curves else [])]
 
@@ -176,7 +176,7 @@ def _reliability(found: dict[str, Any]) -> str:
         "share of such pixels that are right lie apart."
     )
     x = [low for low, _ in bins]
-    lines = (("as often as said", x, "#888"), ("this labeler", [accuracy for _, accuracy in bins], "#0087c3"))
+    lines = (("perfect calibration", x, "#888"), ("this labeler", [accuracy for _, accuracy in bins], "#0087c3"))
     drawn = page.plot(x, lines, "confidence", "share that is right") if len(bins) > 1 else ""
     return f"<p>{html.escape(words)}</p>{drawn}"
 

@@ -38,7 +38,7 @@ def read_coco(out: Translation) -> None:
     points = _point_names(out, files)
     if not drawn and not points and not out.problems:
         for file in files:
-            out.problem("has neither segmentation nor keypoints: boxes alone are no labels here", file.origin)
+            out.problem("has neither segmentation nor keypoints: boxes alone are not supported as labels", file.origin)
     if drawn:
         joined = join_classes({file.origin: file.names for file in drawn}, out)
         explicit = any(_draws_background(file, joined) for file in drawn)

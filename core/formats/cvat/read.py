@@ -67,7 +67,7 @@ def _root(out: Translation, name: str) -> Element | None:
     try:
         root = parsed(out.bytes_of(name))
     except (ElementTree.ParseError, expat.ExpatError, ValueError) as error:
-        out.problem(f"is no XML that is read here: {error}", name)
+        out.problem(f"is not readable as XML: {error}", name)
         return None
     if root.find("track") is not None:
         text = 'holds tracks ("CVAT for video"), which are not read: export the task as "CVAT for images 1.1"'
@@ -156,14 +156,14 @@ def _polygon(element: Element, size: Size) -> Patch:
 def _points(element: Element) -> list[tuple[float, float]]:
     pairs = [[float(one) for one in point.split(",")] for point in element.get("points", "").split(";") if point]
     if not all(len(pair) == 2 for pair in pairs):
-        raise ShapeError("its points are no pairs of numbers")
+        raise ShapeError("its points are not pairs of numbers")
     return [(x, y) for x, y in pairs]
 
 
 def _mask(element: Element, size: Size) -> Patch:
     left, top, width, height = (whole_number(element.get(key)) for key in ("left", "top", "width", "height"))
     if left is None or top is None or width is None or height is None:
-        raise ShapeError("its box is no whole numbers left, top, width, height")
+        raise ShapeError("its box is not whole numbers left, top, width, height")
     if min(left, top) < 0 or min(width, height) < 1 or left + width > size[1] or top + height > size[0]:
         raise ShapeError("its box lies outside of the image")
     counts = [one.strip() for one in element.get("rle", "").split(",")]
@@ -188,7 +188,7 @@ def _numbers(element: Element, *keys: str) -> list[float]:
     found = [number(element.get(key)) for key in keys]
     if None in found:
         missing = ", ".join(key for key, one in zip(keys, found, strict=True) if one is None)
-        raise ShapeError(f"has no number as its {missing}")
+        raise ShapeError(f"its {missing} is not a number")
     return [one for one in found if one is not None]
 
 

@@ -302,7 +302,7 @@ def _area(value: Mapping[str, Any], size: Size) -> Patch:
     numbers = [number(value[key]) for key in keys]
     x, y, wide, high = [(one or 0.0) * by for one, by in zip(numbers, (across, down) * 2, strict=True)]
     if None in numbers or degrees is None:
-        raise ShapeError(f"its {kind} holds what is no number")
+        raise ShapeError(f"its {kind} holds a value that is not a number")
     if kind == "ellipse":
         return filled([ellipse(x, y, wide, high, degrees)], *size)
     corners = [(x, y), (x + wide, y), (x + wide, y + high), (x, y + high)]
@@ -333,7 +333,7 @@ def _pairs(points: Any) -> list[tuple[float, float]]:
     pairs = [tuple(number(value) for value in row) if isinstance(row, list | tuple) else () for row in rows]
     found = [(pair[0], pair[1]) for pair in pairs if len(pair) == 2 and None not in pair]
     if len(found) < len(rows):
-        raise ShapeError("its points are no pairs of numbers")
+        raise ShapeError("its points are not pairs of numbers")
     return [(float(x or 0), float(y or 0)) for x, y in found]
 
 

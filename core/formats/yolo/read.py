@@ -121,13 +121,13 @@ def _region(line: _Line, size: tuple[int, int]) -> Patch:
     """Return the pixels that a polygon or a box covers. Raises :class:`ShapeError`."""
     numbers = line.numbers
     if numbers is None:
-        raise ShapeError("holds what is no number")
+        raise ShapeError("holds a value that is not a number")
     if numbers.size == _BOX:
         x, y, width, height = numbers
         left, right, top, bottom = x - width / 2, x + width / 2, y - height / 2, y + height / 2
         numbers = np.array([left, top, right, top, right, bottom, left, bottom])
     if numbers.size % 2:
-        raise ShapeError(f"{numbers.size} numbers are no points x, y (a confidence at the end is not taken)")
+        raise ShapeError(f"{numbers.size} numbers are not points x, y (remove a trailing confidence)")
     points = numbers.reshape(-1, 2)
     return filled([(points * (size[1], size[0])).ravel()], *size)
 
@@ -140,11 +140,11 @@ def _refuse_other_scales(out: Translation, lines: Sequence[_Line]) -> None:
     largest = max(float(np.nanmax(np.abs(line.numbers))) for line in wrong if line.numbers is not None)
     guess = "pixels or percent" if largest <= 100 else "pixels"
     out.problem(
-        f"line {wrong[0].place}: coordinates up to {largest:g} where shares of width and height (0 to 1) are expected: "
+        f"line {wrong[0].place}: coordinates up to {largest:g} where fractions of the size (0 to 1) are expected: "
         f"they look like {guess}. Divide x by the width and y by the height ({len(wrong)} such lines in all)",
         wrong[0].label,
     )
-    raise LabelSetError("the coordinates are no shares", out.problems)
+    raise LabelSetError("the coordinates are not fractions of the image size", out.problems)
 
 
 def _leaves(numbers: NDArray[np.float64]) -> bool:

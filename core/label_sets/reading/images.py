@@ -190,7 +190,7 @@ def _load(
             _check_size(image.width, image.height, limits)
             # Phones append depth maps and thumbnails to a JPEG (MPO): its first picture is the photograph.
             if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-                raise PictureError("is an animation: one still picture is wanted")
+                raise PictureError("is an animation: expected a still image")
             if decode:
                 image.load()
     except PictureError:

@@ -109,7 +109,7 @@ def _repeated(stored: list[_Stored]) -> list[Note]:
             if len(items) > 1 and (len({one.mask_digest for one in items}) > 1) == (masks == "different")
         ]
         if groups:
-            notes.append(Note(f"images that are there more than once, with {masks} masks: {listed(groups)}"))
+            notes.append(Note(f"images that occur more than once, with {masks} masks: {listed(groups)}"))
     return notes
 
 
@@ -249,7 +249,7 @@ class _Reading:
         if not layout.depths:
             return None
         if layout.unit is None:
-            wanted = f"has no {self.root}{DEPTH_FILE}, which says what the numbers in {DEPTHS}/ mean"
+            wanted = f"has no {self.root}{DEPTH_FILE}, which defines the numbers in {DEPTHS}/"
             self._problem(wanted, self.archive_name)
             return None
         try:
@@ -264,7 +264,7 @@ class _Reading:
         if layout.classes is None and ((self.foreign and self.problems) or not (layout.images and layout.labelled)):
             return None  # The cause is named already.
         if layout.classes is None:
-            self._problem(f"has no {self.root}{CLASSES}, which says what the ids in the masks mean", self.archive_name)
+            self._problem(f"has no {self.root}{CLASSES}, which names the class ids of the masks", self.archive_name)
             return None
         try:
             return ClassMap.from_bytes(self.extracted.files[layout.classes].read_bytes(), layout.classes)

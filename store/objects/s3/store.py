@@ -123,7 +123,7 @@ class S3Objects:
         try:
             return parsedate_to_datetime(headers["date"]).timestamp()
         except (KeyError, ValueError) as error:
-            raise StoreUnavailable("the object store does not tell its time") from error
+            raise StoreUnavailable("the object store returned no date") from error
 
     def sweep_unfinished(self, older_than_seconds: float, keep: Collection[str] = ()) -> int:
         removed, now = 0, self.clock()

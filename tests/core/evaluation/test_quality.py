@@ -151,7 +151,7 @@ def test_an_interrupted_evaluation_trains_nothing_twice(sound, monkeypatch):
 
 @pytest.mark.parametrize("content", [b"in another form", b'{"done": {}}\n', b"[]\n"])
 def test_the_state_of_something_else_is_refused(content):
-    with pytest.raises(ResumeError, match="cannot go on"):
+    with pytest.raises(ResumeError, match="cannot continue"):
         run(*dataset(), repeats=1, resume_from=content)
 
 
@@ -181,5 +181,5 @@ def test_sizes_that_do_not_fit_are_refused():
             ArrayImages(images[:2, :8], masks[:2, :8]), ArrayImages(images[:2], masks[:2]),
         )  # fmt: skip
     assert [one.pointer for one in caught.value.problems] == ["labelled"]
-    with pytest.raises(EvaluationError, match="no settings"):
+    with pytest.raises(EvaluationError, match="invalid evaluation settings"):
         replace(CONFIG, repeats=0)

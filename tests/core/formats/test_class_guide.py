@@ -20,7 +20,7 @@ def test_a_collapse_by_name():
 
 def test_an_id_beyond_the_collapse_is_told():
     guide = ClassGuide.from_bytes(b'{"collapse": "celebamask_hq_8"}', "classes.json")
-    with pytest.raises(LabelSetError, match="says nothing of the class 19"):
+    with pytest.raises(LabelSetError, match="has no target for the class 19"):
         guide.targets(dict.fromkeys(range(19), "x") | {19: "beard"}, 255)
 
 

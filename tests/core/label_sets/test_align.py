@@ -156,7 +156,7 @@ def test_fits_recover_the_map_and_refuse_too_few_points():
     ):
         with pytest.raises(ValueError, match=words):
             fit(points, points)
-    with pytest.raises(ValueError, match="fall together"):
+    with pytest.raises(ValueError, match="coincide"):
         fit_similarity(source, np.zeros((5, 2)))
 
 
@@ -166,7 +166,7 @@ def test_every_image_that_lacks_something_is_named():
         align_to(label_set(boxed, bare, far), 8, 8, BoxAlignment(), "pad")
     assert {problem.pointer: problem.detail for problem in caught.value.problems} == {
         "bare": "has no box: boxes.json does not name it",
-        "far": "nothing of it would be in the picture",
+        "far": "no part of it would be in the frame",
     }
     one_point, no_point = item("one", visible=(2, 0, 0)), item("none", visible=(0, 0, 0))
     alignment = KeypointAlignment({"left": (0.2, 0.2), "right": (0.8, 0.2)})

@@ -303,7 +303,7 @@ def test_boxes_alone_are_refused() -> None:
     for row in document["annotations"]:
         row |= {"segmentation": [], "bbox": [1, 1, 5, 5]}
     assert problems(archive(document)) == [
-        "annotations.json: has neither segmentation nor keypoints: boxes alone are no labels here"
+        "annotations.json: has neither segmentation nor keypoints: boxes alone are not supported as labels"
     ]
 
 
@@ -342,7 +342,7 @@ def test_a_size_before_exif_orientation_is_named() -> None:
     document["images"][0] |= {"width": 32, "height": 24}
     files = {**archive(document), "images/a.png": picture(photograph(9, 24, 32), exif=exif)}
     (problem,) = problems(files)
-    assert "is 24 x 32, and annotations.json says 32 x 24" in problem
+    assert "is 24 x 32, and annotations.json has 32 x 24" in problem
     assert "EXIF" in problem
 
 

@@ -140,7 +140,7 @@ def test_faults_of_shapes_are_named_with_their_image() -> None:
         )
     )
     assert found == [
-        "annotations.xml: a.png, box 'cup': has no number as its xtl",
+        "annotations.xml: a.png, box 'cup': its xtl is not a number",
         "annotations.xml: a.png, polygon 'fork': unknown label 'fork'",
         "annotations.xml: b.png, mask 'cup': its run lengths cover 9 pixels where there are 12",
     ]

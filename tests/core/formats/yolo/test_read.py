@@ -97,7 +97,7 @@ def test_class_names_are_found_where_tools_write_them(
     [
         ({"data.yaml": YAML, "old.yaml": b"names: [spoon, cup]"}, "names other classes than data.yaml"),
         ({"data.yaml": b"names: {0: cup, 0: spoon}"}, "class 0 is named twice: 'cup' and 'spoon'"),
-        ({"data.yaml": b"names: {cup: 0}"}, "the class id 'cup' is no whole number"),
+        ({"data.yaml": b"names: {cup: 0}"}, "the class id 'cup' is not a whole number"),
         ({"data.yaml": b"names: [[cup]]"}, "the name of class 0 is not text"),
         ({"classes.txt": "cup\nspoon\n".encode("utf-16")}, "UTF-16"),
     ],
@@ -145,7 +145,7 @@ def test_a_box_among_polygons_is_ignored_with_a_note(tmp_path: Path) -> None:
 def test_pixels_where_shares_are_expected_are_named(tmp_path: Path, scale: int, guess: str) -> None:
     texts = {name: f"0 {' '.join(str(scale * float(one)) for one in SQUARE.split())}" for name in "ab"}
     detail = told(tmp_path, files(texts, data__yaml=YAML))
-    assert "where shares of width and height (0 to 1) are expected" in detail
+    assert "where fractions of the size (0 to 1) are expected" in detail
     assert guess in detail
     assert "2 such lines" in detail
 
@@ -158,4 +158,4 @@ def test_a_polygon_beyond_the_border_is_clipped(tmp_path: Path) -> None:
 
 def test_utf16_text_is_named(tmp_path: Path) -> None:
     problems = refused(tmp_path, files({**TEXTS, "a": TEXTS["a"].encode("utf-16")}, data__yaml=YAML))
-    assert problems == [("labels/a.txt", "is UTF-16 text or no text at all: save it as UTF-8")]
+    assert problems == [("labels/a.txt", "is UTF-16 or binary: save it as UTF-8 text")]

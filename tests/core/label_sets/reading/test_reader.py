@@ -153,8 +153,8 @@ def test_equal_images_are_noted(tmp_path):
     files["images/002.png"] = files["images/001.png"] = files["images/000.png"]
     files["images/004.png"], files["masks/004.png"] = files["images/003.png"], files["masks/003.png"]
     notes = [note.text for note in read(tmp_path, files).notes]
-    assert "images that are there more than once, with different masks: 000 = 001 = 002" in notes
-    assert "images that are there more than once, with equal masks: 003 = 004" in notes
+    assert "images that occur more than once, with different masks: 000 = 001 = 002" in notes
+    assert "images that occur more than once, with equal masks: 003 = 004" in notes
 
 
 def test_hostile_archives_say_so_through_the_same_door(tmp_path):
