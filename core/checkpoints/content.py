@@ -65,7 +65,7 @@ def _content(path: Path, limits: Limits) -> CheckpointContent:
             return CheckpointContent(path.name, limits, tensors=tensors, metadata=metadata)
         if not begin.startswith((ZIP, PICKLE)):
             kinds = "an NVIDIA pickle (.pkl), a torch.save file (.pt) or safetensors, also with gzip"
-            raise CheckpointError("this is no checkpoint", [Problem(f"it does not begin like {kinds}", path.name)])
+            raise CheckpointError("not a checkpoint", [Problem(f"it does not begin like {kinds}", path.name)])
         # A private mapping: torch asks for memory that may be written, and nothing is ever written back.
         data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
     budget = Budget(limits)
