@@ -29,7 +29,7 @@ def read_rosinality_state(state: dict[str, Tensor], name: str, answers: Answers)
     """
     latent_avg = state.pop("latent_avg", None)
     given = answers.mapping_lr_multiplier
-    config = config_of(state, given or _LR_MULTIPLIER)
+    config = config_of(state, given or _LR_MULTIPLIER, answers.conv_clamp or None)
     check_filters(state, ("blur.kernel", "upsample.kernel"), 4.0)
     mean = None if latent_avg is None else _mean_code(latent_avg, config.w_dim)
     notes = (
@@ -75,8 +75,11 @@ def _unlikely_multiplier(state: Mapping[str, Tensor], config: StyleGAN2Config) -
     ]
 
 
-def config_of(state: Mapping[str, Tensor], lr_multiplier: float) -> StyleGAN2Config:
-    """The configuration that the tensors show. Raises :class:`CheckpointError` where they show none."""
+def config_of(state: Mapping[str, Tensor], lr_multiplier: float, conv_clamp: float | None) -> StyleGAN2Config:
+    """The configuration that the tensors show. Raises :class:`CheckpointError` where they show none.
+
+    ``conv_clamp``: that project clamps nothing; a network converted from one trained with fp16 layers needs 256.
+    """
     blocks = 1 + sum(key.startswith("to_rgbs.") and key.endswith(".conv.weight") for key in state)
     wanted = {"input.input": 4, "conv1.conv.weight": 5, "conv1.conv.modulation.weight": 2, "to_rgb1.conv.weight": 5}
     wanted |= {"style.1.weight": 2}
@@ -99,5 +102,6 @@ def config_of(state: Mapping[str, Tensor], lr_multiplier: float) -> StyleGAN2Con
         w_dim=state["conv1.conv.modulation.weight"].shape[1],
         mapping_layers=sum(key.startswith("style.") and key.endswith(".weight") for key in state),
         mapping_lr_multiplier=lr_multiplier,
+        conv_clamp=conv_clamp,
         image_channels=state["to_rgb1.conv.weight"].shape[1],
     )

@@ -205,6 +205,17 @@ def test_lr_mlp_of_a_rosinality_file_is_assumed_noted_and_answered(tmp_path: Pat
     assert answered.report.notes == ()
 
 
+@pytest.mark.parametrize(("answer", "clamp"), [(None, None), (0.0, None), (SMALL.conv_clamp, SMALL.conv_clamp)])
+def test_conv_clamp_of_a_rosinality_file_is_answered(
+    clamped: Network, answer: float | None, clamp: float | None, tmp_path: Path
+) -> None:
+    path = writers.save_rosinality(tmp_path / "a.pt", writers.rosinality_state(clamped), clamped.w_avg)
+    imported = import_checkpoint(path, Answers(conv_clamp=answer))
+    assert imported.network.config.conv_clamp == clamp
+    if answer:
+        assert_same(imported, clamped)
+
+
 def test_one_of_several_generators_is_asked_for(network: Network, tmp_path: Path) -> None:
     state, other = writers.rosinality_state(network), writers.rosinality_state(trained(UNCLAMPED, seed=1))
     path = saved(tmp_path, {"first": state, "second": other})
