@@ -114,7 +114,7 @@ def load_inverters(context: StepContext, source: Source) -> tuple[Encoder | None
     encoder = context.models.get(f"encoder {key}", lambda: load_encoder(source.folder(), source.device))
     perceptual = context.models.get(
         f"perceptual {key}",
-        lambda: choose_perceptual(source.folder(), Path(weights) if weights else None, source.device),
+        lambda: choose_perceptual(source.folder(), Path(weights) if weights else None, source.device, source.size),
     )
     return encoder, perceptual
 

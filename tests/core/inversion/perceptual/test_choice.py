@@ -25,6 +25,19 @@ def test_choice_prefers_lpips_where_its_weights_are(
     assert choose_perceptual(tmp_path, tmp_path).name == "lpips-squeeze-v0.1"
 
 
+def test_a_generator_below_32_pixels_uses_its_own_network_though_lpips_weights_are_there(
+    tmp_path: Path, lpips_trunk: Path, perceptual: DomainPerceptual
+) -> None:
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    (weights / "squeezenet1_1.safetensors").write_bytes(lpips_trunk.read_bytes())
+    with pytest.raises(InversionError, match="LPIPS needs images of 32 pixels or more"):
+        choose_perceptual(tmp_path, weights, size=(64, 16))
+    save_perceptual(tmp_path, perceptual)
+    assert choose_perceptual(tmp_path, weights, size=(64, 16)).name == "tiny-domain-v1"
+    assert choose_perceptual(tmp_path, weights, size=(64, 32)).name == "lpips-squeeze-v0.1"
+
+
 def test_no_distance_at_hand_is_an_error_that_says_what_to_provide(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
