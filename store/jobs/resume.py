@@ -15,14 +15,19 @@ from store.jobs.submit import check_quota
 from store.jobs.transitions import move_job, move_shards, move_steps
 from store.jobs.views import Job, view
 from store.resources.datasets import reopen_dataset
+from store.resources.generators import find_generator
 from store.tables import jobs, outbox, shards, steps
 from store.tenancy.tenants import lock_tenant
+from store.uploads.files import upload_missing
+
+#: Fields of requests that may name an upload.
+_UPLOADS = ("labels", "generated_labels", "source")
 
 
 def resume_job(db: Database, job_id: str, *, tenant: str) -> Job:
     """Queue a failed job again, each of its shards that had no result with all attempts before it. A job that waits or
     runs is left as it is. Raises NotFound, NotResumable when the job did not fail or another try cannot help, Gone when
-    its time is over or its dataset was deleted, QuotaExceeded.
+    its time is over, or its dataset, an upload or a generator that it needs was deleted, QuotaExceeded.
     """
     with db.write() as connection:
         lock_tenant(connection, tenant)
@@ -35,6 +40,7 @@ def resume_job(db: Database, job_id: str, *, tenant: str) -> Job:
             now = connection.execute(select(database_now())).scalar_one()
             if row.expires_at is not None and row.expires_at < now:
                 raise Gone(f"{job_id} has expired")
+            _refuse_deleted_inputs(connection, row)
             check_quota(connection, db, tenant=tenant)
             _queue_again(connection, job_id)
         return view(connection, connection.execute(select(jobs).where(mine)).one())
@@ -51,6 +57,24 @@ def _refuse_pointless(row: Any) -> None:
             f"{row.id} failed with {row.error_code}, which another try does not change ({row.error_detail}); "
             "correct its input and start a new job"
         )
+
+
+def _refuse_deleted_inputs(connection: Connection, row: Any) -> None:
+    """Raise Gone where the job cannot go on because something that it reads was deleted after it failed."""
+    missing = []
+    for field in _UPLOADS:
+        name = row.spec.get(field)
+        # Once a label set is made, the upload that it was made of is not read again.
+        if isinstance(name, str) and name.startswith("upl_") and not (field == "labels" and "label_set" in row.result):
+            missing.append(upload_missing(connection, name, tenant=row.tenant))
+    if generator := row.spec.get("generator"):
+        try:
+            find_generator(connection, generator, tenant=row.tenant)
+        except NotFound as error:
+            missing.append(error.detail)
+    if any(missing):
+        reasons = "; ".join(one for one in missing if one)
+        raise Gone(f"{row.id} cannot go on, as something that it needs was deleted: {reasons}; start a new job")
 
 
 def _queue_again(connection: Connection, job_id: str) -> None:

@@ -29,7 +29,7 @@ def submit(
     db: Database, *, total: int = 10, tenant: str = TENANT, priority: int = 0, allow_partial: bool = False
 ) -> Job:
     """A job of the test kind."""
-    spec = {"generator": "none", "allow_partial": allow_partial}
+    spec = {"allow_partial": allow_partial}
     return submit_job(db, KIND, tenant=tenant, spec=spec, total=total, priority=priority).job
 
 

@@ -222,3 +222,22 @@ def test_a_shard_that_is_over_is_not_moved(db: Database) -> None:
             move_held_shard(connection, row, "running")
     assert view(db, job).state == "running"
     expire(db, claimed(db))
+
+
+@pytest.mark.parametrize("field", ["labels", "source", "generator"])
+def test_a_job_whose_upload_or_generator_was_deleted_cannot_be_resumed(db: Database, field: str) -> None:
+    job = _failed_half_way(db)
+    name = "tiny" if field == "generator" else "upl_1"
+    with db.write() as connection:
+        connection.execute(update(jobs).where(jobs.c.id == job.id).values(spec={field: name}))
+    with pytest.raises(Gone, match=f"something that it needs was deleted: no (upload|generator) '{name}'"):
+        resume_job(db, job.id, tenant=TENANT)
+    assert view(db, job).state == "failed"
+
+
+def test_a_job_with_a_label_set_is_resumed_without_its_upload(db: Database) -> None:
+    job = _failed_half_way(db)
+    with db.write() as connection:
+        values = {"spec": {"labels": "upl_1"}, "result": {"label_set": "ls_1"}}
+        connection.execute(update(jobs).where(jobs.c.id == job.id).values(**values))
+    assert resume_job(db, job.id, tenant=TENANT).state == "queued"
