@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from store.database.clock import database_now
 from store.database.database import Database
-from store.errors import IdempotencyMismatch
+from store.errors import IdempotencyMismatch, StoreUnavailable
 from store.tables import idempotency_keys as table
 
 
@@ -60,6 +60,13 @@ def keep(connection: Connection, tenant: str, key: IdempotencyKey | None, resour
                 created_at=database_now(),
             )
         )
+
+
+def unsettled() -> StoreUnavailable:
+    """Return the error for a request whose second try met a conflict as its first did: what the other request made was
+    not found either.
+    """
+    return StoreUnavailable("the database refused this write twice, as another request wrote the same at once; retry")
 
 
 def remember_answer(db: Database, tenant: str, key: IdempotencyKey, answer: Mapping[str, Any]) -> None:

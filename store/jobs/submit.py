@@ -188,6 +188,8 @@ def submit_job(
         except IntegrityError:
             # The same key came twice at once; the other request won, and the second round finds what it made.
             continue
+    else:
+        raise idempotency.unsettled()
     if replay is not None:
         return Submission(job_view(db, replay.resource_id, tenant=tenant), True, replay.answer)
     return Submission(job, False, None)

@@ -77,7 +77,7 @@ def create_key(
     days: float | None,
     idempotency_key: IdempotencyKey | None = None,
 ) -> CreatedKey:
-    """A new key of the tenant, ending after `days` (None: never). Raises IdempotencyMismatch."""
+    """A new key of the tenant, ending after `days` (None: never). Raises IdempotencyMismatch, StoreUnavailable."""
     secret = PREFIX + secrets.token_urlsafe(32)
     key_id = new_id("key")
     values = {
@@ -99,6 +99,8 @@ def create_key(
             break
         except IntegrityError:
             continue
+    else:
+        raise idempotency.unsettled()
     if replay is not None:
         return CreatedKey(get_key(db, replay.resource_id, tenant=tenant), None, True)
     return CreatedKey(get_key(db, key_id, tenant=tenant), secret, False)

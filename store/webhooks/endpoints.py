@@ -61,7 +61,7 @@ def create_endpoint(
     lookup: Lookup = look_up,
 ) -> CreatedEndpoint:
     """A new endpoint with a fresh secret. Raises InvalidRequest for a URL that is not called from here, QuotaExceeded,
-    IdempotencyMismatch.
+    IdempotencyMismatch, StoreUnavailable.
     """
     _check_target(db, url, lookup)
     endpoint_id, secret = new_id("whe"), new_secret()
@@ -84,6 +84,8 @@ def create_endpoint(
             break
         except IntegrityError:
             continue
+    else:
+        raise idempotency.unsettled()
     if replay is not None:
         return CreatedEndpoint(get_endpoint(db, replay.resource_id, tenant=tenant), None, True)
     return CreatedEndpoint(get_endpoint(db, endpoint_id, tenant=tenant), secret, False)

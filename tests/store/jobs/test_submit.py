@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select, update
 
+from store.database import idempotency
 from store.database.clock import database_now
 from store.database.database import Database, open_database
 from store.database.idempotency import IdempotencyKey, remember_answer
-from store.errors import IdempotencyMismatch, InvalidRequest, NotFound, QuotaExceeded
+from store.errors import IdempotencyMismatch, InvalidRequest, NotFound, QuotaExceeded, StoreUnavailable
 from store.jobs.claims import heartbeat
 from store.jobs.events import events
 from store.jobs.kinds import JobKind, StepPlan
@@ -26,8 +27,10 @@ from store.resources.generators import get_generator, list_generators
 from store.settings import Settings
 from store.specs import GenerateSpec
 from store.tables import jobs, outbox, shards, steps
+from store.tenancy.api_keys import create_key
 from store.uploads.files import complete_upload, create_upload, start_upload
-from tests.store.jobkit import TENANT, claimed, drain, submit
+from store.webhooks.endpoints import create_endpoint
+from tests.store.jobkit import KIND, TENANT, claimed, drain, submit
 
 CONTENT = b"an archive"
 
@@ -201,3 +204,21 @@ def test_the_end_is_estimated_from_what_was_measured(db: Database) -> None:
     drain(db)
     second = submit(db)
     assert job_view(db, second.id, tenant=TENANT).estimated_finish_at is not None
+
+
+def test_a_conflict_that_stays_is_an_error_and_not_a_missing_resource(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another request keeps the same idempotency key, and what it made is never seen."""
+    key = IdempotencyKey.of("k", "POST", "/", b"")
+    with db.write() as connection:
+        idempotency.keep(connection, TENANT, key, "job_1")
+    monkeypatch.setattr(idempotency, "find", lambda *_: None)
+    asked = {"tenant": TENANT, "idempotency_key": key}
+    for ask in (
+        lambda: create_key(db, name="a", scopes=["read"], days=1, **asked),
+        lambda: create_endpoint(db, url="https://93.184.215.14/", lookup=lambda *_: ["93.184.215.14"], **asked),
+        lambda: submit_job(db, KIND, spec={}, total=1, **asked),
+    ):
+        with pytest.raises(StoreUnavailable, match="another request wrote the same at once"):
+            ask()
