@@ -15,7 +15,7 @@ from api.protocol.ranges import Read, content_response
 from store.database.database import Database
 from store.errors import DamagedObject, StoreError
 from store.objects import ObjectStore, verified
-from store.resources.datasets import mark_damaged
+from store.resources.datasets import clear_damaged, is_marked_damaged, mark_damaged
 from store.resources.files import File
 
 log = structlog.get_logger(__name__)
@@ -33,7 +33,8 @@ VERIFIED_FIRST = 1 << 20
 def file_response(
     request: Request, objects: ObjectStore, file: File, *, attachment: bool = True, filename: str | None = None
 ) -> Response:
-    """A stored file: a redirect where the storage serves it itself, else its bytes with ranges and digest.
+    """A stored file: a redirect where the storage serves it itself, else its bytes with ranges and digest. A file of a
+    dataset that is marked as damaged is sent, and so verified, from here.
 
     ``filename``: what it is called by those who save it (default: its own name).
     """
@@ -41,7 +42,8 @@ def file_response(
     db = backend_of(request).database
     with noting_damage(db):
         verified.check_there(objects, file)  # a missing object is a 404, not a broken stream
-    if url := objects.presign(file.key, filename=name):
+    marked = is_marked_damaged(db, file.resource_id, file.name)
+    if not marked and (url := objects.presign(file.key, filename=name)):
         return RedirectResponse(url, 302, {"X-Content-SHA256": file.sha256})
     return content_response(
         request,
@@ -59,17 +61,21 @@ def reader_of(db: Database, objects: ObjectStore, file: File) -> Read:
     of it is asked for. A large one is verified while it is sent whole: its last bytes are held back until then, and the
     connection breaks off where they are wrong. Parts of a large one are for the receiver to verify.
 
-    Reading raises DamagedObject, for a small file before the answer begins. A dataset whose file is damaged is marked.
+    Reading raises DamagedObject, for a small file before the answer begins. A dataset whose file is damaged is marked;
+    the mark is taken back when the file was read whole.
     """
 
     def read_verified(start: int, stop: int) -> Iterator[bytes]:
         with noting_damage(db):
             content = verified.read(objects, file)
+            clear_damaged(db, file.resource_id, file.name)
         return iter((content[start:stop],))
 
     def read(start: int, stop: int) -> Iterator[bytes]:
         with noting_damage(db):
             yield from verified.part(objects, file, start, stop)
+            if (start, stop) == (0, file.bytes):
+                clear_damaged(db, file.resource_id, file.name)
 
     return read_verified if file.bytes <= VERIFIED_FIRST else read
 

@@ -137,7 +137,9 @@ class Dataset(Document):
     expires_at: datetime | None = Field(description="Null: it stays.")
     pinned: bool = Field(description="It stays whatever its job's retention.")
     deleted_at: datetime | None = Field(description="Its files go 24 hours later; until then it can be taken back.")
-    damaged: list[DamagedFile] = Field(description="Files that cannot be read as they were stored. Empty: none known.")
+    damaged: list[DamagedFile] = Field(
+        description="Files that could not be read as they were stored, until they are read whole again. Empty: none known."
+    )
     urls: DatasetUrls
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from sqlalchemy import Connection, ScalarSelect, and_, case, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, and_, case, exists, insert, or_, select, update
 
 from store.database.clock import database_now, to_datetime
 from store.database.database import Database
@@ -119,11 +119,32 @@ def mark_damaged(connection: Connection, resource_id: str, name: str, why: str) 
     """Note in the info of the dataset with this id, or of this job, that its file `name` cannot be read, and why. Other
     ids are left alone.
     """
-    mine = or_(table.c.id == resource_id, table.c.job_id == resource_id)
-    row = connection.execute(select(table.c.id, table.c.info).where(mine).with_for_update()).one_or_none()
+    row = connection.execute(select(table.c.id, table.c.info).where(_of(resource_id)).with_for_update()).one_or_none()
     if row is not None and row.info.get(DAMAGED, {}).get(name) != why:
         info = {**row.info, DAMAGED: {**row.info.get(DAMAGED, {}), name: why}}
         connection.execute(update(table).where(table.c.id == row.id).values(info=info))
+
+
+def is_marked_damaged(db: Database, resource_id: str, name: str) -> bool:
+    """Return whether :func:`mark_damaged` marked this file."""
+    with db.read() as connection:
+        row = connection.execute(select(table.c.info).where(_of(resource_id))).one_or_none()
+    return row is not None and name in row.info.get(DAMAGED, {})
+
+
+def clear_damaged(db: Database, resource_id: str, name: str) -> None:
+    """Take the mark of :func:`mark_damaged` back, for a file that was read whole and verified."""
+    if not is_marked_damaged(db, resource_id, name):
+        return
+    with db.write() as connection:
+        row = connection.execute(select(table.c.id, table.c.info).where(_of(resource_id)).with_for_update()).one()
+        marks = {other: why for other, why in row.info.get(DAMAGED, {}).items() if other != name}
+        info = {key: value for key, value in row.info.items() if key != DAMAGED} | ({DAMAGED: marks} if marks else {})
+        connection.execute(update(table).where(table.c.id == row.id).values(info=info))
+
+
+def _of(resource_id: str) -> ColumnElement[bool]:
+    return or_(table.c.id == resource_id, table.c.job_id == resource_id)
 
 
 def expired_datasets(connection: Connection) -> list[tuple[str, str]]:

@@ -314,3 +314,29 @@ def test_flipped_bit_in_a_large_file_breaks_the_download_off(
     answer = http.get(f"{ready}/{path}")
     assert len(answer.content) < int(answer.headers["content-length"]), "no reader takes it for whole"
     assert [one["path"] for one in http.get(ready).json()["damaged"]] == ["shards/000000.tar"]
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_list_marks_a_broken_dataset_until_its_file_is_whole_again(
+    http: TestClient, db: Database, objects: ObjectStore, ready: str, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    if large:
+        monkeypatch.setattr(file_responses, "VERIFIED_FIRST", 0)
+    files = [_stored(db, ready, f"shards/{number:06d}.tar") for number in (0, 1)]
+    contents = [verified.read(objects, file) for file in files]
+
+    def damaged() -> list[str]:
+        (dataset,) = http.get("/v1/datasets").json()["items"]
+        return [one["path"] for one in dataset["damaged"]]
+
+    for file in files:
+        objects.delete(file.key)
+        assert http.get(f"{ready}/{file.name}").status_code == 404
+    assert damaged() == [file.name for file in files]
+    objects.put(files[0].key, contents[0])
+    assert damaged() == [file.name for file in files], "nothing has read the file since"
+    assert http.get(f"{ready}/{files[0].name}").content == contents[0]
+    assert damaged() == [files[1].name]
+    objects.put(files[1].key, contents[1])
+    assert http.get(f"{ready}/archive").status_code == 200
+    assert damaged() == []
