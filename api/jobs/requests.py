@@ -19,7 +19,7 @@ from api.protocol.errors import ApiError
 from api.protocol.problems import ProblemItem
 from api.protocol.request_bodies import YAML_TYPES, media_type_of, small_body
 from store.database.database import Database
-from store.jobs.checks import reference_problems
+from store.jobs.checks import reference_problems, wanted_generator
 from store.jobs.kinds import KINDS
 from store.jobs.submit import Submit, submit_check_labels, submit_generate
 from store.requests.base import Spec
@@ -122,7 +122,7 @@ def _references(database: Database, tenant: str, body: dict[str, Any], errors: A
             database,
             tenant=tenant,
             labels=labels if isinstance(labels, str) else None,
-            generator=generator if isinstance(generator, str) else None,
+            generator=wanted_generator(connection, generator, tenant) if isinstance(generator, str) else None,
             count=count if isinstance(count, int) else None,
         )
     return [{"type": "reference", "loc": ("body", p.pointer.strip("/")), "msg": p.detail} for p in problems]

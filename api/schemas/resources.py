@@ -138,7 +138,7 @@ class Dataset(Document):
     pinned: bool = Field(description="It stays whatever its job's retention.")
     deleted_at: datetime | None = Field(description="Its files go 24 hours later; until then it can be taken back.")
     damaged: list[DamagedFile] = Field(
-        description="Files that could not be read as they were stored, until they are read whole again. Empty: none known."
+        description="Files that could not be read as they were stored, until one is read whole again."
     )
     urls: DatasetUrls
 

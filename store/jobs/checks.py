@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
@@ -13,9 +14,9 @@ from store.jobs.kinds import DRAW_SAMPLES
 from store.jobs.size_estimate import candidates
 from store.requests.labeler import LabelingSpec
 from store.requests.sampling import sampling_problems
-from store.resources.descriptions import Description, described
+from store.resources.descriptions import described
 from store.resources.files import files_of
-from store.resources.generators import PERCEPTUAL, find_generator, generator_names
+from store.resources.generators import PERCEPTUAL, Generator, find_generator, generator_names
 from store.specs import CANDIDATES_PER_IMAGE, CheckLabelsSpec, DrawSamplesSpec, GenerateSpec
 from store.tables import encoders, jobs, label_sets
 from store.tenancy.tenants import limits_of
@@ -24,6 +25,22 @@ from store.workers import no_worker_has_perceptual_weights
 
 #: Ids of sets of samples: the rest is that of the job that draws them.
 SAMPLES_PREFIX = "smp_"
+
+
+@dataclass(frozen=True, slots=True)
+class WantedGenerator:
+    """The generator that a request names, looked up once; `row` is None where there is none of that name or id."""
+
+    name: str
+    row: Generator | None
+
+
+def wanted_generator(connection: Connection, name: str, tenant: str) -> WantedGenerator:
+    """Look a generator up by name or id."""
+    try:
+        return WantedGenerator(name, find_generator(connection, name, tenant=tenant))
+    except NotFound:
+        return WantedGenerator(name, None)
 
 
 def check_labeler(connection: Connection, db: Database, spec: LabelingSpec, *, tenant: str) -> None:
@@ -52,27 +69,26 @@ def _refuse(problems: list[Problem]) -> None:
 def _labeling_problems(
     connection: Connection, db: Database, spec: LabelingSpec, tenant: str, count: int | None
 ) -> list[Problem]:
-    problems = reference_problems(
-        connection, db, tenant=tenant, labels=spec.labels, generator=spec.generator, count=count
-    )
-    problems += perceptual_problems(connection, spec.generator, tenant=tenant)
-    problems += _encoder_problems(connection, spec.inversion.encoder, spec.generator, tenant)
-    problems += _generator_problems(connection, spec, tenant)
+    generator = wanted_generator(connection, spec.generator, tenant)
+    problems = reference_problems(connection, db, tenant=tenant, labels=spec.labels, generator=generator, count=count)
+    problems += perceptual_problems(connection, generator, tenant=tenant)
+    problems += _encoder_problems(connection, spec.inversion.encoder, generator, tenant)
+    problems += _generator_problems(spec, generator)
     problems += _collapse_problems(connection, spec, tenant)
-    return problems + _samples_problems(connection, spec, tenant)
+    return problems + _samples_problems(connection, spec, generator, tenant)
 
 
-def _generator_problems(connection: Connection, spec: LabelingSpec, tenant: str) -> list[Problem]:
+def _generator_problems(spec: LabelingSpec, generator: WantedGenerator) -> list[Problem]:
     """Steps that the generator's family cannot do, and sampling settings that it does not have."""
-    found = drawing_problems(connection, spec, tenant)
-    return found if spec.samples is not None else found + inversion_problems(connection, spec.generator, tenant)
+    found = drawing_problems(spec, generator)
+    return found if spec.samples is not None else found + inversion_problems(generator)
 
 
-def drawing_problems(connection: Connection, spec: LabelingSpec | DrawSamplesSpec, tenant: str) -> list[Problem]:
+def drawing_problems(spec: LabelingSpec | DrawSamplesSpec, generator: WantedGenerator) -> list[Problem]:
     """Name every sampling setting, and the class, that the generator does not have."""
-    description = _description(connection, spec.generator, tenant)
-    if description is None:
+    if generator.row is None:
         return []
+    description = described(generator.row.info)
     found = sampling_problems(description.settings_schema, spec.model_dump(mode="json"))
     classes, wanted = description.classes, getattr(spec, "class_index", None)
     if wanted is not None and wanted >= classes:
@@ -81,23 +97,15 @@ def drawing_problems(connection: Connection, spec: LabelingSpec | DrawSamplesSpe
     return found
 
 
-def inversion_problems(connection: Connection, generator: str, tenant: str) -> list[Problem]:
+def inversion_problems(generator: WantedGenerator) -> list[Problem]:
     """Name the generator where its family cannot invert photographs."""
-    description = _description(connection, generator, tenant)
-    if description is None or description.inverts:
+    if generator.row is None or (description := described(generator.row.info)).inverts:
         return []
     detail = (
         f"family {description.family} cannot invert photographs; label drawn samples instead: "
         "POST /v1/sample-sets, then name them in `samples`"
     )
     return [Problem(detail, "/generator")]
-
-
-def _description(connection: Connection, generator: str, tenant: str) -> Description | None:
-    try:
-        return described(find_generator(connection, generator, tenant=tenant).info)
-    except NotFound:
-        return None  # reported by `reference_problems`
 
 
 def _known_classes(connection: Connection, labels: str, tenant: str) -> list[str] | None:
@@ -154,7 +162,9 @@ def samples_job(connection: Connection, sample_set_id: str, tenant: str) -> Any 
     return connection.execute(mine).one_or_none() if sample_set_id.startswith(SAMPLES_PREFIX) else None
 
 
-def _samples_problems(connection: Connection, spec: LabelingSpec, tenant: str) -> list[Problem]:
+def _samples_problems(
+    connection: Connection, spec: LabelingSpec, generator: WantedGenerator, tenant: str
+) -> list[Problem]:
     if spec.samples is None:
         return []
     pointer = "/samples"
@@ -163,16 +173,15 @@ def _samples_problems(connection: Connection, spec: LabelingSpec, tenant: str) -
         return [Problem(f"no samples {spec.samples!r}", pointer)]
     if row.state != "succeeded":
         return [Problem(f"{spec.samples!r} is {row.state}", pointer)]
-    try:
-        drawn, wanted = (
-            find_generator(connection, one, tenant=tenant).id for one in (row.spec["generator"], spec.generator)
-        )
-    except NotFound:
-        return []  # told already, or gone: then the worker finds other weights
-    return [] if drawn == wanted else [Problem(f"{spec.samples!r} were drawn by another generator", pointer)]
+    drawn = wanted_generator(connection, row.spec["generator"], tenant)
+    if drawn.row is None or generator.row is None or drawn.row.id == generator.row.id:
+        return []  # where one is gone, the worker finds other weights
+    return [Problem(f"{spec.samples!r} were drawn by another generator", pointer)]
 
 
-def _encoder_problems(connection: Connection, encoder: str | None, generator: str, tenant: str) -> list[Problem]:
+def _encoder_problems(
+    connection: Connection, encoder: str | None, generator: WantedGenerator, tenant: str
+) -> list[Problem]:
     if encoder is None:
         return []
     pointer = "/inversion/encoder"
@@ -180,44 +189,43 @@ def _encoder_problems(connection: Connection, encoder: str | None, generator: st
     trained_for = connection.execute(mine).scalar()
     if trained_for is None:
         return [Problem(f"no encoder {encoder!r}", pointer)]
-    try:
-        wanted = find_generator(connection, generator, tenant=tenant).id
-    except NotFound:
-        return []  # told already
-    return [] if trained_for == wanted else [Problem(f"{encoder!r} was trained for another generator", pointer)]
+    if generator.row is None or trained_for == generator.row.id:
+        return []  # an absent one is told already
+    return [Problem(f"{encoder!r} was trained for another generator", pointer)]
 
 
 def reference_problems(
-    connection: Connection, db: Database, *, tenant: str, labels: str | None, generator: str | None, count: int | None
+    connection: Connection,
+    db: Database,
+    *,
+    tenant: str,
+    labels: str | None,
+    generator: WantedGenerator | None,
+    count: int | None,
 ) -> list[Problem]:
     """Every field that names something absent or unfinished, or asks for too much. A None is not looked at."""
     problems = []
     limit = limits_of(connection, db.settings.limits, tenant)["images_per_job"]
     if count is not None and count > limit:
         problems.append(Problem(f"at most {limit} images per job", "/count"))
-    if generator is not None:
-        try:
-            if find_generator(connection, generator, tenant=tenant).state != "ready":
-                problems.append(Problem(f"the generator {generator!r} is not ready", "/generator"))
-        except NotFound:
-            known = ", ".join(generator_names(connection, tenant=tenant)) or "none"
-            problems.append(Problem(f"no generator {generator!r}; known: {known}", "/generator"))
+    if generator is not None and generator.row is None:
+        known = ", ".join(generator_names(connection, tenant=tenant)) or "none"
+        problems.append(Problem(f"no generator {generator.name!r}; known: {known}", "/generator"))
+    elif generator is not None and generator.row is not None and generator.row.state != "ready":
+        problems.append(Problem(f"the generator {generator.name!r} is not ready", "/generator"))
     if labels is not None:
         problems += _label_problems(connection, labels, tenant)
     return problems
 
 
-def perceptual_problems(connection: Connection, generator: str, *, tenant: str) -> list[Problem]:
+def perceptual_problems(connection: Connection, generator: WantedGenerator, *, tenant: str) -> list[Problem]:
     """Return why images cannot be inverted with this generator, or nothing: an imported one has no perceptual network
     of its own, and needs a worker with ImageNet weights for LPIPS. Where no worker was heard lately, it is not known
     and nothing is returned; an unknown generator is not looked at.
     """
-    try:
-        found = find_generator(connection, generator, tenant=tenant)
-    except NotFound:
-        return []
-    if not described(found.info).inverts:
-        return []  # no image is compared
+    found = generator.row
+    if found is None or not described(found.info).inverts:
+        return []  # told already, or no image is compared
     if found.builtin or files_of(connection, found.id, tenant=tenant, prefix=PERCEPTUAL):
         return []
     detail = f"{found.name} has no perceptual network of its own, with which labelled images are compared"

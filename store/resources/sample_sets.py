@@ -12,7 +12,7 @@ from store.database.clock import to_datetime
 from store.database.database import Database
 from store.database.paging import DEFAULT_PAGE, Page, page
 from store.errors import InvalidRequest, NotFound, NotReady
-from store.jobs.checks import SAMPLES_PREFIX, drawing_problems, reference_problems, samples_job
+from store.jobs.checks import SAMPLES_PREFIX, drawing_problems, reference_problems, samples_job, wanted_generator
 from store.jobs.kinds import DRAW_SAMPLES
 from store.jobs.submit import Asked, Submission, submit_job
 from store.resources.files import File, get_file
@@ -41,10 +41,11 @@ def submit_draw_samples(db: Database, spec: DrawSamplesSpec, **asked: Unpack[Ask
     """
 
     def check(connection: Connection) -> None:
+        generator = wanted_generator(connection, spec.generator, asked["tenant"])
         problems = reference_problems(
-            connection, db, tenant=asked["tenant"], labels=None, generator=spec.generator, count=spec.count
+            connection, db, tenant=asked["tenant"], labels=None, generator=generator, count=spec.count
         )
-        problems += drawing_problems(connection, spec, asked["tenant"])
+        problems += drawing_problems(spec, generator)
         if problems:
             raise InvalidRequest("these samples cannot be drawn", problems)
 

@@ -211,7 +211,7 @@ def test_conv_clamp_of_a_rosinality_file_is_answered(
 ) -> None:
     path = writers.save_rosinality(tmp_path / "a.pt", writers.rosinality_state(clamped), clamped.w_avg)
     imported = import_checkpoint(path, Answers(conv_clamp=answer))
-    assert imported.network.config.conv_clamp == clamp
+    assert imported.generator.network.config.conv_clamp == clamp
     if answer:
         assert_same(imported, clamped)
 
