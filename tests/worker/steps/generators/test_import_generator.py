@@ -253,11 +253,12 @@ def test_every_problem_of_a_request_is_told(service: Service, checkpoint: bytes)
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """A web server on this machine that answers with what it is given."""
-    answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
+    answers: dict[str, tuple[int, dict[str, str], list[bytes]]] = {}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status, headers, body = answers[self.path]
+            status, headers, bodies = answers[self.path]
+            body = bodies.pop(0) if len(bodies) > 1 else bodies[0]
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
@@ -270,9 +271,9 @@ def serve() -> Iterator[Serve]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
-    def serve(path: str, body: bytes = b"", status: int = 200, **headers: str) -> str:
+    def serve(path: str, body: bytes = b"", *later: bytes, status: int = 200, **headers: str) -> str:
         sent = {"Content-Length": str(len(body)), **{name.replace("_", "-"): value for name, value in headers.items()}}
-        answers[path] = (status, sent, body)
+        answers[path] = (status, sent, [body, *later])
         return f"http://127.0.0.1:{server.server_port}{path}"
 
     yield serve
@@ -304,7 +305,7 @@ def test_what_a_url_can_do_wrong(trusting: Service, serve: Serve, checkpoint: by
         (serve("/broken", status=302, Location="http://["), "egress_failed", "not a URL"),
         (serve("/loop", status=302, Location="/loop"), "egress_failed", "redirects more than"),
         (serve("/short.pkl", checkpoint[:1000], Content_Length=str(len(checkpoint))), "egress_failed", "stopped"),
-        (serve("/page.pkl", b"<html>sign in first</html>"), "bad_checkpoint", "no checkpoint"),
+        (serve("/page.pkl", b"<html>sign in first</html>"), "bad_checkpoint", "not a checkpoint"),
     ]
     for number, (url, code, told) in enumerate(cases):
         error = trusting.imported(url, name=f"wrong{number}").error
@@ -346,6 +347,20 @@ def test_from_the_catalogue(
     error = trusting.imported("other", name="other").error
     assert error is not None
     assert error.code == "digest_mismatch"
+
+
+def test_a_download_with_a_wrong_digest_is_repeated_once(
+    trusting: Service, serve: Serve, checkpoint: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged = bytearray(checkpoint)
+    damaged[len(damaged) // 2] ^= 1
+    about = {"format": "nvidia-pytorch", "licence": "CC0-1.0", "domain": "noise", "resolution": (16, 16)}
+    url = serve("/flaky.pkl", bytes(damaged), checkpoint)
+    digest = hashlib.sha256(checkpoint).hexdigest()
+    entry = CatalogueEntry(name="flaky", url=url, sha256=digest, quirks=[], verified=False, **about)
+    monkeypatch.setitem(catalogue.catalogue(), "flaky", entry)
+    job = trusting.imported("flaky")
+    assert (job.state, job.attempts) == ("succeeded", 1), job.error
 
 
 def test_an_unreachable_host_is_named(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
