@@ -9,7 +9,7 @@ from core.labeling.config import LabelerConfig
 from testbed.inversion_ablation import EXTRA, MAIN, TEACHER, Ablation, Arm, Sizes, main, table
 
 TINY = Sizes(labels=3, held_out=2, generated=3)
-ARMS = (Arm("encoder", 0), Arm("w_avg", 2), Arm("encoder", 2, {"space": "w"}))
+ARMS = (Arm("encoder", 0), Arm("mean", 2), Arm("encoder", 2, {"one_row": True}))
 LABELER = LabelerConfig(members=1, max_steps=3)
 
 
@@ -19,7 +19,7 @@ def first_class(images):
 
 def test_the_arms_are_those_of_the_question():
     assert [(arm.start, arm.steps) for arm in MAIN] == [
-        (start, steps) for start in ("encoder", "w_avg") for steps in (0, 50, 100, 300)
+        (start, steps) for start in ("encoder", "mean") for steps in (0, 50, 100, 300)
     ]
     assert len({arm.name for arm in (*MAIN, *EXTRA)}) == 13
 
@@ -38,12 +38,12 @@ def test_a_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert json.loads(json.dumps(cells)) == cells
     lines = table(cells).splitlines()
     assert len(lines) == 2 + 3
-    assert lines[4].startswith("| encoder, 2 steps, space w | ")
+    assert lines[4].startswith("| encoder, 2 steps, one_row True | ")
 
 
 def test_the_teacher_s_codes_draw_heads_best(tmp_path):
     sizes = Sizes(labels=3, held_out=2, generated=3, exact=True)
-    taught, mean = Ablation(sizes, None, tmp_path, LABELER).run([TEACHER, Arm("w_avg", 0)], 1)
+    taught, mean = Ablation(sizes, None, tmp_path, LABELER).run([TEACHER, Arm("mean", 0)], 1)
     assert taught["psnr_labels"] > mean["psnr_labels"] + 3
     assert 0 <= taught["miou_generated_exact"] <= 1
     assert "miou_generated" not in taught
@@ -56,11 +56,11 @@ def test_repeats_are_summed_up():
 
 def test_one_arm_with_another_labeler_by_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    tiny = ["--exact", "--labels", "3", "--held-out", "2", "--generated", "3", "--arm", "w_avg, 0 steps"]
+    tiny = ["--exact", "--labels", "3", "--held-out", "2", "--generated", "3", "--arm", "mean, 0 steps"]
     main([*tiny, "--labeler", '{"members": 1, "max_steps": 3}', "--json", "cells.json"])
     (cell,) = json.loads((tmp_path / "cells.json").read_text())
-    assert (cell["arm"], cell["labeler"]["max_steps"]) == ("w_avg, 0 steps", 3)
-    assert "| w_avg, 0 steps | " in capsys.readouterr().out
+    assert (cell["arm"], cell["labeler"]["max_steps"]) == ("mean, 0 steps", 3)
+    assert "| mean, 0 steps | " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
