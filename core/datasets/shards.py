@@ -12,8 +12,9 @@ from typing import Any, BinaryIO
 
 from core.callbacks import ShouldStop, never_stop, stop_if_asked
 from core.datasets.samples import IMAGE, MASK, RECORD, UNCERTAINTY, StoredSample
+from core.datasets.shard_index import SampleRange
 from core.errors import Problem, ShardError
-from core.label_sets.reading.tar_reader import BLOCK, Readable, TarError, TarReader, file_header
+from core.label_sets.reading.tar_reader import BLOCK, END_MARK, Readable, TarError, TarReader, file_header
 
 FIRST = (IMAGE, MASK, RECORD)
 """Files of a sample that come first; the uncertainty map comes last, so that a copy without it is one range."""
@@ -22,12 +23,15 @@ MAX_FILE_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class ShardEntry:
-    """A finished shard as the manifest names it. ``sha256`` in hex; ``items`` counts samples."""
+    """A finished shard as the manifest names it. ``sha256`` in hex; ``items`` counts samples; ``samples``: the range of
+    each, for the shard's index.
+    """
 
     path: str
     bytes: int
     sha256: str
     items: int
+    samples: tuple[SampleRange, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The manifest's row."""
@@ -44,7 +48,7 @@ class ShardWriter:
         self._target, self._path = target, path
         self._digest = hashlib.sha256()
         self._bytes = 0
-        self._items = 0
+        self._samples: list[SampleRange] = []
 
     def write(self, index: int, files: Mapping[str, bytes]) -> None:
         """Append the sample ``index`` (its place in the stream) with its ``files`` by suffix."""
@@ -52,13 +56,14 @@ class ShardWriter:
         for suffix in sorted(files, key=_place):
             content = files[suffix]
             pieces += [file_header(f"{index:09d}.{suffix}", len(content)), content, bytes(-len(content) % BLOCK)]
-        self._put(b"".join(pieces))
-        self._items += 1
+        content = b"".join(pieces)
+        self._samples.append(SampleRange(index, self._bytes, len(content), hashlib.sha256(content).hexdigest()))
+        self._put(content)
 
     def finish(self) -> ShardEntry:
-        """Write the end mark and say what was written."""
-        self._put(bytes(2 * BLOCK))
-        return ShardEntry(self._path, self._bytes, self._digest.hexdigest(), self._items)
+        """Write the end mark and return the entry of what was written."""
+        self._put(END_MARK)
+        return ShardEntry(self._path, self._bytes, self._digest.hexdigest(), len(self._samples), tuple(self._samples))
 
     def _put(self, content: bytes) -> None:
         self._target.write(content)

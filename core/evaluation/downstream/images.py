@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.datasets.samples import IMAGE, MASK, StoredSample
+from core.datasets.shard_index import SampleRange, as_shard, read_index
+from core.datasets.shards import read_shard
 from core.errors import Problem, ShardChangedError, ShardError
 from core.label_sets.reading.tar_reader import TarError, TarReader
 from core.tasks.task import Task
@@ -58,12 +60,14 @@ class Shard:
     """``name``: for error messages. ``open``: the shard as a seekable file, local or streamed from elsewhere.
 
     ``sha256``: hex digest of the whole shard, for one whose bytes may change on their way here; they are then verified
-    each time they are read. Empty: the bytes are verified already.
+    each time they are read. Empty: the bytes are verified already. ``index``: its index (see
+    :mod:`core.datasets.shard_index`), where it has one; the shard is then not read as a whole.
     """
 
     name: str
     open: Callable[[], BinaryIO]
     sha256: str = ""
+    index: bytes | None = None
 
     @classmethod
     def local(cls, path: Path) -> "Shard":
@@ -74,22 +78,20 @@ class Shard:
 class ShardImages:
     """Samples of shards, read when they are asked for; memory holds their places alone. ``task``: which of the labels.
 
-    Each sample is one range of bytes, so shards need not be on this machine. The index holds a SHA-256 of each file of
-    a sample, taken while the whole shard is compared with its own; a range that differs is read again. Raises
+    Each sample is one range of bytes, so shards need not be on this machine. A shard with an index is not read until a
+    sample is asked for, whose range is compared with the index. Of another one, the SHA-256 of each file is taken while
+    the whole shard is compared with its own. A range that differs is read again. Raises
     :class:`core.errors.ShardChangedError` where it stays different, :class:`core.errors.ShardError` for shards that are
     damaged or hold no samples, or samples without this task's label.
     """
 
     def __init__(self, shards: Sequence[Shard], task: Task = "segmentation") -> None:
         self._task = task
-        self._places: list[tuple[Shard, int, dict[str, _Member]]] = []
+        self._places: list[tuple[int, Callable[[], dict[str, bytes]]]] = []
         for shard in shards:
-            self._places += _again(partial(_indexed, shard))
+            self._places += _ranges(shard) if shard.index is not None else _members(shard)
         if not self._places:
             raise ShardError("these shards hold no samples", [Problem("is empty", shard.name) for shard in shards])
-        for _, index, members in self._places:
-            if not {IMAGE, MASK} <= members.keys():
-                raise ShardError("a sample cannot be read", [Problem("has no image or no mask", f"{index:09d}")])
 
     def __len__(self) -> int:
         return len(self._places)
@@ -101,12 +103,12 @@ class ShardImages:
 
     def sample(self, number: int) -> StoredSample:
         """One sample by its place among all."""
-        shard, index, members = self._places[number]
-        return StoredSample(index, _again(partial(_read_members, shard, members)))
+        index, read = self._places[number]
+        return StoredSample(index, _again(read))
 
     def indices(self) -> list[int]:
         """Of every sample, its index in the stream it was drawn from."""
-        return [index for _, index, _ in self._places]
+        return [index for index, _ in self._places]
 
 
 @dataclass(frozen=True)
@@ -131,9 +133,34 @@ class _Hashed:
         return content
 
 
-def _indexed(shard: Shard) -> list[tuple[Shard, int, dict[str, _Member]]]:
+def _ranges(shard: Shard) -> list[tuple[int, Callable[[], dict[str, bytes]]]]:
+    """Samples of a shard with an index: the index of each and how its files are read. Raises ShardError."""
+    assert shard.index is not None
+    found = read_index(shard.index, shard.name)
+    return [(sample.place, partial(_read_range, shard, sample)) for sample in found]
+
+
+def _read_range(shard: Shard, sample: SampleRange) -> dict[str, bytes]:
+    """The files of one sample, from its range. Raises ShardError, ShardChangedError."""
+    with shard.open() as source:
+        source.seek(sample.offset)
+        content = source.read(sample.length)
+    (found,) = read_shard(as_shard(content, sample, shard.name), shard.name)
+    return dict(found.files)
+
+
+def _members(shard: Shard) -> list[tuple[int, Callable[[], dict[str, bytes]]]]:
+    """Samples of a shard without an index: the index of each and how its files are read. Raises ShardError."""
+    found = _again(partial(_indexed, shard))
+    for index, members in found:
+        if not {IMAGE, MASK} <= members.keys():
+            raise ShardError("a sample cannot be read", [Problem("has no image or no mask", f"{index:09d}")])
+    return [(index, partial(_read_members, shard, members)) for index, members in found]
+
+
+def _indexed(shard: Shard) -> list[tuple[int, dict[str, _Member]]]:
     """Samples of a shard: the index of each and its members by suffix. Raises ShardError, ShardChangedError."""
-    places: list[tuple[Shard, int, dict[str, _Member]]] = []
+    places: list[tuple[int, dict[str, _Member]]] = []
     fault: Exception | None = None
     with shard.open() as source:
         stream = _Hashed(source) if shard.sha256 else source
@@ -143,12 +170,12 @@ def _indexed(shard: Shard) -> list[tuple[Shard, int, dict[str, _Member]]]:
                 number, _, suffix = header.name.partition(".")
                 if not number.isdigit():
                     raise TarError(f"holds {header.name!r}, which is no part of a sample")
-                if not places or places[-1][1] != int(number):
-                    places.append((shard, int(number), {}))
+                if not places or places[-1][0] != int(number):
+                    places.append((int(number), {}))
                 # The reader stands at the member's first byte.
                 offset = source.tell()
                 digest = hashlib.sha256(reader.read(header.size)).digest() if shard.sha256 else b""
-                places[-1][2][suffix] = _Member(offset, header.size, digest)
+                places[-1][1][suffix] = _Member(offset, header.size, digest)
         except (OSError, TarError) as error:
             fault = error
         if isinstance(stream, _Hashed):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 BLOCK = 512
+END_MARK = bytes(2 * BLOCK)
 MAX_EXTENDED_HEADER = 64 * 1024
 MAX_EXTENDED_HEADERS_IN_A_ROW = 4
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from core.datasets.shard_index import INDEX, index_path
 from core.errors import EvaluationError, Problem
 from core.evaluation.arms import EvaluationData
 from core.evaluation.downstream.images import ArrayImages, Shard, ShardImages, Targets
@@ -17,7 +18,7 @@ from core.label_sets.label_set import LabelItem, LabelSet
 from core.tasks.task import Task
 from store.jobs.views import Job
 from store.objects import verified
-from store.resources.files import list_files
+from store.resources.files import File, list_files
 from store.specs import EvaluateSpec
 from worker.loading import load_labels
 from worker.runtime.step_context import StepContext
@@ -31,8 +32,16 @@ def shards_of(context: StepContext, dataset: str) -> list[Shard]:
     folder.mkdir()
     listed = list_files(context.db, dataset, tenant=context.tenant, prefix="shards/")
     if 2 * sum(file.bytes for file in listed) > shutil.disk_usage(folder).free:
-        return [Shard(one.name, partial(verified.open_ranges, context.objects, one), one.sha256) for one in listed]
+        names = {one.name for one in list_files(context.db, dataset, tenant=context.tenant, prefix=INDEX)}
+        return [_streamed(context, one, index_path(one.name) in names) for one in listed]
     return [Shard.local(context.fetch(dataset, file.name, into=folder)) for file in listed]
+
+
+def _streamed(context: StepContext, shard: File, indexed: bool) -> Shard:
+    """A shard whose samples are read from the object store one by one. Datasets of the first release have no index."""
+    opened = partial(verified.open_ranges, context.objects, shard)
+    index = context.fetch(shard.resource_id, index_path(shard.name)).read_bytes() if indexed else None
+    return Shard(shard.name, opened, shard.sha256, index)
 
 
 def judged_labels(context: StepContext, made_by: Job, spec: EvaluateSpec) -> tuple[LabelSet, LabelSet, Task]:

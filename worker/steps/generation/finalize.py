@@ -82,7 +82,7 @@ def finalize(context: StepContext) -> StepResult:
     packing.run()
     facts = _facts(context, packing, wish, len(candidates), label_set, inversion, labeler)
     dataset = context.claim.result["dataset"]
-    described = _describe(context, dataset, facts, packing)
+    described = [*packing.indices, *_describe(context, dataset, facts, packing)]
     digests = {"generator": facts.generator.digest, **facts.digests}
     manifest = manifest_bytes(
         build_manifest(

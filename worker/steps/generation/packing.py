@@ -10,6 +10,7 @@ from typing import BinaryIO, cast
 
 from core.datasets.class_gallery import Galleries
 from core.datasets.samples import StoredSample
+from core.datasets.shard_index import index_bytes, index_path
 from core.datasets.shards import ShardEntry, pack, read_shard
 from core.datasets.statistics import DatasetStatistics
 from core.label_sets.classes import ClassMap
@@ -35,7 +36,8 @@ class Packing:
     """Copies the candidates that `selection` keeps into the dataset's shards. `by_uncertainty`: what would have been
     kept without a composition; None where there is none.
 
-    `dropped` counts the others by reason. After `run` there are `entries`, `files`, `statistics` and `galleries`.
+    `dropped` counts the others by reason. After `run` there are `entries`, `files`, their `indices`, `statistics` and
+    `galleries`.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Packing:
     ) -> None:
         self.entries: list[ShardEntry] = []
         self.files: list[File] = []
+        self.indices: list[File] = []
         self.statistics = DatasetStatistics()
         self.galleries = Galleries(classes)
         self._context = context
@@ -75,6 +78,8 @@ class Packing:
             assert (entry.bytes, entry.sha256) == (self.files[-1].bytes, self.files[-1].sha256)
             self.files[-1] = replace(self.files[-1], items=entry.items)
             self.entries.append(entry)
+            content = index_bytes(entry.path, entry.samples)
+            self.indices.append(self._context.put(self._dataset, index_path(entry.path), content, "application/json"))
         self._context.progress(len(self._candidates), len(self._candidates))
 
     def _kept(self) -> Iterator[int]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from core.datasets.samples import encode_sample
+from core.datasets.shard_index import index_bytes
 from core.datasets.shards import ShardWriter
 from core.errors import ShardChangedError, ShardError
 from core.evaluation.downstream.images import ArrayImages, Relabelled, Shard, ShardImages
@@ -144,3 +145,55 @@ def test_a_streamed_shard_that_stays_wrong_is_a_fault_that_may_pass(stored_elsew
     FlakySource.bad = 3
     with pytest.raises(ShardChangedError, match=r"its image\.png differs"):
         streamed.sample(0)
+
+
+@pytest.fixture
+def indexed_elsewhere(tmp_path, monkeypatch):
+    """Images and a shard with an index, whose opened streams are counted."""
+    monkeypatch.setattr("core.evaluation.downstream.images._PAUSE", 0.0)
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
+    stream = io.BytesIO()
+    writer = ShardWriter(stream, "shards/shard-000000.tar")
+    for index, image in enumerate(images):
+        mask, code = np.zeros((8, 8), np.uint8), np.zeros((2, 4), np.float32)
+        writer.write(index, encode_sample(image, mask, code, {"index": index, "uncertainty": 0}, colours(CLASSES)))
+    entry, content, opened = writer.finish(), stream.getvalue(), []
+
+    def opening():
+        opened.append(FlakySource(content))
+        return opened[-1]
+
+    yield images, Shard("far away", opening, entry.sha256, index_bytes(entry.path, entry.samples)), entry, opened
+    FlakySource.bad = FlakySource.at = 0
+
+
+def test_a_shard_with_an_index_is_read_one_range_a_sample(indexed_elsewhere):
+    images, shard, _, opened = indexed_elsewhere
+    streamed = ShardImages([shard])
+    assert not opened
+    assert streamed.indices() == [0, 1, 2, 3]
+    assert np.array_equal(streamed.take(np.array([2, 0]))[0], images[[2, 0]])
+    assert len(opened) == 2
+
+
+@pytest.mark.parametrize("at", [0, 600])  # the header of the first file, and its content
+def test_a_flipped_bit_in_the_range_of_a_sample_is_read_again(indexed_elsewhere, at):
+    images, shard, entry, _ = indexed_elsewhere
+    FlakySource.bad, FlakySource.at = 2, entry.samples[1].offset + at
+    assert np.array_equal(ShardImages([shard]).sample(1).image(), images[1])
+    FlakySource.bad = 3
+    with pytest.raises(ShardChangedError, match="sample 1 differs from its SHA-256"):
+        ShardImages([shard]).sample(1)
+
+
+def test_ranges_of_samples_lie_side_by_side(indexed_elsewhere):
+    _, _, entry, _ = indexed_elsewhere
+    ends = [one.offset + one.length for one in entry.samples]
+    assert [one.offset for one in entry.samples] == [0, *ends[:-1]]
+    assert ends[-1] == entry.bytes - 1024, "the end mark follows"
+
+
+def test_an_index_that_is_no_index_is_refused():
+    for content in (b"x", b"{}", b'{"version":2,"samples":[]}', b'{"version":1,"samples":[[1,2]]}'):
+        with pytest.raises(ShardError, match="index of a shard"):
+            ShardImages([Shard("far away", lambda: io.BytesIO(b""), index=content)])

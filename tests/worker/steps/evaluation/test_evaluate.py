@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 from PIL import Image
 from sqlalchemy import update
 
+from core.datasets.shard_index import SampleRange, as_shard
 from core.datasets.shards import ShardWriter
 from core.errors import EvaluationError
 from core.evaluation.arms import EvaluationData
@@ -299,6 +301,24 @@ def test_regeneration_draws_with_the_batch_that_the_dataset_was_drawn_with(
     gates = {gate["name"]: gate for gate in json.loads(service.report(job, REPORT_JSON))["gates"]}
     assert gates["regeneration"]["state"] == "passed"
     assert set(sizes) == {4}
+
+
+def test_a_dataset_too_large_for_this_machine_is_read_by_the_indices_of_its_shards(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.steps.evaluation.data.shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    ranges: list[int] = []
+
+    def noted(content: bytes, sample: SampleRange, path: str) -> Any:
+        ranges.append(sample.place)
+        return as_shard(content, sample, path)
+
+    monkeypatch.setattr("core.evaluation.downstream.images.as_shard", noted)
+    monkeypatch.setattr("core.evaluation.downstream.images._indexed", lambda _: pytest.fail("read as a whole"))
+    job = service.evaluate(baselines=["from_scratch"])
+    service.work()
+    assert view(service.db, job).state == "succeeded", view(service.db, job).error
+    assert len(set(ranges)) == 20
 
 
 def test_dropped_counts_what_the_filter_dropped_and_not_what_could_not_be_drawn(
