@@ -8,9 +8,9 @@ new target. So a step sees all depths of the iteration at the price of one, and 
 itself made of the depth before, as at test time; nothing is back-propagated from one correction to the one before.
 """
 
+import io
 import math
 import os
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,13 +21,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from core import checkpoint_io
-from core.callbacks import Log, Progress, ShouldStop, ignore_progress, never_stop
 from core.errors import InversionError, Problem, ResumeError, Stopped
 from core.generators.interface import Invertible
 from core.inversion.encoder import Encoder, EncoderConfig, Heads, average_image, check_match
 from core.inversion.initial_codes import latent_spread
 from core.inversion.perceptual.distance import Features, Perceptual
 from core.inversion.precision import features_of, image_of, uses_bfloat16
+from core.run import Run
 from core.training.config import EncoderTrainingConfig
 from core.training.encoder_targets import ImageSource, image_source, real_images, sample_codes
 
@@ -48,54 +48,37 @@ def train_encoder(
     images: Tensor | ImageSource | None,
     config: EncoderTrainingConfig,
     *,
-    device: torch.device | str = "cpu",
-    seed: int = 0,
+    run: Run | None = None,
     encoder_config: EncoderConfig | None = None,
     begin_with: Encoder | None = None,
     checkpoint: Path | None = None,
-    on_checkpoint: Callable[[Path], None] | None = None,
-    progress: Progress = ignore_progress,
-    should_stop: ShouldStop = never_stop,
-    log: Log | None = None,
 ) -> EncoderTraining:
-    """Train an encoder for ``sampler``, whose weights lie frozen on ``device`` beside the perceptual distance.
+    """Train an encoder for ``sampler``, whose weights lie frozen on ``run.device`` beside the perceptual distance.
 
     images: uint8 [N, 3, H, W], or a source of them, or None to learn from the generator's samples alone. begin_with: an
     encoder of the same configuration to begin with, such as that of the generator before it was trained on. checkpoint:
-    file written every ``checkpoint_every`` steps and when stopped; where it is there, training goes on from it and ends
-    at the very weights that an unbroken run reaches. on_checkpoint: told after each writing, but for that when stopped.
+    file for the state, written as often as ``run.checkpoint`` is called (by default every ``config.checkpoint_every``
+    steps) and when stopped; where it exists and ``run`` has no state, training continues from it. A resumed training
+    ends at the very weights that an unbroken one reaches.
     Raises :class:`InversionError` for images that do not fit, :class:`core.errors.ResumeError` for a checkpoint of
     another training, :class:`core.errors.Stopped` between steps.
     """
+    run = run or Run()
     if encoder_config is None:
-        encoder_config = default_encoder_config(sampler, latent_spread(sampler, seed))
-    source = image_source(images, seed, config.mirror) if isinstance(images, Tensor) else images
+        encoder_config = default_encoder_config(sampler, latent_spread(sampler, run.seed))
+    source = image_source(images, run.seed, config.mirror) if isinstance(images, Tensor) else images
     if source is None and not config.samples:
         raise InversionError("nothing to learn from", [Problem("no samples, and no images were given", "samples")])
     given = [*sampler.tensors(), *perceptual.state_dict().values()]
     given += [images] if isinstance(images, Tensor) else []
     given += begin_with.state_dict().values() if begin_with is not None else []
     mark = checkpoint_io.fingerprint(sampler.feature_digest, given)
-    run = _Training(sampler, perceptual, source, config, encoder_config, torch.device(device), seed, mark)
+    training = _Training(sampler, perceptual, source, config, encoder_config, run, mark)
     if begin_with is not None:
-        run.begin_with(begin_with)
-    if checkpoint is not None and checkpoint.is_file():
-        run.restore(checkpoint)
-    progress(run.step, config.steps)
-    while run.step < config.steps:
-        if should_stop():
-            if checkpoint is not None:
-                run.save(checkpoint)
-            raise Stopped
-        run.train_step()
-        if run.step % config.log_every == 0 and log is not None:
-            log(run.curve[-1])
-        if checkpoint is not None and run.step % config.checkpoint_every == 0:
-            run.save(checkpoint)
-            if on_checkpoint is not None:
-                on_checkpoint(checkpoint)
-        progress(run.step, config.steps)
-    return EncoderTraining(run.mean.eval().requires_grad_(False), run.curve)
+        training.begin_with(begin_with)
+    training.resume(checkpoint)
+    training.finish(checkpoint)
+    return EncoderTraining(training.mean.eval().requires_grad_(False), training.curve)
 
 
 def default_encoder_config(
@@ -143,16 +126,16 @@ class _Training:
         source: ImageSource | None,
         config: EncoderTrainingConfig,
         encoder_config: EncoderConfig,
-        device: torch.device,
-        seed: int,
+        run: Run,
         mark: str,
     ) -> None:
-        self.mark = mark
+        self.run, self.mark = run, mark
         self.sampler, self.perceptual, self.source = sampler, perceptual, source
-        self.config, self.device, self.seed = config, device, seed
+        device = torch.device(run.device)
+        self.config, self.device, self.seed = config, device, run.seed
         self.bfloat16 = uses_bfloat16(config.precision, device)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(run.seed)
             self.encoder = Encoder(encoder_config).to(device).train()
         check_match(sampler, self.encoder)
         self.mean = deepcopy(self.encoder)
@@ -173,6 +156,39 @@ class _Training:
             raise InversionError("this encoder cannot be begun with", [problem])
         for network in (self.encoder, self.mean):
             network.load_state_dict(encoder.state_dict())
+
+    def resume(self, checkpoint: Path | None) -> None:
+        """Continue from the state in the run, else from the file if there is one. Raises :class:`ResumeError`."""
+        if self.run.resume_from is not None:
+            self.restore(self.run.resume_from, "checkpoint")
+        elif checkpoint is not None and checkpoint.is_file():
+            self.restore(checkpoint.read_bytes(), checkpoint.name)
+
+    def finish(self, checkpoint: Path | None) -> None:
+        """Take all steps that are left. Raises :class:`Stopped` between two of them."""
+        run, total = self.run, self.config.steps
+        checkpoint_every = run.checkpoint_every or self.config.checkpoint_every
+        run.progress(self.step, total)
+        while self.step < total:
+            if run.should_stop():
+                if checkpoint is not None:
+                    _replace(checkpoint, self.state())
+                raise Stopped
+            self.train_step()
+            if self.step % self.config.log_every == 0 and run.log is not None:
+                run.log(self.curve[-1])
+            if self.step % checkpoint_every == 0:
+                self._keep(checkpoint)
+            run.progress(self.step, total)
+
+    def _keep(self, checkpoint: Path | None) -> None:
+        if checkpoint is None and self.run.checkpoint is None:
+            return
+        content = self.state()
+        if checkpoint is not None:
+            _replace(checkpoint, content)
+        if self.run.checkpoint is not None:
+            self.run.checkpoint(content)
 
     def _empty_slots(self) -> _Slots:
         count = self.config.samples + (self.config.images if self.source is not None else 0)
@@ -308,8 +324,8 @@ class _Training:
         self.curve.append({"step": float(self.step)} | {name: sum(v) / len(v) for name, v in means.items()})
         self.recent = []
 
-    def save(self, path: Path) -> None:
-        """Write everything the next step depends on; the file is replaced at once or not at all."""
+    def state(self) -> bytes:
+        """Return everything the next step depends on."""
         state = {
             "settings": self._settings(),
             "step": self.step,
@@ -320,27 +336,27 @@ class _Training:
             "optimizer": self.optimizer.state_dict(),
             "slots": dict(vars(self.slots)),
         }
-        partial = path.with_name(path.name + ".partial")
-        torch.save(state, partial)
-        os.replace(partial, path)
+        stream = io.BytesIO()
+        torch.save(state, stream)
+        return stream.getvalue()
 
-    def restore(self, path: Path) -> None:
-        """Go on from what :meth:`save` wrote. Raises :class:`ResumeError` when it belongs to another run."""
+    def restore(self, content: bytes, name: str) -> None:
+        """Continue from a :meth:`state` called ``name``. Raises :class:`ResumeError` when it belongs to another run."""
         try:
-            state: dict[str, Any] = torch.load(path, weights_only=True, map_location=self.device)
+            state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True, map_location=self.device)
             settings = state["settings"]
         except Exception as error:  # a cut file fails in many ways
-            raise ResumeError("this checkpoint cannot be read", [Problem(str(error), path.name)]) from error
+            raise ResumeError("this checkpoint cannot be read", [Problem(str(error), name)]) from error
         mine = self._settings()
         # What a checkpoint does not know yet was at its default when it was written.
-        settings = {f"config.{name}": value for name, value in asdict(EncoderTrainingConfig()).items()} | settings
+        settings = {f"config.{key}": value for key, value in asdict(EncoderTrainingConfig()).items()} | settings
         if settings != mine:
             differing = [
-                Problem(f"{settings.get(name)} there, {mine[name]} here", name)
-                for name in mine
-                if settings.get(name) != mine[name]
+                Problem(f"{settings.get(key)} there, {mine[key]} here", key)
+                for key in mine
+                if settings.get(key) != mine[key]
             ]
-            raise ResumeError(f"{path.name} belongs to another training run", differing)
+            raise ResumeError(f"{name} belongs to another training run", differing)
         self.step, self.curve, self.recent = state["step"], state["curve"], state["recent"]
         self.encoder.load_state_dict(state["encoder"])
         self.mean.load_state_dict(state["mean"])
@@ -357,3 +373,10 @@ class _Training:
             **{f"config.{name}": value for name, value in asdict(self.config).items()},
             **{f"encoder.{name}": value for name, value in asdict(self.encoder.config).items()},
         }
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file that is replaced at once or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)

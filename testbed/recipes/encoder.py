@@ -15,6 +15,7 @@ from core.generators.files import shipped_generators
 from core.image_arrays import to_bytes
 from core.inversion.encoder import load_encoder, save_encoder
 from core.inversion.perceptual.choice import choose_perceptual
+from core.run import Run
 from core.training.config import EncoderTrainingConfig
 from core.training.encoder import train_encoder
 from testbed.recipes import heads64, streets64
@@ -66,7 +67,7 @@ def _train(_: Crew, name: str, steps: int, again: bool) -> None:
     training = train_encoder(
         generator, choose_perceptual(folder, None), RenderedScenes(recipe), config,
         encoder_config=shipped.config if shipped else None, begin_with=shipped, checkpoint=checkpoint,
-        log=lambda line: print(json.dumps(line), flush=True),
+        run=Run(log=lambda line: print(json.dumps(line), flush=True)),
     )  # fmt: skip
     save_encoder(folder, training.encoder, {"training": asdict(config), "again": again, "curve": training.curve[-40:]})
 

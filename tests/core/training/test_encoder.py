@@ -18,6 +18,7 @@ from core.image_arrays import to_bytes, to_float
 from core.inversion.encoder import EncoderConfig, encode
 from core.inversion.initial_codes import latent_spread
 from core.inversion.perceptual.domain import DomainPerceptual, PerceptualTrunk
+from core.run import Run
 from core.training.config import EncoderTrainingConfig
 from core.training.encoder import _Training, default_encoder_config, feature_loss, train_encoder
 from core.training.encoder_targets import image_source
@@ -193,8 +194,7 @@ def test_a_run_that_was_stopped_ends_at_the_weights_of_an_unbroken_one(
                 QUICK,
                 encoder_config=shape,
                 checkpoint=checkpoint,
-                progress=lambda step, total: told.append((step, total)),
-                should_stop=third_time,
+                run=Run(progress=lambda step, total: told.append((step, total)), should_stop=third_time),
             )
         except Stopped:
             continue
@@ -222,7 +222,9 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_encoder(generator, perceptual, images, QUICK, encoder_config=shape, checkpoint=checkpoint, progress=die)
+        train_encoder(
+            generator, perceptual, images, QUICK, encoder_config=shape, checkpoint=checkpoint, run=Run(progress=die)
+        )
     steps: list[int] = []
     done = train_encoder(
         generator,
@@ -231,8 +233,27 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(
         QUICK,
         encoder_config=shape,
         checkpoint=checkpoint,
-        progress=lambda step, _: steps.append(step),
+        run=Run(progress=lambda step, _: steps.append(step)),
     )
+    assert steps[0] == 5
+    assert all(torch.equal(tensor, unbroken[name]) for name, tensor in done.encoder.state_dict().items())
+
+
+def test_a_run_continues_from_the_bytes_of_its_checkpoint_callback(
+    generator: StyleGAN2Sampler,
+    perceptual: DomainPerceptual,
+    shape: EncoderConfig,
+    images: Tensor,
+    unbroken: dict[str, Tensor],
+) -> None:
+    kept: list[bytes] = []
+    run = Run(checkpoint=kept.append, should_stop=lambda: bool(kept))
+    with pytest.raises(Stopped):
+        train_encoder(generator, perceptual, images, QUICK, encoder_config=shape, run=run)
+    (state,) = kept
+    steps: list[int] = []
+    run = Run(resume_from=state, progress=lambda step, _: steps.append(step))
+    done = train_encoder(generator, perceptual, images, QUICK, encoder_config=shape, run=run)
     assert steps[0] == 5
     assert all(torch.equal(tensor, unbroken[name]) for name, tensor in done.encoder.state_dict().items())
 
@@ -244,7 +265,7 @@ def test_another_runs_checkpoint_is_refused(
     config = dataclasses.replace(QUICK, steps=5)
     train_encoder(generator, perceptual, None, config, encoder_config=shape, checkpoint=checkpoint)
     with pytest.raises(ResumeError) as caught:
-        train_encoder(generator, perceptual, None, config, encoder_config=shape, checkpoint=checkpoint, seed=1)
+        train_encoder(generator, perceptual, None, config, encoder_config=shape, checkpoint=checkpoint, run=Run(seed=1))
     assert [problem.pointer for problem in caught.value.problems] == ["seed"]
     network = deepcopy(generator.generator.network)
     network.w_avg += 1e-3
@@ -266,7 +287,7 @@ def test_every_target_gets_its_corrections_one_after_another(
 
     asked: list[tuple[int, int]] = []
     config = dataclasses.replace(QUICK, precision="float32")
-    run = _Training(generator, perceptual, source, config, shape, torch.device("cpu"), 0, "")
+    run = _Training(generator, perceptual, source, config, shape, Run(), "")
     for step in range(9):
         codes = run.slots.codes.clone()
         run.train_step()
@@ -291,7 +312,7 @@ def test_layers_unlock_between_the_two_shares(
     generator: StyleGAN2Sampler, perceptual: DomainPerceptual, shape: EncoderConfig
 ) -> None:
     config = dataclasses.replace(QUICK, steps=100, unlock_from=0.2, unlock_until=0.6)
-    run = _Training(generator, perceptual, None, config, shape, torch.device("cpu"), 0, "")
+    run = _Training(generator, perceptual, None, config, shape, Run(), "")
     counts = []
     for run.step in range(100):
         counts.append(run._unlocked())

@@ -68,28 +68,16 @@ def train_encoder(context: StepContext) -> StepResult:
     if equal is not None:
         return StepResult(job_result={"encoder": equal.id}, events=(NewEvent("encoder.reused", {"encoder": equal.id}),))
     learnt, held_out = _split(images)
-    checkpoint = context.folder / "encoder.checkpoint"
-
-    def trained(kept: bytes | None) -> EncoderTraining:
-        checkpoint.unlink(missing_ok=True)
-        if kept is not None:
-            checkpoint.write_bytes(kept)
-        return train(
+    training = context.resume(
+        lambda kept: train(
             sampler,
             perceptual,
             learnt,
             config,
-            device=source.device,
-            seed=_SEED,
+            run=context.run(source.device, kept, seed=_SEED),
             encoder_config=shape,
-            checkpoint=checkpoint,
-            on_checkpoint=lambda path: context.save_checkpoint(path.read_bytes()),
-            progress=context.progress,
-            should_stop=context.should_stop,
-            log=context.log,
         )
-
-    training = context.resume(trained)
+    )
     report = _report(context, source, sampler, spec, training, perceptual, learnt, held_out)
     return _store(context, source, training.encoder, report, digest, images)
 
