@@ -135,7 +135,7 @@ def trained_net(
         net.load_state_dict(torch.load(path, weights_only=True))
         return Trained(net.eval(), classes, chosen_step=recipe.steps)
     _say(f"training the net of arm {name} on {len(images)} images")
-    trained = train_downstream(ArrayImages(images, masks), classes, recipe, seed=seed)
+    trained = train_downstream(ArrayImages(images, masks), classes, recipe, run=Run(seed=seed))
     OUT.mkdir(parents=True, exist_ok=True)
     torch.save(trained.network.state_dict(), path)
     return trained

@@ -1,25 +1,23 @@
 """The arms of an evaluation: what is compared, on which images, each net trained once for each repeat."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from core.callbacks import Progress, ShouldStop, stop_if_asked
 from core.errors import EvaluationError, Problem, ResumeError
 from core.evaluation.downstream.baselines import BASELINES, Baseline, Pretrained, pretrain_on, train_baseline
 from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages, LabelledImages
-from core.evaluation.downstream.training import Trained, train_downstream
+from core.evaluation.downstream.training import TargetFormat, Trained, train_downstream
 from core.evaluation.gates import ArmScores
 from core.evaluation.metrics.published_weights import TRUNKS, PublishedWeights
 from core.evaluation.scoring import Scoring, Taught
 from core.label_sets.classes import ClassMap
 from core.label_sets.flip import mirrored_pairs
+from core.run import Run
 
 GENERATED, MIXED = "generated", "generated, then labelled"
 """Trained on the dataset alone; the same, then fine-tuned on the labelled images."""
@@ -108,18 +106,13 @@ class Arms:
         self,
         data: EvaluationData,
         config: EvaluationConfig,
-        device: torch.device | str,
-        should_stop: ShouldStop,
-        checkpoint: Callable[[bytes], None] | None,
-        resume_from: bytes | None,
-        progress: Progress,
+        run: Run,
     ) -> None:
-        self.data, self.config, self.device, self.should_stop = data, config, device, should_stop
-        self._checkpoint, self._progress = checkpoint, progress
-        head, _, self._training = (resume_from or b"").partition(b"\n")
+        self.data, self.config, self._run = data, config, run
+        head, _, self._training = (run.resume_from or b"").partition(b"\n")
         self._done: dict[str, dict[str, Any]] = {}
         self._interrupted = ""
-        if resume_from is not None:
+        if run.resume_from is not None:
             try:
                 state = json.loads(head)
                 self._done, self._interrupted = state["done"], state["training"]
@@ -161,7 +154,7 @@ class Arms:
             for number, name in enumerate(self._names):
                 key = f"{name} {repeat}"
                 if key not in self._done:
-                    stop_if_asked(self.should_stop)
+                    self._run.stop_if_asked()
                     trained = self._train(name, repeat, key, repeat * len(self._names) + number)
                     self._done[key] = self._judged(trained)
                     self._keep()
@@ -181,28 +174,29 @@ class Arms:
         real = ArrayImages(
             np.concatenate([labelled.images, held_out.images]), np.concatenate([labelled.targets, held_out.targets])
         )
-        return self._learn(real, self._total // self.config.downstream.steps - 1, seed=self.config.seed)
+        last = self._total // self.config.downstream.steps - 1
+        return self._learn(real, self._run_of(last, self.config.seed))
 
     def _train(self, name: str, repeat: int, key: str, number: int) -> Trained:
-        config, seed = self._recipe, self.config.seed + repeat
-        going_on: dict[str, Any] = {
-            "checkpoint": lambda state: self._keep(key, state),
-            "checkpoint_every": CHECKPOINT_EVERY,
-            "resume_from": self._training if key == self._interrupted else None,
-        }
+        config = self._recipe
+        run = replace(
+            self._run_of(number, self.config.seed + repeat),
+            checkpoint=lambda state: self._keep(key, state),
+            resume_from=self._training if key == self._interrupted else None,
+        )
         if name == GENERATED:
-            return self._learn(self.data.generated, number, seed=seed, **going_on)
+            return self._learn(self.data.generated, run)
         if name == MIXED:
             mixed = replace(config, fine_tune_steps=max(1, config.steps // 4))
             real = Taught(self.data.labelled, self.data.scoring)
-            return self._learn(self.data.generated, number, mixed, seed=seed, fine_tune_on=real, **going_on)
+            return self._learn(self.data.generated, run, mixed, fine_tune_on=real)
         if name == GENERATED_LABELS:
             assert self.data.relabelled is not None
-            return self._learn(self.data.relabelled, number, seed=seed, **going_on)
+            return self._learn(self.data.relabelled, run)
         baseline: Baseline = next(one for one in BASELINES if one == name)
         return train_baseline(
-            baseline, Taught(self.data.labelled, self.data.scoring), self.data.scoring.channels, config, seed=seed,
-            pretrained=self._start(baseline), **self._surroundings(number), **going_on,
+            baseline, Taught(self.data.labelled, self.data.scoring), self.data.scoring.channels, config, run=run,
+            pretrained=self._start(baseline), **self._shared(),
         )  # fmt: skip
 
     def _start(self, baseline: Baseline) -> Pretrained | None:
@@ -211,31 +205,33 @@ class Arms:
         if baseline == "frozen_features":
             return Pretrained("DINOv2 ViT-S/14", weights=self.config.weights.find("dinov2"))
         if self._pretrained is None:
-            self._pretrained = pretrain_on(
-                self.data.generated, self._recipe, self.config.seed, self.device, should_stop=self.should_stop
-            )
+            run = Run(self._run.device, self.config.seed, should_stop=self._run.should_stop)
+            self._pretrained = pretrain_on(self.data.generated, self._recipe, run)
         return self._pretrained
 
     def _learn(
-        self, images: LabelledImages, number: int, config: DownstreamConfig | None = None, **settings: Any
+        self, images: LabelledImages, run: Run, config: DownstreamConfig | None = None, **settings: Any
     ) -> Trained:
         scoring = self.data.scoring
         return train_downstream(
-            Taught(images, scoring), scoring.channels, config or self._recipe,
-            **self._surroundings(number), **settings,
+            Taught(images, scoring), scoring.channels, config or self._recipe, run=run, **self._shared(), **settings,
         )  # fmt: skip
 
-    def _surroundings(self, number: int) -> dict[str, Any]:
-        """What every training of this evaluation shares; the ``number``-th net tells how far all of them are."""
+    def _run_of(self, number: int, seed: int) -> Run:
+        """Return the surroundings of the ``number``-th training; its progress is that of all trainings together."""
         steps = self.config.downstream.steps
+
+        def progress(done: int, total: int) -> None:
+            self._run.progress(number * steps + steps * done // total, self._total)
+
+        return Run(self._run.device, seed, progress, self._run.should_stop, checkpoint_every=CHECKPOINT_EVERY)
+
+    def _shared(self) -> dict[str, Any]:
+        """Return the arguments that are the same for every training of this evaluation."""
         scoring = self.data.scoring
         return {
-            "ignore_index": scoring.ignore_index,
-            "heat": scoring.heat,
+            "target": TargetFormat(scoring.ignore_index, scoring.heat),
             "validation": Taught(self.validated, scoring) if self.validated is not None else None,
-            "device": self.device,
-            "should_stop": self.should_stop,
-            "progress": lambda done, total: self._progress(number * steps + steps * done // total, self._total),
         }
 
     def _judged(self, trained: Trained) -> dict[str, Any]:
@@ -248,5 +244,5 @@ class Arms:
         }
 
     def _keep(self, key: str = "", training: bytes = b"") -> None:
-        if self._checkpoint is not None:
-            self._checkpoint(json.dumps({"done": self._done, "training": key}).encode() + b"\n" + training)
+        if self._run.checkpoint is not None:
+            self._run.checkpoint(json.dumps({"done": self._done, "training": key}).encode() + b"\n" + training)

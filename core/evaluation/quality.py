@@ -4,15 +4,13 @@ Held-out labelled images decide; they must have had no part in making the datase
 images. Finished arms are handed out as a checkpoint, so that an interrupted evaluation does not train them twice.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop
 from core.evaluation.arms import GENERATED, GENERATED_LABELS, MIXED, Arms, EvaluationConfig, EvaluationData
 from core.evaluation.downstream.baselines import BASELINES
 from core.evaluation.gates import (
@@ -38,6 +36,7 @@ from core.evaluation.metrics.label_comparison import (
 from core.evaluation.metrics.label_statistics import label_shown, plain_findings
 from core.evaluation.metrics.memorization import Memorisation, memorisation, picture_features
 from core.evaluation.rejection import augrc, auroc, rejection_curve
+from core.run import Run
 
 _LOOKED_AT = 500
 """Generated images that distances, label quality and statistics look at, spread evenly over the dataset."""
@@ -70,18 +69,17 @@ def evaluate(
     *,
     regeneration: Regeneration | None = None,
     why_not_regenerated: str = "",
-    device: torch.device | str = "cpu",
-    progress: Progress = ignore_progress,
-    should_stop: ShouldStop = never_stop,
-    checkpoint: Callable[[bytes], None] | None = None,
-    resume_from: bytes | None = None,
+    run: Run | None = None,
 ) -> Evaluation:
-    """Train every arm, compare, and decide. ``progress`` counts steps of training, over all nets.
+    """Train every arm, compare, and decide.
+
+    ``run``: its progress counts steps of training, over all networks; the seed is that of ``config``.
 
     Raises :class:`core.errors.EvaluationError` for data that cannot be compared, :class:`core.errors.ResumeError` where
-    ``resume_from`` is no state of this evaluation's making, :class:`core.errors.Stopped`.
+    ``run.resume_from`` is no state of this evaluation, :class:`core.errors.Stopped`.
     """
-    arms = Arms(data, config, device, should_stop, checkpoint, resume_from, progress)
+    run = run or Run()
+    arms = Arms(data, config, run)
     scoring = data.scoring
     scores = arms.run()
     generated = next(arm for arm in scores if arm.name == GENERATED)
@@ -102,7 +100,7 @@ def evaluate(
         regenerates(regeneration, why_not_regenerated),
     ]
     decided, sentence = verdict(gates)
-    found, absent = extractors(proxy, len(data.labelled) + len(data.held_out), config.weights, device)
+    found, absent = extractors(proxy, len(data.labelled) + len(data.held_out), config.weights, run.device)
     real_images = np.concatenate([data.labelled.images, data.held_out.images])
     real_labels = np.concatenate([data.labelled.targets, data.held_out.targets])
     statistics, findings = _statistics(data, real_labels, labels)

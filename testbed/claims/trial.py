@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from core.evaluation.downstream.baselines import Baseline, Pretrained, pretrain_on, train_baseline
 from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages, Targets
-from core.evaluation.downstream.training import Trained, train_downstream
+from core.evaluation.downstream.training import TargetFormat, Trained, train_downstream
 from core.evaluation.scoring import DepthScoring, MaskScoring, PointScoring, Scoring, Taught
 from core.generators.files import shipped_generators
 from core.generators.interface import Codes
@@ -230,13 +230,15 @@ class Trial:
         scoring = self.scoring(task)
         recipe = replace(self.sizes.net, mirrored=mirrored_pairs(scoring.parts))
         taught = Taught(ArrayImages(images, labels), scoring)
-        return train(taught, scoring.channels, recipe, heat=scoring.heat, seed=self.repeat)
+        target = TargetFormat(heat=scoring.heat)
+        return train(taught, scoring.channels, recipe, target=target, run=Run(seed=self.repeat))
 
     @cached_property
     def pretrained(self) -> Pretrained:
         """Where transfer starts: a trunk that has learnt to clean the generator's own pictures, without labels."""
         images = self.drawn(self.sizes.generated)[0]
-        return pretrain_on(ArrayImages(images, np.zeros(images.shape[:3], np.uint8)), self.sizes.net, self.repeat)
+        unlabelled = ArrayImages(images, np.zeros(images.shape[:3], np.uint8))
+        return pretrain_on(unlabelled, self.sizes.net, Run(seed=self.repeat))
 
     def score(self, net: Trained, task: Task = "segmentation") -> Scores:
         """On the held-out scenes: mIoU and IoU by class in points, PCK in percent, or depth errors."""

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop
 from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.images import LabelledImages, Targets
 from core.evaluation.downstream.networks import DownstreamNet
-from core.evaluation.downstream.training import Trained, train_downstream
+from core.evaluation.downstream.training import Start, Trained, train_downstream
+from core.run import Run
 
 Baseline = Literal["from_scratch", "head_only", "fine_tuned", "frozen_features"]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
@@ -64,16 +63,11 @@ class DenoisingImages:
 def pretrain_on(
     images: LabelledImages,
     config: DownstreamConfig,
-    seed: int,
-    device: torch.device | str = "cpu",
-    progress: Progress = ignore_progress,
-    should_stop: ShouldStop = never_stop,
+    run: Run,
 ) -> Pretrained:
-    """A trunk that has learnt the images' domain without labels."""
+    """Train a trunk on the images' domain without labels."""
     recipe = replace(config, augment="none", mirrored=(), validate_every=0, fine_tune_steps=0)
-    trained = train_downstream(
-        DenoisingImages(images), 3, recipe, seed=seed, device=device, progress=progress, should_stop=should_stop
-    )
+    trained = train_downstream(DenoisingImages(images), 3, recipe, run=run)
     return Pretrained(f"denoising of {len(images)} generated images", network=trained.network)
 
 
@@ -83,7 +77,7 @@ def train_baseline(
     class_count: int,
     config: DownstreamConfig,
     *,
-    seed: int,
+    run: Run,
     pretrained: Pretrained | None = None,
     **settings: Any,
 ) -> Trained:
@@ -92,14 +86,15 @@ def train_baseline(
     """
     transfer = name != "from_scratch"
     assert pretrained is not None or not transfer
-    start = pretrained if transfer else None
+    start = None
+    if pretrained is not None and transfer:
+        frozen = name in ("head_only", "frozen_features")
+        start = Start(pretrained.weights, pretrained.network, freeze_trunk=frozen)
     return train_downstream(
         images,
         class_count,
         replace(config, network="dinov2_linear") if name == "frozen_features" else config,
-        seed=seed,
-        trunk_weights=start.weights if start else None,
-        start=start.network if start else None,
-        freeze_trunk=name in ("head_only", "frozen_features"),
+        run=run,
+        start=start,
         **settings,
     )

@@ -3,7 +3,6 @@
 import copy
 import io
 import pickle
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.callbacks import Progress, ShouldStop, ignore_progress, never_stop, stop_if_asked
 from core.errors import EvaluationError, Problem, ResumeError
 from core.evaluation.downstream.augmentation import augmented
 from core.evaluation.downstream.config import DownstreamConfig
@@ -22,10 +20,12 @@ from core.evaluation.downstream.images import LabelledImages, Targets
 from core.evaluation.downstream.networks import DownstreamNet, build_network
 from core.evaluation.overlap import image_confusions, pooled_miou
 from core.image_arrays import as_tensor, to_float
+from core.run import Run
 
 _FINE_TUNE_RATE = 0.1
 _WEIGHED_IMAGES = 2000
 _STREAM = 40
+_CHECKPOINT_EVERY = 500
 _NEAR = 0.01
 """Of a heatmap's height: about three standard deviations around a point."""
 
@@ -43,53 +43,71 @@ class Trained:
     chosen_step: int = 0
 
 
+@dataclass(frozen=True)
+class TargetFormat:
+    """The values in the targets of a training.
+
+    Attributes:
+        ignore_index: id of mask pixels that do not count.
+        heat: height of the peaks where targets are heatmaps, else 0. Pixels near a point and far from any then weigh as
+            two classes do; without that, a network predicts "nowhere" everywhere.
+    """
+
+    ignore_index: int = 255
+    heat: float = 0.0
+
+
+@dataclass(frozen=True)
+class Start:
+    """The weights that a training starts from.
+
+    Attributes:
+        trunk_weights: file of published weights of the trunk.
+        network: a network to continue from; its last layer is new where the channels differ.
+        freeze_trunk: train the rest alone (head-only transfer).
+    """
+
+    trunk_weights: Path | None = None
+    network: DownstreamNet | None = None
+    freeze_trunk: bool = False
+
+
 def train_downstream(
     images: LabelledImages,
     channels: int,
     config: DownstreamConfig,
     *,
-    seed: int,
-    ignore_index: int = 255,
-    heat: float = 0.0,
+    run: Run,
+    target: TargetFormat | None = None,
     validation: LabelledImages | None = None,
     fine_tune_on: LabelledImages | None = None,
-    trunk_weights: Path | None = None,
-    start: DownstreamNet | None = None,
-    freeze_trunk: bool = False,
-    device: torch.device | str = "cpu",
-    progress: Progress = ignore_progress,
-    should_stop: ShouldStop = never_stop,
-    checkpoint: Callable[[bytes], None] | None = None,
-    checkpoint_every: int = 500,
-    resume_from: bytes | None = None,
+    start: Start | None = None,
 ) -> Trained:
-    """Train on ``images``; the target's type says the task: ids (cross-entropy) or maps (squared error where known).
+    """Train on ``images``; the target's type gives the task: ids (cross-entropy) or maps (squared error where known).
 
-    ``channels``: classes or maps. ``heat``: the height of the peaks where maps are heatmaps; pixels near a point and
-    far from any then weigh as two classes do, or a net would say "nowhere" of all. ``start``: a net to go on from,
-    its last layer fresh where the channels differ. ``freeze_trunk``: learn the rest alone (head-only transfer).
-    ``fine_tune_on``: real images for the last ``config.fine_tune_steps``. ``checkpoint`` is given bytes every
-    ``checkpoint_every`` steps; the same call with ``resume_from`` goes on from there and ends with the same weights.
-    Step ``s`` depends on (seed, s) alone.
+    ``channels``: classes or maps. ``fine_tune_on``: real images for the last ``config.fine_tune_steps``. Step ``s``
+    depends on (``run.seed``, s) alone, so a resumed training ends with the same weights. A checkpoint is made every 500
+    steps unless ``run`` names another interval.
 
     Raises :class:`core.errors.EvaluationError` for data that cannot be trained on, :class:`core.errors.ResumeError` for
     the state of another training, :class:`core.errors.Stopped` between steps when asked.
     """
-    run = _Run(images, channels, config, seed, ignore_index, heat, trunk_weights, start, freeze_trunk, device)
-    if resume_from is not None:
-        run.load(resume_from)
+    training = _Training(images, channels, config, run, target or TargetFormat(), start or Start())
+    if run.resume_from is not None:
+        training.load(run.resume_from)
     total = config.steps + (config.fine_tune_steps if fine_tune_on is not None else 0)
-    while run.step < total:
-        stop_if_asked(should_stop)
-        source = images if run.step < config.steps or fine_tune_on is None else fine_tune_on
-        run.learn(source)
-        last = run.step == total
-        if validation is not None and (last or (config.validate_every and run.step % config.validate_every == 0)):
-            run.validate(validation)
-        if checkpoint is not None and run.step % checkpoint_every == 0 and not last:
-            checkpoint(run.save())
-        progress(run.step, total)
-    return run.result()
+    checkpoint_every = run.checkpoint_every or _CHECKPOINT_EVERY
+    while training.step < total:
+        run.stop_if_asked()
+        source = images if training.step < config.steps or fine_tune_on is None else fine_tune_on
+        training.learn(source)
+        last = training.step == total
+        if validation is not None and (last or (config.validate_every and training.step % config.validate_every == 0)):
+            training.validate(validation)
+        if run.checkpoint is not None and training.step % checkpoint_every == 0 and not last:
+            run.checkpoint(training.save())
+        run.progress(training.step, total)
+    return training.result()
 
 
 @torch.no_grad()
@@ -110,40 +128,36 @@ def predict_masks(trained: Trained, images: NDArray[np.uint8], batch: int = 64) 
     return np.concatenate(parts).astype(np.uint8)
 
 
-class _Run:
-    """One training on its way."""
+class _Training:
+    """Network, optimizer and progress of one training."""
 
     def __init__(
         self,
         images: LabelledImages,
         channels: int,
         config: DownstreamConfig,
-        seed: int,
-        ignore_index: int,
-        heat: float,
-        trunk_weights: Path | None,
-        start: DownstreamNet | None,
-        freeze_trunk: bool,
-        device: torch.device | str,
+        run: Run,
+        target: TargetFormat,
+        start: Start,
     ) -> None:
         if not len(images):
             raise EvaluationError("nothing to train on", [Problem("no images", "images")])
-        self.config, self.seed, self.ignore_index, self.device = config, seed, ignore_index, device
-        self.near = heat * _NEAR
+        self.config, self.seed, self.device = config, run.seed, run.device
+        self.ignore_index, self.near = target.ignore_index, target.heat * _NEAR
         self.channels = channels
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.network = build_network(config, channels, trunk_weights).to(device)
-        if start is not None:
-            _copy_into(self.network, start)
-        self.freeze_trunk = freeze_trunk
-        if freeze_trunk:
+            torch.manual_seed(run.seed)
+            self.network = build_network(config, channels, start.trunk_weights).to(run.device)
+        if start.network is not None:
+            _copy_into(self.network, start.network)
+        self.freeze_trunk = start.freeze_trunk
+        if start.freeze_trunk:
             self.network.trunk.requires_grad_(False)
         learnt = [one for one in self.network.parameters() if one.requires_grad]
         self.optimizer = torch.optim.AdamW(
             learnt, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
         )
-        self.weights = _weights(images, channels, config.class_weight_power, ignore_index, self.near)
+        self.weights = _weights(images, channels, config.class_weight_power, target.ignore_index, self.near)
         self.step = 0
         self.losses: list[tuple[int, float]] = []
         self.scores: list[tuple[int, float]] = []

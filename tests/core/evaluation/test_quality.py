@@ -16,6 +16,7 @@ from core.evaluation.quality import evaluate
 from core.evaluation.report.dataset_report import report_html
 from core.evaluation.scoring import MaskScoring
 from core.label_sets.classes import ClassMap
+from core.run import Run
 
 CLASSES = ClassMap({0: "background", 1: "disc", 2: "hat"})
 CONFIG = EvaluationConfig(
@@ -51,13 +52,13 @@ def dataset(count: int = 120, seed: int = 5):
     return images, masks, uncertainty
 
 
-def run(images, masks, uncertainty, regeneration=SAME, repeats=CONFIG.repeats, **settings):
+def run(images, masks, uncertainty, regeneration=SAME, repeats=CONFIG.repeats, surroundings=None):
     data = EvaluationData(
         MaskScoring(CLASSES), CLASSES, ArrayImages(images, masks), uncertainty, ArrayImages(*scenes(8, 1)),
         ArrayImages(*scenes(24, 2)), tuple("abcdefgh"), dropped=ArrayImages(*scenes(3, 6)),
         dropped_uncertainty=np.array([0.9, 0.8, 0.7]),
     )  # fmt: skip
-    return data, evaluate(data, replace(CONFIG, repeats=repeats), regeneration=regeneration, **settings)
+    return data, evaluate(data, replace(CONFIG, repeats=repeats), regeneration=regeneration, run=surroundings)
 
 
 def states(evaluation):
@@ -141,9 +142,9 @@ def test_an_interrupted_evaluation_trains_nothing_twice(sound, monkeypatch):
     monkeypatch.setattr(arms, "CHECKPOINT_EVERY", 25)  # each of the three nets is kept once on its way, and once done
     kept: list[bytes] = []
     with pytest.raises(Stopped):
-        run(*dataset(), repeats=1, checkpoint=kept.append, should_stop=lambda: len(kept) >= 3)
+        run(*dataset(), repeats=1, surroundings=Run(checkpoint=kept.append, should_stop=lambda: len(kept) >= 3))
     trained: list[bytes] = []
-    _, evaluation = run(*dataset(), repeats=1, checkpoint=trained.append, resume_from=kept[-1])
+    _, evaluation = run(*dataset(), repeats=1, surroundings=Run(checkpoint=trained.append, resume_from=kept[-1]))
     assert len(kept) + len(trained) == 6
     first = [arm["repeats"][0] for arm in sound[1].document["arms"]]
     assert [arm["mean"] for arm in evaluation.document["arms"]] == pytest.approx(first)
@@ -152,7 +153,7 @@ def test_an_interrupted_evaluation_trains_nothing_twice(sound, monkeypatch):
 @pytest.mark.parametrize("content", [b"in another form", b'{"done": {}}\n', b"[]\n"])
 def test_the_state_of_something_else_is_refused(content):
     with pytest.raises(ResumeError, match="cannot continue"):
-        run(*dataset(), repeats=1, resume_from=content)
+        run(*dataset(), repeats=1, surroundings=Run(resume_from=content))
 
 
 def test_one_repeat_proves_nothing():

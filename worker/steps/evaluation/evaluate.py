@@ -56,11 +56,7 @@ def evaluate(context: StepContext) -> StepResult:
             config,
             regeneration=regeneration,
             why_not_regenerated=why_not,
-            device=context.models.device,
-            progress=context.progress,
-            should_stop=context.should_stop,
-            checkpoint=context.save_checkpoint,
-            resume_from=kept,
+            run=context.run(context.models.device, kept),
         )
     )
     about = {"evaluation": context.claim.job_id, "dataset": spec.dataset, "against": context.claim.result["label_set"]}

@@ -11,6 +11,7 @@ from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages
 from core.evaluation.downstream.training import predict
 from core.evaluation.metrics.vision_transformers import VisionTransformer
+from core.run import Run
 from core.torchvision_import import import_torchvision
 
 QUICK = DownstreamConfig(steps=5, batch=4, width=4)
@@ -33,11 +34,11 @@ def test_spoilt_images_have_the_clean_ones_as_targets_and_repeat():
 
 
 def test_transfer_starts_from_the_pretrained_trunk_and_head_only_leaves_it_there():
-    pretrained = pretrain_on(images(), QUICK, seed=0)
+    pretrained = pretrain_on(images(), QUICK, Run())
     assert pretrained.name == "denoising of 6 generated images"
     start = pretrained.network.trunk.state_dict()
     nets = {
-        name: train_baseline(name, images(), 2, replace(QUICK, steps=2), seed=1, pretrained=pretrained)
+        name: train_baseline(name, images(), 2, replace(QUICK, steps=2), run=Run(seed=1), pretrained=pretrained)
         for name in ("from_scratch", "head_only", "fine_tuned")
     }
     key = "0.0.weight"
@@ -55,7 +56,7 @@ def test_frozen_features_are_learnt_upon_and_left_as_they_were(tmp_path):
     published = VisionTransformer("dinov2", None)
     torch.save(published.network.state_dict(), weights)
     trained = train_baseline(
-        "frozen_features", images(2), 3, replace(QUICK, steps=1, batch=2), seed=0,
+        "frozen_features", images(2), 3, replace(QUICK, steps=1, batch=2), run=Run(),
         pretrained=Pretrained("DINOv2", weights=weights),
     )  # fmt: skip
     assert predict(trained, images(1).images).shape == (1, 3, 16, 16)

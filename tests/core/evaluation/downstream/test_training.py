@@ -11,8 +11,9 @@ from core.errors import EvaluationError, ResumeError, Stopped
 from core.evaluation.downstream.config import PRESETS, DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages
 from core.evaluation.downstream.networks import build_network
-from core.evaluation.downstream.training import predict, predict_masks, train_downstream
+from core.evaluation.downstream.training import Start, TargetFormat, predict, predict_masks, train_downstream
 from core.evaluation.metrics.published_weights import TRUNKS
+from core.run import Run
 from core.tasks.keypoints import heatmaps, peaks
 from core.torchvision_import import import_torchvision
 
@@ -34,7 +35,7 @@ def same(first, second):
 
 
 def test_it_learns_discs_and_repeats_itself():
-    first, second = (train_downstream(ArrayImages(*discs(32, 0)), 2, QUICK, seed=3) for _ in range(2))
+    first, second = (train_downstream(ArrayImages(*discs(32, 0)), 2, QUICK, run=Run(seed=3)) for _ in range(2))
     fresh, truth = discs(16, 1)
     assert np.mean(predict_masks(first, fresh) == truth) > 0.95
     assert same(first, second)
@@ -42,7 +43,7 @@ def test_it_learns_discs_and_repeats_itself():
 
 def test_half_precision_learns_as_well_and_keeps_weights_in_full():
     config = replace(QUICK, precision="bfloat16")
-    first, second = (train_downstream(ArrayImages(*discs(32, 0)), 2, config, seed=3) for _ in range(2))
+    first, second = (train_downstream(ArrayImages(*discs(32, 0)), 2, config, run=Run(seed=3)) for _ in range(2))
     fresh, truth = discs(16, 1)
     assert np.mean(predict_masks(first, fresh) == truth) > 0.95
     assert all(one.dtype == torch.float32 for one in first.network.parameters())
@@ -52,16 +53,16 @@ def test_half_precision_learns_as_well_and_keeps_weights_in_full():
 def test_it_goes_on_where_it_stopped():
     images = ArrayImages(*discs(8, 0))
     config = replace(QUICK, steps=12, validate_every=4)
-    settings = {"seed": 1, "validation": ArrayImages(*discs(4, 2))}
+    settings = {"validation": ArrayImages(*discs(4, 2))}
     kept: list[bytes] = []
     asked = iter(range(100))
     with pytest.raises(Stopped):
         train_downstream(
-            images, 2, config, checkpoint=kept.append, checkpoint_every=5,
-            should_stop=lambda: next(asked) >= 7, **settings,
+            images, 2, config, **settings,
+            run=Run(seed=1, should_stop=lambda: next(asked) >= 7, checkpoint=kept.append, checkpoint_every=5),
         )  # fmt: skip
-    resumed = train_downstream(images, 2, config, resume_from=kept[-1], **settings)
-    whole = train_downstream(images, 2, config, **settings)
+    resumed = train_downstream(images, 2, config, run=Run(seed=1, resume_from=kept[-1]), **settings)
+    whole = train_downstream(images, 2, config, run=Run(seed=1), **settings)
     assert same(resumed, whole)
     assert resumed.scores == whole.scores
     assert resumed.chosen_step == max(whole.scores, key=lambda one: one[1])[0]
@@ -71,11 +72,11 @@ def test_a_checkpoint_of_another_training_is_refused():
     images = ArrayImages(*discs(4, 0))
     kept: list[bytes] = []
     config = replace(QUICK, steps=3)
-    train_downstream(images, 2, config, seed=0, checkpoint=kept.append, checkpoint_every=2)
+    train_downstream(images, 2, config, run=Run(checkpoint=kept.append, checkpoint_every=2))
     with pytest.raises(ResumeError, match="cannot continue"):
-        train_downstream(images, 2, config, seed=1, resume_from=kept[0])
+        train_downstream(images, 2, config, run=Run(seed=1, resume_from=kept[0]))
     with pytest.raises(ResumeError, match="cannot continue"):
-        train_downstream(images, 2, config, seed=0, resume_from=b"nonsense")
+        train_downstream(images, 2, config, run=Run(resume_from=b"nonsense"))
 
 
 def test_maps_are_learnt_where_they_are_known():
@@ -84,7 +85,7 @@ def test_maps_are_learnt_where_they_are_known():
     maps[::2, 1, :16] = np.nan
     maps[:4] = np.nan
     trained = train_downstream(
-        ArrayImages(images, maps), 2, replace(QUICK, steps=100, learning_rate=1e-2, augment="none"), seed=0
+        ArrayImages(images, maps), 2, replace(QUICK, steps=100, learning_rate=1e-2, augment="none"), run=Run()
     )
     fresh, truth = discs(8, 1)
     found = predict(trained, fresh)
@@ -111,7 +112,9 @@ def test_points_are_found_by_a_short_training():
     images, points = dots(128)
     fresh, truth = dots(32)
     targets = ArrayImages(images, heatmaps(points, (size, size), 1.0, heat))
-    trained = train_downstream(targets, count, replace(QUICK, steps=120, augment="none"), heat=heat, seed=0)
+    trained = train_downstream(
+        targets, count, replace(QUICK, steps=120, augment="none"), run=Run(), target=TargetFormat(heat=heat)
+    )
     found = peaks(predict(trained, fresh))
     assert np.mean(np.abs(found[..., :2] - truth[..., :2]).max(axis=2) <= 2) >= 0.5
 
@@ -121,9 +124,9 @@ def test_real_images_have_the_last_word():
     # The rate at the end is a tenth of this.
     config = replace(QUICK, steps=60, fine_tune_steps=60, learning_rate=2e-2)
     upside_down = train_downstream(
-        ArrayImages(images, 1 - masks), 2, config, seed=0, fine_tune_on=ArrayImages(images, masks)
+        ArrayImages(images, 1 - masks), 2, config, run=Run(), fine_tune_on=ArrayImages(images, masks)
     )
-    wrong = train_downstream(ArrayImages(images, 1 - masks), 2, config, seed=0)
+    wrong = train_downstream(ArrayImages(images, 1 - masks), 2, config, run=Run())
     fresh, truth = discs(8, 1)
     assert np.mean(predict_masks(upside_down, fresh) == truth) > np.mean(predict_masks(wrong, fresh) == truth) + 0.5
 
@@ -132,7 +135,7 @@ def test_a_frozen_trunk_stays_as_it_was():
     start = build_network(QUICK, 3)
     before = {name: value.clone() for name, value in start.trunk.state_dict().items()}
     trained = train_downstream(
-        ArrayImages(*discs(8, 0)), 2, replace(QUICK, steps=3), seed=0, start=start, freeze_trunk=True
+        ArrayImages(*discs(8, 0)), 2, replace(QUICK, steps=3), run=Run(), start=Start(network=start, freeze_trunk=True)
     )
     after = trained.network.trunk.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -141,7 +144,7 @@ def test_a_frozen_trunk_stays_as_it_was():
 @pytest.mark.parametrize("masks", [np.full((2, 8, 8), 7, np.uint8), np.full((2, 8, 8), 255, np.uint8)])
 def test_masks_that_say_nothing_are_refused(masks):
     with pytest.raises(EvaluationError, match="unusable masks"):
-        train_downstream(ArrayImages(np.zeros((2, 8, 8, 3), np.uint8), masks), 2, QUICK, seed=0)
+        train_downstream(ArrayImages(np.zeros((2, 8, 8, 3), np.uint8), masks), 2, QUICK, run=Run())
 
 
 def test_settings_tell_all_that_is_wrong_at_once():
@@ -164,7 +167,7 @@ def test_published_nets_train_and_keep_the_size(name):
     if name == "unet_resnet18":
         pytest.importorskip("segmentation_models_pytorch", exc_type=ImportError)
     config = replace(QUICK, network=name, steps=1, batch=2)
-    trained = train_downstream(ArrayImages(*discs(4, 0)), 2, config, seed=0)
+    trained = train_downstream(ArrayImages(*discs(4, 0)), 2, config, run=Run())
     assert predict(trained, discs(2, 1)[0]).shape == (2, 2, 32, 32)
 
 
