@@ -13,7 +13,7 @@ from store.errors import StoreUnavailable
 from store.jobs.events import Event
 
 POLL_SECONDS = 0.5
-#: Events at hand for a reader that is a little behind.
+#: Recent events in memory, for readers slightly behind.
 KEPT = 200
 
 
@@ -57,7 +57,7 @@ class LiveLog:
             return News(self._over, [])
         if self._tail and self._tail[0].number <= number + 1:
             return News(self._over, [event for event in self._tail if event.number > number])
-        return await run_in_threadpool(self._look, number)  # from further back than what is at hand
+        return await run_in_threadpool(self._look, number)  # from before the events in memory
 
     async def _look_for_all(self) -> None:
         self._looking = True
@@ -76,7 +76,7 @@ class LiveLog:
 
 
 class LiveLogs:
-    """Of one process: the logs that somebody listens to."""
+    """The logs with listeners in this process."""
 
     def __init__(self) -> None:
         self._logs: dict[object, LiveLog] = {}

@@ -197,7 +197,7 @@ def transfer(name: str, size: int, pid: int | None, move: Callable[[], object]) 
     """Time of one transfer; where the process is the service's, the memory it took."""
     held = 0
     if pid is not None:
-        Path(f"/proc/{pid}/clear_refs").write_text("5")  # the high-water mark begins anew
+        Path(f"/proc/{pid}/clear_refs").write_text("5")  # reset the high-water mark
         held = memory(pid, "VmRSS")
     begun = time.perf_counter()
     move()
@@ -260,10 +260,10 @@ def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, list[Row]]
         Offhand(url, timeout=600.0) as offhand,
     ):
         job = start_job(offhand)
-        wish = {"kind": "generate", "labels": job["request"]["labels"], "generator": "tiny", "count": 20}
+        body = {"kind": "generate", "labels": job["request"]["labels"], "generator": "tiny", "count": 20}
         calls = [
             ("GET", f"/v1/jobs/{job['id']}", None, "GET job"),
-            ("POST", "/v1/jobs", wish, "POST job"),
+            ("POST", "/v1/jobs", body, "POST job"),
             ("GET", "/v1/jobs", None, "list jobs"),
             ("GET", "/v1/jobs?page_size=50", None, "list 50 jobs"),
         ]

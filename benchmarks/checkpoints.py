@@ -136,7 +136,7 @@ def measure_import(path: Path, warm: Path, with_preview: bool, answer: Any) -> N
     torch.set_num_threads(2)
     import_checkpoint(warm)  # whatever is loaded at first use is not the file's doing
     held = _status("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # reset the high-water mark
     begun, worked = time.perf_counter(), time.process_time()
     imported = import_checkpoint(path)
     save_generator(path.parent / "stored", imported.generator)

@@ -1,4 +1,4 @@
-"""The two callbacks that every long-running call of the library takes, and what to pass when nobody listens."""
+"""The two callbacks that every long-running call of the library takes, and their no-op defaults."""
 
 from collections.abc import Callable, Mapping
 

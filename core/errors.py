@@ -7,7 +7,7 @@
     ├── GeneratorError          bad_generator       a generator folder, its configuration or its use
     │   └── CheckpointError     bad_checkpoint      foreign weights: tensors missing, of wrong shape, not finite
     │       └── UnsafeCheckpointError  unsafe_checkpoint  a file that names what no checkpoint needs, or is crafted
-    ├── InversionError          inversion_failed    images that cannot be inverted with what is at hand
+    ├── InversionError          inversion_failed    images that cannot be inverted
     │   └── PoorReconstructionError  poor_reconstruction  a generator that draws other pictures than the labelled ones
     ├── LabelerError            bad_labeler         labeler settings or folder, labels it cannot learn from
     ├── SamplingError           bad_sampling        sampling settings
@@ -98,7 +98,7 @@ class UnsafeCheckpointError(CheckpointError):
 
 
 class InversionError(OffhandError):
-    """Images cannot be inverted: none given, wrong size, no perceptual distance at hand, nothing finite."""
+    """Images cannot be inverted: none given, wrong size, no perceptual distance, nothing finite."""
 
     code = "inversion_failed"
 
@@ -141,7 +141,7 @@ class EvaluationError(OffhandError):
 
 
 class ResumeError(OffhandError):
-    """State that an earlier run kept and this one cannot go on from. Without it the work begins anew."""
+    """State that an earlier run kept and this one cannot go on from. Without it the work restarts."""
 
     code = "cannot_resume"
 

@@ -44,7 +44,7 @@ def switch_on(settings: Settings, program: str, exporter: SpanExporter | None = 
     provider = TracerProvider(resource=Resource.create({"service.name": f"offhand-{program}"}))
     if exporter is None:
         endpoint = f"{settings.tracing.endpoint.rstrip('/')}/v1/traces"
-        # In a thread of its own, and what the collector does not take is dropped: nobody waits for it.
+        # In a thread of its own, and what the collector does not take is dropped, so that nothing waits for it.
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
     else:
         provider.add_span_processor(SimpleSpanProcessor(exporter))

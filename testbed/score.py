@@ -12,7 +12,7 @@
 (f) with --exact-labels: the net of (b) on the same images with this truth for labels; what it lacks to
     (d) lies in the pictures and in their number, what (b) lacks to it in the labels
 
-Every part is kept in out/score/ and not done twice for the same files; delete the folder to begin anew.
+Every part is kept in out/score/ and not done twice for the same files; delete the folder to restart.
 """
 
 import argparse

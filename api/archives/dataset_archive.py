@@ -44,7 +44,7 @@ class Packed:
 
 
 def packed(db: Database, objects: ObjectStore, dataset: datasets.Dataset, tenant: str) -> Packed:
-    """All of a dataset but what it is as other formats; of one that ended early what there is, and says so."""
+    """Return all files of a dataset except exports; of a dataset that ended early, its finished files."""
     members = [
         (Member(file.name, file.bytes, _reader(db, objects, file)), file.sha256) for file in _files(db, dataset, tenant)
     ]

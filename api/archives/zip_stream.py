@@ -16,7 +16,7 @@ MOST_KNOWN = 1 << 16
 
 
 class _Checked:
-    """A member whose CRC-32 is learnt while it is read whole, or by reading it when somebody wants to know."""
+    """A member whose CRC-32 is learnt while it is read whole, or by reading it on request."""
 
     def __init__(self, member: Member, digest: str) -> None:
         self.member, self._digest = member, digest

@@ -207,12 +207,12 @@ async def on_http_exception(request: Request, error: HTTPException) -> Response:
 
 
 async def on_disconnect(request: Request, error: ClientDisconnect) -> Response:  # noqa: ARG001 - the handler's signature
-    """Nobody reads this answer; it keeps the log free of a traceback for something that is not a fault."""
+    """Answer a client that has disconnected, so that the log has no traceback for it."""
     return answer(request, "malformed_body", "The connection ended before the body did. Nothing was kept.")
 
 
 def fault(request: Request, error: Exception) -> Response:
-    """The answer to what nobody foresaw, given by the outermost layer so that it too has an id and every header."""
+    """Answer an unexpected error in the outermost layer, with request id and all headers."""
     log.error("request.fault", path=request.url.path, error=type(error).__name__, exc_info=error)
     return answer(request, "internal_error", "The service made a mistake. It is in the log under this request id.")
 

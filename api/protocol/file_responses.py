@@ -20,7 +20,7 @@ from store.resources.files import File
 
 log = structlog.get_logger(__name__)
 
-#: Reports hold their style and pictures themselves. They run nothing, and are nobody's origin.
+#: Reports are self-contained pages: no scripts, no origin.
 OWN_STYLE = {
     "Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'; sandbox"

@@ -1,4 +1,4 @@
-"""Encoders: trained for a generator by a job, with what they are worth."""
+"""Encoders: trained for a generator by a job, with their quality."""
 
 from typing import Annotated
 

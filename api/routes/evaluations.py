@@ -1,4 +1,4 @@
-"""Evaluations: what a dataset is worth, measured by a job against held-out labels."""
+"""Evaluations: the quality of a dataset, measured by a job with held-out labels."""
 
 from __future__ import annotations
 

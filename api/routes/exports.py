@@ -1,4 +1,4 @@
-"""Exports: a finished dataset in other people's formats, made by a job when somebody asks."""
+"""Exports: a finished dataset in other formats, made by a job on request."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ router = APIRouter(include_in_schema=False)
 
 
 def render(request: Request, template: str, shown: dict[str, Any], status: int = 200) -> Response:
-    """A page. What is shown is escaped: names of files and of labels are anybody's."""
+    """Return a page. All values are escaped: names of files and labels are untrusted."""
     page: Response = _templates().TemplateResponse(request, template, shown, status_code=status)
     return page
 

@@ -28,7 +28,7 @@ def measure(posts: int) -> dict[str, Any]:
     """One row: `posts` jobs posted one after the other."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(TemporaryDirectory(prefix="offhand-jobs-")))
-        # The kernel takes the connections; nobody ever reads from them.
+        # The kernel accepts the connections; they are never read.
         hole = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         environment = _environment(home, hole.getsockname()[1])
         _, url = stack.enter_context(running_api(environment))
@@ -37,11 +37,11 @@ def measure(posts: int) -> dict[str, Any]:
         http = stack.enter_context(httpx.Client(base_url=url, timeout=60))
         wait_until(lambda: http.get("/readyz").status_code == 200, "the worker")
         upload = http.post("/v1/uploads", content=_archive(), headers={"Content-Type": "application/zip"})
-        wish = {"kind": "generate", "labels": upload.raise_for_status().json()["id"], "generator": "standin"}
+        body = {"kind": "generate", "labels": upload.raise_for_status().json()["id"], "generator": "standin"}
         waits = []
         for number in range(posts):
             asked = time.perf_counter()
-            answer = http.post("/v1/jobs", json={**wish, "count": 1 + number})
+            answer = http.post("/v1/jobs", json={**body, "count": 1 + number})
             waits.append(1000 * (time.perf_counter() - asked))
             if answer.status_code != 202:
                 raise RuntimeError(f"POST /v1/jobs: {answer.status_code} {answer.text}")
@@ -70,7 +70,7 @@ def _environment(home: Path, hole: int) -> dict[str, str]:
 
 
 def _archive() -> bytes:
-    """A zip that is whole; nobody gets as far as reading it."""
+    """A complete zip, which is never read."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as zipped:
         zipped.writestr("classes.json", '["background", "head"]')

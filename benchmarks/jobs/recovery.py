@@ -41,7 +41,7 @@ def measure(database: str, victim: str, lease_seconds: float) -> dict[str, Any]:
 
 
 def _running(db: Database, job: Job) -> tuple[str, int] | None:
-    """Owner and attempt of the job's shard of work while somebody has it."""
+    """Owner and attempt of the job's shard while it is claimed."""
     with db.read() as connection:
         row = connection.execute(
             select(shards.c.owner, shards.c.attempt).where(

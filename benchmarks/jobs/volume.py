@@ -65,8 +65,8 @@ def measure(images: int) -> dict[str, Any]:
 def _done(http: httpx.Client, labels: bytes, images: int) -> dict[str, Any]:
     wait_until(lambda: http.get("/readyz").status_code == 200, "the worker")
     upload = http.post("/v1/uploads", content=labels, headers={"Content-Type": "application/zip"}).raise_for_status()
-    wish = {"kind": "generate", "labels": upload.json()["id"], "generator": tiny.NAME, "count": images, "seed": 0}
-    url = http.post("/v1/jobs", json=wish).raise_for_status().json()["urls"]["self"]
+    body = {"kind": "generate", "labels": upload.json()["id"], "generator": tiny.NAME, "count": images, "seed": 0}
+    url = http.post("/v1/jobs", json=body).raise_for_status().json()["urls"]["self"]
     wait_until(lambda: http.get(url).json()["state"] in ("succeeded", "failed"), "the job's end", _HOURS, pause=1.0)
     job: dict[str, Any] = http.get(url).json()
     if job["state"] != "succeeded":

@@ -21,7 +21,7 @@ from worker.steps.generation.packing import CANDIDATES, SCORES
 from worker.steps.generation.shard_planning import further_shards
 
 _SIDE, _CLASSES, _PICTURES = 16, 2, 64
-#: Samples between two looks at the wish to stop, and rows written at once.
+#: Samples between two checks for a stop request, and rows written at once.
 _ROUND = 1000
 
 

@@ -204,7 +204,7 @@ class Machine:
         if maker is not None and maker.set_state is not None:
             self.push(maker.set_state(target, state))
         elif type(target) is dict:
-            self.push(target)  # attributes of a dictionary, such as torch's `_metadata`: nobody needs them
+            self.push(target)  # attributes of a dictionary, such as torch's `_metadata`, which is not needed
         else:
             raise unsafe(f"it sets the state of a {type(target).__name__}")
 

@@ -1,4 +1,4 @@
-"""``croissant.json``: the dataset as machines look for it (MLCommons Croissant 1.0, JSON-LD), and whence it comes."""
+"""``croissant.json``: metadata of the dataset and its provenance (MLCommons Croissant 1.0, JSON-LD)."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What a labeler is worth, from labels that it gave to labelled images while it had not seen them."""
+"""Labeler quality, from its labels of labelled images that it was not trained on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a dataset is worth: trained nets against baselines, copies, uncertainty, distribution, and a verdict by gates.
+"""Dataset evaluation: trained networks against baselines, copies, uncertainty, distribution, and a verdict by gates.
 
 Held-out labelled images decide; they must have had no part in making the dataset. All arms share seeds, recipe and test
 images. Finished arms are handed out as a checkpoint, so that an interrupted evaluation does not train them twice.
@@ -196,7 +196,7 @@ def _warnings(
 def _absent(
     config: EvaluationConfig, data: EvaluationData, extractors_absent: Sequence[str], pretrained: str
 ) -> list[str]:
-    """What could not be compared because somebody would have to bring it."""
+    """Comparisons that were left out for want of weights or labels."""
     words = []
     if pretrained.startswith("denoising"):
         words.append(

@@ -25,7 +25,7 @@ class RejectionCurve:
 
     @property
     def gain(self) -> float:
-        """Mean height of the curve over random rejection; above 0 the uncertainty is worth something."""
+        """Mean height of the curve over random rejection; above 0 the uncertainty is informative."""
         return float(np.mean(self.by_uncertainty) - self.random)
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What differs between tasks when nets are compared: how labels are taught, read back, and held against the truth.
+"""Task-specific parts of a comparison of networks: training targets, predictions, and scores against the truth.
 
 Labels are as they stand in shards: masks uint8 [N, H, W], points float32 [N, K, 3], or depths float32 [N, H, W]. Scores
 are 0..1 (depth may fall below 0), higher is better, one for each part: a class, a keypoint, or the depth as a whole.

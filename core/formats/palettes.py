@@ -49,7 +49,7 @@ def standard_table(names: Mapping[int, str]) -> ColourTable:
 
 
 def ids_of(content: bytes, limits: PictureLimits, table: ColourTable) -> tuple[NDArray[np.uint8], str]:
-    """Return a mask's class ids, uint8 [H, W], and how they were found where that is worth a note ("" else).
+    """Return a mask's class ids, uint8 [H, W], and a note on how they were found ("" where none is needed).
 
     Raises :class:`core.label_sets.reading.images.PictureError`.
     """

@@ -361,7 +361,7 @@ class Generator(Protocol):
         ...
 
     def prepare(self, settings: Mapping[str, Any], run: Run) -> Prepared | None:
-        """Compute what :meth:`bind` needs for these settings and what is worth storing; None where nothing is."""
+        """Compute what :meth:`bind` needs for these settings and should be stored; None where nothing is needed."""
         ...
 
     def bind(self, settings: Mapping[str, Any] | None = None, prepared: bytes | None = None) -> Sampler:

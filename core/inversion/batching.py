@@ -32,7 +32,7 @@ def memory_budget(device: torch.device | str) -> int:
 def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int | None:
     """Bytes that new work can have without swapping, as the kernel estimates it; None where there is no such estimate.
 
-    Looked up anew at each call.
+    Read again at each call.
     """
     try:
         lines = dict(line.split(":", 1) for line in meminfo.read_text("ascii").splitlines())

@@ -103,7 +103,7 @@ def _radius(sampler: Invertible, encoder: Encoder | None, config: InversionConfi
 
 
 class _Inversion:
-    """All images: those before ``first`` are refined, the batch of ``batch`` images that begins there is at hand."""
+    """All images: those before ``first`` are refined, the batch of ``batch`` images from there is the current one."""
 
     def __init__(
         self, objective: Objective, encoder: Encoder | None, images: Tensor, device: torch.device, seed: int
@@ -121,7 +121,7 @@ class _Inversion:
         self.at_hand: Refinement | None = None
 
     def refine_batch(self, should_stop: ShouldStop) -> Iterator[int]:
-        """Refine the batch at hand, begun or not; yields steps of images done in all."""
+        """Refine the current batch, begun or not; yields steps of images done in all."""
         stop_if_asked(should_stop)
         if self.at_hand is None:
             self.at_hand = self._begin()
@@ -158,7 +158,7 @@ class _Inversion:
         return codes.clone()
 
     def halve(self) -> None:
-        """Begin the batch at hand anew with half as many images."""
+        """Restart the current batch with half as many images."""
         self.at_hand, self.batch = None, max(1, self.batch // 2)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

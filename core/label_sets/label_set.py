@@ -40,7 +40,7 @@ class LabelItem:
     ``image``: uint8 [H, W, 3] RGB. ``mask``: uint8 [H, W] class ids, or the ignore index (everywhere, in a set without
     masks). ``keypoints``: float32 [K, 3] of x, y, visibility, see :mod:`core.tasks.keypoints`. ``depth``: float32
     [H, W] in the set's unit, 0 where nothing was measured. Both are None where the set has none.
-    ``box``: where the subject is, None where nobody said. ``warp``: how the item came into its frame, where
+    ``box``: where the subject is, None where unknown. ``warp``: how the item came into its frame, where
     :mod:`core.label_sets.align` brought it there; its box is then spent.
     """
 

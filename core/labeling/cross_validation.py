@@ -1,4 +1,4 @@
-"""What a labeler is worth where it has not been taught: every labelled image labelled by one that never saw it."""
+"""Cross-validation of a labeler: every labelled image is labelled by one that was not trained on it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from core.run import Run
 LEAST_IMAGES = 3
 """Two to learn from and one to look at."""
 JUDGED_PIXELS = 4096
-"""Pixels of each image whose confidence is held against the truth."""
+"""Pixels of each image whose confidence is compared with the truth."""
 FOLD_STREAM = 4
 """Tells these random numbers from others of the same seed."""
 _RUN = "cross-validation"

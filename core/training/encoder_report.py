@@ -1,4 +1,4 @@
-"""What an encoder is worth: how well it draws images again, iteration by iteration, in numbers and as a picture."""
+"""Encoder quality: reconstruction after each iteration, in numbers and as a picture."""
 
 from statistics import median
 from typing import Any

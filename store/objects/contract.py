@@ -1,7 +1,7 @@
 """What an object store must do, and what every one does alike.
 
 Keys are relative paths of `[A-Za-z0-9._-]` segments joined by `/`. An object appears whole or not at all, and never
-changes: writers use keys that nobody else uses.
+changes: writers use unique keys.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Parts of uploads that callers send straight to the object store: links for them, what has come, the joined object.
 
-The sizes of the parts follow from the declared size, so nobody can send more than was declared. From the first link on
+The sizes of the parts follow from the declared size, so no caller can send more than declared. From the first link on
 the declared bytes count as stored, by the row of a file that holds the object's key until the upload is complete.
 """
 
@@ -46,7 +46,7 @@ def part_links(
     seconds: int,
     tenant: str,
 ) -> list[Link]:
-    """Links for the parts `wanted` (number, hex MD5), good for `seconds`. The upload's time starts anew.
+    """Links for the parts `wanted` (number, hex MD5), good for `seconds`. The upload's expiry is extended.
 
     Raises NotFound, NotReady where the upload is complete already or the service takes its parts, InvalidRequest for
     numbers that the file does not have, QuotaExceeded.
@@ -97,7 +97,7 @@ def sent_parts(db: Database, objects: ObjectStore, upload: Upload, *, tenant: st
 
 
 def join_sent(db: Database, objects: ObjectStore, upload: Upload, *, tenant: str) -> ObjectInfo:
-    """The object of all parts, read through and held against the declared digest; then call `complete_upload`.
+    """The object of all parts, read through and compared with the declared digest; then call `complete_upload`.
 
     Raises InvalidRequest naming every part that is missing or of another size, and those stay that are there;
     DigestMismatch, and then all have to be sent again; NotReady where parts changed meanwhile.
@@ -163,7 +163,7 @@ def unfinished_keys(db: Database) -> set[str]:
 
 
 def _begun(db: Database, direct: DirectParts, upload: Upload, tenant: str) -> tuple[str, str]:
-    """Key and multipart of an upload, begun where nobody has; the week until it is forgotten starts anew."""
+    """Key and multipart of an upload, begun where it is not yet; its expiry is extended."""
     key, multipart = object_key(upload.id), upload.multipart
     if multipart is None:
         multipart = direct.begin(key)
@@ -186,7 +186,7 @@ def _begun(db: Database, direct: DirectParts, upload: Upload, tenant: str) -> tu
 
 
 def _claim(db: Database, upload: Upload, key: str, multipart: str, tenant: str) -> bool:
-    """Tie the object to be to its upload, unless somebody else has."""
+    """Record the assembled object on its upload, unless it has one."""
     with db.write() as connection:
         lock_tenant(connection, tenant)
         mine = update(table).where(table.c.id == upload.id, table.c.tenant == tenant, table.c.state == "pending")

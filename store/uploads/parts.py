@@ -69,7 +69,7 @@ def _refuse_parts(db: Database, upload_id: str, tenant: str) -> None:
 def add_part(
     db: Database, objects: ObjectStore, upload_id: str, number: int, stored: ObjectInfo, *, tenant: str
 ) -> Part:
-    """Tie a stored object to its upload as part `number`, in place of an earlier one. The upload's time starts anew.
+    """Tie a stored object to its upload as part `number`, in place of an earlier one. The upload's expiry is extended.
 
     Raises NotFound, NotReady when the upload is complete already or its parts go elsewhere, QuotaExceeded.
     """
@@ -167,7 +167,7 @@ def _chosen(held: dict[int, Part], wanted: list[tuple[int, str]]) -> list[Part]:
 
 
 def forget_abandoned(db: Database, objects: ObjectStore) -> int:
-    """Forget announced uploads, with the parts that came, that nobody went on with; the number of objects removed."""
+    """Remove abandoned uploads with their parts; return the number of objects removed."""
     with db.write() as connection:
         late = delete(table).where(table.c.state == "pending", table.c.expires_at < database_now())
         gone = connection.execute(late.returning(table.c.id, table.c.multipart)).all()

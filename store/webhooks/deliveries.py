@@ -112,8 +112,8 @@ def _send(
 
 
 def take_due(db: Database) -> Due | None:
-    """Lease the next delivery that is due, or None. Deliveries to one endpoint go one at a time: a slow endpoint holds
-    up nobody else's.
+    """Lease the next delivery that is due, or None. Deliveries to one endpoint go one at a time: a slow endpoint
+    does not delay others.
     """
     with db.read() as connection:
         if connection.execute(_DUE.limit(1)).first() is None:

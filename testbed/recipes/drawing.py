@@ -18,7 +18,7 @@ from core.inversion.perceptual.domain import load_perceptual
 from core.inversion.precision import uses_bfloat16
 from testbed.recipes.crew import Crew
 from testbed.recipes.muon import muon_and_adam, set_rate
-from testbed.recipes.recipe import BATCH, Lesson, batches
+from testbed.recipes.recipe import BATCH, Scenes, batches
 from testbed.recipes.shipping import SHIPPED
 from testbed.recipes.training import Training, colour_loss, picture_loss, surface_loss
 
@@ -42,7 +42,7 @@ def join(training: Training, minutes: float, crew: Crew | None = None) -> None:
 
 
 class _Loss:
-    """How far what the networks draw of a lesson lies from the lesson."""
+    """Loss between scenes and what the networks draw of them."""
 
     def __init__(self, training: Training, from_latents: bool) -> None:
         self.training = training
@@ -51,18 +51,18 @@ class _Loss:
         # A quarter faster where the processor has instructions for it, and half as fast where it has none.
         self.bfloat16 = uses_bfloat16("auto", torch.device("cpu"))
 
-    def __call__(self, lesson: Lesson) -> tuple[Tensor, Tensor]:
+    def __call__(self, scenes: Scenes) -> tuple[Tensor, Tensor]:
         """The loss to minimise, and of it that of the values of the picture."""
         training = self.training
-        w = training.generator.map(lesson.latents)[:, 0] if self.from_latents else training.reader(lesson.codes)
+        w = training.generator.map(scenes.latents)[:, 0] if self.from_latents else training.reader(scenes.codes)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
             drawn = training.generator.synthesize(training.repeat(w), noise="none", with_features=True)
             plaster = training.plaster(drawn, w)
-            unlike = self.perceptual.distance(drawn.image, self.perceptual.features(lesson.images))
+            unlike = self.perceptual.distance(drawn.image, self.perceptual.features(scenes.images))
         image = drawn.image.float()
-        loss = picture_loss(image, lesson.images, lesson.weights)
-        shapes = PLASTER_WEIGHT * surface_loss(plaster.float(), lesson.surface, lesson.weights)
-        colours = COLOUR_WEIGHT * colour_loss(image, lesson.images, lesson.parts)
+        loss = picture_loss(image, scenes.images, scenes.weights)
+        shapes = PLASTER_WEIGHT * surface_loss(plaster.float(), scenes.surface, scenes.weights)
+        colours = COLOUR_WEIGHT * colour_loss(image, scenes.images, scenes.parts)
         return loss + shapes + colours + LIKENESS_WEIGHT * unlike.float().mean(), loss.detach()
 
 
@@ -88,11 +88,11 @@ def _run(
         speed = round((training.images - first) / (time.time() - start))
         training.report({"phase": phase, "training_loss": round(mean, 4), "images_per_second": speed}, from_latents)
 
-    for step, lesson in enumerate(batches(training.recipe, training.images, crew.rank, crew.size)):
+    for step, scenes in enumerate(batches(training.recipe, training.images, crew.rank, crew.size)):
         if over >= 1 and step:  # however slow the machine, a run takes a step
             break
         set_rate(optimizers, rate * max(0.02, 1 - over) * min(1.0, (step + 1) / WARM_UP))
-        loss, of_values = loss_of(lesson)
+        loss, of_values = loss_of(scenes)
         for parameter in learning:
             parameter.grad = None
         loss.backward()

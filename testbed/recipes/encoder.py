@@ -33,7 +33,7 @@ class RenderedScenes:
     """Source of real images for training: `(step, count) → uint8 [count, 3, 64, 64]`, the same for the same step.
 
     Rare things are as often in them as in what the generator practises on: where they are not reconstructed, no label
-    of them is worth anything.
+    of them is useful.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -47,7 +47,7 @@ class RenderedScenes:
             self.pool_index = at // _POOL
             random = np.random.default_rng([TRAINING_SEED, FIRST + self.pool_index])
             latents = random.permutation(self.recipe.practice(random, _POOL + IMAGES))
-            self.pool = to_bytes(self.recipe.lesson(latents).images)
+            self.pool = to_bytes(self.recipe.scenes(latents).images)
         return self.pool[at % _POOL : at % _POOL + count]
 
 

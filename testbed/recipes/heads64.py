@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from core.generators.stylegan2.config import StyleGAN2Config
 from testbed.recipes.codes import CODE_SIZE, shaped_codes
 from testbed.recipes.mapping import gaussian
-from testbed.recipes.recipe import Lesson, Recipe, lesson_of
+from testbed.recipes.recipe import Recipe, Scenes, scenes_of
 from testbed.recipes.teaching import main
 from testbed.world import CLASS_NAMES, LATENT_COUNT, head_parameters, render
 from testbed.world.hints import ball, strands
@@ -23,14 +23,14 @@ from testbed.world.hints import ball, strands
 PART_WEIGHTS = torch.tensor([0.7, 1.3, 3.0, 5.0, 5.0, 3.0, 5.0, 3.0, 7.0, 3.0, 3.0])
 
 
-def heads(latents: NDArray[np.float32]) -> Lesson:
+def heads(latents: NDArray[np.float32]) -> Scenes:
     """The heads of latents."""
     parameters = head_parameters(latents)
     seen = render(parameters)
     hidden = ball(parameters)
     classes = np.where(hidden, len(CLASS_NAMES), seen.masks)
     planes = [seen.depth > 0, *strands(parameters, seen), hidden]
-    return lesson_of(latents, shaped_codes(latents, parameters), seen, classes, PART_WEIGHTS, planes)
+    return scenes_of(latents, shaped_codes(latents, parameters), seen, classes, PART_WEIGHTS, planes)
 
 
 def codes(latents: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -59,7 +59,7 @@ RECIPE = Recipe(
     ),
     code_size=CODE_SIZE,
     codes=codes,
-    lesson=heads,
+    scenes=heads,
     surface=8,
     practice=practice,
 )

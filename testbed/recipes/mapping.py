@@ -27,7 +27,7 @@ BATCH = 1024
 REUSE = 16
 """Steps for each batch of answers: answering takes six times as long as learning."""
 KEPT = 300
-"""Batches of known answers at hand; each step takes rows of some of them."""
+"""Batches of known answers in memory; each step takes rows of some of them."""
 PEAK = 2e-2
 MATRIX_PACE = 3.0
 """The rate of matrices, in those of the rest: in the same two and a half minutes Muon explained 0.970 of the variance

@@ -26,7 +26,7 @@ NORMALS = 3
 """Planes of normals, the first ones of a surface."""
 
 
-class Lesson(NamedTuple):
+class Scenes(NamedTuple):
     """Scenes as the networks see them.
 
     Latents [N, z_dim], codes [N, code_size], images [N, 3, 64, 64] in [-1, 1], pixel weights [N, 1, 64, 64] of mean 1,
@@ -51,8 +51,8 @@ class Recipe:
         config: its network; z_dim is the world's number of latents.
         code_size: numbers in a code.
         codes: latents [N, z_dim] → codes float32 [N, code_size].
-        lesson: latents → their scenes.
-        surface: planes of a scene's surface: its normals, and what else the lesson says of every pixel.
+        scenes: latents → their scenes.
+        surface: planes of a scene's surface: its normals, and what else the scenes says of every pixel.
         practice: latents that the networks learn from; may show rare things more often than they are.
         out: folder of states, one folder a recipe.
     """
@@ -62,7 +62,7 @@ class Recipe:
     config: StyleGAN2Config
     code_size: int
     codes: Callable[[NDArray[np.float32]], NDArray[np.float32]]
-    lesson: Callable[[NDArray[np.float32]], Lesson]
+    scenes: Callable[[NDArray[np.float32]], Scenes]
     surface: int
     practice: Practice
     out: Path = Path("out")
@@ -72,30 +72,30 @@ class Recipe:
         """Where a run keeps what it has learnt."""
         return self.out / self.name / "state.pt"
 
-    def stretch(self, seed: int, start: int, count: int) -> Lesson:
+    def stretch(self, seed: int, start: int, count: int) -> Scenes:
         """Scenes ``start … start + count - 1`` of a stream."""
-        return self.lesson(draw_stream(seed, start, count, self.config.z_dim))
+        return self.scenes(draw_stream(seed, start, count, self.config.z_dim))
 
 
-def batches(recipe: Recipe, seen: int, rank: int = 0, size: int = 1) -> Iterator[Lesson]:
+def batches(recipe: Recipe, seen: int, rank: int = 0, size: int = 1) -> Iterator[Scenes]:
     """Fresh scenes to practise on without end; another ``seen`` or another one of ``size`` ranks sees others."""
     for start in itertools.count(seen + rank * CHUNK, size * CHUNK):
         random = np.random.default_rng([TRAINING_SEED, start])
-        chunk = recipe.lesson(recipe.practice(random, CHUNK))
+        chunk = recipe.scenes(recipe.practice(random, CHUNK))
         for _ in range(TIMES):
             for rows in torch.split(torch.from_numpy(random.permutation(CHUNK)), BATCH):
-                yield Lesson(*(part[rows] for part in chunk))
+                yield Scenes(*(part[rows] for part in chunk))
 
 
-def lesson_of(
+def scenes_of(
     latents: NDArray[np.float32],
     codes: NDArray[np.float32],
     seen: Any,
     classes: NDArray[np.integer],
     part_weights: Tensor,
     planes: Sequence[NDArray[Any]],
-) -> Lesson:
-    """A lesson from what was rendered.
+) -> Scenes:
+    """Return scenes from rendered arrays.
 
     classes: ids of parts [N, 64, 64], those of the masks or finer ones; part_weights: by these ids; planes: [N, 64, 64]
     each, what the surface says beside its normals.
@@ -106,4 +106,4 @@ def lesson_of(
     normals = torch.from_numpy(seen.normals).permute(0, 3, 1, 2)
     surface = torch.cat([normals, torch.from_numpy(np.stack(planes, axis=1).astype(np.float32))], dim=1)
     images = to_float(as_tensor(seen.images))
-    return Lesson(torch.from_numpy(latents), torch.from_numpy(codes), images, weights / weights.mean(), surface, parts)
+    return Scenes(torch.from_numpy(latents), torch.from_numpy(codes), images, weights / weights.mean(), surface, parts)

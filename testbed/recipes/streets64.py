@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from core.generators.stylegan2.config import StyleGAN2Config
 from testbed.recipes.mapping import gaussian
-from testbed.recipes.recipe import Lesson, Recipe, lesson_of
+from testbed.recipes.recipe import Recipe, Scenes, scenes_of
 from testbed.recipes.street_codes import shaped_street_codes, street_code_size
 from testbed.recipes.teaching import main
 from testbed.streets import LATENT_COUNT, render, street_parameters
@@ -21,12 +21,12 @@ from testbed.streets import LATENT_COUNT, render, street_parameters
 PART_WEIGHTS = torch.tensor([0.8, 1.0, 0.6, 1.2, 1.2, 2.0, 3.0, 5.0, 4.0])
 
 
-def streets(latents: NDArray[np.float32]) -> Lesson:
+def streets(latents: NDArray[np.float32]) -> Scenes:
     """The streets of latents."""
     parameters = street_parameters(latents)
     seen = render(parameters)
     near = np.where(seen.depth > 0, 4 / (2 + seen.depth), 0)
-    return lesson_of(latents, shaped_street_codes(latents, parameters), seen, seen.masks, PART_WEIGHTS, [near])
+    return scenes_of(latents, shaped_street_codes(latents, parameters), seen, seen.masks, PART_WEIGHTS, [near])
 
 
 def codes(latents: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -43,7 +43,7 @@ RECIPE = Recipe(
     ),
     code_size=street_code_size(),
     codes=codes,
-    lesson=streets,
+    scenes=streets,
     surface=4,
     practice=gaussian(LATENT_COUNT),
 )  # fmt: skip

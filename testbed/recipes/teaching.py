@@ -23,22 +23,22 @@ from testbed.recipes.crew import Crew, together
 from testbed.recipes.drawing import draw, join
 from testbed.recipes.mapping import begin_at, learn_mapping
 from testbed.recipes.metric import differences, picture_basis, rebase, rebase_reader, sensitivity
-from testbed.recipes.recipe import TRAINING_SEED, VALIDATION_SEED, Lesson, Recipe
+from testbed.recipes.recipe import TRAINING_SEED, VALIDATION_SEED, Recipe, Scenes
 from testbed.recipes.shipping import export
 from testbed.recipes.training import Training
 
 
 @torch.no_grad()
-def _known_codes(training: Training) -> tuple[Lesson, Tensor]:
+def _known_codes(training: Training) -> tuple[Scenes, Tensor]:
     """Validation scenes and what the averaged code reader says to them."""
-    lesson = training.recipe.stretch(VALIDATION_SEED, 0, 1024)
-    return lesson, training.average_reader(lesson.codes)
+    scenes = training.recipe.stretch(VALIDATION_SEED, 0, 1024)
+    return scenes, training.average_reader(scenes.codes)
 
 
 def change_basis(training: Training) -> None:
-    """Measure w by what it does to the picture, and begin the mapping network anew in these coordinates."""
-    lesson, w = _known_codes(training)
-    basis = picture_basis(sensitivity(training.average, w, lesson.weights), w)
+    """Measure w by what it does to the picture, and restart the mapping network in these coordinates."""
+    scenes, w = _known_codes(training)
+    basis = picture_basis(sensitivity(training.average, w, scenes.weights), w)
     for network in (training.generator, training.average, training.plaster):
         rebase(network, basis)
     for reader in (training.reader, training.average_reader):
@@ -53,8 +53,8 @@ def change_basis(training: Training) -> None:
 
 def learn_latents(training: Training, minutes: float, crew: Crew) -> None:
     """Teach the mapping network what the code reader answers."""
-    lesson, w = _known_codes(training)
-    change = differences(training.average, w, lesson.weights)
+    scenes, w = _known_codes(training)
+    change = differences(training.average, w, scenes.weights)
     mapping, z_dim = training.average.mapping, training.recipe.config.z_dim
     mapping.requires_grad_(True)
     start = time.time()

@@ -105,10 +105,10 @@ class Training:
     @torch.no_grad()
     def validate(self, from_latents: bool) -> dict[str, float]:
         """PSNR and part-weighted loss of the averaged networks on scenes that training never sees."""
-        lesson = self.recipe.stretch(VALIDATION_SEED, 0, 256)
-        w = self.average.map(lesson.latents)[:, 0] if from_latents else self.average_reader(lesson.codes)
+        scenes = self.recipe.stretch(VALIDATION_SEED, 0, 256)
+        w = self.average.map(scenes.latents)[:, 0] if from_latents else self.average_reader(scenes.codes)
         drawn = torch.cat([self.average.synthesize(self.repeat(part)).image for part in w.split(64)])
-        return {"psnr": psnr(drawn, lesson.images), "loss": float(picture_loss(drawn, lesson.images, lesson.weights))}
+        return {"psnr": psnr(drawn, scenes.images), "loss": float(picture_loss(drawn, scenes.images, scenes.weights))}
 
     def report(self, line: dict[str, Any], from_latents: bool) -> None:
         """Validate, keep the line and the state, and print the line."""

@@ -36,7 +36,7 @@ class Stopwatch:
 
 
 def plottable(values: Mapping[str, float]) -> dict[str, float]:
-    """Without what JSON cannot say, and without digits that nobody reads."""
+    """Return values that JSON can hold, rounded."""
     return {name: float(f"{value:.6g}") for name, value in values.items() if math.isfinite(value)}
 
 

@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 #: After so many starts in a row that failed, the worker gives up.
 _STARTS = 3
-#: The wish to stop is looked for this often.
+#: Seconds between checks for a stop request.
 _LOOK_SECONDS = 0.2
 
 

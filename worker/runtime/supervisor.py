@@ -40,7 +40,7 @@ UNRECORDED = "the error could not be recorded as it is; the worker's log has it"
 STEPS = "worker.steps"
 #: Progress is published this often when there is news, more often than the lease needs.
 _NEWS_SECONDS = 1.0
-#: The wish to stop is looked for this often.
+#: Seconds between checks for a stop request.
 _LOOK_SECONDS = 0.2
 #: Whether the job was canceled is read this often between heartbeats.
 _WANTED_SECONDS = 1.0
@@ -98,7 +98,7 @@ class Supervisor:
             self.close()
 
     def _idle(self) -> None:
-        """Wait for the bell, for the next look, or for the wish to stop."""
+        """Wait for the bell, for the next look, or for a stop request."""
         until = time.monotonic() + self._settings.worker.poll_seconds
         while not self._stopping and not self._bell.is_set() and (left := until - time.monotonic()) > 0:
             self._bell.wait(min(_LOOK_SECONDS, left))
@@ -111,7 +111,7 @@ class Supervisor:
         return taken
 
     def run_next(self) -> bool:
-        """Claim one shard and see it to its end. False when there was none, or nobody to do it."""
+        """Claim one shard and see it to its end. False when there was none, or no child to do it."""
         child = self._children.loaded(lambda: self._stopping)
         if child is None:
             return False
@@ -143,7 +143,7 @@ class Supervisor:
         self._bell.set()
 
     def stop(self) -> None:
-        """Finish or give back the shard at hand within `drain_seconds`, then end. Callable from a signal handler."""
+        """Finish or return the current shard within `drain_seconds`, then end. Callable from a signal handler."""
         self._stopping = True
 
     def close(self) -> None:
@@ -235,7 +235,7 @@ class Supervisor:
                 run.stop_at = now
 
     def _press(self, child: ChildProcess, run: _Run) -> None:
-        """Pass a wish to stop on to the child, and set the time after which it is killed."""
+        """Pass a stop request on to the child, and set the time after which it is killed."""
         now = time.monotonic()
         drain = self._settings.worker.drain_seconds
         if self._stopping and run.stop_at is None:

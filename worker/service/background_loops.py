@@ -83,7 +83,7 @@ def worker_upkeep(db: Database, owner: str) -> Upkeep:
 
 
 def deployment_upkeep(db: Database, objects: ObjectStore, ring: Callable[[str, str], None]) -> Upkeep:
-    """What somebody has to do for all. `ring(shard_id, queue)` hands a hint on; it may raise what a broker raises."""
+    """Tasks that one process does for all. `ring(shard_id, queue)` sends a hint; it may raise what a broker raises."""
     worker = db.settings.worker
     return Upkeep(
         [

@@ -88,7 +88,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 
 def _hints(db: Database, workers: int) -> Finding:
-    """Whether somebody rings the workers; where none is there, nobody has to."""
+    """Check that a relay rings the workers; the embedded service needs none."""
     with db.read() as connection:
         found = figures(connection)
     if found.oldest_hint_seconds <= _LATE_SECONDS:

@@ -1,6 +1,6 @@
 """`python -m worker.service.relay`: the program that looks after all jobs of a deployment and does no work of theirs.
 
-It publishes hints to the broker, rings again for what nobody took, requeues shards whose worker fell silent, ends jobs
+It publishes hints to the broker, repeats hints that no worker took, requeues shards whose lease expired, ends jobs
 whose time is over, and sweeps up. One is enough and two do no harm; while none is there jobs wait, and nothing is lost.
 """
 
@@ -19,7 +19,7 @@ from worker.service.background_loops import deployment_upkeep
 from worker.service.celery_app import create_app, ring
 from worker.service.logs import configure_logging
 
-#: The wish to stop is looked for this often.
+#: Seconds between checks for a stop request.
 _LOOK_SECONDS = 0.2
 
 

@@ -7,7 +7,7 @@
 
 The pretrained trunk is either published weights in a local file or, where there are none, one pretrained here without
 labels on the generated images: to take noise and blanks away from them. Which one it was stands beside every score.
-DatasetGAN's way, labels on generated images, needs somebody who labels those: see :mod:`core.evaluation.arms`.
+DatasetGAN's way, labels on generated images, requires manual labels: see :mod:`core.evaluation.arms`.
 """
 
 from dataclasses import dataclass, replace

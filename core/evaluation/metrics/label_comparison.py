@@ -31,7 +31,7 @@ _PAIRS = 10
 def extractors(
     proxy: Trained, real_images: int, weights: PublishedWeights, device: torch.device | str
 ) -> tuple[list[Extractor], list[str]]:
-    """The domain's own features first, then those of published nets whose weights are at hand; and the names of those
+    """The domain's own features first, then those of published nets whose weights are present; and the names of those
     whose weights are not.
     """
     found = [

@@ -1,4 +1,4 @@
-"""Are labelled images copied into the dataset? Nearest distances, held against those of images never seen.
+"""Copies of labelled images in the dataset: nearest distances, compared with those of unseen images.
 
 A generator fitted to a domain draws images near to any real image of it. What speaks of copying is that labelled images
 are met more closely than held-out ones.

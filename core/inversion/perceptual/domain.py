@@ -1,4 +1,4 @@
-"""The distance of a generator's own domain, where no ImageNet weights are at hand: trained and shipped beside it."""
+"""The perceptual network of a generator's domain, shipped beside it, for workers without ImageNet weights."""
 
 import json
 from collections.abc import Sequence

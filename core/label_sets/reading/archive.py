@@ -56,7 +56,7 @@ class ArchiveLimits:
 
 @dataclass(frozen=True)
 class Extracted:
-    """What came out: numbered files by the entry's name, and the names left aside as nobody's data."""
+    """What came out: numbered files by the entry's name, and the names of ignored entries."""
 
     format: ArchiveFormat
     files: dict[str, Path]

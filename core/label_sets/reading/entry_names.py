@@ -1,4 +1,4 @@
-"""Which names an archive's entries may have, and which entries are nobody's data."""
+"""Names that an archive's entries may have, and entries that are ignored."""
 
 import re
 import unicodedata

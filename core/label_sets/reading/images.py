@@ -180,7 +180,7 @@ def _load(
 ) -> tuple[Image.Image, int | None]:
     """The picture, its pixels there if ``decode``, and, for PNG, its bits per channel."""
     depth = _check_png(content, limits) if content.startswith(_PNG_SIGNATURE) else None
-    # Set anew each time: with it on, a truncated file would decode to grey without a word.
+    # Set each time: with it on, a truncated file would decode to grey without a word.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         with warnings.catch_warnings():
@@ -259,7 +259,7 @@ def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; metadata that nobody can read turns nothing."""
+    """The EXIF orientation, 1 to 8; unreadable metadata count as 1."""
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
     except (OSError, SyntaxError, ValueError, TypeError, struct.error):

@@ -1,7 +1,7 @@
 """Parts that callers send straight to an S3-compatible server: signed links for them, and what has come.
 
 A link is good for one part of one size and MD5, which servers hold against what is sent. Not all of them do, so what is
-joined is no more than what somebody sent.
+joined is no more than what was sent.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from testbed.recipes import encoder
 from testbed.recipes.encoder import RenderedScenes
 from testbed.recipes.heads64 import RECIPE
-from testbed.recipes.recipe import Lesson, Recipe
+from testbed.recipes.recipe import Recipe, Scenes
 
 
 @pytest.fixture
@@ -18,12 +18,12 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> tuple[Recipe, list[int]]:
     """A recipe that counts the scenes that were rendered, call by call; pools are small."""
     calls: list[int] = []
 
-    def lesson(latents: NDArray[np.float32]) -> Lesson:
+    def scenes(latents: NDArray[np.float32]) -> Scenes:
         calls.append(len(latents))
-        return RECIPE.lesson(latents)
+        return RECIPE.scenes(latents)
 
     monkeypatch.setattr(encoder, "_POOL", 64)
-    return replace(RECIPE, lesson=lesson), calls
+    return replace(RECIPE, scenes=scenes), calls
 
 
 def test_steps_in_a_row_share_a_pool_however_many_scenes_they_take(counted: tuple[Recipe, list[int]]) -> None:

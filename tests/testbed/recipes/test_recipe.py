@@ -19,7 +19,7 @@ def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _latents(seen: int, rank: int = 0, size: int = 1, count: int = 4) -> torch.Tensor:
-    return torch.cat([lesson.latents for lesson in islice(batches(heads64.RECIPE, seen, rank, size), count)])
+    return torch.cat([scenes.latents for scenes in islice(batches(heads64.RECIPE, seen, rank, size), count)])
 
 
 def test_every_scene_is_seen_twice_in_another_order_and_then_never_again() -> None:
@@ -41,7 +41,7 @@ def test_a_recipe_can_be_handed_to_another_process(recipe: Recipe) -> None:
     there = pickle.loads(pickle.dumps(recipe))
     latents = there.practice(np.random.default_rng(0), 2)
     assert np.array_equal(latents, recipe.practice(np.random.default_rng(0), 2))
-    assert torch.equal(there.lesson(latents).images, recipe.lesson(latents).images)
+    assert torch.equal(there.scenes(latents).images, recipe.scenes(latents).images)
 
 
 def test_rare_things_are_practised_in_every_batch() -> None:

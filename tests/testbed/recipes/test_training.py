@@ -42,11 +42,11 @@ def test_a_saved_state_comes_back_whole(recipe: Recipe) -> None:
 
 @pytest.mark.parametrize("recipe", [heads64.RECIPE, streets64.RECIPE], ids=lambda one: one.name)
 def test_the_loss_is_zero_for_the_picture_itself_and_weighs_pixels(recipe: Recipe) -> None:
-    lesson = recipe.stretch(VALIDATION_SEED, 0, 4)
-    images, weights = lesson.images, lesson.weights
-    assert lesson.codes.shape == (4, recipe.code_size)
+    scenes = recipe.stretch(VALIDATION_SEED, 0, 4)
+    images, weights = scenes.images, scenes.weights
+    assert scenes.codes.shape == (4, recipe.code_size)
     assert weights.mean() == pytest.approx(1.0)
-    assert lesson.surface.shape == (4, recipe.surface, 64, 64)
+    assert scenes.surface.shape == (4, recipe.surface, 64, 64)
     assert picture_loss(images, images, weights) == 0
     small, large = weights[0, 0] == weights[0].max(), weights[0, 0] == weights[0].min()
     costs = []
@@ -58,8 +58,8 @@ def test_the_loss_is_zero_for_the_picture_itself_and_weighs_pixels(recipe: Recip
 
 
 def test_colours_of_parts_are_compared_wherever_they_lie() -> None:
-    lesson = heads64.RECIPE.stretch(VALIDATION_SEED, 0, 4)
-    images, parts = lesson.images, lesson.parts
+    scenes = heads64.RECIPE.stretch(VALIDATION_SEED, 0, 4)
+    images, parts = scenes.images, scenes.parts
     assert parts.sum(1).eq(1).all()
     assert colour_loss(images, images, parts) == 0
     eyes = parts[:, 3:4].expand_as(images)
