@@ -55,7 +55,7 @@ def main() -> int:
 def _ended(supervisor: Supervisor) -> int:
     """The exit status; a machine that cannot work says why, so that whoever started the worker sees it end."""
     if supervisor.despair:
-        print(f"worker: it cannot work here, `offhand doctor` may say why: {supervisor.despair}", file=sys.stderr)
+        print(f"worker: cannot work on this machine (run `offhand doctor`): {supervisor.despair}", file=sys.stderr)
         return 1
     return 0
 

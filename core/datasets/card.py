@@ -25,9 +25,9 @@ def write_card(facts: DatasetFacts) -> str:
         "## Classes\n\n" + _class_table(facts),
         _composition(facts),
         _quality(facts),
-        "## How well the generator knows the labelled images\n\n" + inversion_verdict(facts) + _worst(facts),
+        "## Reconstruction of the labelled images\n\n" + inversion_verdict(facts) + _worst(facts),
         "## Uncertainty\n\n" + _uncertainty(facts),
-        "## Where it comes from\n\n" + _provenance(facts),
+        "## Provenance\n\n" + _provenance(facts),
         "## Reading it\n\n" + _reading(facts),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -83,7 +83,7 @@ def read_shard(source: Readable, path: str = "") -> Iterator[StoredSample]:
         while header := reader.next():
             number, dot, suffix = header.name.partition(".")
             if header.kind != "file" or not dot or not number.isascii() or not number.isdigit():
-                raise TarError(f"holds {header.name!r}, which is no part of a sample")
+                raise TarError(f"holds {header.name!r}, which is not part of a sample")
             if header.size > MAX_FILE_BYTES:
                 raise TarError(f"{header.name!r} declares {header.size:,} bytes")
             if index is not None and int(number) != index:

@@ -136,7 +136,7 @@ def _info_from_json(values: Any) -> GeneratorInfo:
     if not isinstance(options, dict):
         problems.append(Problem("not an object", "info.options"))
     if problems:
-        raise GeneratorError("the facts about this generator are wrong", problems)
+        raise GeneratorError("invalid generator facts", problems)
     return GeneratorInfo(**{**values, "classes": tuple(values["classes"]), "options": options})
 
 

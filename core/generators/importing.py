@@ -103,7 +103,9 @@ def import_checkpoint(
             raise MemoryError(str(error)) from error
         # Values that no check above foresees reach Python or torch, which refuse them in words of their own.
         detail = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-        raise CheckpointError("this file holds values that no generator has", [Problem(detail, path.name)]) from error
+        raise CheckpointError(
+            "this file holds values outside a generator's range", [Problem(detail, path.name)]
+        ) from error
 
 
 def _imported(path: Path, answers: Answers, limits: Limits, run: Run) -> Imported:

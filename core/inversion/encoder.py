@@ -66,7 +66,7 @@ class EncoderConfig:
         if self.heads not in get_args(Heads):
             problems.append(Problem(f"not one of {', '.join(get_args(Heads))}", "heads"))
         if problems:
-            raise InversionError("this is no encoder configuration", problems)
+            raise InversionError("invalid encoder configuration", problems)
 
 
 class Residual(nn.Module):

@@ -91,7 +91,7 @@ class LabelerConfig:
         object.__setattr__(self, "layers", _tuple(self.layers))
         problems = _problems(self)
         if problems:
-            raise LabelerError("these are no labeler settings", problems)
+            raise LabelerError("invalid labeler settings", problems)
 
     def keypoint_std(self, size: tuple[int, int]) -> float:
         """Standard deviation of a keypoint's Gaussian, in pixels of an image of ``size``."""
@@ -118,7 +118,7 @@ class LabelerConfig:
         if not isinstance(name, str) or name not in PRESETS:
             problems.append(Problem(f"not one of {', '.join(PRESETS)}", "preset"))
         if problems:
-            raise LabelerError("these are no labeler settings", problems)
+            raise LabelerError("invalid labeler settings", problems)
         return replace(PRESETS[name], **values)
 
 

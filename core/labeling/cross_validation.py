@@ -75,7 +75,7 @@ def cross_validate(
     count = len(images)
     if count < LEAST_IMAGES or folds < 2:
         problem = Problem(f"{folds} folds of {count} images; there have to be 2 of {LEAST_IMAGES} or more", "folds")
-        raise LabelerError("these images cannot be judged by one another", [problem])
+        raise LabelerError("these images cannot be cross-validated", [problem])
     order = images[np.random.default_rng([run.seed, FOLD_STREAM]).permutation(count)]
     parts = [np.sort(part) for part in np.array_split(order, min(folds, count))]
     settings = [class_count, config.to_json(), [part.tolist() for part in parts], origin.tolist(), run.seed]

@@ -109,7 +109,7 @@ class Labeler:
         for head in self.heads:
             if head.task == task:
                 return head
-        raise LabelerError(f"this labeler knows {', '.join(self.tasks)}", [Problem("was not learnt", task)])
+        raise LabelerError(f"this labeler predicts {', '.join(self.tasks)}", [Problem("was not learnt", task)])
 
     @torch.inference_mode()
     def label(self, features: Sequence[Tensor], size: tuple[int, int]) -> Labels:
@@ -186,7 +186,7 @@ class Labeler:
         expected = [layer[1:] for layer in self.feature_layers]
         if actual != expected:
             problem = Problem(f"features of shapes {actual} where {expected} are needed", "features")
-            raise LabelerError("these features come from another generator", [problem])
+            raise LabelerError("features of another generator", [problem])
 
 
 class _Canvas:

@@ -49,7 +49,7 @@ class LabelledPixels:
         if not len(self.training) or (target.groups > 1 and int((self.group_pixels > 0).sum()) < 2):
             few = "fewer than two classes" if target.task == "segmentation" else "nothing to learn from"
             problem = Problem(f"{few} in the images to train on", target.field)
-            raise LabelerError("these labels teach nothing", [problem])
+            raise LabelerError("no label can be learned from", [problem])
 
     def some(self, pixels: Tensor, count: int, random: np.random.Generator) -> Tensor:
         """At most ``count`` of ``pixels``, drawn without replacement, ascending."""

@@ -29,7 +29,7 @@ def candidates_needed(count: int, drop_fraction: float) -> int:
     if not 0 <= drop_fraction < 1:
         problems.append(Problem("not from 0 to below 1", "drop_fraction"))
     if problems:
-        raise SamplingError("nothing can be kept of this", problems)
+        raise SamplingError("invalid filter", problems)
     # N - ceil(f N) = floor((1 - f) N), which reaches the count where (1 - f) N does.
     return ceil(count / (1 - Fraction(repr(float(drop_fraction)))))
 

@@ -124,14 +124,14 @@ def select(
     if total < count:
         problems.append(Problem(f"{total} of which {count} shall be kept", "count"))
     if problems:
-        raise SamplingError("the candidates do not hold what is asked for", problems)
+        raise SamplingError("the candidates cannot meet the composition", problems)
     chosen = Selection(())
     for demand in sorted(demands, key=lambda one: shown[one]):
         chosen = _with_more(candidates, chosen, showing(demand), demand, demand.needed(count), count)
     needed = _count(candidates, chosen.keeps)
     if needed > count:
         detail = f"together they need {needed} images, since few show several of them; {count} are asked for"
-        raise SamplingError("these demands exclude each other", [Problem(detail, "composition")])
+        raise SamplingError("contradictory class requirements", [Problem(detail, "composition")])
     for quota in sorted(quotas, key=lambda one: one.needed(count)):
         room = count - _count(candidates, chosen.keeps)
         chosen = _with_more(candidates, chosen, showing(quota), quota, quota.needed(count), room)

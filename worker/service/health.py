@@ -25,7 +25,7 @@ def main() -> int:
     silent = time.time() - SIGN.stat().st_mtime if SIGN.exists() else float("inf")
     if silent <= SILENT_AFTER_SECONDS:
         return 0
-    print(f"worker: no sign of life for {silent:.0f} s; its log says why", file=sys.stderr)
+    print(f"worker: no sign of life for {silent:.0f} s; see its log", file=sys.stderr)
     return 1
 
 

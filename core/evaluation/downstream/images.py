@@ -169,7 +169,7 @@ def _indexed(shard: Shard) -> list[tuple[int, dict[str, _Member]]]:
             while header := reader.next():
                 number, _, suffix = header.name.partition(".")
                 if not number.isdigit():
-                    raise TarError(f"holds {header.name!r}, which is no part of a sample")
+                    raise TarError(f"holds {header.name!r}, which is not part of a sample")
                 if not places or places[-1][0] != int(number):
                     places.append((int(number), {}))
                 # The reader stands at the member's first byte.

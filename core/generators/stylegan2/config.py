@@ -43,7 +43,7 @@ class StyleGAN2Config:
     def __post_init__(self) -> None:
         problems = _problems(self)
         if problems:
-            raise GeneratorError("this is no StyleGAN2 configuration", problems)
+            raise GeneratorError("invalid StyleGAN2 configuration", problems)
         object.__setattr__(self, "resolution", tuple(self.resolution))
         object.__setattr__(self, "const_size", tuple(self.const_size))
         object.__setattr__(self, "channels", dict(sorted(self.channels.items())))
@@ -78,7 +78,7 @@ class StyleGAN2Config:
         problems = [Problem("unknown field", str(name)) for name in sorted(set(map(str, values)) - known)]
         problems += [Problem("missing", name) for name in ("resolution", "channels") if name not in values]
         if problems:
-            raise GeneratorError("this is no StyleGAN2 configuration", problems)
+            raise GeneratorError("invalid StyleGAN2 configuration", problems)
         values = dict(values)
         if isinstance(values["channels"], dict):
             values["channels"] = {_block_index(block): count for block, count in values["channels"].items()}

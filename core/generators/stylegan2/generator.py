@@ -113,7 +113,7 @@ def _check_options(options: Mapping[str, Any]) -> None:
         if options.get(name, values[0]) not in values
     ]
     if problems:
-        raise GeneratorError("the facts about this generator are wrong", problems)
+        raise GeneratorError("invalid generator facts", problems)
 
 
 class StyleGAN2Sampler:

@@ -73,7 +73,7 @@ def _of_tensors(content: CheckpointContent, answers: Answers) -> Found | None:
     if kind:
         raise refusal(kind, content.name)
     if "constant" in state and "mapping.layers.0.weight" in state:
-        detail = "written before such files described themselves; write it again with save_generator"
+        detail = "an old file without a configuration; write it again with save_generator"
         raise CheckpointError("this file does not state its configuration", [Problem(detail, content.name)])
     return None
 
@@ -82,11 +82,11 @@ def _check_answers(found: Found, answers: Answers) -> None:
     """Raise where an answer contradicts the file."""
     config, problems = found.config, []
     if answers.mapping_lr_multiplier not in (None, config.mapping_lr_multiplier):
-        problems.append(Problem(f"the file says {config.mapping_lr_multiplier}", "mapping_lr_multiplier"))
+        problems.append(Problem(f"the file has {config.mapping_lr_multiplier}", "mapping_lr_multiplier"))
     if answers.conv_clamp is not None and (answers.conv_clamp or None) != config.conv_clamp:
-        problems.append(Problem(f"the file says {config.conv_clamp or 0}", "conv_clamp"))
+        problems.append(Problem(f"the file has {config.conv_clamp or 0}", "conv_clamp"))
     if problems:
-        raise CheckpointError("the file says otherwise", problems)
+        raise CheckpointError("the answers contradict the file", problems)
 
 
 def mean_code_findings(network: Network, measure: bool, run: Run) -> tuple[dict[str, object], tuple[str, ...]]:
@@ -129,5 +129,7 @@ def _mean_code(network: Network, seed: int, should_stop: ShouldStop) -> tuple[Te
     mean, square = total / _CODES
     spread = (square - mean.square()).clamp_min(0).sqrt()
     if not (mean.float().isfinite().all() and spread.float().isfinite().all()):
-        raise CheckpointError("this generator maps latents to no finite codes", [Problem("overflows", "mapping")])
+        raise CheckpointError(
+            "this generator maps latents to codes that are not finite", [Problem("overflows", "mapping")]
+        )
     return mean.float(), spread.float()

@@ -156,5 +156,5 @@ def test_wrong_targets_are_told(network, codes, masks, points, depths):
     with pytest.raises(LabelerError) as caught:
         train_labeler(network, codes, wrong, CONFIG)
     assert {problem.pointer for problem in caught.value.problems} == {"targets", "keypoints", "depth"}
-    with pytest.raises(LabelerError, match="teach nothing"):
+    with pytest.raises(LabelerError, match="no label can be learned"):
         train_labeler(network, codes, [DepthTarget(torch.zeros_like(depths))], CONFIG)

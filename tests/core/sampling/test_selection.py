@@ -100,7 +100,7 @@ def test_refusals_name_everything_with_its_numbers():
 
 def test_demands_that_exclude_each_other():
     table = Table(np.zeros(4), [[1, 0.0], [1, 0], [0, 1.0], [0, 1]])
-    with pytest.raises(SamplingError, match="exclude each other"):
+    with pytest.raises(SamplingError, match="contradictory"):
         select(table, 2, [Demand(0, 1.0), Demand(1, 1.0)])
 
 

@@ -11,7 +11,7 @@ from core.checkpoints.values import StoredArray, StoredTensor
 from core.errors import CheckpointError, Problem
 from core.generators.stylegan2.config import StyleGAN2Config
 
-MISSING = "the file does not say it"
+MISSING = "not in the file"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def ask(*questions: tuple[str, str]) -> CheckpointError:
     """The error for a file that leaves (option, meaning) open."""
     problems = [Problem(f"{MISSING}; {meaning}", name) for name, meaning in questions]
     names = ", ".join(name for name, _ in questions)
-    return CheckpointError(f"this checkpoint needs to be told: {names}", problems)
+    return CheckpointError(f"this checkpoint needs answers: {names}", problems)
 
 
 def check_filters(state: Mapping[str, Tensor], endings: tuple[str, ...], total: float) -> None:

@@ -23,7 +23,7 @@ from core.generators.stylegan2.config import Architecture, StyleGAN2Config
 NETWORKS = ("G_ema", "G")
 _DEPTH = 20
 #: Questions where a file is silent: the option that answers, and what is usual.
-MULTIPLIER = ("mapping_lr_multiplier", "NVIDIA's training used 0.01 unless told otherwise")
+MULTIPLIER = ("mapping_lr_multiplier", "NVIDIA's training used 0.01 by default")
 CLAMP = ("conv_clamp", "256 for models that were trained with fp16 layers, 0 for none")
 
 
@@ -176,7 +176,7 @@ def _chosen(value: Any, answers: Answers) -> tuple[str, Record]:
 
 def _modules(module: Record, budget: Budget, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Record]]:
     if depth > _DEPTH:
-        raise CheckpointError("this is not a StyleGAN2 generator", [Problem("modules inside modules without end", "")])
+        raise CheckpointError("this is not a StyleGAN2 generator", [Problem("modules nested too deeply", "")])
     yield prefix, module
     children = _attribute(module, "_modules")
     budget.visit(len(children))

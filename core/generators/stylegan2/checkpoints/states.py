@@ -235,7 +235,7 @@ def _missing_noise(wanted: Mapping[str, torch.Size], state: State, made: Mapping
 def _values_problems(tensor: Tensor, name: str) -> list[Problem]:
     low, high = (float(one) for one in tensor.aminmax())
     if not (isfinite(low) and isfinite(high)):  # the extremes of a tensor that holds NaN are NaN
-        return [Problem("holds something else than finite floats", name)]
+        return [Problem("holds values that are not finite floats", name)]
     if max(-low, high) > LARGEST:
         detail = f"holds {max(-low, high):.3g}; up to {LARGEST:g} is read, because layers multiply their weights"
         return [Problem(detail, name)]

@@ -159,9 +159,7 @@ def _scalar_array(value: float) -> StoredArray:
 
 def _variables(network: Record, budget: Budget, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, StoredArray]]:
     if depth > _DEPTH:
-        raise CheckpointError(
-            "this is not a StyleGAN2 generator", [Problem("networks inside networks without end", "")]
-        )
+        raise CheckpointError("this is not a StyleGAN2 generator", [Problem("networks nested too deeply", "")])
     listed, components = network.state.get("variables"), network.state.get("components")
     listed = listed if type(listed) is list else []
     components = components if type(components) is dict else {}

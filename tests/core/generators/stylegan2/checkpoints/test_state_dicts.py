@@ -219,7 +219,7 @@ def test_conv_clamp_of_a_rosinality_file_is_answered(
 def test_one_of_several_generators_is_asked_for(network: Network, tmp_path: Path) -> None:
     state, other = writers.rosinality_state(network), writers.rosinality_state(trained(UNCLAMPED, seed=1))
     path = saved(tmp_path, {"first": state, "second": other})
-    with pytest.raises(CheckpointError, match="needs to be told: network") as caught:
+    with pytest.raises(CheckpointError, match="needs answers: network") as caught:
         import_checkpoint(path)
     assert "first, second" in caught.value.problems[0].detail
     assert_same(import_checkpoint(path, Answers(network="first")), network)
