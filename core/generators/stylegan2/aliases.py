@@ -20,9 +20,6 @@ CODES = "w_plus"
 ONE_ROW, ROW_EACH = "w", "w_plus"
 """Values of ``space``: one code for all layers, or one for each layer."""
 
-MEAN_START = "w_avg"
-"""Value of ``start`` in inversion reports: the mean code."""
-
 
 def info_of_first_format(info: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts of a ``generator.json`` of the first format, with the family's own under ``options``."""

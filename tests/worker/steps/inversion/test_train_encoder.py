@@ -111,7 +111,7 @@ def test_an_inversion_begins_with_the_encoder_that_was_chosen(service: Service) 
     for one in (plain, chosen):
         assert view(service.db, one).state == "succeeded", view(service.db, one).error
         starts.append(get_inversion(service.db, view(service.db, one).result["inversion"], tenant=TENANT).info["start"])
-    assert starts == ["w_avg", "encoder"]
+    assert starts == ["mean", "encoder"]
 
 
 def test_requests_that_cannot_work_name_every_field(service: Service) -> None:
