@@ -6,15 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from core.errors import GeneratorError, Problem
 from core.generators.interface import Invertible, Sampler, settings_with_defaults
 from core.run import Run
+from store.errors import DamagedObject
 from store.ids import new_id
-from store.resources.artifacts import PREFIXES, NewMade, find_made
+from store.resources.artifacts import PREFIXES, Made, NewMade, find_made
 from store.resources.files import File
 from worker.digests import digest_of
 from worker.loading import Source
 from worker.runtime.step_context import StepContext
+
+log = structlog.get_logger()
 
 #: Name of the statistics among the files of their artifact.
 STATISTICS = "statistics"
@@ -22,7 +27,7 @@ STATISTICS = "statistics"
 
 @dataclass(frozen=True)
 class BoundSampler:
-    """A sampler; `files` and `made` are to be stored with the step's result where statistics were computed anew."""
+    """A sampler; `files` and `made` are to be stored with the step's result where statistics were computed."""
 
     sampler: Sampler
     files: tuple[File, ...] = ()
@@ -36,16 +41,27 @@ def bind_sampler(context: StepContext, source: Source, settings: Mapping[str, An
     complete = settings_with_defaults(source.generator.settings_schema, settings)
     digest = digest_of({"made": "statistics 1", "generator": source.info.digest, "settings": complete})
     stored = find_made(context.db, "statistics", digest, tenant=context.tenant)
-    if stored is not None:
-        content = context.fetch(stored.id, STATISTICS).read_bytes()
+    content = None if stored is None else _read(context, stored)
+    if content is not None:
         return BoundSampler(source.generator.bind(complete, content))
     prepared = source.generator.prepare(complete, Run(source.device, should_stop=context.should_stop))
     if prepared is None:
         return BoundSampler(source.generator.bind(complete))
     content, artifact = prepared.to_bytes(), new_id(PREFIXES["statistics"])
+    if stored is not None:
+        return BoundSampler(source.generator.bind(complete, content))  # what is stored under this digest is damaged
     files = (context.put(artifact, STATISTICS, content, "application/octet-stream"),)
     made = (NewMade("statistics", artifact, digest, {"settings": complete}, {"generator_id": source.row.id}),)
     return BoundSampler(source.generator.bind(complete, content), files, made)
+
+
+def _read(context: StepContext, stored: Made) -> bytes | None:
+    """Return stored statistics; None where their file is damaged: they are computed again, to the same numbers."""
+    try:
+        return context.fetch(stored.id, STATISTICS).read_bytes()
+    except DamagedObject as error:
+        log.warning("statistics.damaged", statistics=stored.id, why=error.detail)
+        return None
 
 
 def invertible_sampler(context: StepContext, source: Source) -> Invertible:

@@ -16,9 +16,12 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from core.generators.files import WEIGHTS, save_generator
+from core.image_arrays import pictures
+from core.run import Run
 from tests.e2e.processes import JOB_SECONDS, TERMINAL, service
 from tests.families.awkward.family import CLASSES, HEIGHT, WIDTH, random_generator
 from tests.families.overlay import write_overlay
@@ -30,9 +33,10 @@ LABELER = {"members": 2, "max_steps": 30}
 
 @dataclass(frozen=True)
 class Http:
-    """Requests to a running service."""
+    """Requests to a running service, which keeps its data in `data`."""
 
     client: httpx.Client
+    data: Path
 
     def post(self, path: str, body: dict[str, Any], status: int = 202) -> Any:
         answer = self.client.post(path, json=body)
@@ -63,6 +67,12 @@ class Http:
         body = {"generator": NAME, "count": 8, "seed": seed, "sampling": SAMPLING, **more}
         return str(self.done(self.post("/v1/sample-sets", body))["result"]["samples"])
 
+    def images(self, samples: str) -> NDArray[np.uint8]:
+        """The samples, uint8 [N, H, W, 3]."""
+        archive = zipfile.ZipFile(io.BytesIO(self.get(f"/v1/sample-sets/{samples}/archive").content))
+        names = sorted(name for name in archive.namelist() if name.startswith("images/"))
+        return np.stack([np.asarray(Image.open(io.BytesIO(archive.read(name)))) for name in names])
+
     def labelled(self, samples: str) -> bytes:
         """An archive of the samples with masks of what is brighter than the mean."""
         target = io.BytesIO()
@@ -91,7 +101,7 @@ def http(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         service(folder / "data", folder / "shipped", folder=programs, PYTHONPATH=str(programs)) as up,
         httpx.Client(base_url=up.url, timeout=30) as client,
     ):
-        http = Http(client)
+        http = Http(client, folder / "data")
         source = http.upload((folder / "generator" / WEIGHTS).read_bytes(), "odd.safetensors")
         job = http.post("/v1/generators", {"source": source, "name": NAME, "classes": ["ant", "bee", "cat"]})
         http.done(job)
@@ -144,9 +154,21 @@ def test_photographs_are_refused_at_the_request(http: Http, samples: str) -> Non
 
 
 def test_samples_of_one_class_have_that_class(http: Http) -> None:
-    first, second = (http.samples(4, class_index=index) for index in (0, 2))
-    images = [http.labelled(one) for one in (first, second)]
-    assert images[0] != images[1]
+    generator = random_generator()
+    sampler = generator.bind(SAMPLING, generator.prepare(SAMPLING, Run()).to_bytes())
+    for index in (0, 2):
+        drawn = pictures(sampler.synthesize(sampler.draw(4, range(8), [index] * 8)).image).numpy()
+        found = http.images(http.samples(4, class_index=index))
+        assert np.abs(found.astype(int) - drawn).max() <= 1
+
+
+def test_damaged_statistics_are_computed_again(http: Http, samples: str) -> None:
+    stored = list((http.data / "objects").glob("**/*-statistics"))
+    assert stored
+    for path in stored:
+        path.chmod(0o644)
+        path.write_bytes(bytes(path.stat().st_size))
+    assert np.array_equal(http.images(http.samples(4)), http.images(samples))
 
 
 def test_from_labelled_samples_to_dataset_evaluation_and_export(http: Http, samples: str) -> None:
