@@ -35,8 +35,8 @@ import httpx
 from sqlalchemy import update
 
 from benchmarks.load import Row, open_loop, percentiles
-from client.sdk import Offhand
-from client.uploads import send_at_once, send_in_parts, sha256_of
+from offhand.sdk.client import Client
+from offhand.sdk.uploads import send_at_once, send_in_parts, sha256_of
 from store import tables
 from store.database.database import open_database
 from store.objects import open_objects
@@ -135,14 +135,14 @@ def plain_server(folder: Path, core: int | None) -> Iterator[str]:
         process.join()
 
 
-def start_job(offhand: Offhand) -> dict[str, Any]:
+def start_job(client: Client) -> dict[str, Any]:
     """A job that waits for ever, as there is no worker."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as zipped:
         zipped.writestr("classes.json", '["background", "head"]')
     headers = {"Content-Type": "application/zip"}
-    labels = offhand.request("POST", "/v1/uploads", content=out.getvalue(), headers=headers).json()["id"]
-    return offhand.generate(labels, "tiny", 20, seed=1)
+    labels = client.request("POST", "/v1/uploads", content=out.getvalue(), headers=headers).json()["id"]
+    return client.generate(labels, "tiny", 20, seed=1)
 
 
 async def fan_out(url: str, job: str, listeners: int) -> Row:
@@ -225,7 +225,7 @@ def fetch(http: httpx.Client, path: str, size: int) -> None:
         raise OSError(f"{path}: {taken} of {size} bytes came")
 
 
-def transfers(offhand: Offhand, pid: int, plain: str, folder: Path, size: int) -> list[Row]:
+def transfers(client: Client, pid: int, plain: str, folder: Path, size: int) -> list[Row]:
     """The same file in and out, through the service and through the plain server."""
     path = folder / "large.pkl"
     block = b"".join(sha256(b"%d" % n).digest() for n in range(CHUNK // 32))
@@ -235,14 +235,14 @@ def transfers(offhand: Offhand, pid: int, plain: str, folder: Path, size: int) -
             file.write(block[: min(CHUNK, size - at)])
     rows, declared = [], {"filename": path.name, "size": size, "sha256": sha256_of(path), "purpose": "checkpoint"}
     for name, send in (("upload at once", send_at_once), ("upload in parts", send_in_parts)):
-        upload = offhand.request("POST", "/v1/uploads", json=declared).json()
-        rows.append(transfer(name, size, pid, partial(send, offhand, upload, path, lambda _sent, _size: None)))
-        offhand.request("DELETE", upload["urls"]["self"])
-    dataset = deliver(folder / "home", start_job(offhand), path)
+        upload = client.request("POST", "/v1/uploads", json=declared).json()
+        rows.append(transfer(name, size, pid, partial(send, client, upload, path, lambda _sent, _size: None)))
+        client.request("DELETE", upload["urls"]["self"])
+    dataset = deliver(folder / "home", start_job(client), path)
     places = {"shard": "shards/000000.tar", "archive": "archive", "zip archive": "archive?container=zip"}
     for name, place in places.items():
         url = f"/v1/datasets/{dataset}/{place}"
-        rows.append(transfer(f"download of a {name}", size, pid, partial(fetch, offhand.http, url, size)))
+        rows.append(transfer(f"download of a {name}", size, pid, partial(fetch, client.http, url, size)))
     with httpx.Client(base_url=plain, timeout=600.0) as http, path.open("rb") as file:
         pieces = iter(lambda: file.read(CHUNK), b"")
         headers = BINARY | {"Content-Length": str(size)}
@@ -257,9 +257,9 @@ def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, list[Row]]
     with (
         service(folder, core) as (url, pid),
         plain_server(folder, core) as plain,
-        Offhand(url, timeout=600.0) as offhand,
+        Client(url, timeout=600.0) as client,
     ):
-        job = start_job(offhand)
+        job = start_job(client)
         body = {"kind": "generate", "labels": job["request"]["labels"], "generator": "tiny", "count": 20}
         calls = [
             ("GET", f"/v1/jobs/{job['id']}", None, "GET job"),
@@ -273,7 +273,7 @@ def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, list[Row]]
         ]
         events = [asyncio.run(fan_out(url, job["id"], arguments.listeners))]
         size = int(arguments.mib * 2**20)
-        return {"latency": latency, "events": events, "transfers": transfers(offhand, pid, plain, folder, size)}
+        return {"latency": latency, "events": events, "transfers": transfers(client, pid, plain, folder, size)}
 
 
 def main(words: Sequence[str] | None = None) -> None:

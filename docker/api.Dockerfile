@@ -4,8 +4,9 @@ FROM python:3.13.7-slim-bookworm
 WORKDIR /app
 COPY pyproject.toml README.md LICENSE ./
 COPY api api
-COPY client client
+COPY contracts contracts
 COPY migrations migrations
+COPY offhand offhand
 COPY store store
 # The built-in generators are listed from their folder, which is read and never imported.
 COPY core/generators/shipped generators

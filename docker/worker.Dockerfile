@@ -20,9 +20,10 @@ ENV PATH=/venv/bin:$PATH
 
 WORKDIR /app
 COPY pyproject.toml README.md LICENSE ./
-COPY client client
+COPY contracts contracts
 COPY core core
 COPY migrations migrations
+COPY offhand offhand
 COPY store store
 COPY worker worker
 RUN pip install --no-cache-dir -e ".[service,postgres,worker]" \

@@ -14,7 +14,7 @@ from pathlib import Path
 import grimp
 import pytest
 
-OURS = {"api", "benchmarks", "client", "contracts", "core", "migrations", "store", "testbed", "worker"}
+OURS = {"api", "benchmarks", "contracts", "core", "migrations", "offhand", "store", "testbed", "worker"}
 
 CORE_MAY_IMPORT = {"contracts", "core", "lpips", "numpy", "PIL", "safetensors", "scipy", "torch", "torchvision"} | {
     *("OpenEXR", "pyarrow", "pycocotools", "yaml"),  # the formats of others: core/datasets and what is below it
@@ -89,7 +89,7 @@ def test_modules_do_not_import_each_other_in_a_cycle(repository: Path) -> None:
     [
         ("store", (*NUMERICAL, "celery", "kombu", "fastapi")),
         ("api", NUMERICAL),
-        ("client", (*NUMERICAL, "celery", "fastapi", "pydantic", "sqlalchemy", "boto3", "structlog")),
+        ("offhand", (*NUMERICAL, "celery", "fastapi", "pydantic", "sqlalchemy", "boto3", "structlog")),
     ],
 )
 def test_light_packages_import_without_heavy_ones(repository: Path, package: str, absent: tuple[str, ...]) -> None:

@@ -216,7 +216,7 @@ def test_images_copy_what_is_there(repository: Path) -> None:
 
 def test_canceled_is_spelt_one_way(repository: Path) -> None:
     """The state is `canceled`: texts of the programs spell the word as it does."""
-    programs = (path for name in ("api", "client", "store", "worker") for path in (repository / name).rglob("*.*"))
+    programs = (path for name in ("api", "offhand", "store", "worker") for path in (repository / name).rglob("*.*"))
     texts = (path for path in programs if path.suffix in (".py", ".html", ".js"))
     found = [str(path) for path in texts if re.search(r"(?i)\bcancell(ed|ing)\b", path.read_text())]
     assert not found

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from client.sdk import Offhand
+from offhand.sdk.client import Client
 from tests.e2e import tiny
 from tests.e2e.processes import Up, service
 
@@ -56,8 +56,8 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
 @pytest.fixture(scope="package")
 def undisturbed(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undisturbed]:
     folder = tmp_path_factory.mktemp("undisturbed")
-    with service(folder / "data", material.shipped) as up, Offhand(up.url) as offhand:
-        job = offhand.generate(material.labels, tiny.NAME, COUNT, **SETTINGS)
-        job = offhand.wait(job["id"], timeout=180)
-        offhand.download(job["result"]["dataset"], folder / "dataset")
+    with service(folder / "data", material.shipped) as up, Client(up.url) as client:
+        job = client.generate(material.labels, tiny.NAME, COUNT, **SETTINGS)
+        job = client.wait(job["id"], timeout=180)
+        client.download(job["result"]["dataset"], folder / "dataset")
         yield Undisturbed(up, job, folder / "dataset")

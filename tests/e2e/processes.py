@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-OFFHAND = [sys.executable, "-m", "client"]
+OFFHAND = [sys.executable, "-m", "offhand"]
 START_SECONDS = 90.0
 JOB_SECONDS = 180.0
 TERMINAL = {"succeeded", "failed", "canceled", "expired"}

@@ -23,7 +23,7 @@ import pytest
 import torch
 from PIL import Image
 
-from client.sdk import Offhand
+from offhand.sdk.client import Client
 from tests.core.checkpoints import writers
 from tests.core.datasets.archives import good_files, mask, photograph, picture, png_chunk, raw_png
 from tests.e2e import tiny
@@ -279,13 +279,13 @@ def ended(undisturbed: Undisturbed) -> dict[str, dict[str, Any]]:
         for number, (name, make, _, _) in enumerate(CHECKPOINTS):
             source = send(http, "network.pkl", make())
             jobs[name] = start(http, "/v1/generators", source=source, name=f"hostile-{number}")
-    with Offhand(undisturbed.up.url) as offhand:
+    with Client(undisturbed.up.url) as client:
         found = {}
         for name, job in jobs.items():
-            for document in offhand.watch(job, every=0.05):
+            for document in client.watch(job, every=0.05):
                 found[name] = document
                 if "label_set" in document["result"]:
-                    offhand.cancel(job)
+                    client.cancel(job)
                     break
         return found
 

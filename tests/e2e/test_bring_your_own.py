@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from client.sdk import Offhand
+from offhand.sdk.client import Client
 from tests.core.checkpoints import writers
 from tests.e2e import tiny
 from tests.e2e.conftest import Undisturbed
@@ -42,7 +42,7 @@ def test_a_hostile_checkpoint_runs_nowhere(undisturbed: Undisturbed, tmp_path: P
     failed = offhand("generators", "add", str(hostile), "--url", undisturbed.up.url, expect=1)
     assert "this file is not read: it names os.system" in failed.stderr
     assert not canary.exists()
-    with Offhand(undisturbed.up.url) as service:
+    with Client(undisturbed.up.url) as service:
         assert "hostile" not in [generator["name"] for generator in service.generators()]
 
 

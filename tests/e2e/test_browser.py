@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from client.sdk import Offhand
+from offhand.sdk.client import Client
 from testbed.shipped import load_stylegan2
 from tests.e2e import tiny
 from tests.e2e.conftest import Material, Undisturbed
@@ -64,11 +64,11 @@ def test_reports_are_drawn_whole_though_they_may_run_nothing(
     """Their content security policy is a sandbox: style and pictures have to be in the page itself."""
     held_out = tmp_path / "held_out.zip"
     tiny.write_labels(held_out, load_stylegan2(material.shipped / tiny.NAME).network, count=8, seed=2)
-    with Offhand(undisturbed.up.url) as offhand:
-        job = offhand.evaluate(undisturbed.job["result"]["dataset"], held_out, repeats=1, steps=2)
-        offhand.wait(job["id"], timeout=180)
+    with Client(undisturbed.up.url) as client:
+        job = client.evaluate(undisturbed.job["result"]["dataset"], held_out, repeats=1, steps=2)
+        client.wait(job["id"], timeout=180)
         labeler = undisturbed.job["result"]["labeler"]
-        offhand.wait(offhand.assess_labeler(labeler, folds=2)["id"], timeout=180)
+        client.wait(client.assess_labeler(labeler, folds=2)["id"], timeout=180)
     for path in (f"/v1/evaluations/{job['id']}/report", f"/v1/labelers/{labeler}/report"):
         folder = tmp_path / path.replace("/", "-")
         text, drawn = browse(undisturbed.up.url + path, folder, height=4000)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from client.sdk import Offhand
+from offhand.sdk.client import Client
 from tests.e2e import tiny
 from tests.e2e.composed import Composed
 from tests.e2e.conftest import SETTINGS, Material
@@ -97,16 +97,16 @@ def test_the_composed_service_does_a_job_and_says_so(
         if name == "api":
             wait_until(lambda: composed.is_healthy("api"), "the API", SECONDS)
     key = composed.run("api", "python", "-m", "api.keys", "create", "--tenant", "me").strip()
-    with Offhand(f"http://127.0.0.1:{port}", api_key=key) as offhand:
-        offhand.http.post(
+    with Client(f"http://127.0.0.1:{port}", api_key=key) as client:
+        client.http.post(
             "/v1/webhook-endpoints", json={"url": f"http://127.0.0.1:{receiver.server_port}/"}
         ).raise_for_status()
-        job = offhand.generate(material.labels, tiny.NAME, 6, **SETTINGS)
-        ended = offhand.wait(job["id"], timeout=SECONDS)
+        job = client.generate(material.labels, tiny.NAME, 6, **SETTINGS)
+        ended = client.wait(job["id"], timeout=SECONDS)
         assert (ended["state"], ended["counts"]["done"]) == ("succeeded", 6)
         assert composed.is_healthy("relay")
         assert composed.is_healthy("packer")
-        offhand.download(ended["result"]["dataset"], tmp_path / "dataset")
+        client.download(ended["result"]["dataset"], tmp_path / "dataset")
     manifest = json.loads((tmp_path / "dataset" / "manifest.json").read_text())
     assert (manifest["count"], manifest["complete"]) == (6, True)
     wait_until(lambda: bool(receiver.told), "the webhook", SECONDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from client.sdk import Offhand
+from offhand.sdk.client import Client
 from tests.e2e import tiny
 from tests.e2e.conftest import SETTINGS, Material, Undisturbed
 from tests.e2e.processes import offhand
@@ -26,7 +26,7 @@ def test_an_encoder_is_trained_and_begun_with(undisturbed: Undisturbed, material
     again = json.loads(offhand(*wish, "--json", "--url", url).stdout)
     assert again["id"] == encoder, "equal encoders are trained once"
     assert json.loads(offhand("encoders", "show", encoder, "--json", "--url", url).stdout) == again
-    with Offhand(url) as service:
+    with Client(url) as service:
         settings = SETTINGS | {"inversion": {"steps": 2, "encoder": encoder}}
         job = service.wait(service.generate(material.labels, tiny.NAME, 2, **settings)["id"], timeout=180)
         labeler = service.get(f"/v1/labelers/{job['result']['labeler']}")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from client.sdk import Offhand
+from offhand.sdk.client import Client
 from testbed.shipped import load_stylegan2
 from tests.e2e import tiny
 from tests.e2e.conftest import Material, Undisturbed
@@ -88,7 +88,7 @@ def test_labels_that_are_not_there_or_made_the_dataset_are_refused(
 
 
 def test_a_report_that_is_not_there_says_how_to_make_it(undisturbed: Undisturbed, material: Material) -> None:
-    with Offhand(undisturbed.up.url) as service:
+    with Client(undisturbed.up.url) as service:
         settings: dict[str, Any] = {"seed": 9, "inversion": {"steps": 2}, "labeler": {"members": 1}}
         job = service.generate(material.labels, tiny.NAME, 8, **settings)
         dataset = service.wait(job["id"], timeout=120)["result"]["dataset"]
@@ -118,7 +118,7 @@ def test_ctrl_c_leaves_the_evaluation_running_and_a_lost_child_costs_no_finished
     assert f"fetch:    offhand report {evaluation}" in told
     (child,) = up.descendants("-m worker.runtime.child ")
     os.kill(child, signal.SIGKILL)
-    with Offhand(up.url) as service:
+    with Client(up.url) as service:
         service.wait(evaluation, timeout=120)
         events = [one["name"] for one in service.events(evaluation)]
     assert "dataset.evaluated" in events
@@ -129,7 +129,7 @@ def test_ctrl_c_leaves_the_evaluation_running_and_a_lost_child_costs_no_finished
 def _running(url: str) -> str:
     """The evaluation that runs now."""
     give_up_at = time.monotonic() + 60
-    with Offhand(url) as service:
+    with Client(url) as service:
         while time.monotonic() < give_up_at:
             for job in service.jobs(kind="evaluate", state="running"):
                 return str(job["id"])

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from client.sdk import Offhand
+from offhand.sdk.client import Client
 from tests.e2e import tiny
 from tests.e2e.conftest import COUNT, SETTINGS, Material, Undisturbed, digests
 from tests.e2e.processes import Up, is_running, service
 
 
 def _start(up: Up, material: Material) -> str:
-    with Offhand(up.url) as offhand:
-        return str(offhand.generate(material.labels, tiny.NAME, COUNT, **SETTINGS)["id"])
+    with Client(up.url) as client:
+        return str(client.generate(material.labels, tiny.NAME, COUNT, **SETTINGS)["id"])
 
 
 def _step_runs(name: str) -> Callable[[dict[str, Any]], bool]:
@@ -31,9 +31,9 @@ def _step_runs(name: str) -> Callable[[dict[str, Any]], bool]:
 
 def _ends_like(undisturbed: Undisturbed, up: Up, job: str) -> None:
     """The job succeeds with the undisturbed run's counts and bytes, and no object is left that nothing refers to."""
-    with Offhand(up.url) as offhand:
-        ended = offhand.wait(job, timeout=180)
-        manifest = offhand.manifest(ended["result"]["dataset"])
+    with Client(up.url) as client:
+        ended = client.wait(job, timeout=180)
+        manifest = client.manifest(ended["result"]["dataset"])
     assert ended["counts"] == undisturbed.job["counts"]
     assert digests(manifest) == digests(undisturbed.manifest)
 
@@ -106,11 +106,11 @@ def test_service_stops_in_order_and_goes_on_later(
 
 def test_cancel_stops_the_work(undisturbed: Undisturbed, material: Material) -> None:
     up = undisturbed.up
-    with Offhand(up.url) as offhand:
+    with Client(up.url) as client:
         endless = SETTINGS | {"inversion": {"steps": 10_000}}
-        job = offhand.generate(material.labels, tiny.NAME, COUNT, **endless)["id"]
+        job = client.generate(material.labels, tiny.NAME, COUNT, **endless)["id"]
         up.wait_for(job, _step_runs("invert"))
-        offhand.cancel(job)
+        client.cancel(job)
         ended = up.wait_for(job, lambda document: document["state"] == "canceled", seconds=30)
         assert ended["counts"]["done"] == 0
-        assert offhand.cancel(job)["state"] == "canceled"
+        assert client.cancel(job)["state"] == "canceled"

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from client.sdk import Offhand
+from offhand.sdk.client import Client
 from tests.e2e import tiny
 from tests.e2e.conftest import COUNT, SETTINGS, Material, Undisturbed, digests
 from tests.e2e.processes import offhand
@@ -149,7 +149,7 @@ def _archive(path: Path, *, without: str = "", masks: dict[str, Image.Image] | N
 
 def _told(undisturbed: Undisturbed, archive: Path, tmp_path: Path) -> str:
     """What a person is told who generates from this archive; the command must fail without a traceback."""
-    with Offhand(undisturbed.up.url) as service:
+    with Client(undisturbed.up.url) as service:
         jobs_before = {job["id"] for job in service.jobs(state="succeeded")}
         arguments = ("generate", str(archive), "--generator", tiny.NAME, "--count", "4")
         try:

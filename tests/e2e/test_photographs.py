@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from client.sdk import Offhand
+from offhand.sdk.client import Client
 from tests.e2e import tiny
 from tests.e2e.conftest import Undisturbed
 
@@ -27,10 +27,10 @@ def test_street_scenes_yield_an_honest_dataset(undisturbed: Undisturbed, shared:
     shutil.copy(camvid / "classes.json", labels)
 
     settings = {"seed": 3, "inversion": {"steps": 10}, "labeler": {"members": 2}}
-    with Offhand(undisturbed.up.url) as offhand:
-        job = offhand.generate(labels, tiny.NAME, COUNT, **settings)
-        job = offhand.wait(job["id"], timeout=180)
-        offhand.download(job["result"]["dataset"], tmp_path / "dataset")
+    with Client(undisturbed.up.url) as client:
+        job = client.generate(labels, tiny.NAME, COUNT, **settings)
+        job = client.wait(job["id"], timeout=180)
+        client.download(job["result"]["dataset"], tmp_path / "dataset")
 
     manifest = json.loads((tmp_path / "dataset" / "manifest.json").read_text())
     assert manifest["count"] == COUNT

@@ -49,7 +49,7 @@ def test_packing_does_not_wait_behind_sampling(
 
 
 def test_a_queue_that_is_not_there_is_named() -> None:
-    command = [sys.executable, "-m", "client", "worker", "--device", "cpu", "--queues", "sample,nope"]
+    command = [sys.executable, "-m", "offhand", "worker", "--device", "cpu", "--queues", "sample,nope"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
     assert "no queue nope; there are sample, train, cpu" in ended.stderr

@@ -1,0 +1,3 @@
+from offhand.cli import main
+
+main()

@@ -1,0 +1,128 @@
+"""Labelled images and checkpoints on their way to the service."""
+
+import hashlib
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from offhand.errors import ClientError, Refused
+from offhand.sdk.direct_uploads import completed, send_straight
+
+if TYPE_CHECKING:
+    from offhand.sdk.client import Client
+
+CHUNK = 1 << 20
+#: Files of more bytes go in parts, so that a try that breaks off is gone on with.
+LARGE = 32 << 20
+PART = 16 << 20
+MOST_PARTS = 10_000
+EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@contextmanager
+def labels_archive(labels: Path) -> Iterator[Path]:
+    """``labels`` itself when it is a file; a temporary archive of it when it is a folder."""
+    if labels.is_file():
+        yield labels
+        return
+    if not labels.is_dir():
+        raise ClientError(f"{labels} is neither an archive nor a folder")
+    with TemporaryDirectory(prefix="offhand-") as folder:
+        archive = Path(folder) / f"{labels.resolve().name}.zip"
+        pack(labels, archive)
+        yield archive
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Zip a folder: same files, same bytes, so that the service knows it has them already."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
+        for path in files:
+            zipped.writestr(zipfile.ZipInfo(path.relative_to(folder).as_posix(), EPOCH), path.read_bytes())
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def upload_archive(
+    client: "Client", archive: Path, progress: Callable[[int, int], None] | None, purpose: str = "label-set"
+) -> dict[str, Any]:
+    """Announce size and digest, then send the bytes; of a large file only what is not there yet from an earlier try.
+
+    Returns the complete upload.
+    """
+    size = archive.stat().st_size
+    declared = {"filename": archive.name, "size": size, "sha256": sha256_of(archive), "purpose": purpose}
+    large = size > LARGE
+    upload = begun_before(client, declared) if large else None
+    if upload is None:
+        upload = client.request("POST", "/v1/uploads", json=declared).json()
+    if upload["state"] == "pending":
+        in_parts = send_straight if upload["urls"].get("part_links") else send_in_parts
+        send = in_parts if large else send_at_once
+        upload = send(client, upload, archive, progress or (lambda _sent, _size: None))
+    return upload
+
+
+def begun_before(client: "Client", declared: dict[str, Any]) -> dict[str, Any] | None:
+    """An upload of the very same file that an earlier try has left behind, complete or not."""
+    for upload in client.pages("/v1/uploads", sha256=declared["sha256"]):
+        if all(upload[field] == declared[field] for field in ("filename", "size")):
+            return upload
+    return None
+
+
+def send_at_once(
+    client: "Client", upload: dict[str, Any], archive: Path, progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    size = upload["size"]
+
+    def chunks() -> Iterator[bytes]:
+        sent = 0
+        with archive.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+                sent += len(chunk)
+                progress(sent, size)
+
+    class Body:
+        """Read anew each time a request is tried again."""
+
+        def __iter__(self) -> Iterator[bytes]:
+            return chunks()
+
+    headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
+    try:
+        sent = client.request("PUT", upload["urls"]["content"], content=Body(), headers=headers)
+    except Refused as error:
+        # An earlier try of this PUT may have arrived although its answer did not.
+        state: dict[str, Any] = client.get(upload["urls"]["self"])
+        if error.status != 409 or state["state"] != "complete":
+            raise
+        return state
+    complete: dict[str, Any] = sent.json()
+    return complete
+
+
+def send_in_parts(
+    client: "Client", upload: dict[str, Any], archive: Path, progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """Send the parts that are not there with the right digest, then have all of them joined."""
+    there = {part["number"]: part["sha256"] for part in client.pages(upload["urls"]["parts"])}
+    parts: list[dict[str, Any]] = []
+    size = max(PART, -(-upload["size"] // MOST_PARTS))
+    headers = {"Content-Type": "application/octet-stream"}
+    with archive.open("rb") as file:
+        while content := file.read(size):
+            number, sha256 = len(parts) + 1, hashlib.sha256(content).hexdigest()
+            if there.get(number) != sha256:
+                url = f"{upload['urls']['parts']}/{number}"
+                client.request("PUT", url, params={"sha256": sha256}, content=content, headers=headers)
+            parts.append({"number": number, "sha256": sha256})
+            progress(file.tell(), upload["size"])
+    return completed(client, upload, parts)

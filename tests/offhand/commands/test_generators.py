@@ -1,0 +1,53 @@
+"""Names and sources of checkpoints, as `offhand generators add` reads them."""
+
+from __future__ import annotations
+
+import pytest
+
+from offhand.commands.generators import looks_like_a_file, name_of, told
+from offhand.errors import ClientError
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("folder/FFHQ_256 (final).pkl", "ffhq-256-final"),
+        ("https://example.com/a/afhqcat.pkl?download=1", "afhqcat"),
+        ("C:\\models\\g.safetensors", "g"),
+        ("ada-afhqcat", "ada-afhqcat"),
+        ("x" * 100 + ".pt", "x" * 63),
+        ("folder/cats.pkl.gz", "cats"),
+    ],
+)
+def test_a_name_comes_from_the_source(source: str, name: str) -> None:
+    assert name_of(source) == name
+
+
+@pytest.mark.parametrize("source", ["upl_01jd0c5w6w3m8z4k1x2y3z4a5b", "§§.pkl"])
+def test_where_none_comes_it_is_asked_for(source: str) -> None:
+    with pytest.raises(ClientError, match="--name"):
+        name_of(source)
+
+
+def test_what_looks_like_a_file() -> None:
+    assert all(map(looks_like_a_file, ("g.pkl", "a/b", "g.safetensors", "g.pt.gz")))
+    assert not any(map(looks_like_a_file, ("ada-afhqcat", "https://example.com/g.pkl", "upl_1")))
+
+
+def test_what_was_found_is_told() -> None:
+    report = {
+        "format": "rosinality",
+        "network": "g_ema",
+        "architecture": "skip",
+        "parameters": 30_034_338,
+        "classes": 0,
+        "w_avg": "measured",
+        "w_avg_distance": None,
+        "notes": ["The file has no mean code."],
+    }
+    text = told({"name": "cats", "width": 256, "height": 128, "id": "gen_1", "licence": "", "report": report}, None)
+    assert "cats  128×256 (height × width)  gen_1" in text, "as in the API's resolution"
+    assert "30,034,338" in text
+    assert "licence     not said" in text
+    assert "mean code   measured\n" in text
+    assert "note        The file has no mean code." in text
