@@ -35,6 +35,7 @@ import httpx
 from sqlalchemy import update
 
 from benchmarks.load import Row, open_loop, percentiles
+from offhand.documents import Job
 from offhand.sdk.client import Client
 from offhand.sdk.uploads import send_at_once, send_in_parts, sha256_of
 from store import tables
@@ -135,14 +136,14 @@ def plain_server(folder: Path, core: int | None) -> Iterator[str]:
         process.join()
 
 
-def start_job(client: Client) -> dict[str, Any]:
+def start_job(client: Client) -> Job:
     """A job that waits for ever, as there is no worker."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as zipped:
         zipped.writestr("classes.json", '["background", "head"]')
     headers = {"Content-Type": "application/zip"}
-    labels = client.request("POST", "/v1/uploads", content=out.getvalue(), headers=headers).json()["id"]
-    return client.generate(labels, "tiny", 20, seed=1)
+    labels = client.connection.request("POST", "/v1/uploads", content=out.getvalue(), headers=headers).json()["id"]
+    return client.datasets.generate(labels, "tiny", 20, seed=1)
 
 
 async def fan_out(url: str, job: str, listeners: int) -> Row:
@@ -176,7 +177,7 @@ async def fan_out(url: str, job: str, listeners: int) -> Row:
     return {"listeners": listeners, "heard": len(heard), **percentiles(heard)}
 
 
-def deliver(home: Path, job: dict[str, Any], path: Path) -> str:
+def deliver(home: Path, job: Job, path: Path) -> str:
     """End the job with a dataset of one shard, this file, as a worker would; the dataset's id."""
     settings, dataset = Settings(home=home), str(job["result"]["dataset"])
     database, objects = open_database(settings), open_objects(settings)
@@ -225,6 +226,10 @@ def fetch(http: httpx.Client, path: str, size: int) -> None:
         raise OSError(f"{path}: {taken} of {size} bytes came")
 
 
+def ignored(_sent: int, _size: int) -> None:
+    """Report no progress."""
+
+
 def transfers(client: Client, pid: int, plain: str, folder: Path, size: int) -> list[Row]:
     """The same file in and out, through the service and through the plain server."""
     path = folder / "large.pkl"
@@ -234,15 +239,16 @@ def transfers(client: Client, pid: int, plain: str, folder: Path, size: int) -> 
         for at in range(2, size, CHUNK):
             file.write(block[: min(CHUNK, size - at)])
     rows, declared = [], {"filename": path.name, "size": size, "sha256": sha256_of(path), "purpose": "checkpoint"}
+
     for name, send in (("upload at once", send_at_once), ("upload in parts", send_in_parts)):
-        upload = client.request("POST", "/v1/uploads", json=declared).json()
-        rows.append(transfer(name, size, pid, partial(send, client, upload, path, lambda _sent, _size: None)))
-        client.request("DELETE", upload["urls"]["self"])
+        upload = client.connection.request("POST", "/v1/uploads", json=declared).json()
+        rows.append(transfer(name, size, pid, partial(send, client.connection, upload, path, ignored)))
+        client.connection.request("DELETE", upload["urls"]["self"])
     dataset = deliver(folder / "home", start_job(client), path)
     places = {"shard": "shards/000000.tar", "archive": "archive", "zip archive": "archive?container=zip"}
     for name, place in places.items():
         url = f"/v1/datasets/{dataset}/{place}"
-        rows.append(transfer(f"download of a {name}", size, pid, partial(fetch, client.http, url, size)))
+        rows.append(transfer(f"download of a {name}", size, pid, partial(fetch, client.connection.http, url, size)))
     with httpx.Client(base_url=plain, timeout=600.0) as http, path.open("rb") as file:
         pieces = iter(lambda: file.read(CHUNK), b"")
         headers = BINARY | {"Content-Length": str(size)}

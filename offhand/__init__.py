@@ -5,9 +5,9 @@
     import offhand
 
     with offhand.Client() as client:                             # http://127.0.0.1:8321, or OFFHAND_URL
-        job = client.generate(labels="heads50.zip", generator="heads64", count=200)
-        job = client.wait(job["id"])
-        client.download(job["result"]["dataset"], into="heads")
+        job = client.datasets.generate("heads50.zip", "heads64", count=200)
+        job = client.jobs.wait(job["id"])
+        client.datasets.download(job["result"]["dataset"], into="heads")
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,3 +1,5 @@
+"""`python -m offhand`: the command `offhand`."""
+
 from offhand.cli import main
 
 main()

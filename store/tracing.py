@@ -39,7 +39,7 @@ def switch_on(settings: Settings, program: str, exporter: SpanExporter | None = 
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
     except ImportError as error:
-        advice = "OFFHAND_TRACING__ENDPOINT is set and OpenTelemetry is missing: pip install 'offhand[tracing]'"
+        advice = "OFFHAND_TRACING__ENDPOINT is set and OpenTelemetry is missing: pip install -e '.[tracing]'"
         raise ModuleNotFoundError(advice) from error
     provider = TracerProvider(resource=Resource.create({"service.name": f"offhand-{program}"}))
     if exporter is None:

@@ -37,7 +37,7 @@ DATASET = OUT / "dataset"
 SAMPLES = OUT / "samples"
 LABELER = OUT / "labeler"
 
-OFFHAND = [sys.executable, "-m", "client"]
+OFFHAND = [sys.executable, "-m", "offhand"]
 STOP_SECONDS = 30.0
 PR_SET_PDEATHSIG = 1
 

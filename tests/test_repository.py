@@ -214,6 +214,23 @@ def test_images_copy_what_is_there(repository: Path) -> None:
         assert not {source for source in sources if not (repository / source).exists()}, dockerfile.name
 
 
+def test_images_have_every_package_that_their_packages_import(repository: Path) -> None:
+    """A build has what `.dockerignore` lets through; an image has what its file copies of that."""
+    ignore = (repository / ".dockerignore").read_text().splitlines()
+    ours = {path.parent.name for path in repository.glob("*/__init__.py")} - {"tests"}
+    for dockerfile in sorted((repository / "docker").glob("*.Dockerfile")):
+        copied = set(re.findall(r"^COPY (\w+) \1$", dockerfile.read_text(), re.MULTILINE))
+        imported = {
+            name
+            for package in copied
+            for file in (repository / package).rglob("*.py")
+            for name in re.findall(r"^\s*(?:from|import) (\w+)", file.read_text(), re.MULTILINE)
+        }
+        assert copied, dockerfile.name
+        assert imported & ours <= copied, dockerfile.name
+        assert {f"!{package}" for package in copied} <= set(ignore), dockerfile.name
+
+
 def test_canceled_is_spelt_one_way(repository: Path) -> None:
     """The state is `canceled`: texts of the programs spell the word as it does."""
     programs = (path for name in ("api", "offhand", "store", "worker") for path in (repository / name).rglob("*.*"))

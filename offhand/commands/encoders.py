@@ -1,22 +1,87 @@
-"""`offhand encoders`: train one and follow its job, list what there is, tell what one is worth."""
+"""`offhand encoders`: list encoders, train one, show its reconstruction quality."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from offhand.commands.generate import follow, uploaded
-from offhand.commands.jobs import table
+import typer
+
+from offhand.commands.jobs import follow
+from offhand.commands.uploads import uploaded
+from offhand.documents import Encoder
 from offhand.errors import ClientError
-from offhand.terminal.output import Output
+from offhand.terminal.options import Json, Url, connect, request_settings
+from offhand.terminal.output import Output, ending
+from offhand.terminal.tables import table
 
 if TYPE_CHECKING:
     from offhand.sdk.client import Client
 
-#: What a report calls the images that an encoder is judged by, in words.
-_JUDGED_BY = {
+#: Sets of images in a report, in words.
+_IMAGES = {
     "samples": "the generator's own samples",
     "labels_held_out": "labelled images it never saw",
     "labels_learnt": "labelled images it learnt from",
 }
+
+group = typer.Typer(help="Encoders: trained for a generator, they make inversion quicker and better.")
+
+Picture = Annotated[Path | None, typer.Option(help="PNG file for images beside their reconstructions.")]
+
+
+@group.callback(invoke_without_command=True)
+def list_alone(context: typer.Context, url: Url = None, as_json: Json = False) -> None:
+    """List encoders, or do more with them."""
+    if context.invoked_subcommand is None:
+        ls(url=url, as_json=as_json)
+
+
+@group.command("ls")
+def ls(
+    generator: Annotated[str | None, typer.Option(help="Only those trained for it, by name or id.")] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """List the encoders."""
+    with ending(as_json) as output, connect(url) as client:
+        list_encoders(client, generator, output)
+
+
+@group.command("train")
+def train(
+    generator: Annotated[str, typer.Argument(help="Name or id; see `offhand generators`.")],
+    labels: Annotated[
+        str | None, typer.Option(help="Labelled images to learn from: archive, folder or id of an earlier upload.")
+    ] = None,
+    train_on: Annotated[
+        str | None, typer.Option(help="samples, labels or both. [both with --labels, else samples]")
+    ] = None,
+    heads: Annotated[str | None, typer.Option(help="e4e or psp. [e4e]")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="Any other field of the request: NAME=JSON, e.g. align.by=boxes")
+    ] = None,
+    picture: Picture = None,
+    wait: Annotated[bool, typer.Option(help="Follow the job and print its result.")] = True,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Train an encoder for a generator; equal ones are trained once."""
+    with ending(as_json) as output, connect(url) as client:
+        train_on = train_on or ("samples" if labels is None else "both")
+        settings = request_settings(setting or [], {"train_on": train_on, "heads": heads, "steps": steps})
+        train_encoder(client, generator, labels, settings, picture, wait, output)
+
+
+@group.command("show")
+def show(
+    encoder: Annotated[str, typer.Argument(help="Its id (enc_…), or that of its job.")],
+    picture: Picture = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Show an encoder's reconstruction quality after each iteration."""
+    with ending(as_json) as output, connect(url) as client:
+        show_encoder(client, encoder, picture, output)
 
 
 def train_encoder(
@@ -28,13 +93,11 @@ def train_encoder(
     wait: bool,
     output: Output,
 ) -> None:
-    """Upload labels where there are some, start the job, and unless told not to ``wait`` follow it and tell what came
-    of it.
-    """
-    client.generator(generator)  # a wrong name is told before anything is uploaded
+    """Upload the labels if there are any, start the job, and with ``wait`` follow it and print the encoder's report."""
+    client.generators.get(generator)  # refuses a wrong name before anything is uploaded
     if labels is not None:
         labels = uploaded(client, labels, output)
-    job = client.train_encoder(generator, labels, **settings)
+    job = client.encoders.train(generator, labels, **settings)
     output.note(f"job {job['id']}")
     if not wait:
         output.result(job, f"started {job['id']}; follow it with: offhand jobs {job['id']} --watch")
@@ -45,9 +108,11 @@ def train_encoder(
 
 
 def list_encoders(client: "Client", generator: str | None, output: Output) -> None:
-    """Newest first; ``generator``: only those trained for it, by name or id."""
-    names = {one["id"]: one["name"] for one in client.generators()}
-    found = [one for one in client.encoders() if generator in (None, one["generator"], names.get(one["generator"]))]
+    """Print a table, newest first; ``generator``: only those trained for it, by name or id."""
+    names = {one["id"]: one["name"] for one in client.generators.list()}
+    found = [
+        one for one in client.encoders.list() if generator in (None, one["generator"], names.get(one["generator"]))
+    ]
     rows = [
         [
             one["id"],
@@ -65,25 +130,25 @@ def list_encoders(client: "Client", generator: str | None, output: Output) -> No
 
 
 def show_encoder(client: "Client", wanted: str, picture: Path | None, output: Output) -> None:
-    """``wanted`` is an encoder's id or its job's. ``picture``: a PNG file for images beside the attempts at them."""
-    encoder = client.encoder(_encoder_id(client, wanted))
+    """``wanted`` is an encoder's id or its job's. ``picture``: a PNG file for images beside their reconstructions."""
+    encoder = client.encoders.get(_encoder_id(client, wanted))
     if picture is not None:
         try:
-            picture.write_bytes(client.encoder_picture(encoder))
+            picture.write_bytes(client.encoders.picture(encoder["id"]))
         except OSError as error:
             raise ClientError(f"cannot write {picture}: {error}") from error
-    output.result(encoder, told(encoder, picture))
+    output.result(encoder, encoder_text(encoder, picture))
 
 
-def told(encoder: dict[str, Any], picture: Path | None) -> str:
-    """What an encoder is worth, in lines."""
+def encoder_text(encoder: Encoder, picture: Path | None) -> str:
+    """Return an encoder's report in lines."""
     report = encoder["report"]
     lines = [
         f"{encoder['id']}  {report['heads']}, trained on {report['train_on']} for {report['steps']} steps",
         f"  use it with   --set inversion.encoder={encoder['id']}",
     ]
     for name, entries in report["by_iteration"].items():
-        lines.append(f"  {_JUDGED_BY[name]} ({report['images'][name]}), after each iteration")
+        lines.append(f"  {_IMAGES[name]} ({report['images'][name]}), after each iteration")
         lines.append("    PSNR        " + " ".join(f"{entry['psnr']:6.1f}" for entry in entries) + "  dB")
         perceptual = " ".join(f"{entry['perceptual']:6.3f}" for entry in entries)
         lines.append(f"    perceptual  {perceptual}  {report['perceptual_name']}")
@@ -95,7 +160,7 @@ def told(encoder: dict[str, Any], picture: Path | None) -> str:
 def _encoder_id(client: "Client", wanted: str) -> str:
     if not wanted.startswith("job_"):
         return wanted
-    job = client.job(wanted)
+    job = client.jobs.get(wanted)
     encoder = job["result"].get("encoder")
     if not encoder:
         raise ClientError(f"{wanted} is {job['state']} and has made no encoder")

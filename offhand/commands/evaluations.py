@@ -1,14 +1,52 @@
-"""`offhand evaluate` and `offhand report`: what a dataset is worth, as a verdict and a page."""
+"""`offhand evaluate` and `offhand report`: a dataset measured on held-out labels, as a verdict and a page."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from offhand.commands.generate import dataset_id_of, follow, uploaded
+import typer
+
+from offhand.commands.datasets import DatasetId, dataset_id_of
+from offhand.commands.jobs import follow
+from offhand.commands.uploads import uploaded
 from offhand.errors import ClientError
-from offhand.terminal.output import Output
+from offhand.terminal.options import Json, Url, connect, request_settings
+from offhand.terminal.output import Output, ending
 
 if TYPE_CHECKING:
     from offhand.sdk.client import Client
+
+
+def evaluate(
+    dataset: DatasetId,
+    against: Annotated[str, typer.Option(help="Labelled images that had no part in it: archive, folder or id.")],
+    out: Annotated[Path | None, typer.Option(help="HTML file for the report.")] = None,
+    generated_labels: Annotated[
+        str | None,
+        typer.Option(help="Images of the dataset itself, labelled by hand and named by index: archive, folder or id."),
+    ] = None,
+    repeats: Annotated[int | None, typer.Option(min=1, help="Paired repeats; one or two prove little. [3]")] = None,
+    preset: Annotated[str | None, typer.Option(help="small, handsoff or knowing_the_distance. [small]")] = None,
+    setting: Annotated[list[str] | None, typer.Option("--set", help="Any other field, e.g. steps=300")] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Evaluate a dataset on held-out labels, against training on the same labels alone, and print a verdict."""
+    with ending(as_json) as output, connect(url) as client:
+        settings = request_settings(setting or [], {"repeats": repeats, "preset": preset})
+        evaluate_dataset(client, dataset, against, generated_labels, settings, out, output)
+
+
+def report(
+    evaluation: Annotated[
+        str, typer.Argument(help="Id of an evaluation; or of a dataset, its job or alias: its newest.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="HTML file for the report.")] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Show the results of an evaluation, and save its page."""
+    with ending(as_json) as output, connect(url) as client:
+        show_report(client, evaluation, out, output)
 
 
 def evaluate_dataset(
@@ -21,13 +59,13 @@ def evaluate_dataset(
     output: Output,
 ) -> None:
     """Upload held-out labels (and labels of generated images), have the dataset evaluated, wait, print the verdict and
-    keep the page.
+    save the page.
     """
     dataset = dataset_id_of(client, wanted)
-    client.dataset(dataset)  # a wrong id is told before anything is uploaded
+    client.datasets.get(dataset)  # refuses a wrong id before anything is uploaded
     labels = uploaded(client, against, output)
     by_hand = uploaded(client, generated_labels, output) if generated_labels else None
-    job = client.evaluate(dataset, labels, by_hand, **settings)
+    job = client.evaluations.create(dataset, labels, by_hand, **settings)
     output.note(f"evaluation {job['id']}")
     follow(client, job, f"offhand report {job['id']}" + (f" --out {out}" if out else ""), output)
     show_report(client, job["id"], out, output)
@@ -35,26 +73,26 @@ def evaluate_dataset(
 
 def show_report(client: "Client", wanted: str, out: Path | None, output: Output) -> None:
     """``wanted`` is an evaluation, or names a dataset: then its newest finished one. The page goes to ``out``."""
-    report = client.report(_evaluation_of(client, wanted))
-    lines = [report["sentence"]]
-    lines += [f"  {gate['state']:8} {gate['name']:14} {gate['words']}" for gate in report["gates"]]
-    lines += [f"  note     {words}" for words in report["warnings"]]
+    found = client.evaluations.report(_evaluation_of(client, wanted))
+    lines = [found["sentence"]]
+    lines += [f"  {gate['state']:8} {gate['name']:14} {gate['words']}" for gate in found["gates"]]
+    lines += [f"  note     {words}" for words in found["warnings"]]
     if out is not None:
         try:
-            out.write_bytes(client.report_page(report["evaluation"]))
+            out.write_bytes(client.evaluations.report_page(found["evaluation"]))
         except OSError as error:
             raise ClientError(f"cannot write {out}: {error}") from error
         lines.append(f"  page     {out}")
-    output.result(report, "\n".join(lines))
+    output.result(found, "\n".join(lines))
 
 
 def _evaluation_of(client: "Client", wanted: str) -> str:
-    if wanted.startswith("job_") and client.job(wanted)["kind"] == "evaluate":
+    if wanted.startswith("job_") and client.jobs.get(wanted)["kind"] == "evaluate":
         return wanted
     dataset = dataset_id_of(client, wanted)
-    for one in client.evaluations(dataset):
+    for one in client.evaluations.list(dataset):
         if one["report_json"]:
-            return str(one["id"])
+            return one["id"]
     raise ClientError(
         f"{dataset} has no finished evaluation; make one with: offhand evaluate {dataset} --against LABELS"
     )

@@ -1,67 +1,137 @@
-"""`offhand generators add` and `preview`: a checkpoint made elsewhere becomes a generator, and shows what it draws."""
+"""`offhand generators`: list them, import checkpoints as new ones, save a picture of samples."""
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from offhand.commands.generate import follow
-from offhand.commands.jobs import table
+import typer
+
+from offhand.commands.jobs import follow
+from offhand.documents import Document, Generator
 from offhand.errors import ClientError
-from offhand.terminal.output import Output
+from offhand.terminal.groups import listing_group
+from offhand.terminal.options import Json, Url, connect, request_settings
+from offhand.terminal.output import Output, ending
 from offhand.terminal.progress import ByteProgress
+from offhand.terminal.tables import table
 
 if TYPE_CHECKING:
     from offhand.sdk.client import Client
 
 
+def list_generators(client: "Client", output: Output) -> None:
+    """Print a table, newest first."""
+    found = list(client.generators.list())
+    rows = [
+        [g["name"], f"{g['height']}×{g['width']}", g["state"], str(g["domain"] or ""), g["licence"], g["digest"][:12]]
+        for g in found
+    ]
+    columns = ["NAME", "HEIGHT×WIDTH", "STATE", "DOMAIN", "LICENCE", "DIGEST"]
+    output.result(found, table(columns, rows) if found else "no generators: none is installed")
+
+
+group = listing_group(
+    "Generators the service has, and checkpoints made elsewhere.",
+    "List the generators the service has.",
+    list_generators,
+)
+
+
+@group.command("add")
+def add(
+    source: Annotated[
+        str, typer.Argument(help="Checkpoint: a file, an https URL, a name of the catalogue, or an upload's id.")
+    ],
+    name: Annotated[str | None, typer.Option(help="What it will be called. [from the source]")] = None,
+    licence: Annotated[str | None, typer.Option(help="What its maker permits; files do not say it.")] = None,
+    domain: Annotated[str | None, typer.Option(help="What it draws, in a few words.")] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other field of the request: NAME=JSON, e.g. answers.conv_clamp=256"),
+    ] = None,
+    preview: Annotated[Path | None, typer.Option(help="Save a picture of samples here.")] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Import a StyleGAN2 checkpoint of NVIDIA's, rosinality's or our own. Nothing in the file is executed."""
+    with ending(as_json) as output, connect(url) as client:
+        settings = request_settings(setting or [], {"licence": licence, "domain": domain})
+        add_generator(client, source, name, settings, preview, output)
+
+
+@group.command("preview")
+def preview(
+    name: Annotated[str, typer.Argument(help="Name or id.")],
+    to: Annotated[Path | None, typer.Option("--out", help="PNG file. [NAME.png]")] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Save a picture of what an imported generator draws."""
+    with ending(as_json) as output, connect(url) as client:
+        generator = client.generators.get(name)
+        if not generator["preview"]:
+            raise ClientError(f"{generator['name']} comes with the service and has no preview here")
+        path = to or Path(f"{generator['name']}.png")
+        _save_preview(client, generator["id"], path)
+        output.result({"generator": generator["id"], "file": str(path)}, f"samples at three truncations: {path}")
+
+
+@group.command("rm")
+def remove(name: Annotated[str, typer.Argument(help="Name or id.")], url: Url = None, as_json: Json = False) -> None:
+    """Delete an imported generator. Labelers and datasets that were made with it stay."""
+    with ending(as_json) as output, connect(url) as client:
+        client.generators.delete(name)
+        output.result({"deleted": name}, f"{name} is deleted")
+
+
+@group.command("catalogue")
+def catalogue(url: Url = None, as_json: Json = False) -> None:
+    """List public checkpoints that can be added by name."""
+    with ending(as_json) as output, connect(url) as client:
+        found = list(client.generators.catalogue())
+        rows = [
+            [
+                entry["name"],
+                "×".join(map(str, entry["resolution"])),
+                entry["domain"],
+                "yes" if entry["verified"] else "no",
+                entry["licence"],
+            ]
+            for entry in found
+        ]
+        output.result(found, table(["NAME", "HEIGHT×WIDTH", "DOMAIN", "VERIFIED", "LICENCE"], rows))
+
+
 def add_generator(
     client: "Client", source: str, name: str | None, settings: dict[str, Any], preview: Path | None, output: Output
 ) -> None:
-    """Upload a file where ``source`` is one, import it, tell what was found."""
+    """Upload a file where ``source`` is one, import it, print what was found in it."""
     name = name or name_of(source)
-    if any(known["name"] == name for known in client.generators()):
+    if any(known["name"] == name for known in client.generators.list()):
         raise ClientError(f"there is a generator {name} already; choose another name with --name")
     if Path(source).is_file():
         with ByteProgress(output, f"uploading {Path(source).name}") as on_bytes:
-            source = str(client.upload_checkpoint(source, on_bytes)["id"])
+            source = client.uploads.create_checkpoint(source, on_bytes)["id"]
     elif looks_like_a_file(source):
         raise ClientError(f"{source}: no such file")
-    job = client.import_generator(source, name, **settings)
+    job = client.generators.add(source, name, **settings)
     output.note(f"job {job['id']}")
     job = follow(client, job, "offhand generators", output)
-    generator = client.generator(job["result"]["generator"])
+    generator = client.generators.get(job["result"]["generator"])
     if preview is not None:
-        client.download_preview(generator["id"], preview)
-    output.result(generator, told(generator, preview))
+        _save_preview(client, generator["id"], preview)
+    output.result(generator, import_text(generator, preview))
 
 
-def save_preview(client: "Client", name: str, to: Path | None, output: Output) -> None:
-    """The picture of an imported generator's samples, as a file."""
-    generator = client.generator(name)
-    if not generator.get("preview"):
-        raise ClientError(f"{generator['name']} comes with the service and has no preview here")
-    path = client.download_preview(generator["id"], to or Path(f"{generator['name']}.png"))
-    output.result({"generator": generator["id"], "file": str(path)}, f"samples at three truncations: {path}")
-
-
-def list_catalogue(client: "Client", output: Output) -> None:
-    """Public checkpoints that can be added by name."""
-    found = client.catalogue()
-    rows = [
-        [
-            entry["name"],
-            "×".join(map(str, entry["resolution"])),
-            entry["domain"],
-            "yes" if entry["verified"] else "no",
-            entry["licence"],
-        ]
-        for entry in found
-    ]
-    output.result(found, table(["NAME", "HEIGHT×WIDTH", "DOMAIN", "VERIFIED", "LICENCE"], rows))
+def _save_preview(client: "Client", name_or_id: str, path: Path) -> None:
+    try:
+        path.write_bytes(client.generators.preview(name_or_id))
+    except OSError as error:
+        raise ClientError(f"cannot write {path}: {error}") from error
 
 
 def looks_like_a_file(source: str) -> bool:
-    """A path, rather than a URL, an upload's id or a name of the catalogue."""
+    """Whether ``source`` is a path, rather than a URL, an upload's id or a name of the catalogue."""
     return "://" not in source and (
         Path(source.removesuffix(".gz")).suffix in (".pkl", ".pt", ".pth", ".safetensors")
         or "/" in source
@@ -70,25 +140,25 @@ def looks_like_a_file(source: str) -> bool:
 
 
 def name_of(source: str) -> str:
-    """A name that the service accepts, from a file's, a URL's or the catalogue's."""
+    """Return a name that the service accepts, from a file's, a URL's or the catalogue's."""
     last = source.rstrip("/").partition("?")[0].replace("\\", "/").rpartition("/")[2]
     stem = re.sub(r"\.(pkl|pt|pth|safetensors)(\.gz)?$", "", last.lower())
     name = re.sub(r"[^a-z0-9.]+", "-", stem).strip("-.")[:63]
     if not name or source.startswith("upl_"):
-        raise ClientError("say what the generator will be called: --name NAME")
+        raise ClientError("choose a name for the generator: --name NAME")
     return name
 
 
-def told(generator: dict[str, Any], preview: Path | None) -> str:
-    """What was found in the file, in lines."""
-    report = generator["report"]
+def import_text(generator: Generator, preview: Path | None) -> str:
+    """Return what was found in an imported file, in lines."""
+    report: Document = generator["report"] or {}
     kind = report.get("architecture") or report.get("family", "")
     lines = [
         f"{generator['name']}  {generator['height']}×{generator['width']} (height × width)  {generator['id']}",
         f"  read as     {report['format']} {report['network']}".rstrip() + f", {kind}",
         f"  parameters  {report['parameters']:,}",
         f"  classes     {report['classes'] or 'none'}",
-        f"  licence     {generator['licence'] or 'not said; ask its maker before use'}",
+        f"  licence     {generator['licence'] or 'not given; ask its maker before use'}",
     ]
     if mean_code := report.get("w_avg"):
         parity = report.get("w_avg_distance")

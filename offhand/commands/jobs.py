@@ -1,25 +1,59 @@
-"""What there is: jobs and generators, as tables for people and as JSON for programs."""
+"""`offhand jobs`, `offhand cancel`, `offhand resume`; and how every command follows the job that it starts."""
 
+import sys
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from offhand.documents import Job
 from offhand.errors import problem_lines
-from offhand.terminal.output import Output
+from offhand.terminal.options import Json, Url, connect
+from offhand.terminal.output import Output, ending
 from offhand.terminal.progress import JobProgress, remaining, shown_steps
+from offhand.terminal.tables import table
 
 if TYPE_CHECKING:
     from offhand.sdk.client import Client
 
+JobId = Annotated[str, typer.Argument(help="The job's id.")]
 
-def table(columns: list[str], rows: list[list[str]]) -> str:
-    """Columns padded to their widest cell; no frame, so that it can be cut and searched."""
-    widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [columns, *rows]]
-    return "\n".join(line.rstrip() for line in lines)
+
+def jobs(
+    job: Annotated[str | None, typer.Argument(help="One job in full; without it, the list.")] = None,
+    watch: Annotated[bool, typer.Option(help="Follow the job until it ends.")] = False,
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """List jobs, or look at one."""
+    with ending(as_json) as output, connect(url) as client:
+        if job is None:
+            list_jobs(client, state, limit, output)
+        elif watch:
+            watch_job(client, job, output)
+        else:
+            show_job(client, job, output)
+
+
+def cancel(job: JobId, url: Url = None, as_json: Json = False) -> None:
+    """Stop a job. What is finished of its dataset stays readable."""
+    with ending(as_json) as output, connect(url) as client:
+        document = client.jobs.cancel(job)
+        output.result(document, f"{document['id']} {document['state']}")
+
+
+def resume(job: JobId, url: Url = None, as_json: Json = False) -> None:
+    """Try again what failed of a job. What is finished stays."""
+    with ending(as_json) as output, connect(url) as client:
+        document = client.jobs.resume(job)
+        output.result(document, f"{document['id']} {document['state']}")
 
 
 def list_jobs(client: "Client", state: str | None, limit: int, output: Output) -> None:
-    found = list(islice(client.jobs(state=state), limit))
+    """Print a table of at most ``limit`` jobs, newest first."""
+    found = list(islice(client.jobs.list(state=state), limit))
     rows = [
         [
             job["id"],
@@ -34,18 +68,20 @@ def list_jobs(client: "Client", state: str | None, limit: int, output: Output) -
 
 
 def show_job(client: "Client", job_id: str, output: Output) -> None:
-    job = client.job(job_id)
+    """Print one job."""
+    job = client.jobs.get(job_id)
     output.result(job, job_text(job))
 
 
-def follow_job(client: "Client", job_id: str, output: Output) -> None:
-    """Until the job ends; the exit code says how."""
+def watch_job(client: "Client", job_id: str, output: Output) -> None:
+    """Show progress until the job ends; raise where it fails."""
     with JobProgress(output) as show:
-        job = client.wait(job_id, show)
+        job = client.jobs.wait(job_id, show)
     output.result(job, job_text(job))
 
 
-def job_text(job: dict[str, Any]) -> str:
+def job_text(job: Job) -> str:
+    """Return a job in lines."""
     counts = job["counts"]
     lines = [
         f"{job['id']}  {job['kind']}  {job['state']}  {remaining(job)}".rstrip(),
@@ -53,28 +89,37 @@ def job_text(job: dict[str, Any]) -> str:
         f"  seed     {job['seed']}",
     ]
     lines += [f"  {s['name']:<14} {s['state']:<10} {s['done']}/{s['total']}" for s in shown_steps(job)]
-    if job.get("result"):
-        lines += [f"  {name:<8} {value}" for name, value in job["result"].items() if isinstance(value, str)]
-    if job.get("error"):
+    lines += [f"  {name:<8} {value}" for name, value in job["result"].items() if isinstance(value, str)]
+    if job["error"] is not None:
         lines.append(f"  error    {job['error']['code']}: {job['error']['detail']}")
-        lines += [f"    {line}" for line in problem_lines(job["error"].get("errors") or [])]
+        lines += [f"    {line}" for line in problem_lines(job["error"]["errors"])]
         if job["error"]["retryable"]:
             lines.append(f"  try again, keeping what is finished: offhand resume {job['id']}")
     return "\n".join(lines)
 
 
-def list_generators(client: "Client", output: Output) -> None:
-    found = client.generators()
-    rows = [
-        [
-            g["name"],
-            f"{g['height']}×{g['width']}",
-            g["state"],
-            str(g.get("domain") or ""),
-            g["licence"],
-            g["digest"][:12],
-        ]
-        for g in found
-    ]
-    columns = ["NAME", "HEIGHT×WIDTH", "STATE", "DOMAIN", "LICENCE", "DIGEST"]
-    output.result(found, table(columns, rows) if found else "no generators: none is installed")
+def follow(client: "Client", job: Job, fetching: str, output: Output) -> Job:
+    """Show progress until the job ends; Ctrl-C asks whether the job should end too.
+
+    ``fetching``: the command that fetches the job's result later, printed on Ctrl-C.
+    """
+    try:
+        with JobProgress(output) as show:
+            return client.jobs.wait(job["id"], show)
+    except KeyboardInterrupt:
+        _leave(client, job, fetching, output)
+        raise
+
+
+def _leave(client: "Client", job: Job, fetching: str, output: Output) -> None:
+    if sys.stdin.isatty() and not output.as_json:
+        from rich.prompt import Confirm
+
+        if Confirm.ask(f"\nCancel {job['id']} as well?", default=False):
+            client.jobs.cancel(job["id"])
+            output.note(f"{job['id']} is being canceled")
+            return
+    output.note(f"\n{job['id']} goes on without you.")
+    output.note(f"  follow:   offhand jobs {job['id']} --watch")
+    output.note(f"  fetch:    {fetching}")
+    output.note(f"  cancel:   offhand cancel {job['id']}")

@@ -1,20 +1,26 @@
-"""`offhand labelers`: train one, list what there is, tell what one is worth."""
+"""`offhand labelers`: list labelers, train one, show its report."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from offhand.commands.generate import follow, uploaded
-from offhand.commands.jobs import table
+import typer
+
+from offhand.commands.jobs import follow
+from offhand.commands.uploads import uploaded
+from offhand.documents import Document
 from offhand.errors import ClientError
-from offhand.terminal.output import Output
+from offhand.terminal.groups import listing_group
+from offhand.terminal.options import Json, Url, connect, request_settings
+from offhand.terminal.output import Output, ending
+from offhand.terminal.tables import table
 
 if TYPE_CHECKING:
     from offhand.sdk.client import Client
 
 
 def list_labelers(client: "Client", output: Output) -> None:
-    """Newest first."""
-    found = list(client.labelers())
+    """Print a table, newest first."""
+    found = list(client.labelers.list())
     rows = [
         [
             one["id"],
@@ -33,12 +39,50 @@ def list_labelers(client: "Client", output: Output) -> None:
     )
 
 
+group = listing_group("Labelers: trained on labelled images, with their scores.", "List the labelers.", list_labelers)
+
+
+@group.command("train")
+def train(
+    labels: Annotated[str, typer.Argument(help="Archive or folder of labelled images, or the id of an upload.")],
+    generator: Annotated[str, typer.Option(help="Name or id; see `offhand generators`.")],
+    folds: Annotated[int | None, typer.Option(min=2, help="Folds of the cross-validation. [5]")] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other field of the request: NAME=JSON, e.g. labeler.members=5"),
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Follow the job and print its result.")] = True,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Train a labeler for datasets to come, and assess it; equal ones are trained once."""
+    with ending(as_json) as output, connect(url) as client:
+        settings = request_settings(setting or [], {"folds": folds})
+        train_labeler(client, labels, generator, settings, wait, output)
+
+
+@group.command("report")
+def report(
+    labeler: Annotated[str, typer.Argument(help="Its id (lab_…), or that of a job that used it.")],
+    out: Annotated[Path | None, typer.Option(help="HTML file for the report.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="PNG file for the report.")] = None,
+    folds: Annotated[
+        int | None, typer.Option(min=2, help="Assess it again, in so many folds. [5 the first time]")
+    ] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Show a labeler's scores on images that it has not seen, by cross-validation; measured when first asked for."""
+    with ending(as_json) as output, connect(url) as client:
+        report_labeler(client, labeler, folds, out, picture, output)
+
+
 def train_labeler(
     client: "Client", labels: str, generator: str, settings: dict[str, Any], wait: bool, output: Output
 ) -> None:
-    """Upload, start the job, and unless told not to ``wait`` follow it and tell what the labeler is worth."""
-    client.generator(generator)  # a wrong name is told before anything is uploaded
-    job = client.train_labeler(uploaded(client, labels, output), generator, **settings)
+    """Upload, start the job, and with ``wait`` follow it and print the labeler's report."""
+    client.generators.get(generator)  # refuses a wrong name before anything is uploaded
+    job = client.labelers.train(uploaded(client, labels, output), generator, **settings)
     output.note(f"job {job['id']}")
     if not wait:
         output.result(job, f"started {job['id']}; follow it with: offhand jobs {job['id']} --watch")
@@ -50,36 +94,37 @@ def train_labeler(
 def report_labeler(
     client: "Client", wanted: str, folds: int | None, page: Path | None, picture: Path | None, output: Output
 ) -> None:
-    """Have a labeler (or that of a job) judged unless it is already or ``folds`` are asked for; say what was found, and
-    keep the page and the picture.
+    """Print the report of a labeler (or that of a job), and save the page and the picture. A labeler without a report
+    is assessed first, any labeler where ``folds`` are given.
     """
-    labeler = client.labeler(_labeler_id(client, wanted))
+    labeler = client.labelers.get(_labeler_id(client, wanted))
     if folds is not None or not labeler["quality"]:
-        job = client.assess_labeler(labeler["id"], folds)
+        job = client.labelers.assess(labeler["id"], folds)
         output.note(f"job {job['id']}")
         follow(client, job, f"offhand labelers report {labeler['id']}", output)
-    report = client.labeler_report(labeler["id"])
-    lines = [*_scores(report), *(f"  note  {words}" for words in report["warnings"])]
-    for kind, path in (("html", page), ("png", picture)):
+    found = client.labelers.report(labeler["id"])
+    lines = [*_scores(found), *(f"  note  {words}" for words in found["warnings"])]
+    files: dict[Literal["html", "png"], Path | None] = {"html": page, "png": picture}
+    for kind, path in files.items():
         if path is not None:
             try:
-                path.write_bytes(client.labeler_report_file(labeler["id"], kind))
+                path.write_bytes(client.labelers.report_file(labeler["id"], kind))
             except OSError as error:
                 raise ClientError(f"cannot write {path}: {error}") from error
             lines.append(f"  {kind:5} {path}")
-    output.result(report, "\n".join(lines))
+    output.result(found, "\n".join(lines))
 
 
 def _labeler_id(client: "Client", wanted: str) -> str:
     if not wanted.startswith("job_"):
         return wanted
-    labeler = client.job(wanted)["result"].get("labeler")
+    labeler = client.jobs.get(wanted)["result"].get("labeler")
     if labeler is None:
         raise ClientError(f"{wanted} has trained no labeler (yet)")
     return str(labeler)
 
 
-def _scores(report: dict[str, Any]) -> list[str]:
+def _scores(report: Document) -> list[str]:
     lines = [f"{report['labeler']}: {report['images']} images, each labelled by one of {report['folds']} labelers"]
     if masks := report.get("segmentation"):
         lines.append(f"  mIoU {_number(masks['mean_iou'])}, {_number(masks['pixel_accuracy'])} of the pixels right")

@@ -3,20 +3,24 @@
 import io
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from offhand.commands.generate import follow
-from offhand.commands.jobs import table
+import typer
+
+from offhand.commands.jobs import follow
 from offhand.errors import ClientError
-from offhand.terminal.output import Output
+from offhand.terminal.groups import listing_group
+from offhand.terminal.options import Json, Url, connect
+from offhand.terminal.output import Output, ending
+from offhand.terminal.tables import table
 
 if TYPE_CHECKING:
     from offhand.sdk.client import Client
 
 
 def list_samples(client: "Client", output: Output) -> None:
-    """Newest first."""
-    found = list(client.sample_sets())
+    """Print a table, newest first."""
+    found = list(client.sample_sets.list())
     rows = [
         [one["id"], one["request"]["generator"], str(one["request"]["count"]), one["state"], one["created_at"][:19]]
         for one in found
@@ -25,17 +29,68 @@ def list_samples(client: "Client", output: Output) -> None:
     output.result(found, table(columns, rows) if found else "no samples; draw some with: offhand samples draw")
 
 
+group = listing_group(
+    "Samples: a generator's own images, for people to label; nothing has to be inverted then.",
+    "List the samples that were drawn.",
+    list_samples,
+)
+
+Folder = Annotated[Path, typer.Option(help="New folder for the images.")]
+
+
+@group.command("draw")
+def draw(
+    generator: Annotated[str, typer.Argument(help="Name or id; see `offhand generators`.")],
+    count: Annotated[int, typer.Option(min=1, help="Images.")],
+    out: Folder,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same images. Default: random, recorded.")] = None,
+    truncation_psi: Annotated[float | None, typer.Option(help="0 to 1; lower is safer and less varied. [0.7]")] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Draw images for people to label."""
+    with ending(as_json) as output, connect(url) as client:
+        settings = {"seed": seed, "truncation_psi": truncation_psi}
+        draw_samples(client, generator, count, settings, out, output)
+
+
+@group.command("fetch")
+def fetch(
+    samples: Annotated[str, typer.Argument(help="Their id (smp_…).")],
+    out: Folder,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch images that were drawn."""
+    with ending(as_json) as output, connect(url) as client:
+        fetch_samples(client, samples, out, output)
+
+
 def draw_samples(
     client: "Client", generator: str, count: int, settings: dict[str, Any], out: Path, output: Output
 ) -> None:
     """Draw, wait, and lay the images out in the new folder ``out``, ready for masks beside them."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ClientError(f"{out} is there already: name a new folder")
-    job = client.draw_samples(generator, count, **settings)
+    job = client.sample_sets.draw(generator, count, **settings)
     output.note(f"job {job['id']}")
     samples = job["result"]["samples"]
     follow(client, job, f"offhand samples fetch {samples} --out {out}", output)
     fetch_samples(client, samples, out, output)
+
+
+def fetch_samples(client: "Client", samples: str, out: Path, output: Output) -> None:
+    """Lay the images out in the folder ``out``. Files that are there and differ are never replaced."""
+    content = client.sample_sets.archive(samples)
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            _refuse_other_files(archive, out)
+            archive.extractall(out)
+        images = len(list((out / "images").iterdir()))
+    except OSError as error:
+        raise ClientError(f"cannot write {out}: {error}") from error
+    words = f"{images} images of {samples} in {out}; {out / 'LABELING.txt'} has the next steps"
+    output.result({"samples": samples, "folder": str(out), "images": images}, words)
 
 
 def _refuse_other_files(archive: zipfile.ZipFile, out: Path) -> None:
@@ -47,17 +102,3 @@ def _refuse_other_files(archive: zipfile.ZipFile, out: Path) -> None:
     ]
     if others:
         raise ClientError(f"{out} holds other files of these names; choose a new folder", others)
-
-
-def fetch_samples(client: "Client", samples: str, out: Path, output: Output) -> None:
-    """Lay the images out in the folder ``out``. Files that are there and differ are never replaced."""
-    content = client.sample_archive(samples)
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            _refuse_other_files(archive, out)
-            archive.extractall(out)
-        images = len(list((out / "images").iterdir()))
-    except OSError as error:
-        raise ClientError(f"cannot write {out}: {error}") from error
-    words = f"{images} images of {samples} in {out}; {out / 'LABELING.txt'} says how to go on"
-    output.result({"samples": samples, "folder": str(out), "images": images}, words)

@@ -1,18 +1,24 @@
-"""`offhand webhooks`: what its commands do with the service."""
+"""`offhand webhooks`: addresses that are notified when jobs end."""
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
-from offhand.commands.jobs import table
+import typer
+
+from offhand.documents import WebhookDelivery
 from offhand.errors import ClientError
-from offhand.terminal.output import Output
+from offhand.terminal.groups import listing_group
+from offhand.terminal.options import Json, Url, connect
+from offhand.terminal.output import Output, ending
+from offhand.terminal.tables import table
 
 if TYPE_CHECKING:
     from offhand.sdk.client import Client
 
 
 def list_endpoints(client: "Client", output: Output) -> None:
-    found = list(client.webhook_endpoints())
+    """Print a table, newest first."""
+    found = list(client.webhooks.list())
     rows = [
         [
             one["id"],
@@ -25,25 +31,92 @@ def list_endpoints(client: "Client", output: Output) -> None:
     output.result(found, table(["ENDPOINT", "STATE", "EVENTS", "URL"], rows) if found else "no endpoints")
 
 
-def add_endpoint(client: "Client", url: str, events: list[str], description: str, output: Output) -> None:
-    """Print the new endpoint's secret: on stdout it stands alone, so that a script can take it."""
-    made = client.create_webhook_endpoint(url, events, description)
-    if made["secret"] is None:
-        rotate = f"`offhand webhooks rotate {made['id']}`"
-        raise ClientError(f"{made['id']} was made, and the answer that showed its secret was lost: {rotate}")
-    output.note(f"{made['id']}: the secret is not shown again")
-    output.result(made, made["secret"])
+group = listing_group(
+    "Addresses that are notified when jobs end, and the log of deliveries.", "List the endpoints.", list_endpoints
+)
+
+EndpointId = Annotated[str, typer.Argument(help="The endpoint's id (whe_…); see `offhand webhooks ls`.")]
 
 
-def list_deliveries(client: "Client", endpoint_id: str, limit: int, output: Output) -> None:
-    found = list(islice(client.webhook_deliveries(endpoint_id), limit))
-    rows = [[one["id"], one["type"], one["state"], last_try(one), one["created_at"][:19]] for one in found]
-    columns = ["DELIVERY", "TYPE", "STATE", "LAST TRY", "CREATED"]
-    output.result(found, table(columns, rows) if found else "nothing was sent yet")
+@group.command("add")
+def add(
+    target: Annotated[str, typer.Argument(help="https, on a public address.")],
+    event: Annotated[
+        list[str] | None, typer.Option(help="Only these, e.g. job.failed; may be repeated. [everything]")
+    ] = None,
+    description: Annotated[str, typer.Option(help="For you.")] = "",
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Add an endpoint and print the secret that its messages are signed with, this once."""
+    with ending(as_json) as output, connect(url) as client:
+        made = client.webhooks.create(target, event or [], description)
+        if made["secret"] is None:
+            rotate = f"`offhand webhooks rotate {made['id']}`"
+            raise ClientError(f"{made['id']} was made, and the answer that showed its secret was lost: {rotate}")
+        output.note(f"{made['id']}: the secret is not shown again")
+        output.result(made, made["secret"])  # alone on stdout, so that a script can take it
 
 
-def last_try(delivery: dict[str, Any]) -> str:
-    """How the last of its tries went."""
+@group.command("rm")
+def remove(endpoint: EndpointId, url: Url = None, as_json: Json = False) -> None:
+    """Delete an endpoint with its log."""
+    with ending(as_json) as output, connect(url) as client:
+        client.webhooks.delete(endpoint)
+        output.result({"deleted": endpoint}, f"{endpoint} is deleted")
+
+
+@group.command("rotate")
+def rotate(
+    endpoint: EndpointId,
+    overlap: Annotated[float, typer.Option(min=0, max=168, help="Hours that the old secret signs beside it.")] = 24.0,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Create a new secret and print it, this once."""
+    with ending(as_json) as output, connect(url) as client:
+        secret = client.webhooks.rotate_secret(endpoint, overlap)
+        output.result({"endpoint": endpoint, "secret": secret}, secret)
+
+
+@group.command("test")
+def send_test(endpoint: EndpointId, url: Url = None, as_json: Json = False) -> None:
+    """Send a message of type webhook.test; look at the log to see how it went."""
+    with ending(as_json) as output, connect(url) as client:
+        delivery = client.webhooks.send_test(endpoint)
+        output.result(delivery, f"{delivery['id']} is on its way; see `offhand webhooks log {endpoint}`")
+
+
+@group.command("log")
+def log(
+    endpoint: EndpointId,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """List the deliveries to an endpoint, newest first, and how they went."""
+    with ending(as_json) as output, connect(url) as client:
+        found = list(islice(client.webhooks.deliveries(endpoint), limit))
+        rows = [[one["id"], one["type"], one["state"], last_try(one), one["created_at"][:19]] for one in found]
+        columns = ["DELIVERY", "TYPE", "STATE", "LAST TRY", "CREATED"]
+        output.result(found, table(columns, rows) if found else "nothing was sent yet")
+
+
+@group.command("resend")
+def resend(
+    endpoint: EndpointId,
+    delivery: Annotated[str, typer.Argument(help="The delivery's id (dlv_…).")],
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Send the same message again, now."""
+    with ending(as_json) as output, connect(url) as client:
+        again = client.webhooks.redeliver(endpoint, delivery)
+        output.result(again, f"{again['id']} {again['state']}")
+
+
+def last_try(delivery: WebhookDelivery) -> str:
+    """Return the number of tries and how the last one ended; empty before the first."""
     if not delivery["attempts"]:
         return ""
     last = delivery["attempts"][-1]

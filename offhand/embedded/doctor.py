@@ -7,12 +7,18 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
 
-from offhand.embedded.processes import NEEDED, PACKAGES, free_port
+from offhand.embedded.installation import (
+    LIBRARIES,
+    install_command,
+    missing_libraries,
+    missing_packages,
+    service_environment,
+)
+from offhand.embedded.processes import free_port
 from offhand.errors import ClientError
 from offhand.sdk.client import Client
 from offhand.terminal.output import Output
@@ -40,37 +46,46 @@ def examine(url: str | None, output: Output) -> None:
 
 
 def python() -> Finding:
+    """Check the version of Python."""
     ok = sys.version_info >= (3, 11)
     return Finding("python", ok, sys.version.split()[0] + ("" if ok else "; 3.11 or newer is needed"))
 
 
 def parts() -> list[Finding]:
-    """What is installed. The client alone is a valid installation; only `offhand up` needs the rest."""
+    """Find the service's libraries and packages. The SDK alone is a valid installation; `offhand up` needs the rest."""
     findings = []
-    for name, extra in NEEDED.items():
+    for name, extra in LIBRARIES.items():
         try:
             findings.append(Finding(name, True, version(name)))
         except PackageNotFoundError:
-            findings.append(Finding(name, None, f"not installed; `offhand up` needs: pip install 'offhand[{extra}]'"))
-    for name in PACKAGES:
-        if find_spec(name) is None:
-            findings.append(Finding(name, None, "not installed; this is the client alone"))
+            wanted = f"not installed; `offhand up` needs: {install_command({name: extra})}"
+            findings.append(Finding(name, None, wanted))
+    if absent := missing_packages():
+        detail = f"{', '.join(absent)} not found: this is the SDK alone; `offhand up` needs a checkout (make setup)"
+        findings.append(Finding("packages", None, detail))
     return findings
 
 
 def deployment() -> list[Finding]:
-    """What a worker started here would find: database, objects, broker, device, disk. The client alone has space."""
-    if any(find_spec(name) is None for name in (*NEEDED, "worker")):
+    """Find what a worker started here would use: database, objects, broker, device, disk. The SDK alone: disk."""
+    if missing_packages() or missing_libraries():
         return [space()]
-    asked = subprocess.run([sys.executable, "-m", "worker.service.doctor"], capture_output=True, text=True, check=False)
+    examined = subprocess.run(
+        [sys.executable, "-m", "worker.service.doctor"],
+        env=service_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     try:
-        return [Finding(**finding) for finding in json.loads(asked.stdout)]
+        return [Finding(**finding) for finding in json.loads(examined.stdout)]
     except ValueError:
-        said = asked.stderr.strip().splitlines()[-1:] or [f"exit status {asked.returncode}"]
-        return [Finding("worker", False, f"cannot be examined: {said[0]}")]
+        reasons = examined.stderr.strip().splitlines()[-1:] or [f"exit status {examined.returncode}"]
+        return [Finding("worker", False, f"cannot be examined: {reasons[0]}")]
 
 
 def space() -> Finding:
+    """Check the free disk space of the data folder."""
     folder = Path(os.environ.get("OFFHAND_HOME", "."))
     while not folder.exists():
         folder = folder.parent
@@ -80,24 +95,26 @@ def space() -> Finding:
 
 
 def service(url: str | None) -> list[Finding]:
+    """Check whether the service at ``url`` is ready and has generators."""
     with Client(url, timeout=5.0, patience=0.0) as client:
         try:
-            answer = client.http.get("/readyz")
+            answer = client.connection.http.get("/readyz")
         except httpx.TransportError:
             return [
-                Finding("service", None, f"nothing answers at {client.base_url}; start it with: offhand up"),
+                Finding("service", None, f"nothing answers at {client.connection.base_url}; start it with: offhand up"),
                 port(),
             ]
         if answer.status_code != 200:
-            return [Finding("service", False, f"{client.base_url} is not ready: {reason(answer)}")]
-        names = [generator["name"] for generator in client.generators()]
+            return [Finding("service", False, f"{client.connection.base_url} is not ready: {reason(answer)}")]
+        names = [generator["name"] for generator in client.generators.list()]
         return [
-            Finding("service", True, f"{client.base_url} is ready"),
+            Finding("service", True, f"{client.connection.base_url} is ready"),
             Finding("generators", bool(names), ", ".join(names) or "none is registered"),
         ]
 
 
 def reason(answer: httpx.Response) -> str:
+    """Return the detail of an error answer, or its status."""
     try:
         return str(answer.json()["detail"])
     except (ValueError, KeyError, TypeError):
@@ -105,6 +122,7 @@ def reason(answer: httpx.Response) -> str:
 
 
 def port() -> Finding:
+    """Check whether the default port is free."""
     try:
         free_port(8321)
     except ClientError as error:

@@ -1,8 +1,8 @@
 """`offhand up`: API, worker and webhook deliverer as child processes over one data folder, alive and dead together.
 
-The children are started by command line and never imported: the client stays small. Each has its own process group, so
-that Ctrl-C reaches this process alone, which then stops them in order; should this process be killed outright, the
-kernel tells the children (Linux).
+The children are started by command line and never imported, so that this package stays small. Each has its own process
+group: Ctrl-C reaches this process alone, which then stops them in order. Where this process is killed outright, the
+kernel ends the children (Linux).
 """
 
 import ctypes
@@ -18,28 +18,30 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import httpx
 
+from offhand.embedded.installation import (
+    WORKER_LIBRARIES,
+    WORKER_PACKAGES,
+    refuse_missing_service,
+    service_environment,
+)
 from offhand.errors import ClientError, InUse, NotStarted
 from offhand.terminal.output import Output
 
 HOST = "127.0.0.1"
 PARTS = {"api": ["-m", "api"], "worker": ["-m", "worker", "--embedded"], "deliverer": ["-m", "api.deliverer"]}
-#: Packages of ours that the parts are made of.
-PACKAGES = ("api", "worker", "store")
-NEEDED = {"fastapi": "service", "sqlalchemy": "service", "torch": "worker"}
 DRAIN_SECONDS = 15.0
 PR_SET_PDEATHSIG = 1
 
 
 def serve(data: Path, port: int, log_level: str, wait: float, output: Output) -> None:
     """Run until Ctrl-C, SIGTERM, or the death of a part; nothing is left running."""
-    refuse_missing_parts()
+    refuse_missing_service()
     with claimed_folder(data.absolute()) as claim:
         port = free_port(port)
         url = f"http://{HOST}:{port}"
@@ -67,30 +69,19 @@ def announce(url: str, data: Path, output: Output) -> None:
         output.result(document, text)
 
 
-def refuse_missing_parts() -> None:
-    missing = {name: extra for name, extra in NEEDED.items() if find_spec(name) is None}
-    missing |= {name: "service" for name in PACKAGES if find_spec(name) is None}
-    if missing:
-        extras = ",".join(sorted(set(missing.values())))
-        raise NotStarted(
-            f"this installation has the client alone: {', '.join(sorted(missing))} not found. "
-            f"Install the rest with: pip install 'offhand[{extras}]'"
-        )
-
-
 def become_worker(device: str | None, queues: str | None, embedded: bool) -> None:
     """Turn this process into `python -m worker`: signals then reach it as if it had been started so."""
-    refuse_missing_parts()
+    refuse_missing_service(WORKER_PACKAGES, WORKER_LIBRARIES)
     chosen = {"--device": device, "--queues": queues}
     options = [word for name, value in chosen.items() if value is not None for word in (name, value)]
     flags = ["--embedded"] if embedded else []
     command = [sys.executable, "-m", "worker", *options, *flags]
-    os.execv(sys.executable, command)  # noqa: S606 - no shell is wanted
+    os.execve(sys.executable, command, service_environment())  # noqa: S606 - no shell is wanted
 
 
 @contextmanager
 def claimed_folder(data: Path) -> Iterator[Any]:
-    """Hold the data folder for this process; a second `offhand up` on it is told who holds it.
+    """Hold the data folder for this process; a second `offhand up` on it is refused, naming the holder.
 
     The claim is a lock of the kernel: it ends with the process, however that ends, and never has to be cleaned up.
     """
@@ -124,7 +115,7 @@ def claimed_folder(data: Path) -> Iterator[Any]:
 
 
 def free_port(port: int) -> int:
-    """``port`` if it can be listened on (0: any free one); :class:`InUse` says who is there already."""
+    """``port`` if it can be listened on (0: any free one); :class:`InUse` names what uses it."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -140,6 +131,7 @@ def free_port(port: int) -> int:
 
 
 def neighbour(port: int) -> str:
+    """Return what listens on ``port``: another Offhand, or another program."""
     try:
         answer = httpx.get(f"http://{HOST}:{port}/healthz", timeout=1.0)
         if answer.json().get("service") == "offhand":
@@ -171,7 +163,8 @@ def die_with_parent() -> None:
 
 
 def start(data: Path, port: int, log_level: str) -> dict[str, subprocess.Popen[bytes]]:
-    environment = os.environ | {
+    """Start the parts, each with a log file of its own."""
+    environment = service_environment() | {
         "OFFHAND_HOME": str(data),
         "OFFHAND_API__HOST": HOST,
         "OFFHAND_API__PORT": str(port),
@@ -193,12 +186,14 @@ def start(data: Path, port: int, log_level: str) -> dict[str, subprocess.Popen[b
 
 
 def log_file(data: Path, name: str) -> Path:
+    """Return the log file of a part."""
     return data / "logs" / f"{name}.log"
 
 
 def await_ready(
     url: str, children: dict[str, subprocess.Popen[bytes]], data: Path, wait: float, stopping: Stopping
 ) -> None:
+    """Wait until the service is ready; raise where a part ends or ``wait`` seconds pass."""
     give_up_at = time.monotonic() + wait
     reason = "no answer"
     while not stopping:
@@ -216,12 +211,14 @@ def await_ready(
 
 
 def refuse_dead(children: dict[str, subprocess.Popen[bytes]], data: Path) -> None:
+    """Raise with the last lines of its log where a part has ended."""
     for name, child in children.items():
         if child.poll() is not None:
             raise NotStarted(f"the {name} ended with status {child.returncode}", last_lines(log_file(data, name)))
 
 
 def last_lines(path: Path, count: int = 12) -> list[str]:
+    """Return the last lines of a log, and its path."""
     with path.open(errors="replace") as file:
         return [*(line.rstrip() for line in deque(file, maxlen=count)), f"({path})"]
 

@@ -1,0 +1,1 @@
+"""The service as Python objects: :class:`offhand.Client`."""

@@ -1,10 +1,10 @@
-"""One service over HTTP: asked again while it is not there, its refusals raised as :mod:`offhand.errors`."""
+"""One service over HTTP: requests are retried while it does not answer, refusals raised as :mod:`offhand.errors`."""
 
 import hashlib
 import os
 import time
-from collections.abc import Iterator
-from typing import Any, Self
+from collections.abc import Iterator, Mapping
+from typing import Any, Self, TypeVar
 from uuid import uuid4
 
 import httpx
@@ -16,7 +16,7 @@ LARGEST_PAGE = 200
 #: Header with the SHA-256 (hex) of a whole file.
 SHA256 = "x-content-sha256"
 
-Document = dict[str, Any]
+T = TypeVar("T")
 
 
 class Connection:
@@ -48,6 +48,10 @@ class Connection:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections to the service."""
         self.http.close()
 
     def request(
@@ -92,19 +96,40 @@ class Connection:
             time.sleep(pause)
             pause = min(pause * 2, 2.0)
 
-    def get(self, path: str, **params: Any) -> Document:
-        document: Document = self.request("GET", path, params={k: v for k, v in params.items() if v is not None}).json()
-        return document
+    def get(self, kind: type[T], path: str, /, **params: Any) -> T:
+        """Return the JSON document at ``path``, typed as ``kind``. Parameters that are None are left out."""
+        return typed(kind, self.request("GET", path, params=given(params), follow_redirects=True))
 
-    def pages(self, path: str, **params: Any) -> Iterator[Document]:
-        """Every item of a list, page by page; whoever wants them all asks for few large pages."""
+    def send(self, kind: type[T], method: str, path: str, body: Mapping[str, Any] | None = None, **options: Any) -> T:
+        """Send ``body`` as JSON and return the document of the answer, typed as ``kind``. ``options``: of
+        :meth:`request`.
+        """
+        return typed(kind, self.request(method, path, json=body, **options))
+
+    def content(self, path: str) -> bytes:
+        """Return the bytes of the file at ``path``, wherever the service redirects to."""
+        return self.request("GET", path, follow_redirects=True).content
+
+    def pages(self, kind: type[T], path: str, /, **params: Any) -> Iterator[T]:  # noqa: ARG002 - the type alone is used
+        """Yield every item of a list, page by page."""
         token = None
         while True:
-            page = self.get(path, page_token=token, page_size=LARGEST_PAGE, **params)
+            page = self.get(dict[str, Any], path, page_token=token, page_size=LARGEST_PAGE, **params)
             yield from page["items"]
             token = page.get("next_page_token")
             if not token:
                 return
+
+
+def typed(kind: type[T], response: httpx.Response) -> T:  # noqa: ARG001 - the type alone is used
+    """Return the JSON document of an answer."""
+    document: T = response.json()
+    return document
+
+
+def given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that are not None."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def service_url(text: str) -> str:

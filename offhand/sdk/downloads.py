@@ -1,51 +1,46 @@
-"""A dataset on its way out: resumed where it stopped, verified to the last byte."""
+"""Download datasets and exports: interrupted downloads are resumed, every checksum is verified."""
 
 import hashlib
 import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import httpx
 
+from offhand.documents import Export
 from offhand.errors import ClientError, DownloadFailed, Unreachable
+from offhand.sdk.callbacks import OnBytes
+from offhand.sdk.connection import Connection, checked
 from offhand.sdk.folders import MANIFEST, HeldFolder, held_folder, refuse_other_file
 
-if TYPE_CHECKING:
-    from offhand.sdk.client import Client
-
 ATTEMPTS = 5
-CONTACT_SHEET = "contact_sheet.png"
-
-OnBytes = Callable[[int, int], None]
-#: An export's format, the fraction for validation (None: the format's own) and its seed.
-Variant = tuple[str, float | None, int]
 
 
 def download_dataset(
-    client: "Client", dataset_id: str, into: Path, progress: OnBytes | None, *, force: bool = False
+    connection: Connection, dataset_id: str, into: Path, progress: OnBytes | None, *, overwrite: bool = False
 ) -> Path:
     """Fetch all that the manifest of ``dataset_id`` lists into the folder ``into`` and return it.
 
-    The folder must be missing, empty, or hold this dataset, finished or interrupted; with ``force`` files in it that
-    the manifest lists are replaced. Raises :class:`DownloadFailed` for any other folder, for one that cannot be
+    The folder must be missing, empty, or hold this dataset, finished or interrupted; with ``overwrite`` files in it
+    that the manifest lists are replaced. Raises :class:`DownloadFailed` for any other folder, for one that cannot be
     written, and while another process downloads into it.
     """
-    with held_folder(into, dataset_id, force=force) as folder:
-        fetch_dataset(client, dataset_id, folder, progress)
+    with held_folder(into, dataset_id, overwrite=overwrite) as folder:
+        fetch_dataset(connection, dataset_id, folder, progress)
     return into
 
 
-def fetch_dataset(client: "Client", dataset_id: str, folder: HeldFolder, progress: OnBytes | None) -> None:
+def fetch_dataset(connection: Connection, dataset_id: str, folder: HeldFolder, progress: OnBytes | None) -> None:
     """Fetch a dataset into a folder that this process holds.
 
     Each file is written as ``NAME.part`` and takes its name once its size and SHA-256 are those of the manifest; files
     that are already there and right are not fetched again.
     """
     into = folder.path
-    content = client.request("GET", f"/v1/datasets/{dataset_id}/manifest").content
+    content = connection.content(f"/v1/datasets/{dataset_id}/manifest")
     listed = listed_files(json.loads(content))
     try:
         remove_replaced_dataset(into, dataset_id, {file["path"] for _, file in listed})
@@ -58,58 +53,35 @@ def fetch_dataset(client: "Client", dataset_id: str, folder: HeldFolder, progres
                 if progress:
                     progress(before + size, total)
 
-            fetch_file(client, f"/v1/datasets/{dataset_id}/{place}", file, into, on_bytes)
+            fetch_file(connection, f"/v1/datasets/{dataset_id}/{place}", file, into, on_bytes)
             done += file["bytes"]
             on_bytes(file["bytes"])
-        (into / MANIFEST).write_bytes(content)  # last: its presence says "complete"
+        (into / MANIFEST).write_bytes(content)  # last: its presence marks the dataset as complete
         folder.finished()
     except OSError as error:
         raise DownloadFailed(f"cannot write to {into}: {error}") from error
 
 
 def download_export(
-    client: "Client",
-    dataset_id: str,
-    variant: Variant,
-    target: Path,
-    progress: OnBytes | None,
-    *,
-    force: bool = False,
+    connection: Connection, export: Export, target: Path, progress: OnBytes | None, *, overwrite: bool = False
 ) -> Path:
-    """Fetch the zip of ``dataset_id`` in this format and split to the file ``target`` and return it.
+    """Fetch the zip of a finished export to the file ``target`` and return it.
 
-    Another file of that name is replaced only with ``force``; else :class:`DownloadFailed` is raised.
+    Another file of that name is replaced only with ``overwrite``; else :class:`DownloadFailed` is raised.
     """
-    ready = {variant_of(one): one for one in client.exports(dataset_id) if one["url"]}
-    if variant not in ready:
-        options = " ".join(variant_options(variant))
-        raise ClientError(f"{dataset_id} is not there as {variant[0]}: offhand export {dataset_id} {options}")
-    export = ready[variant]
-    listed = {"path": target.name, "bytes": export["bytes"], "sha256": export["sha256"]}
+    total = export["bytes"] or 0
+    listed = {"path": target.name, "bytes": total, "sha256": export["sha256"]}
 
     def on_bytes(size: int) -> None:
         if progress:
-            progress(size, listed["bytes"])
+            progress(size, total)
 
     try:
-        refuse_other_file(target, listed, force=force)
-        fetch_file(client, export["url"], listed, target.parent, on_bytes)
+        refuse_other_file(target, listed, overwrite=overwrite)
+        fetch_file(connection, str(export["url"]), listed, target.parent, on_bytes)
     except OSError as error:
         raise DownloadFailed(f"cannot write to {target}: {error}") from error
     return target
-
-
-def variant_of(export: dict[str, Any]) -> Variant:
-    """Return format, split and its seed of an export's document."""
-    return export["format"], export["split"], export["split_seed"]
-
-
-def variant_options(variant: Variant) -> list[str]:
-    """Return the same as options of ``offhand export``."""
-    format, split, seed = variant
-    options = [f"--format {format}"]
-    options += [] if split is None else [f"--split {split}"]
-    return options + ([f"--split-seed {seed}"] if seed else [])
 
 
 def listed_files(manifest: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -119,8 +91,8 @@ def listed_files(manifest: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def remove_replaced_dataset(into: Path, dataset_id: str, kept: set[str]) -> None:
-    """Remove the files of another dataset whose folder is replaced (`--force`), so that its shards do not stay between
-    the new ones. Files that its manifest does not list are left alone.
+    """Remove the files of another dataset whose folder is overwritten, so that its shards do not stay between the new
+    ones. Files that its manifest does not list are left alone.
     """
     try:
         manifest = json.loads((into / MANIFEST).read_text("utf-8"))
@@ -142,7 +114,10 @@ def local_path(into: Path, path: str) -> Path:
     return target
 
 
-def fetch_file(client: "Client", url: str, listed: dict[str, Any], into: Path, on_bytes: Callable[[int], None]) -> None:
+def fetch_file(
+    connection: Connection, url: str, listed: dict[str, Any], into: Path, on_bytes: Callable[[int], None]
+) -> None:
+    """Fetch one file into the folder ``into``, resumed and verified; ``on_bytes`` is called with its bytes so far."""
     target = local_path(into, listed["path"])
     if target.exists() and target.stat().st_size == listed["bytes"] and digest_of(target) == listed["sha256"]:
         return
@@ -151,7 +126,7 @@ def fetch_file(client: "Client", url: str, listed: dict[str, Any], into: Path, o
     differed = False
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            fetch_rest(client.http, url, listed, part, on_bytes)
+            fetch_rest(connection.http, url, listed, part, on_bytes)
         except httpx.TransportError as error:
             if attempt == ATTEMPTS and not differed:
                 raise Unreachable(
@@ -171,8 +146,6 @@ def fetch_rest(
     http: httpx.Client, url: str, listed: dict[str, Any], part: Path, on_bytes: Callable[[int], None]
 ) -> None:
     """Append what is missing to ``part``; ``If-Range`` starts over when the content has changed meanwhile."""
-    from offhand.sdk.connection import checked
-
     have = part.stat().st_size if part.exists() else 0
     if have >= listed["bytes"]:
         return
@@ -191,6 +164,7 @@ def fetch_rest(
 
 
 def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

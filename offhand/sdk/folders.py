@@ -14,6 +14,7 @@ from offhand.errors import DownloadFailed
 #: In a folder while a download into it is not finished: which dataset it is of. Locked while a process works on it.
 MARKER = ".offhand-download"
 MANIFEST = "manifest.json"
+CONTACT_SHEET = "contact_sheet.png"
 
 
 class HeldFolder:
@@ -35,11 +36,11 @@ class HeldFolder:
 
 
 @contextmanager
-def held_folder(into: Path, dataset_id: str | None, *, force: bool = False) -> Iterator[HeldFolder]:
+def held_folder(into: Path, dataset_id: str | None, *, overwrite: bool = False) -> Iterator[HeldFolder]:
     """Create ``into`` where it is missing and hold it until the end of the block.
 
     ``dataset_id``: the dataset whose finished or interrupted download the folder may already hold; None: it must be
-    empty. ``force``: accept any folder; files in it that the manifest lists are then replaced.
+    empty. ``overwrite``: accept any folder; files in it that the manifest lists are then replaced.
 
     A folder that was created here and stayed empty is removed again. Raises :class:`DownloadFailed` for a folder that
     cannot be written, holds other files, or is held by another process.
@@ -54,18 +55,18 @@ def held_folder(into: Path, dataset_id: str | None, *, force: bool = False) -> I
         marker.seek(0)
         resumed = _named(marker.read())
         try:
-            if not force:
+            if not overwrite:
                 _refuse_other_files(into, dataset_id, resumed)
             yield HeldFolder(into, marker)
         finally:
             _leave(into, marker, made)
 
 
-def refuse_other_file(target: Path, listed: dict[str, Any], *, force: bool) -> None:
+def refuse_other_file(target: Path, listed: dict[str, Any], *, overwrite: bool) -> None:
     """Raise :class:`DownloadFailed` where ``target`` is another file than the one ``listed`` as {bytes, sha256}."""
     if target.is_dir():
         raise DownloadFailed(f"{target} is a folder; name a file")
-    if force or not target.exists():
+    if overwrite or not target.exists():
         return
     with target.open("rb") as file:
         same = target.stat().st_size == listed["bytes"] and (
@@ -73,7 +74,7 @@ def refuse_other_file(target: Path, listed: dict[str, Any], *, force: bool) -> N
         )
     if not same:
         raise DownloadFailed(
-            f"{target} is already there and is another file; choose another name, or replace it with --force"
+            f"{target} is already there and is another file; choose another name, or replace it with --overwrite"
         )
 
 
@@ -142,7 +143,7 @@ def _refuse_other_files(into: Path, dataset_id: str | None, resumed: str | None)
         return
     shown = ", ".join(there[:5]) + (f" and {len(there) - 5} more" if len(there) > 5 else "")
     what = f"already holds {holds}" if holds else f"is not empty and holds no dataset of this service: {shown}"
-    raise DownloadFailed(f"{into} {what}; choose another folder, or replace files in it with --force")
+    raise DownloadFailed(f"{into} {what}; choose another folder, or replace files in it with --overwrite")
 
 
 def _leave(into: Path, marker: IO[str], made: list[Path]) -> None:

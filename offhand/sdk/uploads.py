@@ -1,18 +1,18 @@
-"""Labelled images and checkpoints on their way to the service."""
+"""Upload labelled images and checkpoints: large files in parts, of which only missing ones are sent again."""
 
 import hashlib
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from offhand.documents import Document, Upload
 from offhand.errors import ClientError, Refused
+from offhand.sdk.callbacks import OnBytes
+from offhand.sdk.connection import Connection
 from offhand.sdk.direct_uploads import completed, send_straight
-
-if TYPE_CHECKING:
-    from offhand.sdk.client import Client
 
 CHUNK = 1 << 20
 #: Files of more bytes go in parts, so that a try that breaks off is gone on with.
@@ -37,7 +37,7 @@ def labels_archive(labels: Path) -> Iterator[Path]:
 
 
 def pack(folder: Path, archive: Path) -> None:
-    """Zip a folder: same files, same bytes, so that the service knows it has them already."""
+    """Zip a folder: same files, same bytes, so that the service recognises an archive that it has already."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
         for path in files:
@@ -45,13 +45,12 @@ def pack(folder: Path, archive: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def upload_archive(
-    client: "Client", archive: Path, progress: Callable[[int, int], None] | None, purpose: str = "label-set"
-) -> dict[str, Any]:
+def upload_archive(connection: Connection, archive: Path, progress: OnBytes | None, purpose: str) -> Upload:
     """Announce size and digest, then send the bytes; of a large file only what is not there yet from an earlier try.
 
     Returns the complete upload.
@@ -59,27 +58,26 @@ def upload_archive(
     size = archive.stat().st_size
     declared = {"filename": archive.name, "size": size, "sha256": sha256_of(archive), "purpose": purpose}
     large = size > LARGE
-    upload = begun_before(client, declared) if large else None
+    upload = begun_before(connection, declared) if large else None
     if upload is None:
-        upload = client.request("POST", "/v1/uploads", json=declared).json()
+        upload = connection.send(Upload, "POST", "/v1/uploads", declared)
     if upload["state"] == "pending":
         in_parts = send_straight if upload["urls"].get("part_links") else send_in_parts
         send = in_parts if large else send_at_once
-        upload = send(client, upload, archive, progress or (lambda _sent, _size: None))
+        upload = send(connection, upload, archive, progress or (lambda _sent, _size: None))
     return upload
 
 
-def begun_before(client: "Client", declared: dict[str, Any]) -> dict[str, Any] | None:
-    """An upload of the very same file that an earlier try has left behind, complete or not."""
-    for upload in client.pages("/v1/uploads", sha256=declared["sha256"]):
-        if all(upload[field] == declared[field] for field in ("filename", "size")):
+def begun_before(connection: Connection, declared: dict[str, Any]) -> Upload | None:
+    """Return the upload of the same file that an earlier try began, complete or not."""
+    for upload in connection.pages(Upload, "/v1/uploads", sha256=declared["sha256"]):
+        if (upload["filename"], upload["size"]) == (declared["filename"], declared["size"]):
             return upload
     return None
 
 
-def send_at_once(
-    client: "Client", upload: dict[str, Any], archive: Path, progress: Callable[[int, int], None]
-) -> dict[str, Any]:
+def send_at_once(connection: Connection, upload: Upload, archive: Path, progress: OnBytes) -> Upload:
+    """Send a small file in one request."""
     size = upload["size"]
 
     def chunks() -> Iterator[bytes]:
@@ -91,29 +89,27 @@ def send_at_once(
                 progress(sent, size)
 
     class Body:
-        """Read anew each time a request is tried again."""
+        """Read the file from its start each time the request is tried."""
 
         def __iter__(self) -> Iterator[bytes]:
             return chunks()
 
     headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
     try:
-        sent = client.request("PUT", upload["urls"]["content"], content=Body(), headers=headers)
+        sent = connection.request("PUT", upload["urls"]["content"], content=Body(), headers=headers)
     except Refused as error:
         # An earlier try of this PUT may have arrived although its answer did not.
-        state: dict[str, Any] = client.get(upload["urls"]["self"])
+        state = connection.get(Upload, upload["urls"]["self"])
         if error.status != 409 or state["state"] != "complete":
             raise
         return state
-    complete: dict[str, Any] = sent.json()
+    complete: Upload = sent.json()
     return complete
 
 
-def send_in_parts(
-    client: "Client", upload: dict[str, Any], archive: Path, progress: Callable[[int, int], None]
-) -> dict[str, Any]:
+def send_in_parts(connection: Connection, upload: Upload, archive: Path, progress: OnBytes) -> Upload:
     """Send the parts that are not there with the right digest, then have all of them joined."""
-    there = {part["number"]: part["sha256"] for part in client.pages(upload["urls"]["parts"])}
+    there = {part["number"]: part["sha256"] for part in connection.pages(Document, upload["urls"]["parts"])}
     parts: list[dict[str, Any]] = []
     size = max(PART, -(-upload["size"] // MOST_PARTS))
     headers = {"Content-Type": "application/octet-stream"}
@@ -122,7 +118,12 @@ def send_in_parts(
             number, sha256 = len(parts) + 1, hashlib.sha256(content).hexdigest()
             if there.get(number) != sha256:
                 url = f"{upload['urls']['parts']}/{number}"
-                client.request("PUT", url, params={"sha256": sha256}, content=content, headers=headers)
+                connection.request("PUT", url, params={"sha256": sha256}, content=content, headers=headers)
             parts.append({"number": number, "sha256": sha256})
             progress(file.tell(), upload["size"])
-    return completed(client, upload, parts)
+    return completed(connection, upload, parts)
+
+
+def is_id(labels: str | Path) -> bool:
+    """Whether ``labels`` is the id of a label set or an upload (``ls_…``, ``upl_…``) rather than a path."""
+    return str(labels).startswith(("ls_", "upl_")) and not Path(labels).exists()

@@ -1,4 +1,4 @@
-"""What most groups of commands have in common: alone, or as `ls`, they list what there is."""
+"""Groups of commands: alone, or as `ls`, each lists its resources."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from offhand.sdk.client import Client
 
 
-def group(about: str, listing: str, list_all: "Callable[[Client, Output], None]") -> typer.Typer:
-    """A group that is about something, and lists it."""
-    made = typer.Typer(help=about)
+def listing_group(about: str, listing: str, list_all: "Callable[[Client, Output], None]") -> typer.Typer:
+    """Return a group with the help text ``about`` that lists with ``list_all``, whose help text is ``listing``."""
+    group = typer.Typer(help=about)
 
-    @made.callback(invoke_without_command=True)
-    def there_are(context: typer.Context, url: Url = None, as_json: Json = False) -> None:
+    @group.callback(invoke_without_command=True)
+    def list_alone(context: typer.Context, url: Url = None, as_json: Json = False) -> None:
         if context.invoked_subcommand is None:
             ls(url, as_json)
 
-    @made.command("ls", help=listing)
+    @group.command("ls", help=listing)
     def ls(url: Url = None, as_json: Json = False) -> None:
         with ending(as_json) as output, connect(url) as client:
             list_all(client, output)
 
-    return made
+    return group

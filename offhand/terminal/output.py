@@ -19,6 +19,7 @@ class Output:
     as_json: bool
 
     def result(self, document: Any, text: str) -> None:
+        """Print the result: ``document`` as JSON for programs, ``text`` for people."""
         print(json.dumps(document, indent=2) if self.as_json else text, flush=True)
 
     def note(self, text: str) -> None:

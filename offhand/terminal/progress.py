@@ -1,10 +1,11 @@
 """Live progress: bars on a terminal, a line now and then in a log, nothing with `--json`."""
 
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from offhand.documents import Job, Step
+from offhand.sdk.callbacks import OnBytes, OnJob
 from offhand.terminal.output import Output
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ FIRST_PAUSE, LONGER_BY, LONGEST_PAUSE = 5.0, 2.0, 120.0
 
 
 def bars() -> "Progress":
+    """Return the progress bars of a job."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -54,7 +56,7 @@ class JobProgress:
         self.shown: set[tuple[str, str]] = set()
         self.shown_at, self.pause = 0.0, FIRST_PAUSE
 
-    def __enter__(self) -> Callable[[dict[str, Any]], None]:
+    def __enter__(self) -> OnJob:
         if self.progress:
             self.progress.start()
         return self.show
@@ -63,14 +65,14 @@ class JobProgress:
         if self.progress:
             self.progress.stop()
 
-    def show(self, job: dict[str, Any]) -> None:
+    def show(self, job: Job) -> None:
         """One state of the job."""
         if self.progress:
             self._draw(job, self.progress)
         else:
-            self._tell(job)
+            self._print(job)
 
-    def _draw(self, job: dict[str, Any], progress: "Progress") -> None:
+    def _draw(self, job: Job, progress: "Progress") -> None:
         self._draw_queue(job, progress)
         for step in shown_steps(job):
             name = step["name"]
@@ -83,18 +85,18 @@ class JobProgress:
             if step["state"] != "running":
                 progress.stop_task(self.tasks[name])
 
-    def _draw_queue(self, job: dict[str, Any], progress: "Progress") -> None:
+    def _draw_queue(self, job: Job, progress: "Progress") -> None:
         """A row while the job waits in the queue."""
-        if job.get("queue_position"):
+        if job["queue_position"]:
             if WAITING not in self.tasks:
                 self.tasks[WAITING] = progress.add_task(f"{WAITING}:", total=None, note="")
             progress.update(self.tasks[WAITING], note=remaining(job))
         elif WAITING in self.tasks:
             progress.remove_task(self.tasks.pop(WAITING))
 
-    def _tell(self, job: dict[str, Any]) -> None:
+    def _print(self, job: Job) -> None:
         """A line when the place in the queue or a step's state changes, and ever fewer while a step runs."""
-        if job.get("queue_position"):
+        if job["queue_position"]:
             self._line((WAITING, str(job["queue_position"])), f"{WAITING}: {remaining(job)}")
         for step in shown_steps(job):
             if step["state"] == "pending":
@@ -113,16 +115,16 @@ class JobProgress:
             self.output.note(text)
 
 
-def shown_steps(job: dict[str, Any]) -> list[dict[str, Any]]:
+def shown_steps(job: Job) -> list[Step]:
     """The steps of a job; of one that failed, without those after the failed one, which never began."""
     return [step for step in job["steps"] if job["state"] != "failed" or step["state"] != "canceled"]
 
 
-def remaining(job: dict[str, Any]) -> str:
+def remaining(job: Job) -> str:
     """``about 40 s left``, or where the job stands in the queue; empty when nothing is known."""
-    if job.get("queue_position"):
+    if job["queue_position"]:
         return f"number {job['queue_position']} in the queue"
-    if not job.get("estimated_finish_at"):
+    if not job["estimated_finish_at"]:
         return ""
     seconds = (datetime.fromisoformat(job["estimated_finish_at"]) - datetime.now(UTC)).total_seconds()
     if seconds < 1:
@@ -144,7 +146,7 @@ class ByteProgress:
         self.output, self.title = output, title
         self.progress: Progress | None = None
 
-    def __enter__(self) -> Callable[[int, int], None] | None:
+    def __enter__(self) -> OnBytes | None:
         if not self.output.live:
             self.output.note(self.title)
             return None

@@ -57,7 +57,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
 def undisturbed(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undisturbed]:
     folder = tmp_path_factory.mktemp("undisturbed")
     with service(folder / "data", material.shipped) as up, Client(up.url) as client:
-        job = client.generate(material.labels, tiny.NAME, COUNT, **SETTINGS)
-        job = client.wait(job["id"], timeout=180)
-        client.download(job["result"]["dataset"], folder / "dataset")
+        job = client.datasets.generate(material.labels, tiny.NAME, COUNT, **SETTINGS)
+        job = client.jobs.wait(job["id"], timeout=180)
+        client.datasets.download(job["result"]["dataset"], folder / "dataset")
         yield Undisturbed(up, job, folder / "dataset")

@@ -16,16 +16,16 @@ from tests.e2e.conftest import SETTINGS, Material, Undisturbed
 def test_photographs_are_aligned_by_their_boxes(undisturbed: Undisturbed, material: Material, tmp_path: Path) -> None:
     tiny.write_photographs(tmp_path / "photographs.zip", material.labels)
     with Client(undisturbed.up.url) as client:
-        labels = client.upload(tmp_path / "photographs.zip")["id"]
-        job = client.generate(labels, tiny.NAME, 2, align={"by": "boxes"}, **SETTINGS)
-        job = client.wait(job["id"], timeout=180)
+        labels = client.uploads.create(tmp_path / "photographs.zip")["id"]
+        job = client.datasets.generate(labels, tiny.NAME, 2, align={"by": "boxes"}, **SETTINGS)
+        job = client.jobs.wait(job["id"], timeout=180)
         labeler = httpx.get(f"{undisturbed.up.url}/v1/labelers/{job['result']['labeler']}").json()
         rows = labeler["inversion_report"]["per_image"]
         assert [row["alignment"]["scale"] for row in rows] == pytest.approx([1] * 6)
         assert all(row["reused_from"] for row in rows), "cut out, they are images that were inverted before"
         with pytest.raises(JobFailed, match="cannot be aligned") as failed:
-            client.wait(
-                client.generate(job["result"]["label_set"], tiny.NAME, 2, align={
+            client.jobs.wait(
+                client.datasets.generate(job["result"]["label_set"], tiny.NAME, 2, align={
                     "by": "keypoints", "keypoints": {"nose": [0.5, 0.5], "chin": [0.5, 0.9]}
                 })["id"]
             )  # fmt: skip

@@ -282,10 +282,10 @@ def ended(undisturbed: Undisturbed) -> dict[str, dict[str, Any]]:
     with Client(undisturbed.up.url) as client:
         found = {}
         for name, job in jobs.items():
-            for document in client.watch(job, every=0.05):
+            for document in client.jobs.watch(job, every=0.05):
                 found[name] = document
                 if "label_set" in document["result"]:
-                    client.cancel(job)
+                    client.jobs.cancel(job)
                     break
         return found
 

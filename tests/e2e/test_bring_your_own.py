@@ -43,7 +43,7 @@ def test_a_hostile_checkpoint_runs_nowhere(undisturbed: Undisturbed, tmp_path: P
     assert "this file is not read: it names os.system" in failed.stderr
     assert not canary.exists()
     with Client(undisturbed.up.url) as service:
-        assert "hostile" not in [generator["name"] for generator in service.generators()]
+        assert "hostile" not in [generator["name"] for generator in service.generators.list()]
 
 
 def test_the_catalogue_is_listed(undisturbed: Undisturbed, repository: Path) -> None:

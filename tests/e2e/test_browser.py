@@ -65,10 +65,10 @@ def test_reports_are_drawn_whole_though_they_may_run_nothing(
     held_out = tmp_path / "held_out.zip"
     tiny.write_labels(held_out, load_stylegan2(material.shipped / tiny.NAME).network, count=8, seed=2)
     with Client(undisturbed.up.url) as client:
-        job = client.evaluate(undisturbed.job["result"]["dataset"], held_out, repeats=1, steps=2)
-        client.wait(job["id"], timeout=180)
+        job = client.evaluations.create(undisturbed.job["result"]["dataset"], held_out, repeats=1, steps=2)
+        client.jobs.wait(job["id"], timeout=180)
         labeler = undisturbed.job["result"]["labeler"]
-        client.wait(client.assess_labeler(labeler, folds=2)["id"], timeout=180)
+        client.jobs.wait(client.labelers.assess(labeler, folds=2)["id"], timeout=180)
     for path in (f"/v1/evaluations/{job['id']}/report", f"/v1/labelers/{labeler}/report"):
         folder = tmp_path / path.replace("/", "-")
         text, drawn = browse(undisturbed.up.url + path, folder, height=4000)

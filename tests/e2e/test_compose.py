@@ -98,15 +98,15 @@ def test_the_composed_service_does_a_job_and_says_so(
             wait_until(lambda: composed.is_healthy("api"), "the API", SECONDS)
     key = composed.run("api", "python", "-m", "api.keys", "create", "--tenant", "me").strip()
     with Client(f"http://127.0.0.1:{port}", api_key=key) as client:
-        client.http.post(
+        client.connection.http.post(
             "/v1/webhook-endpoints", json={"url": f"http://127.0.0.1:{receiver.server_port}/"}
         ).raise_for_status()
-        job = client.generate(material.labels, tiny.NAME, 6, **SETTINGS)
-        ended = client.wait(job["id"], timeout=SECONDS)
+        job = client.datasets.generate(material.labels, tiny.NAME, 6, **SETTINGS)
+        ended = client.jobs.wait(job["id"], timeout=SECONDS)
         assert (ended["state"], ended["counts"]["done"]) == ("succeeded", 6)
         assert composed.is_healthy("relay")
         assert composed.is_healthy("packer")
-        client.download(ended["result"]["dataset"], tmp_path / "dataset")
+        client.datasets.download(ended["result"]["dataset"], tmp_path / "dataset")
     manifest = json.loads((tmp_path / "dataset" / "manifest.json").read_text())
     assert (manifest["count"], manifest["complete"]) == (6, True)
     wait_until(lambda: bool(receiver.told), "the webhook", SECONDS)

@@ -28,6 +28,6 @@ def test_an_encoder_is_trained_and_begun_with(undisturbed: Undisturbed, material
     assert json.loads(offhand("encoders", "show", encoder, "--json", "--url", url).stdout) == again
     with Client(url) as service:
         settings = SETTINGS | {"inversion": {"steps": 2, "encoder": encoder}}
-        job = service.wait(service.generate(material.labels, tiny.NAME, 2, **settings)["id"], timeout=180)
-        labeler = service.get(f"/v1/labelers/{job['result']['labeler']}")
+        job = service.jobs.wait(service.datasets.generate(material.labels, tiny.NAME, 2, **settings)["id"], timeout=180)
+        labeler = service.labelers.get(job["result"]["labeler"])
     assert {row["start"] for row in labeler["inversion_report"]["per_image"]} == {"encoder"}

@@ -90,8 +90,8 @@ def test_labels_that_are_not_there_or_made_the_dataset_are_refused(
 def test_a_report_that_is_not_there_says_how_to_make_it(undisturbed: Undisturbed, material: Material) -> None:
     with Client(undisturbed.up.url) as service:
         settings: dict[str, Any] = {"seed": 9, "inversion": {"steps": 2}, "labeler": {"members": 1}}
-        job = service.generate(material.labels, tiny.NAME, 8, **settings)
-        dataset = service.wait(job["id"], timeout=120)["result"]["dataset"]
+        job = service.datasets.generate(material.labels, tiny.NAME, 8, **settings)
+        dataset = service.jobs.wait(job["id"], timeout=120)["result"]["dataset"]
     told = offhand("report", dataset, "--url", undisturbed.up.url, expect=1).stderr
     assert f"offhand evaluate {dataset} --against LABELS" in told
 
@@ -119,8 +119,8 @@ def test_ctrl_c_leaves_the_evaluation_running_and_a_lost_child_costs_no_finished
     (child,) = up.descendants("-m worker.runtime.child ")
     os.kill(child, signal.SIGKILL)
     with Client(up.url) as service:
-        service.wait(evaluation, timeout=120)
-        events = [one["name"] for one in service.events(evaluation)]
+        service.jobs.wait(evaluation, timeout=120)
+        events = [one["name"] for one in service.jobs.events(evaluation)]
     assert "dataset.evaluated" in events
     interrupted = _reported("report", evaluation, *url)
     assert _findings(interrupted) == _findings(_reported("evaluate", dataset, *longer))
@@ -131,7 +131,7 @@ def _running(url: str) -> str:
     give_up_at = time.monotonic() + 60
     with Client(url) as service:
         while time.monotonic() < give_up_at:
-            for job in service.jobs(kind="evaluate", state="running"):
+            for job in service.jobs.list(kind="evaluate", state="running"):
                 return str(job["id"])
             time.sleep(0.05)
     raise AssertionError("no evaluation has begun")

@@ -19,7 +19,7 @@ from tests.e2e.processes import Up, is_running, service
 
 def _start(up: Up, material: Material) -> str:
     with Client(up.url) as client:
-        return str(client.generate(material.labels, tiny.NAME, COUNT, **SETTINGS)["id"])
+        return str(client.datasets.generate(material.labels, tiny.NAME, COUNT, **SETTINGS)["id"])
 
 
 def _step_runs(name: str) -> Callable[[dict[str, Any]], bool]:
@@ -32,8 +32,8 @@ def _step_runs(name: str) -> Callable[[dict[str, Any]], bool]:
 def _ends_like(undisturbed: Undisturbed, up: Up, job: str) -> None:
     """The job succeeds with the undisturbed run's counts and bytes, and no object is left that nothing refers to."""
     with Client(up.url) as client:
-        ended = client.wait(job, timeout=180)
-        manifest = client.manifest(ended["result"]["dataset"])
+        ended = client.jobs.wait(job, timeout=180)
+        manifest = client.datasets.manifest(ended["result"]["dataset"])
     assert ended["counts"] == undisturbed.job["counts"]
     assert digests(manifest) == digests(undisturbed.manifest)
 
@@ -108,9 +108,9 @@ def test_cancel_stops_the_work(undisturbed: Undisturbed, material: Material) -> 
     up = undisturbed.up
     with Client(up.url) as client:
         endless = SETTINGS | {"inversion": {"steps": 10_000}}
-        job = client.generate(material.labels, tiny.NAME, COUNT, **endless)["id"]
+        job = client.datasets.generate(material.labels, tiny.NAME, COUNT, **endless)["id"]
         up.wait_for(job, _step_runs("invert"))
-        client.cancel(job)
+        client.jobs.cancel(job)
         ended = up.wait_for(job, lambda document: document["state"] == "canceled", seconds=30)
         assert ended["counts"]["done"] == 0
-        assert client.cancel(job)["state"] == "canceled"
+        assert client.jobs.cancel(job)["state"] == "canceled"

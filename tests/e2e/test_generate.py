@@ -150,13 +150,13 @@ def _archive(path: Path, *, without: str = "", masks: dict[str, Image.Image] | N
 def _told(undisturbed: Undisturbed, archive: Path, tmp_path: Path) -> str:
     """What a person is told who generates from this archive; the command must fail without a traceback."""
     with Client(undisturbed.up.url) as service:
-        jobs_before = {job["id"] for job in service.jobs(state="succeeded")}
+        jobs_before = {job["id"] for job in service.jobs.list(state="succeeded")}
         arguments = ("generate", str(archive), "--generator", tiny.NAME, "--count", "4")
         try:
             told = offhand(*arguments, "--out", str(tmp_path / "out"), "--url", undisturbed.up.url, expect=1).stderr
         except AssertionError:
             told = offhand(*arguments, "--out", str(tmp_path / "out"), "--url", undisturbed.up.url, expect=4).stderr
-        assert {job["id"] for job in service.jobs(state="succeeded")} == jobs_before
+        assert {job["id"] for job in service.jobs.list(state="succeeded")} == jobs_before
     assert "Traceback" not in told
     return told
 

@@ -28,9 +28,9 @@ def test_street_scenes_yield_an_honest_dataset(undisturbed: Undisturbed, shared:
 
     settings = {"seed": 3, "inversion": {"steps": 10}, "labeler": {"members": 2}}
     with Client(undisturbed.up.url) as client:
-        job = client.generate(labels, tiny.NAME, COUNT, **settings)
-        job = client.wait(job["id"], timeout=180)
-        client.download(job["result"]["dataset"], tmp_path / "dataset")
+        job = client.datasets.generate(labels, tiny.NAME, COUNT, **settings)
+        job = client.jobs.wait(job["id"], timeout=180)
+        client.datasets.download(job["result"]["dataset"], tmp_path / "dataset")
 
     manifest = json.loads((tmp_path / "dataset" / "manifest.json").read_text())
     assert manifest["count"] == COUNT

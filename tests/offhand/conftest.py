@@ -1,10 +1,13 @@
-"""The client against the real service in a process of its own."""
+"""The command and the SDK against the real service in a process of its own."""
 
 from __future__ import annotations
 
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -12,7 +15,10 @@ from typer.testing import CliRunner
 
 from offhand.cli import app
 from offhand.sdk.client import Client
+from store.database.database import Database
+from store.objects import ObjectStore
 from store.settings import Settings
+from tests.api.worlds import finish_dataset
 from tests.data_folder import archive, db, fresh_database, generators, objects
 from tests.serving import ApiProcess
 
@@ -20,6 +26,34 @@ __all__ = ["archive", "db", "fresh_database", "generators", "objects"]
 
 
 Run = Callable[..., Result]
+
+
+class Worker(threading.Thread):
+    """End every job that is waiting, as a worker would."""
+
+    def __init__(self, server: ApiProcess, end: Callable[[dict[str, Any]], object]) -> None:
+        super().__init__()
+        self.url, self.end, self.stopping = server.url, end, threading.Event()
+
+    def run(self) -> None:
+        with Client(self.url) as client:
+            while not self.stopping.is_set():
+                for job in client.jobs.list(state="queued"):
+                    self.end(job)
+                time.sleep(0.05)
+
+    def __enter__(self) -> Worker:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stopping.set()
+        self.join()
+
+
+@pytest.fixture
+def finishing(server: ApiProcess, db: Database, objects: ObjectStore) -> Worker:
+    return Worker(server, lambda job: finish_dataset(db, objects, job))
 
 
 @pytest.fixture(scope="session")

@@ -10,56 +10,27 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from offhand.commands.generate import request_settings
-from offhand.commands.jobs import job_text, table
-from offhand.commands.quality import quality_lines
+from offhand.commands.datasets import quality_lines
+from offhand.commands.jobs import job_text
 from offhand.errors import JobFailed
 from offhand.sdk.client import Client
+from offhand.terminal.options import request_settings
 from offhand.terminal.output import Output
 from offhand.terminal.progress import JobProgress
+from offhand.terminal.tables import table
 from store.database.database import Database
 from store.objects import ObjectStore
 from store.resources.artifacts import NewMade, add_made
 from tests.api.worlds import INFO, end_job, finish_dataset, keep
-from tests.offhand.conftest import Run
+from tests.offhand.conftest import Run, Worker
 from tests.servers import free_port
 from tests.serving import ApiProcess
-
-
-class Worker(threading.Thread):
-    """Ends every job that is waiting, as a worker would."""
-
-    def __init__(self, server: ApiProcess, end: Callable[[dict[str, Any]], object]) -> None:
-        super().__init__()
-        self.url, self.end, self.stopping = server.url, end, threading.Event()
-
-    def run(self) -> None:
-        with Client(self.url) as client:
-            while not self.stopping.is_set():
-                for job in client.jobs(state="queued"):
-                    self.end(job)
-                time.sleep(0.05)
-
-    def __enter__(self) -> Worker:
-        self.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.stopping.set()
-        self.join()
-
-
-@pytest.fixture
-def finishing(server: ApiProcess, db: Database, objects: ObjectStore) -> Worker:
-    return Worker(server, lambda job: finish_dataset(db, objects, job))
 
 
 def test_generate_in_one_command(run: Run, labels: Path, tmp_path: Path, finishing: Worker) -> None:
@@ -100,7 +71,7 @@ def test_scores_warnings_and_reasons_against_are_the_last_lines(
         "  DO NOT USE     The generator cannot redraw the labelled images.",
     ]
     assert made.stdout.splitlines()[-4:] == last, made.stderr
-    dataset = next(iter(client.pages("/v1/datasets")))["id"]
+    dataset = next(iter(client.datasets.list()))["id"]
     fetched = run("download", dataset, "--out", str(tmp_path / "fetched"))
     assert fetched.stdout.splitlines()[-4:] == last
     document = json.loads(run("download", dataset, "--out", str(tmp_path / "fetched"), "--json").stdout)
@@ -126,9 +97,9 @@ def test_the_verdict_of_an_evaluation_stands_beside_the_warnings() -> None:
 def test_an_alias_stands_for_the_dataset_it_points_at(
     run: Run, client: Client, labels: Path, db: Database, objects: ObjectStore, tmp_path: Path
 ) -> None:
-    job = client.generate(labels, "tiny", 5)
+    job = client.datasets.generate(labels, "tiny", 5)
     manifest = finish_dataset(db, objects, job)
-    client.request("PUT", "/v1/dataset-aliases/heads-latest", json={"dataset": manifest["dataset"]})
+    client.aliases.set("heads-latest", manifest["dataset"])
     fetched = run("download", "heads-latest", "--out", str(tmp_path / "newest"), "--json")
     assert fetched.exit_code == 0, fetched.stderr
     assert json.loads(fetched.stdout)["dataset"]["id"] == manifest["dataset"]
@@ -177,13 +148,39 @@ def test_a_folder_that_cannot_be_used_is_refused_before_the_job_starts(
 ) -> None:
     (tmp_path / "project").mkdir()
     (tmp_path / "project" / "README.md").write_text("mine")
-    before = len(list(client.jobs())), len(list(client.pages("/v1/uploads")))
+    before = len(list(client.jobs.list())), len(list(client.uploads.list()))
     refused = run("generate", str(labels), "--generator", "tiny", "--count", "5", "--out", str(tmp_path / out))
     assert refused.exit_code == 5
     assert str(tmp_path / out) in refused.stderr
-    assert (len(list(client.jobs())), len(list(client.pages("/v1/uploads")))) == before
+    assert (len(list(client.jobs.list())), len(list(client.uploads.list()))) == before
     assert [path.name for path in (tmp_path / "project").iterdir()] == ["README.md"]
     assert (tmp_path / "project" / "README.md").read_text() == "mine"
+
+
+def test_force_goes_on_past_poor_reconstruction_and_replaces_no_file(
+    run: Run, client: Client, labels: Path, tmp_path: Path
+) -> None:
+    words = ["generate", str(labels), "--generator", "tiny", "--count", "5", "--force"]
+    started = json.loads(run(*words, "--json").stdout)
+    assert started["request"]["force"] is True
+    client.jobs.cancel(started["id"])
+    (tmp_path / "README.md").write_text("mine")
+    refused = run(*words, "--out", str(tmp_path))
+    assert refused.exit_code == 5
+    assert "--overwrite" in refused.stderr
+    assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_overwrite_replaces_files_and_does_not_go_on_past_poor_reconstruction(
+    run: Run, labels: Path, tmp_path: Path, finishing: Worker
+) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    words = ["generate", str(labels), "--generator", "tiny", "--count", "5", "--overwrite", "--out", str(tmp_path)]
+    with finishing:
+        made = run(*words, "--json")
+    assert made.exit_code == 0, made.stderr
+    assert json.loads(made.stdout)["job"]["request"]["force"] is False
+    assert (tmp_path / "README.md").read_text() != "mine"
 
 
 def test_a_download_that_fails_after_the_job_names_the_command_that_fetches_it(
@@ -324,7 +321,7 @@ def test_a_dry_run_reads_the_labels_and_starts_no_dataset(
             add_made(connection, "local", NewMade("label_set", "ls_dry", "dry", facts))
             end_job(connection, job["id"], "succeeded", result={"label_set": "ls_dry"})
 
-    before = {job["id"] for job in client.jobs()}
+    before = {job["id"] for job in client.jobs.list()}
     wish = ["generate", str(labels), "--generator", "tiny", "--count", "90", "--dry-run", "--set", "labeler.members=3"]
     with Worker(server, read):
         text = run(*wish)
@@ -335,7 +332,7 @@ def test_a_dry_run_reads_the_labels_and_starts_no_dataset(
     assert "no job with this generator was measured" in text.stdout
     assert (document["candidates"], document["labels_checked"], document["rough"]) == (100, True, True)
     assert document["label_set"]["id"] == "ls_dry"
-    assert {job["kind"] for job in client.jobs() if job["id"] not in before} == {"check_labels"}
+    assert {job["kind"] for job in client.jobs.list() if job["id"] not in before} == {"check_labels"}
 
 
 def test_a_dry_run_reports_what_is_wrong_with_the_labels(
@@ -391,7 +388,7 @@ def test_ctrl_c_leaves_the_job_and_says_how_to_go_on(
         assert f"offhand jobs {job} --watch" in told
         assert f"offhand cancel {job}" in told
         assert "Traceback" not in told
-        assert client.job(job)["state"] == "queued"
+        assert client.jobs.get(job)["state"] == "queued"
 
 
 def test_ctrl_c_on_a_terminal_asks(server: ApiProcess, repository: Path, labels: Path, tmp_path: Path) -> None:
@@ -414,16 +411,16 @@ def test_ctrl_c_on_a_terminal_asks(server: ApiProcess, repository: Path, labels:
             shown += terminal.read(1000)
         terminal.write(b"y\n")
         assert process.wait(30) == 130
-        assert client.job(job)["state"] in ("canceling", "canceled")
+        assert client.jobs.get(job)["state"] in ("canceling", "canceled")
 
 
 def newest_job(client: Client, process: subprocess.Popen[Any]) -> str:
     """The id of the job that the process starts."""
-    known = {job["id"] for job in client.jobs()}
+    known = {job["id"] for job in client.jobs.list()}
     give_up_at = time.monotonic() + 30
     while time.monotonic() < give_up_at:
         assert process.poll() is None
-        fresh = [job["id"] for job in client.jobs() if job["id"] not in known]
+        fresh = [job["id"] for job in client.jobs.list() if job["id"] not in known]
         if fresh:
             return str(fresh[0])
         time.sleep(0.05)

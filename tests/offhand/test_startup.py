@@ -1,4 +1,4 @@
-"""`offhand --help` is for impatient people."""
+"""`offhand --help` and `import offhand` are quick."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ def test_help_imports_nothing_heavy(repository: Path) -> None:
     code = "import sys, offhand.cli; print(sorted({'httpx', 'rich', 'pydantic', 'torch', 'ctypes'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_importing_the_package_imports_nothing_heavy(repository: Path) -> None:
+    code = "import sys, offhand; print(sorted({'httpx', 'rich', 'typer'} & set(sys.modules)), offhand.Client.__name__)"
+    result = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[] Client"
 
 
 def test_help_takes_less_than_three_tenths_of_a_second(repository: Path) -> None:

@@ -148,7 +148,7 @@ def _device(settings: Settings) -> Iterator[Finding]:
     try:
         import torch
     except ImportError:
-        yield Finding("device", None, "torch is not installed; a worker needs: pip install 'offhand[worker]'")
+        yield Finding("device", None, "torch is not installed; a worker needs: pip install -e '.[worker]'")
         return
     wanted = settings.worker.device
     device = ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from offhand.commands.encoders import told
+from offhand.commands.encoders import encoder_text
 from offhand.sdk.client import Client
 from tests.offhand.conftest import Run
 
@@ -26,7 +26,7 @@ REPORT: dict[str, Any] = {
 def test_training_starts_a_job(run: Run, client: Client, labels: Path) -> None:
     started = run("encoders", "train", "tiny", "--labels", str(labels), "--steps", "9", "--no-wait", "--json")
     assert started.exit_code == 0, started.output
-    job = client.job(json.loads(started.stdout)["id"])
+    job = client.jobs.get(json.loads(started.stdout)["id"])
     assert job["kind"] == "train_encoder"
     asked = {"train_on": "both", "steps": 9, "heads": "e4e", "generator": "tiny"}
     assert job["request"] | asked == job["request"]
@@ -35,22 +35,22 @@ def test_training_starts_a_job(run: Run, client: Client, labels: Path) -> None:
         "encoders", "train", "tiny", "--heads", "psp", "--set", "image_size=64", "--set", "align.by=boxes", "--no-wait"
     )
     assert "offhand jobs" in alone.stdout
-    request = client.job(alone.stdout.split()[1].rstrip(";"))["request"]
+    request = client.jobs.get(alone.stdout.split()[1].rstrip(";"))["request"]
     assert (request["train_on"], request["heads"], request["image_size"]) == ("samples", "psp", 64)
     assert request["align"]["by"] == "boxes"
     for one in (job["id"], alone.stdout.split()[1].rstrip(";")):
-        client.cancel(one)
+        client.jobs.cancel(one)
 
 
 def test_what_cannot_be_is_told_before_anything_is_sent(run: Run, client: Client, labels: Path) -> None:
-    before = len(list(client.pages("/v1/uploads")))
+    before = len(list(client.uploads.list()))
     unknown = run("encoders", "train", "nobody", "--labels", str(labels))
     assert unknown.exit_code == 4
     assert "nobody" in unknown.output
     absent = run("encoders", "train", "tiny", "--labels", "absent.zip")
     assert absent.exit_code == 1
     assert "absent.zip: no such file" in absent.output
-    assert len(list(client.pages("/v1/uploads"))) == before
+    assert len(list(client.uploads.list())) == before
     refused = run("encoders", "train", "tiny", "--train-on", "labels")
     assert refused.exit_code == 4
     assert "#/labels" in refused.output
@@ -59,16 +59,16 @@ def test_what_cannot_be_is_told_before_anything_is_sent(run: Run, client: Client
 def test_there_may_be_none(run: Run, client: Client) -> None:
     assert "no encoders" in run("encoders").stdout
     assert json.loads(run("encoders", "ls", "--json").stdout) == []
-    job = client.train_encoder("tiny", steps=1)
+    job = client.encoders.train("tiny", steps=1)
     early = run("encoders", "show", job["id"])
     assert early.exit_code == 1
     assert "has made no encoder" in early.output
-    client.cancel(job["id"])
+    client.jobs.cancel(job["id"])
     assert run("encoders", "show", "enc_none").exit_code == 4
 
 
-def test_what_an_encoder_is_worth_is_told(tmp_path: Path) -> None:
-    lines = told({"id": "enc_1", "report": REPORT}, tmp_path / "a.png").splitlines()
+def test_what_an_encoder_is_worth_is_encoder_text(tmp_path: Path) -> None:
+    lines = encoder_text({"id": "enc_1", "report": REPORT}, tmp_path / "a.png").splitlines()
     assert lines[0] == "enc_1  e4e, trained on both for 3000 steps"
     assert "--set inversion.encoder=enc_1" in lines[1]
     assert lines[2] == "  the generator's own samples (32), after each iteration"

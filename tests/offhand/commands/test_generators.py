@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from offhand.commands.generators import looks_like_a_file, name_of, told
+from offhand.commands.generators import import_text, looks_like_a_file, name_of
 from offhand.errors import ClientError
 
 
@@ -34,7 +36,7 @@ def test_what_looks_like_a_file() -> None:
     assert not any(map(looks_like_a_file, ("ada-afhqcat", "https://example.com/g.pkl", "upl_1")))
 
 
-def test_what_was_found_is_told() -> None:
+def test_what_was_found_is_import_text() -> None:
     report = {
         "format": "rosinality",
         "network": "g_ema",
@@ -45,9 +47,10 @@ def test_what_was_found_is_told() -> None:
         "w_avg_distance": None,
         "notes": ["The file has no mean code."],
     }
-    text = told({"name": "cats", "width": 256, "height": 128, "id": "gen_1", "licence": "", "report": report}, None)
+    cats: Any = {"name": "cats", "width": 256, "height": 128, "id": "gen_1", "licence": "", "report": report}
+    text = import_text(cats, None)
     assert "cats  128×256 (height × width)  gen_1" in text, "as in the API's resolution"
     assert "30,034,338" in text
-    assert "licence     not said" in text
+    assert "licence     not given" in text
     assert "mean code   measured\n" in text
     assert "note        The file has no mean code." in text

@@ -21,7 +21,7 @@ def test_a_key_is_made_and_revoked(run: Run, db: Database, client: Client) -> No
     caller = identify(db, secret)
     assert caller is not None
     assert caller.scopes == {"read"}
-    (known,) = [key for key in client.api_keys() if key["id"] == caller.key_id]
+    (known,) = [key for key in client.keys.list() if key["id"] == caller.key_id]
     assert lifetime(known) == pytest.approx(7, abs=0.01)
     listed = run("keys", "ls").stdout
     assert caller.key_id in listed

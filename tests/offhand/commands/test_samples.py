@@ -6,6 +6,7 @@ import io
 import zipfile
 from pathlib import Path
 
+import httpx
 import pytest
 
 from offhand.commands.samples import fetch_samples
@@ -14,20 +15,18 @@ from offhand.sdk.client import Client
 from offhand.terminal.output import Output
 
 
-class Samples(Client):
-    """A service with one set of samples."""
-
-    def sample_archive(self, sample_set_id: str) -> bytes:
-        content = io.BytesIO()
-        with zipfile.ZipFile(content, "w") as archive:
-            archive.writestr("images/000000003.png", b"image")
-            archive.writestr("classes.json", "[]")
-        assert sample_set_id == "smp_1"
-        return content.getvalue()
+def samples(request: httpx.Request) -> httpx.Response:
+    """Answer like a service with one set of samples."""
+    assert request.url.path == "/v1/sample-sets/smp_1/archive"
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("images/000000003.png", b"image")
+        archive.writestr("classes.json", "[]")
+    return httpx.Response(200, content=content.getvalue())
 
 
 def test_fetching_samples_again_does_not_replace_what_was_edited(tmp_path: Path) -> None:
-    client, output = Samples(), Output(as_json=True)
+    client, output = Client(transport=httpx.MockTransport(samples)), Output(as_json=True)
     fetch_samples(client, "smp_1", tmp_path, output)
     fetch_samples(client, "smp_1", tmp_path, output)
     (tmp_path / "classes.json").write_text('["hat"]')

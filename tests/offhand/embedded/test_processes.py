@@ -1,4 +1,4 @@
-"""`offhand up`: both parts live and die together, and nobody else's port or folder is taken.
+"""`offhand up`: both parts live and die together, and a port or folder in use is refused.
 
 The worker is stood in for by a program that only says that it is there: what is tried here is the keeping of processes.
 """
@@ -44,11 +44,12 @@ main()
 class Up:
     """One `offhand up`."""
 
-    def __init__(self, repository: Path, data: Path, port: int) -> None:
+    def __init__(self, repository: Path, data: Path, port: int, folder: Path | None = None) -> None:
         self.data, self.port, self.url = data, port, f"http://127.0.0.1:{port}"
         self.process = subprocess.Popen(
-            [sys.executable, "-c", UP, WORKER, "up", "--data", str(data), "--port", str(port), "--json"],
-            cwd=repository,
+            [sys.executable, "-P", "-c", UP, WORKER, "up", "--data", str(data), "--port", str(port), "--json"],
+            cwd=folder or repository,
+            env=os.environ | {"PYTHONPATH": str(repository)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -76,8 +77,8 @@ class Up:
 def up(repository: Path, tmp_path: Path) -> Iterator[Callable[..., Up]]:
     started: list[Up] = []
 
-    def up(data: Path | None = None, port: int | None = None) -> Up:
-        started.append(Up(repository, data or tmp_path / "data", free_port() if port is None else port))
+    def up(data: Path | None = None, port: int | None = None, folder: Path | None = None) -> Up:
+        started.append(Up(repository, data or tmp_path / "data", free_port() if port is None else port, folder))
         return started[-1]
 
     yield up
@@ -179,21 +180,47 @@ def test_a_folder_that_cannot_be_used(up: Callable[..., Up], tmp_path: Path) -> 
     assert "Traceback" not in err
 
 
-def test_the_client_alone_says_what_is_missing(repository: Path, tmp_path: Path) -> None:
-    code = """
-import sys
-import offhand.embedded.processes
-offhand.embedded.processes.find_spec = lambda name: None
-from offhand.cli import main
-main()
-"""
-    result = subprocess.run(
-        [sys.executable, "-c", code, "up", "--data", str(tmp_path / "data")],
+def up_with(setting: str, repository: Path, data: Path) -> subprocess.CompletedProcess[str]:
+    """Run `offhand up` after a line that changes the module `installation`."""
+    lines = ["from offhand.embedded import installation", setting, "from offhand.cli import main", "main()"]
+    return subprocess.run(
+        [sys.executable, "-c", "\n".join(lines), "up", "--data", str(data)],
         cwd=repository,
-        env=os.environ,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_up_without_the_libraries_of_the_service_names_the_command_that_installs_them(
+    repository: Path, tmp_path: Path
+) -> None:
+    result = up_with("installation.find_spec = lambda name: None", repository, tmp_path / "data")
     assert result.returncode == 7
-    assert "pip install 'offhand[service,worker]'" in result.stderr
+    assert f"pip install -e '{repository}[service,worker]'" in result.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_up_outside_a_checkout_is_refused_even_beside_packages_of_the_same_names(
+    repository: Path, tmp_path: Path
+) -> None:
+    for name in ("api", "contracts", "core", "migrations", "store", "worker"):
+        (tmp_path / name).mkdir()
+    setting = f"import pathlib; installation.ROOT = pathlib.Path({str(tmp_path)!r})"
+    result = up_with(setting, repository, tmp_path / "data")
+    assert result.returncode == 7
+    assert "make setup" in result.stderr
+    assert "docker compose up" in result.stderr
+    assert not (tmp_path / "data").exists()
+
+
+@needs_proc
+def test_up_runs_in_a_folder_with_packages_of_the_same_names(up: Callable[..., Up], tmp_path: Path) -> None:
+    for name in ("api", "core", "store", "worker"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(f"raise SystemExit('{name} of the user was imported')")
+    one = up(folder=tmp_path)
+    assert one.document()["url"] == one.url
+    one.process.send_signal(signal.SIGINT)
+    status, _, err = one.end()
+    assert status == 0, err

@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from offhand.errors import ClientError, DownloadFailed, JobFailed, Refused, Unreachable
-from offhand.sdk.client import Client, is_id
+from offhand.sdk.client import Client
 from offhand.sdk.connection import service_url
-from offhand.sdk.uploads import labels_archive
+from offhand.sdk.uploads import is_id, labels_archive
 from store.database.database import Database
 from store.objects import ObjectStore
 from tests.api.worlds import end_job, finish_dataset
@@ -26,17 +26,17 @@ def test_from_labels_to_a_verified_folder(
     client: Client, labels: Path, db: Database, objects: ObjectStore, tmp_path: Path
 ) -> None:
     sent: list[tuple[int, int]] = []
-    upload = client.upload(labels, lambda done, total: sent.append((done, total)))
+    upload = client.uploads.create(labels, lambda done, total: sent.append((done, total)))
     assert upload["state"] == "complete"
     assert sent[-1] == (labels.stat().st_size, labels.stat().st_size)
-    job = client.generate(upload["id"], "tiny", 20, seed=7, labeler={"preset": "fast"})
+    job = client.datasets.generate(upload["id"], "tiny", 20, seed=7, labeler={"preset": "fast"})
     assert job["seed"] == 7
     manifest = finish_dataset(db, objects, job)
     states: list[str] = []
-    ended = client.wait(job["id"], lambda job: states.append(job["state"]))
+    ended = client.jobs.wait(job["id"], lambda job: states.append(job["state"]))
     assert ended["state"] == states[-1] == "succeeded"
-    assert client.manifest(ended["result"]["dataset"]) == manifest
-    folder = client.download(ended["result"]["dataset"], tmp_path / "heads")
+    assert client.datasets.manifest(ended["result"]["dataset"]) == manifest
+    folder = client.datasets.download(ended["result"]["dataset"], tmp_path / "heads")
     assert sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()) == [
         "README.md",
         "contact_sheet.png",
@@ -48,13 +48,13 @@ def test_from_labels_to_a_verified_folder(
 
 
 def test_a_path_is_uploaded_on_the_way(client: Client, labels: Path) -> None:
-    job = client.generate(labels, "tiny", 5)
+    job = client.datasets.generate(labels, "tiny", 5)
     assert job["request"]["labels"].startswith("upl_")
-    assert any(found["id"] == job["id"] for found in client.jobs(state="queued"))
-    assert [event["name"] for event in client.events(job["id"])] == ["job.queued"]
-    assert client.cancel(job["id"])["state"] in ("canceling", "canceled")
+    assert any(found["id"] == job["id"] for found in client.jobs.list(state="queued"))
+    assert [event["name"] for event in client.jobs.events(job["id"])] == ["job.queued"]
+    assert client.jobs.cancel(job["id"])["state"] in ("canceling", "canceled")
     with pytest.raises(JobFailed, match="canceled"):
-        client.wait(job["id"])
+        client.jobs.wait(job["id"])
 
 
 def test_a_folder_is_packed_the_same_each_time(client: Client, tmp_path: Path) -> None:
@@ -65,13 +65,13 @@ def test_a_folder_is_packed_the_same_each_time(client: Client, tmp_path: Path) -
     (folder / ".DS_Store").write_text("dropping")
     with labels_archive(folder) as archive, zipfile.ZipFile(archive) as zipped:
         assert sorted(zipped.namelist()) == ["classes.json", "images/a.png"]
-    assert client.upload(folder)["sha256"] == client.upload(folder)["sha256"]
+    assert client.uploads.create(folder)["sha256"] == client.uploads.create(folder)["sha256"]
     with pytest.raises(ClientError, match="neither"):
-        client.upload(tmp_path / "nothing")
+        client.uploads.create(tmp_path / "nothing")
 
 
 def test_why_a_job_failed_is_told_line_by_line(client: Client, labels: Path, db: Database) -> None:
-    job = client.generate(labels, "tiny", 5)
+    job = client.datasets.generate(labels, "tiny", 5)
     problems = [{"detail": "no mask for this image", "pointer": f"images/{n}.png"} for n in "ab"]
     with db.write() as connection:
         end_job(
@@ -84,7 +84,7 @@ def test_why_a_job_failed_is_told_line_by_line(client: Client, labels: Path, db:
             error_problems=problems,
         )
     with pytest.raises(JobFailed) as failure:
-        client.wait(job["id"])
+        client.jobs.wait(job["id"])
     assert failure.value.code == "bad_label_set"
     lines = ["images/a.png: no mask for this image", "images/b.png: no mask for this image"]
     assert failure.value.lines == lines
@@ -93,7 +93,7 @@ def test_why_a_job_failed_is_told_line_by_line(client: Client, labels: Path, db:
 
 def test_a_refusal_lists_every_problem(client: Client) -> None:
     with pytest.raises(Refused) as refusal:
-        client.generate("upl_none", "head64", 5)
+        client.datasets.generate("upl_none", "head64", 5)
     assert refusal.value.status == 422
     assert refusal.value.exit_code == 4
     assert refusal.value.lines == [
@@ -103,14 +103,14 @@ def test_a_refusal_lists_every_problem(client: Client) -> None:
 
 
 def test_an_estimate_starts_nothing(client: Client, labels: Path) -> None:
-    before = len(list(client.jobs()))
-    assert client.generate(labels, "tiny", 90, validate_only=True)["candidates"] == 100
-    assert len(list(client.jobs())) == before
+    before = len(list(client.jobs.list()))
+    assert client.datasets.estimate(labels, "tiny", 90)["candidates"] == 100
+    assert len(list(client.jobs.list())) == before
 
 
 def test_waiting_outlasts_a_restart(server: ApiProcess, labels: Path, db: Database, objects: ObjectStore) -> None:
     with Client(server.url, patience=60) as client:
-        job = client.generate(labels, "tiny", 20)
+        job = client.datasets.generate(labels, "tiny", 20)
 
         def restart() -> None:
             time.sleep(0.3)
@@ -120,21 +120,21 @@ def test_waiting_outlasts_a_restart(server: ApiProcess, labels: Path, db: Databa
 
         restarting = threading.Thread(target=restart)
         restarting.start()
-        assert client.wait(job["id"])["state"] == "succeeded"
+        assert client.jobs.wait(job["id"])["state"] == "succeeded"
         restarting.join()
 
 
 def test_waiting_can_end_before_the_job(client: Client, labels: Path) -> None:
-    job = client.generate(labels, "tiny", 5)
+    job = client.datasets.generate(labels, "tiny", 5)
     with pytest.raises(TimeoutError, match="goes on"):
-        client.wait(job["id"], timeout=0)
+        client.jobs.wait(job["id"], timeout=0)
 
 
 def test_waiting_for_a_queued_job_that_does_not_change_ends_in_time(client: Client, labels: Path) -> None:
-    job = client.generate(labels, "tiny", 5)
+    job = client.datasets.generate(labels, "tiny", 5)
     started = time.monotonic()
     with pytest.raises(TimeoutError, match=r"queued after 0\.3 s"):
-        client.wait(job["id"], timeout=0.3)
+        client.jobs.wait(job["id"], timeout=0.3)
     assert time.monotonic() - started < 2
 
 
@@ -148,7 +148,7 @@ def test_waiting_ends_in_time_when_the_service_stops_answering() -> None:
 
     started = time.monotonic()
     with Client(transport=httpx.MockTransport(answer)) as client, pytest.raises(TimeoutError, match="running"):
-        client.wait("job_1", timeout=0.3)
+        client.jobs.wait("job_1", timeout=0.3)
     assert time.monotonic() - started < 2
 
 
@@ -174,7 +174,7 @@ def test_what_is_no_address_of_a_service_is_explained(given: str) -> None:
 def test_nobody_there() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     with Client(url, patience=0) as client, pytest.raises(Unreachable, match="offhand up"):
-        client.generators()
+        list(client.generators.list())
 
 
 def test_a_lost_answer_makes_nothing_twice(server: ApiProcess, labels: Path) -> None:
@@ -197,9 +197,9 @@ def test_a_lost_answer_makes_nothing_twice(server: ApiProcess, labels: Path) -> 
             self.real.close()
 
     with Client(server.url, transport=Lossy()) as client:
-        before = len(list(client.pages("/v1/uploads"))), len(list(client.jobs()))
-        client.generate(labels, "tiny", 5)
-        after = len(list(client.pages("/v1/uploads"))), len(list(client.jobs()))
+        before = len(list(client.uploads.list())), len(list(client.jobs.list()))
+        client.datasets.generate(labels, "tiny", 5)
+        after = len(list(client.uploads.list())), len(list(client.jobs.list()))
     assert after == (before[0] + 1, before[1] + 1)
 
 
@@ -215,11 +215,11 @@ def test_answers_that_are_no_problem_documents_are_told_too() -> None:
         return httpx.Response(502, text="<html>bad gateway</html>")
 
     with Client(patience=0, transport=httpx.MockTransport(proxy)) as client, pytest.raises(Refused, match="gateway"):
-        client.generators()
+        list(client.generators.list())
 
 
 def test_generators_are_listed(client: Client) -> None:
-    assert [generator["name"] for generator in client.generators()] == ["tiny"]
+    assert [generator["name"] for generator in client.generators.list()] == ["tiny"]
 
 
 def test_the_key_goes_with_every_request(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,25 +231,25 @@ def test_the_key_goes_with_every_request(monkeypatch: pytest.MonkeyPatch) -> Non
 
     transport = httpx.MockTransport(answer)
     monkeypatch.delenv("OFFHAND_API_KEY", raising=False)
-    Client("http://service", transport=transport).job("job_1")
-    Client("http://service", transport=transport, api_key="ofh_1").job("job_1")
+    Client("http://service", transport=transport).jobs.get("job_1")
+    Client("http://service", transport=transport, api_key="ofh_1").jobs.get("job_1")
     monkeypatch.setenv("OFFHAND_API_KEY", "ofh_2")
-    Client("http://service", transport=transport).job("job_1")
+    Client("http://service", transport=transport).jobs.get("job_1")
     assert seen == [None, "Bearer ofh_1", "Bearer ofh_2"]
 
 
 def test_nothing_is_uploaded_for_a_wish_that_is_refused(client: Client, labels: Path) -> None:
-    before = len(list(client.pages("/v1/uploads")))
+    before = len(list(client.uploads.list()))
     with pytest.raises(Refused) as refused:
-        client.generate(labels, "nobody", 0)
+        client.datasets.generate(labels, "nobody", 0)
     assert {problem["pointer"] for problem in refused.value.problem["errors"]} == {"#/generator", "#/count"}
-    assert len(list(client.pages("/v1/uploads"))) == before
+    assert len(list(client.uploads.list())) == before
 
 
 def test_an_answer_that_is_still_being_made_is_waited_for() -> None:
     answers = [httpx.Response(409, json={"code": "idempotency_in_flight"}), httpx.Response(200, json={"id": "job_1"})]
     client = Client("http://service", transport=httpx.MockTransport(lambda request: answers.pop(0)))
-    assert client.cancel("job_1") == {"id": "job_1"}
+    assert client.jobs.cancel("job_1") == {"id": "job_1"}
 
 
 @pytest.mark.parametrize("redirected", [False, True])
@@ -270,7 +270,7 @@ def test_file_with_other_bytes_than_announced_is_fetched_again(
 
     with Client("http://service", patience=0.5, transport=httpx.MockTransport(answer)) as client:
         if arrives:
-            assert client.report_page("job_1") == b"a report"
+            assert client.evaluations.report_page("job_1") == b"a report"
         else:
             with pytest.raises(DownloadFailed, match="other bytes than the service announces"):
-                client.report_page("job_1")
+                client.evaluations.report_page("job_1")

@@ -40,7 +40,7 @@ def told(sent, size):
 
 uploads.LARGE = 1 << 20
 with Client(sys.argv[1]) as client:
-    client.upload_checkpoint(Path(sys.argv[2]), told)
+    client.uploads.create_checkpoint(Path(sys.argv[2]), told)
 """
 
 
@@ -81,7 +81,7 @@ def sent(client: Client, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             lines.append(f"{method} {httpx.URL(url).params.get('partNumber', 'links')}")
         if method == "PUT":
             assert "authorization" not in {name.lower() for name in self.headers}
-            assert self.base_url != client.http.base_url
+            assert self.base_url != client.connection.http.base_url
         return original(self, method, url, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(httpx.Client, "request", request)
@@ -99,12 +99,12 @@ def stored(upload_id: str, settings: Settings) -> bytes:
 
 def test_the_service_sees_no_part(client: Client, checkpoint: Path, settings: Settings, sent: list[str]) -> None:
     told: list[int] = []
-    upload = client.upload_checkpoint(checkpoint, lambda done, _size: told.append(done))
+    upload = client.uploads.create_checkpoint(checkpoint, lambda done, _size: told.append(done))
     assert upload["state"] == "complete"
     assert told == [PART, 2 * PART, 3 * PART, checkpoint.stat().st_size]
     assert sent == [line for n in (1, 2, 3, 4) for line in ("POST links", f"PUT {n}")]
     assert stored(upload["id"], settings) == checkpoint.read_bytes()
-    assert client.upload_checkpoint(checkpoint)["id"] == upload["id"], "what is there is not sent again"
+    assert client.uploads.create_checkpoint(checkpoint)["id"] == upload["id"], "what is there is not sent again"
     assert len(sent) == 8
 
 
@@ -116,7 +116,7 @@ def test_a_client_that_is_killed_half_way_goes_on(
         assert sender.stdout is not None
         assert int(sender.stdout.readline()) == 2 * PART
         sender.kill()
-    upload = client.upload_checkpoint(checkpoint)
+    upload = client.uploads.create_checkpoint(checkpoint)
     assert [line for line in sent if line.startswith("PUT")] == ["PUT 3", "PUT 4"]
     assert stored(upload["id"], settings) == checkpoint.read_bytes()
 
@@ -131,7 +131,7 @@ def test_a_service_that_is_killed_half_way_is_waited_for(
                 server.kill()
                 server.start()
 
-        upload = client.upload_checkpoint(checkpoint, restart)
+        upload = client.uploads.create_checkpoint(checkpoint, restart)
     assert stored(upload["id"], settings) == checkpoint.read_bytes()
 
 
@@ -143,10 +143,10 @@ def test_a_wrong_part_that_is_there_is_sent_again(
         "size": checkpoint.stat().st_size,
         "sha256": uploads.sha256_of(checkpoint),
     }
-    begun = client.request("POST", "/v1/uploads", json=declared).json()
+    begun = client.connection.request("POST", "/v1/uploads", json=declared).json()
     with httpx.Client() as storage:
-        send_part(client, storage, begun, 2, bytes(PART), "0" * 32)
-    upload = client.upload_checkpoint(checkpoint)
+        send_part(client.connection, storage, begun, 2, bytes(PART), "0" * 32)
+    upload = client.uploads.create_checkpoint(checkpoint)
     assert upload["id"] == begun["id"]
     assert sent.count("PUT 2") == 2
     assert stored(upload["id"], settings) == checkpoint.read_bytes()
@@ -160,13 +160,13 @@ def test_a_file_that_changes_while_it_is_sent_is_refused(client: Client, checkpo
                 file.write(bytes(100))
 
     with pytest.raises(Refused, match="SHA-256"):
-        client.upload_checkpoint(checkpoint, change)
+        client.uploads.create_checkpoint(checkpoint, change)
 
 
 def test_a_storage_that_is_away_is_named(server: ApiProcess, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     away = "http://127.0.0.1:1/bucket/key"
     with Client(server.url, patience=0.3) as client:
-        original = client.request
+        original = client.connection.request
 
         def request(method: str, path: str, **more: object) -> httpx.Response:
             answer = original(method, path, **more)  # type: ignore[arg-type]
@@ -175,6 +175,6 @@ def test_a_storage_that_is_away_is_named(server: ApiProcess, checkpoint: Path, m
                 return httpx.Response(200, json={"items": [item]})
             return answer
 
-        monkeypatch.setattr(client, "request", request)
+        monkeypatch.setattr(client.connection, "request", request)
         with pytest.raises(ClientError, match=r"part 1 of net.pkl cannot be sent .* at 127.0.0.1:1: it does"):
-            client.upload_checkpoint(checkpoint)
+            client.uploads.create_checkpoint(checkpoint)

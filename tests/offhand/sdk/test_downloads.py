@@ -24,7 +24,7 @@ from tests.serving import ApiProcess
 @pytest.fixture
 def dataset(client: Client, labels: Path, db: Database, objects: ObjectStore) -> str:
     """The id of a finished dataset of two shards."""
-    job = client.generate(labels, "tiny", 20)
+    job = client.datasets.generate(labels, "tiny", 20)
     finish_dataset(db, objects, job)
     return str(job["result"]["dataset"])
 
@@ -67,7 +67,7 @@ class Cut(httpx.SyncByteStream):
 def test_a_cut_download_goes_on_by_itself(server: ApiProcess, dataset: str, tmp_path: Path) -> None:
     transport = Counted(cuts=2)
     with Client(server.url, transport=transport) as client:
-        folder = client.download(dataset, tmp_path / "heads")
+        folder = client.datasets.download(dataset, tmp_path / "heads")
     assert (folder / "shards" / "000000.tar").read_bytes() == shard_bytes(0)
     ranges = [request.headers.get("range") for request in transport.shards]
     assert ranges[0] is None
@@ -88,9 +88,9 @@ def test_a_second_call_goes_on_where_the_first_stopped(server: ApiProcess, datas
     (folder / "shards" / "000001.tar.part").write_bytes(shard_bytes(1)[:1000])
     transport = Counted()
     with Client(server.url, transport=transport) as client:
-        client.download(dataset, folder)
+        client.datasets.download(dataset, folder)
         assert [request.headers.get("range") for request in transport.shards] == ["bytes=1000-"]
-        client.download(dataset, folder)
+        client.datasets.download(dataset, folder)
         assert len(transport.shards) == 1
     assert (folder / "shards" / "000001.tar").read_bytes() == shard_bytes(1)
 
@@ -99,7 +99,7 @@ def test_a_part_that_is_wrong_is_fetched_anew(client: Client, dataset: str, tmp_
     folder = interrupted(tmp_path / "heads", dataset)
     (folder / "shards" / "000000.tar.part").write_bytes(b"something else")
     (folder / "shards" / "000001.tar").write_bytes(b"damaged")
-    client.download(dataset, folder)
+    client.datasets.download(dataset, folder)
     verify_folder(folder)
 
 
@@ -112,7 +112,7 @@ def test_what_the_service_has_damaged_is_refused(
     content[5000] ^= 1
     stored.write_bytes(content)
     with pytest.raises(ClientError, match=r"shards/000001\.tar of ds_\w+ is damaged"):
-        client.download(dataset, tmp_path / "heads")
+        client.datasets.download(dataset, tmp_path / "heads")
     assert not (tmp_path / "heads" / "manifest.json").exists()
 
 
@@ -135,7 +135,7 @@ def test_flipped_bit_on_the_way_is_fetched_again(server: ApiProcess, dataset: st
     transport = Flipped()
     transport.flips = 2
     with Client(server.url, transport=transport) as client:
-        folder = client.download(dataset, tmp_path / "heads")
+        folder = client.datasets.download(dataset, tmp_path / "heads")
     assert (folder / "shards" / "000000.tar").read_bytes() == shard_bytes(0)
     verify_folder(folder)
 
@@ -147,13 +147,13 @@ def test_bytes_that_come_wrong_each_time_are_not_kept(server: ApiProcess, datase
         Client(server.url, transport=transport) as client,
         pytest.raises(DownloadFailed, match="not what the service promises"),
     ):
-        client.download(dataset, tmp_path / "heads")
+        client.datasets.download(dataset, tmp_path / "heads")
     assert not list((tmp_path / "heads" / "shards").iterdir())
 
 
 def test_progress_reaches_the_total(client: Client, dataset: str, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    client.download(dataset, tmp_path / "heads", lambda done, total: seen.append((done, total)))
+    client.datasets.download(dataset, tmp_path / "heads", lambda done, total: seen.append((done, total)))
     assert seen[-1][0] == seen[-1][1] > len(shard_bytes(0)) + len(shard_bytes(1))
     assert seen == sorted(seen)
 
@@ -161,7 +161,7 @@ def test_progress_reaches_the_total(client: Client, dataset: str, tmp_path: Path
 def test_two_datasets_do_not_share_a_folder(client: Client, dataset: str, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"dataset": "ds_other"}))
     with pytest.raises(DownloadFailed, match="ds_other"):
-        client.download(dataset, tmp_path)
+        client.datasets.download(dataset, tmp_path)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -179,45 +179,45 @@ def test_a_folder_with_other_files_is_refused_and_left_as_it_is(
     (folder / name).write_text("mine")
     before = contents(folder)
     with pytest.raises(DownloadFailed, match="not empty") as refused:
-        client.download(dataset, folder)
-    assert "--force" in str(refused.value)
+        client.datasets.download(dataset, folder)
+    assert "--overwrite" in str(refused.value)
     assert contents(folder) == before
 
 
-def test_force_replaces_listed_files_and_keeps_the_others(client: Client, dataset: str, tmp_path: Path) -> None:
+def test_overwrite_replaces_listed_files_and_keeps_the_others(client: Client, dataset: str, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("mine")
     (tmp_path / "notes.txt").write_text("mine")
-    client.download(dataset, tmp_path, force=True)
+    client.datasets.download(dataset, tmp_path, overwrite=True)
     verify_folder(tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
-    client.download(dataset, tmp_path)
+    client.datasets.download(dataset, tmp_path)
 
 
-def test_force_leaves_no_shard_of_the_dataset_it_replaces(
+def test_overwrite_leaves_no_shard_of_the_dataset_it_replaces(
     client: Client, dataset: str, labels: Path, db: Database, objects: ObjectStore, tmp_path: Path
 ) -> None:
-    job = client.generate(labels, "tiny", 30)
+    job = client.datasets.generate(labels, "tiny", 30)
     finish_dataset(db, objects, job, shards=3)
-    folder = client.download(job["result"]["dataset"], tmp_path / "heads")
+    folder = client.datasets.download(job["result"]["dataset"], tmp_path / "heads")
     with pytest.raises(DownloadFailed, match=f"already holds {job['result']['dataset']}"):
-        client.download(dataset, folder)
-    client.download(dataset, folder, force=True)
+        client.datasets.download(dataset, folder)
+    client.datasets.download(dataset, folder, overwrite=True)
     assert sorted(path.name for path in (folder / "shards").iterdir()) == ["000000.tar", "000001.tar"]
 
 
 def test_a_finished_download_is_repaired_and_leaves_no_marker(client: Client, dataset: str, tmp_path: Path) -> None:
-    folder = client.download(dataset, tmp_path / "heads")
+    folder = client.datasets.download(dataset, tmp_path / "heads")
     (folder / "shards" / "000001.tar").write_bytes(b"damaged")
-    client.download(dataset, folder)
+    client.datasets.download(dataset, folder)
     verify_folder(folder)
     assert not (folder / MARKER).exists()
 
 
 def test_a_second_download_into_the_same_folder_is_refused(client: Client, dataset: str, tmp_path: Path) -> None:
     with held_folder(tmp_path / "heads", dataset), pytest.raises(DownloadFailed, match="another process"):
-        client.download(dataset, tmp_path / "heads")
+        client.datasets.download(dataset, tmp_path / "heads")
     assert not (tmp_path / "heads").exists(), "nothing was fetched, so nothing stays"
-    client.download(dataset, tmp_path / "heads")
+    client.datasets.download(dataset, tmp_path / "heads")
 
 
 def test_an_export_does_not_replace_another_file(
@@ -227,11 +227,11 @@ def test_an_export_does_not_replace_another_file(
     target = tmp_path / "heads.zip"
     target.write_bytes(b"mine")
     with pytest.raises(DownloadFailed, match="another file"):
-        client.download_export(dataset, "coco", target)
+        client.datasets.download_export(dataset, "coco", target)
     assert target.read_bytes() == b"mine"
-    client.download_export(dataset, "coco", target, force=True)
+    client.datasets.download_export(dataset, "coco", target, overwrite=True)
     assert target.read_bytes() == content
-    client.download_export(dataset, "coco", target)
+    client.datasets.download_export(dataset, "coco", target)
 
 
 @pytest.mark.parametrize("path", ["../x.tar", "/etc/x.tar", "shards/../../x", "", "."])
@@ -243,7 +243,7 @@ def test_a_manifest_cannot_write_elsewhere(tmp_path: Path, path: str) -> None:
 def test_a_folder_that_cannot_be_written(client: Client, dataset: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DownloadFailed, match="cannot write"):
-        client.download(dataset, tmp_path / "file" / "heads")
+        client.datasets.download(dataset, tmp_path / "file" / "heads")
 
 
 def test_a_service_that_stays_away_is_told(server: ApiProcess, dataset: str, tmp_path: Path) -> None:
@@ -251,12 +251,12 @@ def test_a_service_that_stays_away_is_told(server: ApiProcess, dataset: str, tmp
     with Client(server.url, transport=transport) as client, pytest.MonkeyPatch.context() as patch:
         patch.setattr("offhand.sdk.downloads.time.sleep", lambda _: None)
         with pytest.raises(Unreachable, match="run it again"):
-            client.download(dataset, tmp_path / "heads")
+            client.datasets.download(dataset, tmp_path / "heads")
     assert list((tmp_path / "heads").rglob("*.part"))
 
 
 def test_verify_names_every_damaged_file(client: Client, dataset: str, tmp_path: Path) -> None:
-    folder = client.download(dataset, tmp_path / "heads")
+    folder = client.datasets.download(dataset, tmp_path / "heads")
     verify_folder(folder)
     (folder / "shards" / "000000.tar").unlink()
     (folder / "shards" / "000001.tar").write_bytes(b"short")
@@ -269,7 +269,7 @@ def test_verify_names_every_damaged_file(client: Client, dataset: str, tmp_path:
 
 def made_export(client: Client, dataset: str, db: Database, objects: ObjectStore) -> bytes:
     content = shard_bytes(7)
-    job = client.export(dataset, "coco")
+    job = client.datasets.export(dataset, "coco")
     keep(db, objects, dataset, "exports/coco.zip", content, "application/zip")
     with db.write() as connection:
         end_job(connection, job["id"], "succeeded")
@@ -281,13 +281,13 @@ def test_an_export_is_fetched_and_resumed(
 ) -> None:
     target = tmp_path / "out" / "heads.zip"
     with pytest.raises(ClientError, match=f"offhand export {dataset} --format coco"):
-        client.download_export(dataset, "coco", target)
+        client.datasets.download_export(dataset, "coco", target)
     content = made_export(client, dataset, db, objects)
     target.parent.mkdir()
     (tmp_path / "out" / "heads.zip.part").write_bytes(content[:100_000])
     counted = Counted()
     with Client(server.url, transport=counted) as other:
-        assert other.download_export(dataset, "coco", target) == target
+        assert other.datasets.download_export(dataset, "coco", target) == target
     assert target.read_bytes() == content
     assert counted.requests[-1].headers["range"] == "bytes=100000-"
 
@@ -301,5 +301,5 @@ def test_a_damaged_export_is_not_kept(
     path.chmod(0o644)
     path.write_bytes(content[:-1] + b"!")
     with pytest.raises(ClientError, match=r"exports/coco\.zip of ds_\w+ is damaged"):
-        client.download_export(dataset, "coco", tmp_path / "heads.zip")
+        client.datasets.download_export(dataset, "coco", tmp_path / "heads.zip")
     assert not (tmp_path / "heads.zip").exists()

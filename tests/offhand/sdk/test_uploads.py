@@ -30,7 +30,7 @@ def told(sent, size):
 
 uploads.LARGE = uploads.PART = 1 << 16
 with Client(sys.argv[1]) as client:
-    client.upload_checkpoint(Path(sys.argv[2]), told)
+    client.uploads.create_checkpoint(Path(sys.argv[2]), told)
 """
 
 
@@ -52,12 +52,12 @@ def stored(upload_id: str, db: Database, objects: ObjectStore) -> bytes:
 
 def test_a_large_file_goes_in_parts(client: Client, checkpoint: Path, db: Database, objects: ObjectStore) -> None:
     told: list[tuple[int, int]] = []
-    upload = client.upload_checkpoint(checkpoint, lambda sent, size: told.append((sent, size)))
+    upload = client.uploads.create_checkpoint(checkpoint, lambda sent, size: told.append((sent, size)))
     size = checkpoint.stat().st_size
     assert upload["state"] == "complete"
     assert [sent for sent, _ in told] == [*range(1 << 16, size, 1 << 16), size]
     assert stored(upload["id"], db, objects) == checkpoint.read_bytes()
-    assert client.upload_checkpoint(checkpoint)["id"] == upload["id"], "what is there is not sent again"
+    assert client.uploads.create_checkpoint(checkpoint)["id"] == upload["id"], "what is there is not sent again"
 
 
 def test_a_client_that_is_killed_half_way_goes_on(
@@ -70,10 +70,11 @@ def test_a_client_that_is_killed_half_way_goes_on(
         sender.kill()
     with Client(server.url) as client:
         digest = uploads.sha256_of(checkpoint)
-        (begun,) = client.pages("/v1/uploads", state="pending", sha256=digest)
+        (begun,) = client.uploads.list(state="pending", sha256=digest)
         sent: list[str] = []
-        client.http.event_hooks["request"].append(lambda request: sent.append(f"{request.method} {request.url.path}"))
-        upload = client.upload_checkpoint(checkpoint)
+        hooks = client.connection.http.event_hooks["request"]
+        hooks.append(lambda request: sent.append(f"{request.method} {request.url.path}"))
+        upload = client.uploads.create_checkpoint(checkpoint)
     assert (upload["id"], upload["state"]) == (begun["id"], "complete")
     puts = [line for line in sent if line.startswith("PUT")]
     assert puts == [f"PUT {begun['urls']['parts']}/{number}" for number in range(4, 10)]
@@ -90,7 +91,7 @@ def test_a_service_that_is_killed_half_way_keeps_what_it_has(
                 server.kill()
                 server.start()
 
-        upload = client.upload_checkpoint(checkpoint, restart)
+        upload = client.uploads.create_checkpoint(checkpoint, restart)
     assert upload["state"] == "complete"
     assert stored(upload["id"], db, objects) == checkpoint.read_bytes()
 
@@ -103,10 +104,10 @@ def test_a_part_that_is_not_the_files_is_sent_again(
         "size": checkpoint.stat().st_size,
         "sha256": uploads.sha256_of(checkpoint),
     }
-    begun = client.request("POST", "/v1/uploads", json=declared).json()
+    begun = client.connection.request("POST", "/v1/uploads", json=declared).json()
     wrong = bytes(1000)
     url = f"{begun['urls']['parts']}/2?sha256={sha256(wrong).hexdigest()}"
-    client.request("PUT", url, content=wrong, headers={"Content-Type": "application/octet-stream"})
-    upload = client.upload_checkpoint(checkpoint)
+    client.connection.request("PUT", url, content=wrong, headers={"Content-Type": "application/octet-stream"})
+    upload = client.uploads.create_checkpoint(checkpoint)
     assert upload["id"] == begun["id"]
     assert stored(upload["id"], db, objects) == checkpoint.read_bytes()

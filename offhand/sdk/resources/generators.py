@@ -1,0 +1,45 @@
+"""`client.generators`: image generators of the service, and imports of checkpoints."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from offhand.documents import CatalogueEntry, Generator, Job
+from offhand.sdk.connection import given
+from offhand.sdk.resources.uploads import UploadingResource
+
+
+class Generators(UploadingResource):
+    """Frozen image generators."""
+
+    path = "/v1/generators"
+
+    def list(self) -> Iterator[Generator]:
+        """Yield generators, newest first."""
+        return self._connection.pages(Generator, self.path)
+
+    def get(self, name_or_id: str) -> Generator:
+        """Return one generator."""
+        return self._connection.get(Generator, self._at(name_or_id))
+
+    def catalogue(self) -> Iterator[CatalogueEntry]:
+        """Yield public checkpoints that can be imported by name."""
+        return self._connection.pages(CatalogueEntry, "/v1/catalogue")
+
+    def add(self, source: str | Path, name: str, **settings: Any) -> Job:
+        """Start the job that imports a checkpoint as the generator ``name`` and return it.
+
+        ``source``: a file, which is uploaded first, an upload's id, a URL, or a name of :meth:`catalogue`.
+        """
+        if Path(source).is_file():
+            source = self._uploads.create_checkpoint(source)["id"]
+        body = {"source": str(source), "name": name} | given(settings)
+        return self._connection.send(Job, "POST", self.path, body)
+
+    def preview(self, name_or_id: str) -> bytes:
+        """Return a PNG of an imported generator's samples."""
+        return self._connection.content(self._at(name_or_id, "preview"))
+
+    def delete(self, name_or_id: str) -> None:
+        """Delete an imported generator. Labelers and datasets made with it stay."""
+        self._connection.request("DELETE", self._at(name_or_id))
