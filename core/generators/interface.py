@@ -70,10 +70,6 @@ class CodeSpec:
             parts[str(name)] = PartSpec(tuple(int(side) for side in part["shape"]), part["dtype"])
         return cls(parts, int(values["classes"]), bool(values["needs_class"]))
 
-    def bytes_per_code(self) -> int:
-        """Return the size of one code in bytes, as tensors."""
-        return sum(part.torch_dtype.itemsize * _count(part.shape) for part in self.parts.values())
-
     def check(self, codes: "Codes") -> None:
         """Raise :class:`GeneratorError` that names every part of ``codes`` that differs from this specification."""
         problems = [Problem("missing", name) for name in self.parts.keys() - codes.parts.keys()]
@@ -462,10 +458,3 @@ def settings_with_defaults(schema: Mapping[str, Any], settings: Mapping[str, Any
 def digest_of_facts(facts: Any) -> str:
     """Return the SHA-256 (hex) of JSON values."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True, allow_nan=False).encode()).hexdigest()
-
-
-def _count(shape: Sequence[int]) -> int:
-    total = 1
-    for side in shape:
-        total *= side
-    return total

@@ -42,8 +42,6 @@ from typing import Literal
 from store.errors import IllegalTransition
 
 JobState = Literal["queued", "running", "finalizing", "succeeded", "canceling", "canceled", "failed", "expired"]
-StepState = Literal["pending", "running", "succeeded", "failed", "canceled"]
-ShardState = Literal["pending", "running", "succeeded", "poisoned", "canceled"]
 
 _JOB: Mapping[str, frozenset[str]] = {
     "queued": frozenset({"running", "canceling", "failed", "expired"}),

@@ -25,8 +25,6 @@ from store.webhooks.sealing import seal
 from store.webhooks.signing import new_secret
 
 MAX_ENDPOINTS = 20
-#: What can be told. An endpoint that names none is told everything.
-TYPES = ("job.succeeded", "job.failed", "job.canceled", "job.expired")
 
 
 @dataclass(frozen=True, slots=True)

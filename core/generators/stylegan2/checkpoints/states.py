@@ -93,13 +93,6 @@ def from_rosinality_state(state: State, config: StyleGAN2Config, latent_avg: Ten
     return _renamed(state, {**names, "w_avg": "latent_avg"}, config, made)
 
 
-def from_own_state(state: State, config: StyleGAN2Config) -> dict[str, Tensor]:
-    """A state of ours, checked and made float32. Errors as in :func:`from_nvidia_state`."""
-    with torch.device("meta"):
-        names = list(Network(config).state_dict())
-    return _renamed(state, dict(zip(names, names, strict=True)), config)
-
-
 def from_tensorflow_state(state: State, config: StyleGAN2Config) -> dict[str, Tensor]:
     """Variables of NVIDIA's TensorFlow ``Gs`` (components as prefixes ``mapping/`` and ``synthesis/``) → state of ours.
 
