@@ -5,6 +5,7 @@ Started by the supervisor as `python -m worker.runtime.child FD PARENT`; FD is o
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import queue
@@ -28,7 +29,18 @@ from store.settings import Settings
 from worker.runtime.attempt_metrics import Stopwatch
 from worker.runtime.failures import failure_of
 from worker.runtime.folders import held_folder
-from worker.runtime.messages import Failed, Finished, GaveUp, Message, Progressed, Ready, Run, Start, Stop
+from worker.runtime.messages import (
+    SHARD_BEGINS,
+    Failed,
+    Finished,
+    GaveUp,
+    Message,
+    Progressed,
+    Ready,
+    Run,
+    Start,
+    Stop,
+)
 from worker.runtime.model_cache import Models
 from worker.runtime.step_context import StepContext
 
@@ -79,6 +91,8 @@ class Child:
 
     def _do(self, claim: Claim) -> None:
         self._watch = Stopwatch()
+        with contextlib.suppress(OSError):
+            os.write(2, SHARD_BEGINS)
         try:
             with held_folder(self._folder) as folder:
                 result = self._steps[claim.step](self._context(claim, folder))

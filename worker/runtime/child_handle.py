@@ -16,14 +16,14 @@ from multiprocessing.connection import Connection
 from core.process import environment_to_compute
 from store.settings import Settings
 from worker.runtime.folders import new_folder
-from worker.runtime.messages import Message, Ready, Start
+from worker.runtime.messages import SHARD_BEGINS, Message, Ready, Start
 
 #: Bytes of the child's standard error kept for the job's error.
 _TAIL = 2000
 
 
 class ChildDied(Exception):
-    """The child is gone; `detail` says how and holds the end of its standard error."""
+    """The child is gone; `detail` says how and holds the end of its standard error since its shard began."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -107,6 +107,9 @@ class ChildProcess:
         assert self._process.stderr is not None
         with self._process.stderr as stream:
             for line in stream:
+                if line == SHARD_BEGINS:
+                    self._tail.clear()
+                    continue
                 sys.stderr.buffer.write(line)
                 sys.stderr.buffer.flush()
                 self._tail.append(line)

@@ -14,6 +14,10 @@ from store.jobs.claims import Claim
 from store.jobs.commits import Failure, StepResult
 from store.resources.files import File
 
+#: Line on the child's standard error with which each shard begins: what stands before it belongs to other jobs, perhaps
+#: of other tenants, and never becomes part of an error.
+SHARD_BEGINS = b"\0shard begins\n"
+
 
 @dataclass(frozen=True, slots=True)
 class Start:

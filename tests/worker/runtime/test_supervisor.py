@@ -107,6 +107,20 @@ def test_a_shard_that_always_fails_is_poisoned_and_other_jobs_go_on(
     assert_survived(db, objects, other, 2)
 
 
+def test_error_of_a_killed_child_holds_nothing_of_the_jobs_before(
+    settings: Settings, supervisor: Supervisor, db: Database
+) -> None:
+    settings.worker.max_attempts = 1  # the child that did the first job
+    earlier, killed = submit(db, count=1, fault="bad_input"), submit(db, count=1, fault="exit")
+    supervisor.run_until_idle()
+    for job, words in ((earlier, "nothing in it"), (killed, "the last words of a dying child")):
+        error = view(db, job).error
+        assert error is not None
+        assert words in error.detail
+    assert "nothing in it" not in error.detail
+    assert "Traceback" not in error.detail
+
+
 def test_cancel_stops_a_running_shard(supervisor: Supervisor, db: Database, objects: ObjectStore) -> None:
     job = submit(db, count=3, seconds=600)
     with running(supervisor):
