@@ -83,7 +83,7 @@ class Event(TypedDict):
 
 
 class Estimate(TypedDict):
-    """What a request would make: images drawn and delivered, bytes, seconds (None: not known)."""
+    """Estimate of a request: images drawn and delivered, bytes, seconds (None: unknown)."""
 
     valid: bool
     count: int | None

@@ -20,9 +20,9 @@ BANNED = (
 SPEAKING = r"says?|said|tells?|told|knows?|speaks?"
 
 #: Banned words in comments, docstrings, names and decision records. Lower it with each one that goes.
-MOST_BANNED = 137
+MOST_BANNED = 111
 #: Texts of programs that hold a banned word or a speaking verb.
-MOST_IN_TEXTS = 31
+MOST_IN_TEXTS = 12
 #: Names that hold a banned word. None is added.
 BANNED_NAMES = frozenset(
     {
@@ -39,9 +39,9 @@ BANNED_NAMES = frozenset(
     }
 )
 #: Docstrings that begin with What, Which, Who or How, by package. A verb or the noun comes first; none is added.
-MOST_QUESTIONS = {"api": 29, "benchmarks": 10, "client": 15, "core": 125, "store": 51, "testbed": 28, "worker": 30}
+MOST_QUESTIONS = {"api": 29, "benchmarks": 10, "core": 125, "store": 51, "testbed": 28, "worker": 30}
 
-PACKAGES = ("api", "benchmarks", "client", "contracts", "core", "migrations", "store", "testbed", "worker")
+PACKAGES = ("api", "benchmarks", "contracts", "core", "migrations", "offhand", "store", "testbed", "worker")
 #: Decision records are history: they count with the code.
 RECORDS = "docs/adr/"
 

@@ -60,7 +60,7 @@ def get_generator(generator_id: str, db: Db, tenant: Tenant) -> Generator:
 
 @router.delete("/{generator_id}", status_code=204, responses=documented(404, 409, 422, 507))
 def delete_generator(generator_id: str, db: Db, objects: Objects, tenant: Tenant) -> None:
-    """Forget an imported generator. Labelers and datasets that were made with it stay."""
+    """Delete an imported generator. Its labelers and datasets stay."""
     stored.delete_generator(db, objects, generator_id, tenant=tenant)
 
 

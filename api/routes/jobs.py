@@ -137,7 +137,7 @@ async def get_job(
     responses=CANCELED | documented(404, 422, 507),
 )
 def cancel_job(job_id: str, db: Db, tenant: Tenant) -> Response:
-    """Stop a job. What is finished of its dataset stays readable. Repeating it changes nothing."""
+    """Cancel a job; finished results stay. Repeating it changes nothing."""
     done = cancel.cancel_job(db, job_id, tenant=tenant)
     status = 202 if done.accepted else 200
     return JSONResponse(job_document(done.job).model_dump(mode="json"), status)

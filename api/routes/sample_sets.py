@@ -29,7 +29,7 @@ async def create_sample_set(
     spec: Annotated[DrawSamplesSpec, Body(examples=[EXAMPLE])],
     asked: Asking,
 ) -> Response:
-    """Draw images for people to label. Their codes are kept: labels that come back under the images' names need no
+    """Draw images to be labelled. Their codes are kept: labels that come back under the images' names need no
     inversion (`samples` of `POST /v1/jobs`)."""
     return await asked.start(spec, where=lambda job_id: f"/v1/sample-sets/{stored.sample_set_id(job_id)}")
 

@@ -97,7 +97,7 @@ def update_webhook_endpoint(
 
 @router.delete("/{endpoint_id}", status_code=204, responses=documented(404, 422))
 def delete_webhook_endpoint(endpoint_id: str, db: Db, tenant: Tenant) -> None:
-    """Forget an endpoint with its log."""
+    """Delete an endpoint and its log."""
     endpoints.delete_endpoint(db, endpoint_id, tenant=tenant)
 
 
@@ -145,5 +145,5 @@ def get_webhook_delivery(endpoint_id: str, delivery_id: str, db: Db, tenant: Ten
     "/{endpoint_id}/deliveries/{delivery_id}/redeliver", status_code=202, responses=documented(404, 409, 422, 507)
 )
 def redeliver_webhook(endpoint_id: str, delivery_id: str, db: Db, tenant: Tenant) -> WebhookDelivery:
-    """Send the same message again, now."""
+    """Send a delivery again now."""
     return delivery_document(deliveries.redeliver(db, endpoint_id, delivery_id, tenant=tenant))

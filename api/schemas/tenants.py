@@ -16,7 +16,7 @@ class ApiKeyRequest(Request):
     """A key for a program or a person."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=255)] = Field(
-        description="Whose it is, so that you know which one to revoke.", examples=["ci"]
+        description="Name of its user, to identify it when it is revoked.", examples=["ci"]
     )
     scopes: list[ScopeName] = Field(
         ["read", "write"],

@@ -28,7 +28,7 @@ def download(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Fetch a dataset, going on where an earlier attempt stopped, and verify it."""
+    """Download a dataset, continuing an interrupted download, and verify it."""
     with ending(as_json) as output, connect(url) as client:
         if format == "webdataset":
             download_dataset(client, dataset, out, output, overwrite=overwrite)
@@ -39,7 +39,7 @@ def download(
 def export(
     dataset: DatasetId,
     format: Annotated[str, typer.Option(help="coco, yolo, voc, masks, hf or cvat.")],
-    out: Annotated[Path | None, typer.Option(help="Zip to fetch it to; without it, it is only made.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Zip file to download to; without it, only export.")] = None,
     split: Annotated[
         float | None, typer.Option(min=0.0, max=0.9, help="Fraction for validation. [0.1 for yolo, 0 for others]")
     ] = None,
@@ -48,7 +48,7 @@ def export(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Have a dataset written in another format, once; fetch and verify it."""
+    """Export a dataset in another format; download and verify it."""
     with ending(as_json) as output, connect(url) as client:
         export_dataset(client, dataset, Variant(format, split, split_seed), out, output, overwrite=overwrite)
 

@@ -5,7 +5,7 @@ from offhand.terminal.output import ending
 
 
 def doctor(url: Url = None, as_json: Json = False) -> None:
-    """Look for what keeps Offhand from working on this machine."""
+    """Check this machine for problems that keep Offhand from working."""
     with ending(as_json) as output:
         from offhand.embedded.doctor import examine
 

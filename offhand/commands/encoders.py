@@ -23,7 +23,7 @@ _IMAGES = {
     "labels_learnt": "labelled images it learnt from",
 }
 
-group = typer.Typer(help="Encoders: trained for a generator, they make inversion quicker and better.")
+group = typer.Typer(help="Encoders: networks that predict codes, for faster and better inversion.")
 
 Picture = Annotated[Path | None, typer.Option(help="PNG file for images beside their reconstructions.")]
 
@@ -37,7 +37,7 @@ def list_alone(context: typer.Context, url: Url = None, as_json: Json = False) -
 
 @group.command("ls")
 def ls(
-    generator: Annotated[str | None, typer.Option(help="Only those trained for it, by name or id.")] = None,
+    generator: Annotated[str | None, typer.Option(help="Only encoders of this generator (name or id).")] = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     dataset: DatasetId,
-    against: Annotated[str, typer.Option(help="Labelled images that had no part in it: archive, folder or id.")],
+    against: Annotated[str, typer.Option(help="Held-out labelled images: archive, folder or id.")],
     out: Annotated[Path | None, typer.Option(help="HTML file for the report.")] = None,
     generated_labels: Annotated[
         str | None,

@@ -23,13 +23,13 @@ def generate(
         str, typer.Argument(help="Archive or folder of labelled images, or the id of an earlier upload.")
     ],
     generator: Annotated[str, typer.Option(help="Name or id; see `offhand generators`.")],
-    count: Annotated[int, typer.Option(help="Images wanted, after filtering.")],
+    count: Annotated[int, typer.Option(help="Images after filtering.")],
     out: Annotated[Path | None, typer.Option(help="Folder for the dataset; without it the job only starts.")] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same dataset. Default: random, recorded.")] = None,
     truncation_psi: Annotated[float | None, typer.Option(help="0 to 1; lower is safer and less varied. [0.7]")] = None,
-    drop_fraction: Annotated[float | None, typer.Option(help="Most uncertain part that is dropped. [0.1]")] = None,
+    drop_fraction: Annotated[float | None, typer.Option(help="Most uncertain fraction to drop. [0.1]")] = None,
     preset: Annotated[str | None, typer.Option(help="How the labeler is trained: fast or paper. [fast]")] = None,
-    samples: Annotated[str | None, typer.Option(help="The images are of these samples (smp_…).")] = None,
+    samples: Annotated[str | None, typer.Option(help="The images are these drawn samples (smp_…).")] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any other field of the request: NAME=JSON, e.g. labeler.members=5"),

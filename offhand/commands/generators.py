@@ -31,8 +31,8 @@ def list_generators(client: "Client", output: Output) -> None:
 
 
 group = listing_group(
-    "Generators the service has, and checkpoints made elsewhere.",
-    "List the generators the service has.",
+    "Generators: list, import, preview, delete.",
+    "List generators.",
     list_generators,
 )
 
@@ -42,8 +42,8 @@ def add(
     source: Annotated[
         str, typer.Argument(help="Checkpoint: a file, an https URL, a name of the catalogue, or an upload's id.")
     ],
-    name: Annotated[str | None, typer.Option(help="What it will be called. [from the source]")] = None,
-    licence: Annotated[str | None, typer.Option(help="What its maker permits; files do not say it.")] = None,
+    name: Annotated[str | None, typer.Option(help="Its name. [from the source]")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the checkpoint; files do not contain it.")] = None,
     domain: Annotated[str | None, typer.Option(help="What it draws, in a few words.")] = None,
     setting: Annotated[
         list[str] | None,
@@ -66,7 +66,7 @@ def preview(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Save a picture of what an imported generator draws."""
+    """Save a picture of an imported generator's samples."""
     with ending(as_json) as output, connect(url) as client:
         generator = client.generators.get(name)
         if not generator["preview"]:

@@ -23,11 +23,11 @@ def jobs(
     job: Annotated[str | None, typer.Argument(help="One job in full; without it, the list.")] = None,
     watch: Annotated[bool, typer.Option(help="Follow the job until it ends.")] = False,
     state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number.")] = 20,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """List jobs, or look at one."""
+    """List jobs, or show one."""
     with ending(as_json) as output, connect(url) as client:
         if job is None:
             list_jobs(client, state, limit, output)
@@ -38,14 +38,14 @@ def jobs(
 
 
 def cancel(job: JobId, url: Url = None, as_json: Json = False) -> None:
-    """Stop a job. What is finished of its dataset stays readable."""
+    """Cancel a job; finished results stay."""
     with ending(as_json) as output, connect(url) as client:
         document = client.jobs.cancel(job)
         output.result(document, f"{document['id']} {document['state']}")
 
 
 def resume(job: JobId, url: Url = None, as_json: Json = False) -> None:
-    """Try again what failed of a job. What is finished stays."""
+    """Retry the failed parts of a job; finished results stay."""
     with ending(as_json) as output, connect(url) as client:
         document = client.jobs.resume(job)
         output.result(document, f"{document['id']} {document['state']}")
@@ -119,7 +119,7 @@ def _leave(client: "Client", job: Job, fetching: str, output: Output) -> None:
             client.jobs.cancel(job["id"])
             output.note(f"{job['id']} is being canceled")
             return
-    output.note(f"\n{job['id']} goes on without you.")
+    output.note(f"\n{job['id']} continues.")
     output.note(f"  follow:   offhand jobs {job['id']} --watch")
     output.note(f"  fetch:    {fetching}")
     output.note(f"  cancel:   offhand cancel {job['id']}")

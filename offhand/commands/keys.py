@@ -38,7 +38,7 @@ KeyId = Annotated[str, typer.Argument(help="Its id (key_…); see `offhand keys 
 
 @group.command("create")
 def create(
-    name: Annotated[str, typer.Argument(help="Whose it is, so that you know which one to revoke.")],
+    name: Annotated[str, typer.Argument(help="Name of its user, to identify it when it is revoked.")],
     scope: Annotated[str, typer.Option(help="read, write or admin; each holds those before it.")] = "write",
     days: Annotated[float, typer.Option(min=0, help="0: it does not expire by itself.")] = 90.0,
     url: Url = None,
@@ -62,7 +62,7 @@ def revoke(key: KeyId, url: Url = None, as_json: Json = False) -> None:
 @group.command("rotate")
 def rotate(
     key: KeyId,
-    keep: Annotated[bool, typer.Option(help="Leave the old one valid, to be revoked later.")] = False,
+    keep: Annotated[bool, typer.Option(help="Leave the old key valid.")] = False,
     url: Url = None,
     as_json: Json = False,
 ) -> None:

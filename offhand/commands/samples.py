@@ -30,8 +30,8 @@ def list_samples(client: "Client", output: Output) -> None:
 
 
 group = listing_group(
-    "Samples: a generator's own images, for people to label; nothing has to be inverted then.",
-    "List the samples that were drawn.",
+    "Samples: images drawn by a generator, to be labelled; they need no inversion.",
+    "List drawn samples.",
     list_samples,
 )
 
@@ -48,7 +48,7 @@ def draw(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Draw images for people to label."""
+    """Draw images to be labelled."""
     with ending(as_json) as output, connect(url) as client:
         settings = {"seed": seed, "truncation_psi": truncation_psi}
         draw_samples(client, generator, count, settings, out, output)
@@ -61,7 +61,7 @@ def fetch(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Fetch images that were drawn."""
+    """Download drawn samples."""
     with ending(as_json) as output, connect(url) as client:
         fetch_samples(client, samples, out, output)
 

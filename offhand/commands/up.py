@@ -11,7 +11,7 @@ from offhand.terminal.output import ending
 
 def up(
     data: Annotated[Path, typer.Option(envvar="OFFHAND_HOME", help="Data folder.")] = Path("offhand-data"),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8321,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 8321,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
     wait: Annotated[float, typer.Option(help="Seconds the service may take to become ready.")] = 180.0,
     as_json: Json = False,
@@ -25,7 +25,7 @@ def up(
 
 def worker(
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N. [OFFHAND_WORKER__DEVICE]")] = None,
-    queues: Annotated[str | None, typer.Option(help="Kinds of work it takes, of sample,train,cpu. [all]")] = None,
+    queues: Annotated[str | None, typer.Option(help="Its queues, of sample,train,cpu. [all]")] = None,
     embedded: Annotated[bool, typer.Option(help="Poll the database instead of listening to a broker.")] = False,
     as_json: Json = False,
 ) -> None:

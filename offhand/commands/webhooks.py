@@ -40,10 +40,8 @@ EndpointId = Annotated[str, typer.Argument(help="The endpoint's id (whe_…); se
 
 @group.command("add")
 def add(
-    target: Annotated[str, typer.Argument(help="https, on a public address.")],
-    event: Annotated[
-        list[str] | None, typer.Option(help="Only these, e.g. job.failed; may be repeated. [everything]")
-    ] = None,
+    target: Annotated[str, typer.Argument(help="An https URL at a public address.")],
+    event: Annotated[list[str] | None, typer.Option(help="Event type, e.g. job.failed; may be repeated. [all]")] = None,
     description: Annotated[str, typer.Option(help="For you.")] = "",
     url: Url = None,
     as_json: Json = False,
@@ -69,7 +67,7 @@ def remove(endpoint: EndpointId, url: Url = None, as_json: Json = False) -> None
 @group.command("rotate")
 def rotate(
     endpoint: EndpointId,
-    overlap: Annotated[float, typer.Option(min=0, max=168, help="Hours that the old secret signs beside it.")] = 24.0,
+    overlap: Annotated[float, typer.Option(min=0, max=168, help="Hours that the old secret stays valid.")] = 24.0,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -81,7 +79,7 @@ def rotate(
 
 @group.command("test")
 def send_test(endpoint: EndpointId, url: Url = None, as_json: Json = False) -> None:
-    """Send a message of type webhook.test; look at the log to see how it went."""
+    """Send a webhook.test event; the log shows the result."""
     with ending(as_json) as output, connect(url) as client:
         delivery = client.webhooks.send_test(endpoint)
         output.result(delivery, f"{delivery['id']} is on its way; see `offhand webhooks log {endpoint}`")
@@ -90,7 +88,7 @@ def send_test(endpoint: EndpointId, url: Url = None, as_json: Json = False) -> N
 @group.command("log")
 def log(
     endpoint: EndpointId,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number.")] = 20,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -109,7 +107,7 @@ def resend(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Send the same message again, now."""
+    """Send a delivery again now."""
     with ending(as_json) as output, connect(url) as client:
         again = client.webhooks.redeliver(endpoint, delivery)
         output.result(again, f"{again['id']} {again['state']}")

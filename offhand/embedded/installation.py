@@ -1,4 +1,4 @@
-"""What of the service is installed here.
+"""Parts of the service that are installed here.
 
 The wheel contains the command and the SDK alone. The service runs from a checkout, whose packages lie beside
 `offhand/`, or from the images in `docker/`.

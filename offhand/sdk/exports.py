@@ -1,4 +1,4 @@
-"""Which export of a dataset is meant: its format and its split."""
+"""An export of a dataset: its format and its split."""
 
 from typing import NamedTuple
 

@@ -1,1 +1,1 @@
-"""What the command line reads and prints: options, tables, progress, output, exit codes."""
+"""Input and output of the command line: options, tables, progress, output, exit codes."""

@@ -1,4 +1,4 @@
-"""What a command prints: lines for people, or one JSON document for programs; and how it ends."""
+"""Output of a command: lines for people, or one JSON document for programs; and how it ends."""
 
 import json
 import sys

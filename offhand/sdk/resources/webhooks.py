@@ -51,6 +51,6 @@ class Webhooks(Resource):
         return self._connection.pages(WebhookDelivery, self._at(endpoint_id, "deliveries"))
 
     def redeliver(self, endpoint_id: str, delivery_id: str) -> WebhookDelivery:
-        """Send the same message again, now."""
+        """Send a delivery again now."""
         path = self._at(endpoint_id, "deliveries", delivery_id, "redeliver")
         return self._connection.send(WebhookDelivery, "POST", path)

@@ -94,7 +94,7 @@ def test_the_program_says_why_it_cannot_work_and_ends(
             relay.kill()
             relay.wait()
     assert ended.returncode == 1
-    assert "\nworker: it cannot work here, `offhand doctor` may say why" in ended.stderr
+    assert "\nworker: cannot work on this machine (run `offhand doctor`)" in ended.stderr
     assert "libcuda is too old for this torch" in ended.stderr.splitlines()[-1]
     seen = view(db, job)
     assert (seen.state, seen.attempts) == ("queued", 0)
