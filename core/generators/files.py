@@ -90,7 +90,7 @@ def parse_description(description: Any) -> StoredGenerator:
     if not isinstance(description, dict) or description.get("format") not in formats:
         problem = Problem(f"expected the format {FORMAT}", DESCRIPTION)
         raise GeneratorError("this does not describe a generator", [problem])
-    first = description["format"] == aliases.FIRST_FORMAT
+    first = "family" not in description
     family = aliases.FAMILY if first else description.get("family")
     values = description.get("info")
     if first and isinstance(values, dict):

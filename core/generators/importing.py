@@ -5,7 +5,7 @@ Read, never guess: whatever the file does not state is asked for in the error, a
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from core.errors import CheckpointError, GeneratorError, Problem, Stopped
 from core.generators import families
 from core.generators.answers import Answers
 from core.generators.files import METADATA, parse_description
-from core.generators.interface import Family, FeatureLayer, Generator, ReadGenerator
+from core.generators.interface import Family, FeatureLayer, Generator, GeneratorInfo, ReadGenerator
 from core.run import Run
 
 OWN_FORMAT = "offhand"
@@ -111,7 +111,7 @@ def import_checkpoint(
 def _imported(path: Path, answers: Answers, limits: Limits, run: Run) -> Imported:
     with opened(path, limits, run.should_stop) as content:
         family, read = _read(content, answers)
-    generator = read.generator
+    generator = read.generator.with_info(_printable(read.generator.info))
     _check_features(generator, limits)
     run.stop_if_asked()
     details, notes = family.examine(generator, read.incomplete, run)
@@ -131,6 +131,17 @@ def _imported(path: Path, answers: Answers, limits: Limits, run: Run) -> Importe
         notes=tuple(map(printable, (*notes, *read.notes))),
     )
     return Imported(generator, report)
+
+
+def _printable(info: GeneratorInfo) -> GeneratorInfo:
+    """Return facts whose texts are printable: they reach databases and terminals."""
+    return replace(
+        info,
+        name=printable_name(info.name),
+        licence=printable_name(info.licence),
+        domain=printable_name(info.domain),
+        classes=tuple(map(printable_name, info.classes)),
+    )
 
 
 def _check_features(generator: Generator, limits: Limits) -> None:

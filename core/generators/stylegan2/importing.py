@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor
 
-from contracts.text import name as printable_name
 from core.callbacks import ShouldStop, stop_if_asked
 from core.checkpoints.content import CheckpointContent
 from core.errors import CheckpointError, Problem
@@ -45,7 +44,7 @@ def read_checkpoint(content: CheckpointContent, answers: Answers) -> ReadGenerat
         network = Network(found.config)
     network.load_state_dict(found.state, assign=True)
     options = {"noise": "const" if found.noisy else "none"}
-    info = GeneratorInfo("", classes=tuple(map(printable_name, found.classes)), options=options)
+    info = GeneratorInfo("", classes=tuple(found.classes), options=options)
     generator = StyleGAN2Generator(network.eval().requires_grad_(False), info)
     return ReadGenerator(
         generator, found.format, found.network, not found.has_w_avg, facts=found.facts, notes=found.notes

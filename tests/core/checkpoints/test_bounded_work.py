@@ -200,13 +200,13 @@ def test_a_mapping_network_of_absurd_depth_is_refused(tmp_path: Path) -> None:
 
 def test_names_that_a_file_gives_are_made_printable(tmp_path: Path) -> None:
     network = writers.trained(replace(writers.SMALL, c_dim=2))
-    info = {"name": "cats", "licence": "", "domain": "\x1b[2J", "digest": "", "noise": "const"}
+    info = {"name": "cats", "licence": "", "domain": "\x1b[2J", "digest": "", "options": {"noise": "const"}}
     info["classes"] = ["\ud800first", "other\0"]  # type: ignore[assignment]
-    description = {"format": FORMAT, "config": network.config.to_json(), "info": info}
+    description = {"format": FORMAT, "family": "stylegan2", "config": network.config.to_json(), "info": info}
     path = tmp_path / "odd.safetensors"
     save_file(network.state_dict(), path, {METADATA: json.dumps(description)})
     imported = import_checkpoint(path)
-    assert imported.class_names == ("\\ud800first", "other\\x00")
+    assert imported.generator.info.classes == ("\\ud800first", "other\\x00")
     assert imported.report.facts["domain"] == "\\x1b[2J"
     torch.save({"\ud800\x1b": {"decoder.input.input": torch.zeros(1)}}, tmp_path / "odd.pt")
     with pytest.raises(CheckpointError) as caught:
