@@ -20,7 +20,7 @@ from core.formats.image_names import ImageNameError, ImageNames
 from core.formats.readers import translate
 from core.formats.translation import Translation
 from core.label_sets.boxes import BOXES, Box, image_box, parse_boxes
-from core.label_sets.classes import ClassMap
+from core.label_sets.classes import DEFAULT_IGNORE_INDEX, ClassMap
 from core.label_sets.depth_maps import DEPTH_FILE, DEPTHS, DepthUnit, decode_depth
 from core.label_sets.keypoints import KEYPOINTS, KeypointFile, image_points, parse_keypoints
 from core.label_sets.label_set import MAX_IMAGES, LabelItem, LabelSet, Note
@@ -147,6 +147,7 @@ class _Reading:
             self.problems += foreign[1].problems
             self.notes += foreign[1].notes
         self.seen_ids: set[int] = set()
+        self.lacks_classes = False
         #: Masks that hold no ids, by what is wrong with them: the cause is one, and so is the problem.
         self.mask_formats: dict[str, list[str]] = {}
         #: The mask of the item that is being read, whether it fits or not.
@@ -161,6 +162,8 @@ class _Reading:
         classes, points, unit = self._classes(layout), self._points(layout), self._unit(layout)
         stored = list(self._items(layout, classes, points, self._boxes(layout), unit, progress, should_stop))
         self._report_mask_formats()
+        if self.lacks_classes:
+            self._report_missing_classes()
         if layout.masks and classes is not None and not self.problems and len(self.seen_ids & set(classes.ids)) < 2:
             shown = ", ".join(classes.name(one) for one in sorted(self.seen_ids)) or "nothing"
             problem, ignored = f"show one class only ({shown}): at least two are needed", classes.ignore_index
@@ -264,7 +267,7 @@ class _Reading:
         if layout.classes is None and ((self.foreign and self.problems) or not (layout.images and layout.labelled)):
             return None  # The cause is named already.
         if layout.classes is None:
-            self._problem(f"has no {self.root}{CLASSES}, which names the class ids of the masks", self.archive_name)
+            self.lacks_classes = True  # reported once the ids in the masks are known
             return None
         try:
             return ClassMap.from_bytes(self.extracted.files[layout.classes].read_bytes(), layout.classes)
@@ -377,6 +380,14 @@ class _Reading:
             return None
         self.notes.extend(Note(text, self._origin(name)) for text in picture.notes)
         return picture
+
+    def _report_missing_classes(self) -> None:
+        problem = f"has no {self.root}{CLASSES}, which names the class ids of the masks"
+        if self.seen_ids:
+            problem += f"; they hold {listed([str(one) for one in sorted(self.seen_ids)])}"
+        if DEFAULT_IGNORE_INDEX in self.seen_ids:
+            problem += f". {DEFAULT_IGNORE_INDEX} is the ignore index; {_foreground_hint(DEFAULT_IGNORE_INDEX)}"
+        self._problem(problem, self.archive_name)
 
     def _report_mask_formats(self) -> None:
         for detail, names in self.mask_formats.items():

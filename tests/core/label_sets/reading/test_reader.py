@@ -116,6 +116,16 @@ def test_too_few_images_and_too_few_classes(tmp_path):
     assert "one class only (ignored)" in refused(tmp_path, good_files(2) | ignored)[0][1]
 
 
+def test_missing_class_map_names_the_ids_in_the_masks_and_the_ignore_index(tmp_path):
+    files = good_files() | {f"masks/{n:03d}.png": picture(255 * mask(n, ids=(0, 1))) for n in range(3)}
+    del files["classes.json"]
+    with pytest.raises(LabelSetError) as caught:
+        read_label_set(write_zip(tmp_path / "labels.zip", files), tmp_path / "into")
+    told = [problem.detail for problem in caught.value.problems if "classes.json" in problem.detail]
+    assert len(told) == 1
+    assert "they hold 0, 255. 255 is the ignore index; if 255 is your foreground" in told[0]
+
+
 def test_masks_of_0_and_255_are_told_what_255_is(tmp_path):
     files = good_files() | {f"masks/{n:03d}.png": picture(255 * mask(n, ids=(0, 1))) for n in range(3)}
     files["classes.json"] = b'["background", "head"]'
