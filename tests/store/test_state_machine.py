@@ -186,7 +186,7 @@ class Machine(RuleBasedStateMachine):
                 reap(self.db)
         assert not left, "every accepted job ends"
         self.jobs_are_consistent()
-        assert set(self.commits.values()) <= {1}, "a shard was committed twice"
+        assert max(self.commits.values(), default=0) <= 1, "a shard was committed twice"
 
     def _jobs_with_work(self, queues: tuple[str, ...]) -> list[str]:
         """Ids of the jobs that have something to claim, those of higher priority and then older ones first."""
