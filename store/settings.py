@@ -1,6 +1,6 @@
 """Deployment settings, one nested class, read from `OFFHAND_*` variables (`OFFHAND_WORKER__LEASE_SECONDS=30`).
 
-Only what differs between deployments lives here; what a caller chooses per job lives in `store.specs`.
+Only what differs between deployments lives here; what a caller chooses per job lives in `store.job_kinds`.
 """
 
 from __future__ import annotations

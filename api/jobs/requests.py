@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Union
 
 import yaml
 from fastapi import Request
@@ -19,39 +19,11 @@ from api.protocol.errors import ApiError
 from api.protocol.problems import ProblemItem
 from api.protocol.request_bodies import YAML_TYPES, media_type_of, small_body
 from store.database.database import Database
-from store.jobs.checks import reference_problems, wanted_generator
-from store.jobs.kinds import KINDS
-from store.jobs.submit import Submit, submit_check_labels, submit_generate
-from store.requests.base import Spec
-from store.requests.labeler import AssessLabelerSpec, TrainLabelerSpec
-from store.resources.encoders import submit_train_encoder
-from store.resources.evaluations import submit_evaluation
-from store.resources.exports import submit_export
-from store.resources.generator_imports import submit_import
-from store.resources.labelers import submit_assessment, submit_train_labeler
-from store.resources.sample_sets import submit_draw_samples
-from store.specs import (
-    CheckLabelsSpec,
-    DrawSamplesSpec,
-    EvaluateSpec,
-    ExportSpec,
-    GenerateSpec,
-    ImportGeneratorSpec,
-    TrainEncoderSpec,
-)
+from store.job_kinds import KINDS
+from store.job_kinds.checks import reference_problems
+from store.jobs.kinds import Submitting
+from store.requests.base import JobSpec
 
-#: What accepts a request, by what it is.
-SUBMIT: dict[type[Spec], Submit] = {
-    GenerateSpec: submit_generate,
-    CheckLabelsSpec: submit_check_labels,
-    TrainLabelerSpec: submit_train_labeler,
-    AssessLabelerSpec: submit_assessment,
-    EvaluateSpec: submit_evaluation,
-    ExportSpec: submit_export,
-    TrainEncoderSpec: submit_train_encoder,
-    DrawSamplesSpec: submit_draw_samples,
-    ImportGeneratorSpec: submit_import,
-}
 UNLESS_SAID = "generate"
 
 
@@ -60,19 +32,14 @@ def _kind_of(wish: Any) -> str:
     return str(kind)
 
 
-JobRequest = Annotated[
-    Annotated[GenerateSpec, Tag("generate")]
-    | Annotated[CheckLabelsSpec, Tag("check_labels")]
-    | Annotated[TrainLabelerSpec, Tag("train_labeler")]
-    | Annotated[AssessLabelerSpec, Tag("assess_labeler")]
-    | Annotated[EvaluateSpec, Tag("evaluate")]
-    | Annotated[ExportSpec, Tag("export")]
-    | Annotated[TrainEncoderSpec, Tag("train_encoder")]
-    | Annotated[DrawSamplesSpec, Tag("draw_samples")]
-    | Annotated[ImportGeneratorSpec, Tag("import_generator")],
-    Discriminator(_kind_of),
-]
-"""Which of them a body is, its `kind` says."""
+if TYPE_CHECKING:
+    JobRequest = JobSpec
+else:
+    #: The request of any kind; the `kind` of a body decides which.
+    JobRequest = Annotated[
+        Union[tuple(Annotated[kind.request, Tag(kind.name)] for kind in KINDS.values())],  # noqa: UP007
+        Discriminator(_kind_of),
+    ]
 
 #: The YAML reader is slow; a spec that a person wrote is far below this.
 YAML_BYTES = 1 << 16
@@ -118,11 +85,9 @@ def _references(database: Database, tenant: str, body: dict[str, Any], errors: A
     labels, generator, count = (wish.get(name) for name in ("labels", "generator", "count"))
     with database.read() as connection:
         problems = reference_problems(
-            connection,
-            database,
-            tenant=tenant,
+            Submitting(connection, database, tenant),
             labels=labels if isinstance(labels, str) else None,
-            generator=wanted_generator(connection, generator, tenant) if isinstance(generator, str) else None,
+            generator=generator if isinstance(generator, str) else None,
             count=count if isinstance(count, int) else None,
         )
     return [{"type": "reference", "loc": ("body", p.pointer.strip("/")), "msg": p.detail} for p in problems]

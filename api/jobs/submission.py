@@ -10,19 +10,18 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from api.backend import Db
-from api.jobs.requests import SUBMIT
 from api.protocol.idempotency import IdempotencyHeader, answer_once, creation_headers, key_of, location_documented
 from api.protocol.prefer import PreferHeader, seconds_to_wait
 from api.schemas.jobs import Estimate, Job, job_document
 from api.security.scopes import Tenant
 from store.database.database import Database
 from store.database.idempotency import IdempotencyKey
+from store.job_kinds import KINDS
 from store.jobs import views
-from store.jobs.size_estimate import forecast
-from store.jobs.submit import Submission, rehearse
-from store.requests.base import Spec
+from store.jobs.kinds import Submitting
+from store.jobs.submit import Submission, rehearse, submit_request
+from store.requests.base import JobSpec
 from store.resources.artifacts import PREFIXES
-from store.specs import GenerateSpec
 
 #: Seconds until it makes sense to ask again.
 RETRY_AFTER = "2"
@@ -42,7 +41,7 @@ class Asked:
     wait: int
 
     async def start(
-        self, spec: Spec, *, where: Callable[[str], str] | None = None, retry_after: str = RETRY_AFTER
+        self, spec: JobSpec, *, where: Callable[[str], str] | None = None, retry_after: str = RETRY_AFTER
     ) -> Response:
         """202 with the job, where to follow it, and when it makes sense to ask; 200 where it has ended within the time
         that the caller would wait, where an equal one had before, or with the estimate that was asked for.
@@ -54,7 +53,7 @@ class Asked:
             return JSONResponse(estimate.model_dump(mode="json"))
         return await self._answer(spec, where or "/v1/jobs/{}".format, retry_after)
 
-    async def _answer(self, spec: Spec, where: Callable[[str], str], retry_after: str) -> Response:
+    async def _answer(self, spec: JobSpec, where: Callable[[str], str], retry_after: str) -> Response:
         key = key_of(self.idempotency_key, self.request, spec)
         submitted, answer = await run_in_threadpool(self._submit, spec, key, where, retry_after)
         if not self.wait:
@@ -66,11 +65,11 @@ class Asked:
         return JSONResponse(job_document(job).model_dump(mode="json"), 200 if job.terminal else 202, headers=headers)
 
     def _submit(
-        self, spec: Spec, key: IdempotencyKey | None, where: Callable[[str], str], retry_after: str
+        self, spec: JobSpec, key: IdempotencyKey | None, where: Callable[[str], str], retry_after: str
     ) -> tuple[Submission, Response]:
         """The job, and the answer to who does not wait for its end."""
         request_id = self.request.state.request_id
-        submitted = SUBMIT[type(spec)](self.db, spec, tenant=self.tenant, request_id=request_id, idempotency_key=key)
+        submitted = submit_request(self.db, spec, tenant=self.tenant, request_id=request_id, idempotency_key=key)
         there_already = submitted.job.terminal and not submitted.replayed
         headers = creation_headers(where(submitted.job.id), submitted.replayed)
         if not there_already:
@@ -118,13 +117,13 @@ async def ended_or_not(db: Database, tenant: str, job_id: str, wait: int) -> vie
         await anyio.sleep(POLL_SECONDS)
 
 
-def _estimate(db: Database, tenant: str, spec: Spec) -> Estimate:
-    expected = rehearse(SUBMIT[type(spec)], db, spec, tenant=tenant)
+def _estimate(db: Database, tenant: str, spec: JobSpec) -> Estimate:
+    expected = rehearse(db, spec, tenant=tenant)
     estimate = Estimate(seconds=expected.seconds, rough=expected.rough, queued_jobs=expected.queued_jobs)
     if (labels := getattr(spec, "labels", None)) is not None:
         estimate.labels_checked = str(labels).startswith(PREFIXES["label_set"] + "_")
-    if isinstance(spec, GenerateSpec):
+    if (size := KINDS[spec.kind].size) is not None:
         with db.read() as connection:
-            dataset = forecast(connection, spec, tenant=tenant)
-        estimate.count, estimate.candidates, estimate.bytes = spec.count, dataset.candidates, dataset.bytes
+            dataset = size(Submitting(connection, db, tenant), spec)
+        estimate.count, estimate.candidates, estimate.bytes = dataset.count, dataset.candidates, dataset.bytes
     return estimate

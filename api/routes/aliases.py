@@ -13,9 +13,9 @@ from api.schemas.aliases import Alias, AliasRequest, alias_document
 from api.schemas.base import ListOf, list_of
 from api.security.scopes import Tenant
 from store.database.paging import MAX_PAGE
+from store.requests.base import ALIAS
 from store.resources import aliases
 from store.resources.aliases import Alias as StoredAlias
-from store.specs import ALIAS
 
 router = APIRouter(prefix="/v1/dataset-aliases", tags=["datasets"])
 Name = Annotated[str, Path(pattern=ALIAS, examples=["latest"])]

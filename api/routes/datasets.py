@@ -21,11 +21,12 @@ from api.security.scopes import Tenant
 from store.database.database import Database
 from store.database.paging import DEFAULT_PAGE
 from store.errors import Gone, NotReady
+from store.job_kinds.export import DeliveryFormat
 from store.objects import ObjectStore
+from store.requests.base import MAX_SEED
 from store.resources import datasets as stored
 from store.resources.exports import get_export
 from store.resources.files import get_file
-from store.specs import MAX_SEED, DeliveryFormat
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 

@@ -17,8 +17,8 @@ from api.schemas.encoders import Encoder, encoder_document
 from api.security.scopes import Tenant
 from store.database.database import Database
 from store.database.paging import DEFAULT_PAGE
+from store.job_kinds.train_encoder import TrainEncoderSpec
 from store.resources import artifacts
-from store.specs import TrainEncoderSpec
 
 router = APIRouter(prefix="/v1/encoders", tags=["encoders"], route_class=JobRoute)
 

@@ -17,8 +17,8 @@ from api.schemas.base import ListOf, list_of
 from api.schemas.evaluations import Evaluation, evaluation_document
 from api.security.scopes import Tenant
 from store.database.paging import DEFAULT_PAGE
+from store.job_kinds.evaluate import EvaluateSpec
 from store.resources import evaluations as stored
-from store.specs import EvaluateSpec
 
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"], route_class=JobRoute)
 

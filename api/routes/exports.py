@@ -15,8 +15,8 @@ from api.schemas.base import ListOf, list_of
 from api.schemas.exports import Export, ExportRequest, export_document
 from api.security.scopes import Tenant
 from store.database.paging import MAX_PAGE
+from store.job_kinds.export import ExportSpec
 from store.resources.exports import list_exports as stored_exports
-from store.specs import ExportSpec
 
 router = APIRouter(prefix="/v1/datasets/{dataset_id}/exports", tags=["datasets"])
 

@@ -14,9 +14,9 @@ from api.schemas.base import ListOf, list_of
 from api.schemas.resources import Generator, generator_document
 from api.security.scopes import Tenant
 from store.database.paging import DEFAULT_PAGE
+from store.job_kinds.import_generator import ImportGeneratorSpec
 from store.resources import generators as stored
 from store.resources.files import get_file
-from store.specs import ImportGeneratorSpec
 
 router = APIRouter(prefix="/v1/generators", tags=["generators"])
 

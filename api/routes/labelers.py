@@ -17,8 +17,9 @@ from api.schemas.resources import Labeler, LabelerReportRequest, labeler_documen
 from api.security.scopes import Tenant
 from store.database.database import Database
 from store.database.paging import DEFAULT_PAGE
+from store.job_kinds.assess_labeler import AssessLabelerSpec
+from store.job_kinds.train_labeler import TrainLabelerSpec
 from store.objects import ObjectStore
-from store.requests.labeler import AssessLabelerSpec, TrainLabelerSpec
 from store.resources import artifacts
 from store.resources.labelers import REPORT_HTML, REPORT_JSON, REPORT_PNG, has_report
 from store.resources.labelers import get_labeler_report as stored_report

@@ -18,8 +18,8 @@ from api.schemas.resources import dataset_document, file_document
 from api.security.scopes import Tenant
 from store.database.database import Database
 from store.errors import NotFound
+from store.job_kinds import export, generate
 from store.jobs import views
-from store.jobs.kinds import EXPORT, GENERATE
 from store.resources import artifacts, datasets, generators
 from store.resources.evaluations import get_evaluation, list_evaluations
 from store.resources.exports import list_exports
@@ -79,7 +79,7 @@ def show_job(job_id: str, request: Request, db: Db, tenant: Tenant) -> Response:
 
 def _sheet(job: views.Job) -> str | None:
     """Where the contact sheet of a finished job is."""
-    if job.kind != GENERATE.name or job.state != "succeeded":
+    if job.kind != generate.KIND.name or job.state != "succeeded":
         return None
     return f"/v1/datasets/{job.result['dataset']}/contact-sheet"
 
@@ -91,10 +91,10 @@ def _made(db: Database, tenant: str, job: views.Job) -> dict[str, Any]:
     if "dataset" in result:
         dataset = datasets.get_dataset(db, result["dataset"], tenant=tenant)
         shown["dataset"] = dataset_document(dataset)
-        if job.kind == EXPORT.name:
+        if job.kind == export.KIND.name:
             exports = list_exports(db, dataset.id, tenant=tenant)
             shown["export"] = next((export_document(dataset.id, e) for e in exports if e.job_id == job.id), None)
-        if job.kind == GENERATE.name and dataset.deleted_at is None:
+        if job.kind == generate.KIND.name and dataset.deleted_at is None:
             found = list_files(db, dataset.id, tenant=tenant, prefix=GALLERIES)
             evaluated = list_evaluations(db, tenant=tenant, dataset=dataset.id).items
             shown["evaluation"] = next((evaluation_document(one) for one in evaluated if one.finished), None)

@@ -15,8 +15,8 @@ from api.schemas.base import ListOf, list_of
 from api.schemas.sample_sets import SampleSet, sample_set_document
 from api.security.scopes import Tenant
 from store.database.paging import DEFAULT_PAGE
+from store.job_kinds.draw_samples import DrawSamplesSpec, sample_set_id
 from store.resources import sample_sets as stored
-from store.specs import DrawSamplesSpec
 
 router = APIRouter(prefix="/v1/sample-sets", tags=["sample sets"], route_class=JobRoute)
 
@@ -31,7 +31,7 @@ async def create_sample_set(
 ) -> Response:
     """Draw images to be labelled. Their codes are kept: labels that come back under the images' names need no
     inversion (`samples` of `POST /v1/jobs`)."""
-    return await asked.start(spec, where=lambda job_id: f"/v1/sample-sets/{stored.sample_set_id(job_id)}")
+    return await asked.start(spec, where=lambda job_id: f"/v1/sample-sets/{sample_set_id(job_id)}")
 
 
 @router.get("", responses=documented(422))

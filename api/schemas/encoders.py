@@ -14,6 +14,7 @@ class Encoder(Document):
 
     id: str = Field(examples=["enc_01jd0c5w6w3m8z4k1x2y3z4a5b"])
     digest: str
+    name: str | None = Field(description="The name of the job that trained it.")
     generator: str
     label_set: str | None = Field(description="What it learnt from beside the generator's own samples.")
     report: Info = Field(description="Reconstruction by iteration, of images seen and not seen, and the loss curve.")
@@ -25,6 +26,7 @@ def encoder_document(made: Made, pictures: list[File]) -> Encoder:
     return Encoder(
         id=made.id,
         digest=made.digest,
+        name=made.name,
         generator=made.parents["generator_id"],
         label_set=made.parents.get("label_set_id"),
         report=made.info,

@@ -13,6 +13,7 @@ class Evaluation(Document):
     """An evaluation, known by the id of its job. The reports are there once that has succeeded."""
 
     id: str = Field(examples=["job_01jd0c5w6w3m8z4k1x2y3z4a5b"])
+    name: str | None = Field(description="The name of its job.")
     dataset: str
     labels: str = Field(description="The held-out labels, as they were named.")
     state: JobState
@@ -25,6 +26,7 @@ def evaluation_document(found: StoredEvaluation) -> Evaluation:
     path = f"/v1/evaluations/{found.id}"
     return Evaluation(
         id=found.id,
+        name=found.spec.get("name"),
         dataset=found.dataset,
         labels=found.spec["labels"],
         state=found.state,

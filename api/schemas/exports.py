@@ -6,8 +6,9 @@ from pydantic import Field
 
 from api.schemas.base import Document, Request
 from api.schemas.jobs import JobState
+from store.job_kinds.export import SPLIT, ExportFormat
+from store.requests.base import MAX_SEED
 from store.resources.exports import Export as StoredExport
-from store.specs import MAX_SEED, SPLIT, ExportFormat
 
 
 class ExportRequest(Request):

@@ -1,25 +1,27 @@
 """Jobs as their callers see them."""
 
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from api.protocol.problems import ProblemItem
 from api.schemas.base import Document, Info
+from store.job_kinds import KINDS
 from store.jobs.views import Job as StoredJob
 
 JobState = Literal["queued", "running", "finalizing", "succeeded", "canceling", "canceled", "failed", "expired"]
-JobKind = Literal[
-    "generate", "check_labels", "train_labeler", "assess_labeler", "evaluate", "export", "train_encoder",
-    "draw_samples", "import_generator",
-]  # fmt: skip
+if TYPE_CHECKING:
+    JobKind = str
+else:
+    JobKind = Literal[tuple(KINDS)]
 
 
 class Step(Document):
     """One step; `done` of `total` in its own unit."""
 
     name: str = Field(examples=["invert"])
+    title: str = Field(examples=["inverting images"], description="Display name.")
     state: Literal["pending", "running", "succeeded", "failed", "canceled"]
     done: int
     total: int = Field(description="0 while unknown.")
@@ -68,6 +70,7 @@ class Job(Document):
 
     id: str = Field(examples=["job_01jd0c5w6w3m8z4k1x2y3z4a5b"])
     kind: JobKind
+    name: str | None = Field(description="The caller's name for the job, from the request.")
     state: JobState
     steps: list[Step]
     counts: Counts
@@ -114,17 +117,6 @@ class Estimate(Document):
     queued_jobs: int = Field(description="Jobs that are waiting already.")
 
 
-#: What a job may have been for, by its name among the ids of what was made on the way, and where it stands.
-RESULTS = {
-    "evaluation": "evaluations",
-    "dataset": "datasets",
-    "labeler": "labelers",
-    "encoder": "encoders",
-    "samples": "sample-sets",
-    "generator": "generators",
-}
-
-
 def job_document(job: StoredJob, *, pictures: bool = True) -> Job:
     """The store's view in the words of the contract; `pictures`: with those of problems."""
     error = None
@@ -139,10 +131,10 @@ def job_document(job: StoredJob, *, pictures: bool = True) -> Job:
         ]
         error = JobError(code=job.error.code, detail=job.error.detail, retryable=job.error.retryable, errors=errors)
     path = f"/v1/jobs/{job.id}"
-    made = next((f"/v1/{where}/{job.result[what]}" for what, where in RESULTS.items() if what in job.result), None)
     return Job(
         id=job.id,
         kind=job.kind,
+        name=job.name,
         state=job.state,
         steps=job.steps,
         counts=job.counts,
@@ -163,6 +155,12 @@ def job_document(job: StoredJob, *, pictures: bool = True) -> Job:
             cancel=f"{path}/cancel",
             resume=f"{path}/resume",
             events=f"{path}/events",
-            result=made,
+            result=_result_url(job),
         ),
     )
+
+
+def _result_url(job: StoredJob) -> str | None:
+    """Return where the result of the job is, once its id is known."""
+    makes = KINDS[job.kind].makes if job.kind in KINDS else None
+    return f"/v1/{makes.collection}/{job.result[makes.key]}" if makes is not None and makes.key in job.result else None

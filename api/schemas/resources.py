@@ -65,6 +65,7 @@ class Labeler(Document):
 
     id: str = Field(examples=["lab_01jd0c5w6w3m8z4k1x2y3z4a5b"])
     digest: str
+    name: str | None = Field(description="The name of the job that trained it.")
     label_set: str
     generator: str
     inversion: str
@@ -127,6 +128,7 @@ class Dataset(Document):
 
     id: str = Field(examples=["ds_01jd0c5w6w3m8z4k1x2y3z4a5b"])
     job: str
+    name: str | None = Field(description="The name of its job.")
     state: Literal["building", "ready", "partial", "empty", "deleted"]
     count: int = Field(description="Images asked for.")
     warnings: list[str] = Field(description="Reasons not to use it, worst first.")
@@ -183,6 +185,7 @@ def labeler_document(made: Made, inversion: Made | None, pictures: list[File], j
     return Labeler(
         id=made.id,
         digest=made.digest,
+        name=made.name,
         label_set=made.parents["label_set_id"],
         generator=made.parents["generator_id"],
         inversion=made.parents["inversion_id"],
@@ -205,6 +208,7 @@ def dataset_document(dataset: StoredDataset) -> Dataset:
     return Dataset(
         id=dataset.id,
         job=dataset.job_id,
+        name=dataset.name,
         state=dataset.state,
         count=dataset.count,
         warnings=dataset.info.get("warnings", []),

@@ -14,6 +14,7 @@ class SampleSet(Document):
 
     id: str = Field(examples=["smp_01jd0c5w6w3m8z4k1x2y3z4a5b"])
     job: str = Field(description="The job that draws them.")
+    name: str | None = Field(description="The name of that job.")
     state: JobState
     seed: int
     request: Info = Field(description="Generator, count, sampling settings.")
@@ -25,6 +26,7 @@ def sample_set_document(found: StoredSampleSet) -> SampleSet:
     return SampleSet(
         id=found.id,
         job=found.job_id,
+        name=found.spec.get("name"),
         state=found.state,
         seed=found.seed,
         request=found.spec,

@@ -28,7 +28,7 @@ from tests.servers import PostgresServer, free_port
 
 DATABASES = ("sqlite", "postgresql")
 TENANT = "local"
-KIND = JobKind(
+KIND: JobKind[Any] = JobKind(
     "benchmark",
     (
         StepPlan("plan", "train"),

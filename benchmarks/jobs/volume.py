@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from benchmarks.jobs.service import running_api, running_program, wait_until
-from store.jobs.size_estimate import candidates
+from store.job_kinds.generate_estimate import candidates
 from tests.e2e import tiny
 
 _PIECE = bytes(1 << 20)

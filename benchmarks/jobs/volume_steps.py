@@ -14,11 +14,11 @@ from core.callbacks import stop_if_asked
 from core.datasets.samples import RECORD, encode_sample
 from core.datasets.shards import ShardEntry, ShardWriter
 from core.sampling.candidates import CandidateTable
+from store.job_kinds.generate_shards import further_shards
 from store.jobs.commits import StepResult
 from worker.runtime.step_context import StepContext
 from worker.steps import STEPS as SERVICE_STEPS
 from worker.steps.generation.packing import CANDIDATES, SCORES
-from worker.steps.generation.shard_planning import further_shards
 
 _SIDE, _CLASSES, _PICTURES = 16, 2, 64
 #: Samples between two checks for a stop request, and rows written at once.

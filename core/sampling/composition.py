@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.candidates import PILOT
 from core.errors import Problem, SamplingError
 from core.sampling.candidates import Block, Candidates
 
-PILOT = 1000
-"""Candidates after which something that none of them shows counts as never drawn."""
 GROWTH = 4
 """Candidates grow so many fold at most before prevalence is looked at again: a few of them tell little."""
 _CONFIDENCE = 0.9500042097

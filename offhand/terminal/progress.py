@@ -11,19 +11,6 @@ from offhand.terminal.output import Output
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-STEP_NAMES = {
-    "validate": "reading labels",
-    "invert": "inverting images",
-    "train_labeler": "training labeler",
-    "sample": "generating",
-    "finalize": "finishing",
-    "import_generator": "importing",
-    "export": "exporting",
-    "evaluate": "evaluating",
-    "assess_labeler": "judging labeler",
-    "train_encoder": "training encoder",
-    "draw_samples": "drawing samples",
-}
 WAITING = "waiting"
 
 #: Seconds between two lines about a step that goes on: the first pause, what each one is longer by, and the longest.
@@ -79,7 +66,7 @@ class JobProgress:
             if step["state"] == "pending" and name not in self.tasks:
                 continue
             if name not in self.tasks:
-                self.tasks[name] = progress.add_task(STEP_NAMES.get(name, name), total=None, note="")
+                self.tasks[name] = progress.add_task(step.get("title", name), total=None, note="")
             note = remaining(job) if step["state"] == "running" else step["state"]
             progress.update(self.tasks[name], completed=step["done"], total=step["total"] or None, note=note)
             if step["state"] != "running":
@@ -102,7 +89,7 @@ class JobProgress:
             if step["state"] == "pending":
                 continue
             counts = f"{step['done']}/{step['total']}" if step["total"] else ""
-            words = (STEP_NAMES.get(step["name"], step["name"]) + ":", step["state"], counts, remaining(job))
+            words = (step.get("title", step["name"]) + ":", step["state"], counts, remaining(job))
             self._line((step["name"], step["state"]), " ".join(filter(None, words)), lasts=step["state"] == "running")
 
     def _line(self, about: tuple[str, str], text: str, *, lasts: bool = False) -> None:

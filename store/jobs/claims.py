@@ -34,6 +34,7 @@ class Claim:
 
     shard_id: str
     job_id: str
+    kind: str
     tenant: str
     step: str
     position: int
@@ -92,6 +93,7 @@ def _claim_of(db: Database, job_id: str, owner: str, runnable: ColumnElement[boo
         return Claim(
             shard_id=taken.id,
             job_id=job.id,
+            kind=job.kind,
             tenant=job.tenant,
             step=taken.step,
             position=taken.position,

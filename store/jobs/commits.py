@@ -188,7 +188,7 @@ def _committed_before(connection: Connection, claim: Claim, result: StepResult) 
 
 def _record_made(connection: Connection, job: Any, result: StepResult) -> list[str]:
     """Add what was made; where another job made the same first, use that one. Keys of objects no longer needed."""
-    standing = {new.id: add_made(connection, job.tenant, new) for new in result.made}
+    standing = {new.id: add_made(connection, job.tenant, new, job.spec.get("name")) for new in result.made}
     # Files that were removed since one was damaged are replaced; what refers to the thing goes on to find it.
     bare = {new for new, old in standing.items() if new != old and not has_files(connection, old)}
     result = replace(

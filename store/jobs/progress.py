@@ -77,7 +77,7 @@ def progress_of(connection: Connection, job_ids: Sequence[str]) -> dict[str, Pro
     return found
 
 
-def progress_at_birth(kind: JobKind) -> Progress:
+def progress_at_birth(kind: JobKind[Any]) -> Progress:
     """What `progress_of` finds for a job of which the first shard was just made."""
     first = Sums(0, 0, 0)
     return Progress(

@@ -14,14 +14,13 @@ from sqlalchemy import Connection, and_, delete, insert, select
 
 from store.database.clock import database_now
 from store.database.database import Database
+from store.job_kinds import KINDS
 from store.jobs.events import record
 from store.jobs.transitions import move_held_shard
 from store.resources.artifacts import upload_of
 from store.resources.files import remove_files
 from store.tables import files, outbox, shards
 
-#: Which step of a job makes the things that its result names.
-_MAKERS: Mapping[str, str] = {"label_set": "validate", "inversion": "invert", "labeler": "train_labeler"}
 #: What a caller can do about a damaged object, by the prefix of its resource's id.
 _REMEDIES: Mapping[str, str] = {
     "upl": "upload the file again",
@@ -83,7 +82,8 @@ def _maker(connection: Connection, job: Any, damaged: Damaged) -> Any | None:
     else:
         # A label set that the request names stands in the job's result from its first step on.
         named = {"label_set": job.spec.get("labels"), **job.result}
-        step = next((step for kind, step in _MAKERS.items() if named.get(kind) == damaged.resource_id), None)
+        steps = KINDS[job.kind].steps if job.kind in KINDS else ()
+        step = next((plan.name for plan in steps if plan.makes and named.get(plan.makes) == damaged.resource_id), None)
         if step is None or (
             step == "validate" and upload_of(connection, damaged.resource_id, tenant=job.tenant) is None
         ):

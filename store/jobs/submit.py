@@ -15,28 +15,25 @@ from store.database import idempotency
 from store.database.clock import database_now
 from store.database.database import Database
 from store.database.idempotency import IdempotencyKey
-from store.errors import QuotaExceeded
+from store.errors import InvalidRequest, QuotaExceeded
 from store.ids import new_id
-from store.jobs.checks import check_generate, check_labels_check
+from store.job_kinds import KINDS
 from store.jobs.events import record_first
-from store.jobs.kinds import CHECK_LABELS, GENERATE, JobKind
+from store.jobs.kinds import JobKind, Submitting
 from store.jobs.progress import progress_at_birth
 from store.jobs.shards import ShardPlan, add_shards
-from store.jobs.size_estimate import candidates
 from store.jobs.time_estimate import Estimates, TimeLeft
 from store.jobs.views import Job, job_view, view
-from store.requests.base import Spec
-from store.resources.datasets import add_dataset
+from store.requests.base import MAX_SEED, JobSpec
 from store.resources.files import stored_bytes
-from store.specs import MAX_SEED, CheckLabelsSpec, GenerateSpec
 from store.tables import jobs, steps
 from store.tenancy.tenants import active_jobs, limits_of, lock_tenant
 from store.tracing import traceparent
 
 #: Of a new job's id, the job's first `result`.
 Result = Callable[[str], Mapping[str, str]]
-#: Given the transaction and the new job's id, makes what belongs to the job.
-Prepare = Callable[[Connection, str], None]
+#: Given the transaction, the new job's id and its first result, adds the rows that belong to the job.
+Prepare = Callable[[Connection, str, Mapping[str, str]], None]
 
 
 class Asked(TypedDict):
@@ -73,14 +70,15 @@ class _RehearsalOver(Exception):
         self.left = left
 
 
-#: `(db, spec, **asked)` → the job; each kind has its own.
-Submit = Callable[..., Submission]
+class _EqualJob(Exception):
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
 
 
-def rehearse(submit: Submit, db: Database, spec: Spec, *, tenant: str) -> Rehearsal:
-    """Submit and take everything back: raises all that `submit` would, and nothing stays."""
+def rehearse(db: Database, request: JobSpec, *, tenant: str) -> Rehearsal:
+    """Submit and take everything back: raises all that `submit_request` would, and nothing stays."""
     try:
-        submit(db, spec, tenant=tenant, rehearsal=True)
+        submit_request(db, request, tenant=tenant, rehearsal=True)
         left = TimeLeft(0.0)  # an equal job is there already
     except _RehearsalOver as over:
         left = over.left
@@ -89,67 +87,63 @@ def rehearse(submit: Submit, db: Database, spec: Spec, *, tenant: str) -> Rehear
         return Rehearsal(left.seconds, left.rough, int(connection.execute(waiting).scalar_one()))
 
 
-def submit_generate(db: Database, spec: GenerateSpec, **asked: Unpack[Asked]) -> Submission:
-    """Accept a `generate` job: `spec.labels` a complete upload or a label set, `spec.generator` a ready generator.
+def submit_request(db: Database, request: JobSpec, **asked: Unpack[Asked]) -> Submission:
+    """Accept a job of the request's kind, or find the one that makes or has made the same.
 
-    Raises InvalidRequest with every problem found, QuotaExceeded, IdempotencyMismatch, StoreUnavailable, StorageFull.
+    Raises InvalidRequest with every problem found, QuotaExceeded, IdempotencyMismatch, StoreUnavailable, StorageFull,
+    and what the checks of the kind raise.
     """
-    tenant, dataset = asked["tenant"], new_id("ds")
+    kind = KINDS[request.kind]
+    tenant = asked["tenant"]
 
-    def prepare(connection: Connection, job_id: str) -> None:
-        add_dataset(connection, dataset, tenant=tenant, job_id=job_id, count=spec.count)
+    def prepare(connection: Connection, job_id: str, result: Mapping[str, str]) -> None:
+        kind.prepare(Submitting(connection, db, tenant), request, job_id, result)
 
-    return submit_job(
-        db,
-        GENERATE,
-        spec=spec.model_dump(mode="json"),
-        seed=spec.seed,
-        total=candidates(spec.count, spec.drop_fraction),
-        labels=spec.labels_map,
-        priority=spec.priority,
-        check=lambda connection: check_generate(connection, db, spec, tenant=tenant),
-        result=lambda _job_id: {"dataset": dataset},
-        prepare=prepare,
-        **asked,
-    )
+    def check(connection: Connection) -> int:
+        where = Submitting(connection, db, tenant)
+        if problems := kind.check(where, request):
+            raise InvalidRequest(kind.refusal, problems)
+        if (equal := kind.equal(where, request)) is not None:
+            raise _EqualJob(equal)
+        return kind.images(where, request)
 
-
-def submit_check_labels(db: Database, spec: CheckLabelsSpec, **asked: Unpack[Asked]) -> Submission:
-    """Accept a `check_labels` job. Raises InvalidRequest with every problem found, QuotaExceeded, IdempotencyMismatch,
-    StoreUnavailable, StorageFull.
-    """
-    return submit_job(
-        db,
-        CHECK_LABELS,
-        spec=spec.model_dump(mode="json"),
-        seed=0,
-        total=0,
-        labels=spec.labels_map,
-        priority=spec.priority,
-        check=lambda connection: check_labels_check(connection, db, spec, tenant=asked["tenant"]),
-        **asked,
-    )
+    try:
+        return submit_job(
+            db,
+            kind,
+            spec=request.model_dump(mode="json"),
+            seed=getattr(request, "seed", 0),
+            labels=request.labels_map,
+            priority=request.priority,
+            check=check,
+            result=lambda job_id: kind.result(request, job_id),
+            prepare=prepare,
+            **asked,
+        )
+    except _EqualJob as found:
+        return Submission(job_view(db, found.job_id, tenant=tenant), False, None)
 
 
 def submit_job(
     db: Database,
-    kind: JobKind,
+    kind: JobKind[Any],
     *,
     tenant: str,
     spec: Mapping[str, Any],
-    total: int,
+    total: int = 0,
     seed: int | None = None,
     labels: Mapping[str, str] | None = None,
     priority: int = 0,
     request_id: str = "",
     idempotency_key: IdempotencyKey | None = None,
-    check: Callable[[Connection], None] | None = None,
+    check: Callable[[Connection], int] | None = None,
     result: Result | None = None,
     prepare: Prepare | None = None,
     rehearsal: bool = False,
 ) -> Submission:
     """Accept a job of any kind in one transaction: job, steps, first shard, idempotency row, outbox. A `seed` of None
-    is drawn at random and recorded. Raises QuotaExceeded, IdempotencyMismatch and whatever `check` raises.
+    is drawn at random and recorded. `check` returns the number of images, in place of `total`. Raises QuotaExceeded,
+    IdempotencyMismatch and what `check` raises.
     """
     job_id = new_id("job")
     for _ in range(2):
@@ -159,9 +153,10 @@ def submit_job(
                 replay = idempotency.find(connection, tenant, idempotency_key)
                 if replay is None:
                     if check is not None:
-                        check(connection)
+                        total = check(connection)
                     check_quota(connection, db, tenant=tenant)
                     idempotency.keep(connection, tenant, idempotency_key, job_id)
+                    made = dict(result(job_id)) if result is not None else {}
                     row = _insert_job(
                         connection,
                         db,
@@ -174,10 +169,10 @@ def submit_job(
                         labels=dict(labels or {}),
                         priority=priority,
                         request_id=request_id,
-                        result=dict(result(job_id)) if result is not None else {},
+                        result=made,
                     )
                     if prepare is not None:
-                        prepare(connection, job_id)
+                        prepare(connection, job_id, made)
                     progress = progress_at_birth(kind)
                     if rehearsal:
                         raise _RehearsalOver(Estimates(connection).time_left(row, progress))
@@ -224,7 +219,7 @@ _ADD_JOB = (
 _ADD_STEPS = insert(steps)
 
 
-def _insert_job(connection: Connection, db: Database, kind: JobKind, **values: Any) -> Any:
+def _insert_job(connection: Connection, db: Database, kind: JobKind[Any], **values: Any) -> Any:
     """The new row of `jobs`, with its steps, its first event and its first shard."""
     days = db.settings.limits.retention_days
     own = {"kind": kind.name, "traceparent": traceparent(), "lifetime": None if days is None else days * 86400.0}

@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, case, func, or_, select
 
 from store.database.clock import database_now
+from store.job_kinds import find_step
+from store.jobs.kinds import TypicalSize
 from store.jobs.progress import Progress, StepProgress
-from store.jobs.typical import typical_seconds
 from store.tables import jobs, label_sets, steps
 
 #: Earlier steps of the same name that the typical duration is taken from.
@@ -94,7 +95,7 @@ class Estimates:
         if not unmeasured:
             return TimeLeft(left)
         images = self._labelled_images(job)
-        typical = [typical_seconds(step.name, job.spec, images, job.total) for step in unmeasured]
+        typical = [_typical_seconds(job, step, images) for step in unmeasured]
         if None in typical:
             return TimeLeft(None)
         pace = self._pace_so_far(job, progress, images)
@@ -114,7 +115,7 @@ class Estimates:
     def _pace_so_far(self, job: Any, progress: Progress, images: int | None) -> float:
         """Measured time of the job's steps by their typical time; 1 where nothing of it can be compared."""
         for step in reversed(progress.steps):
-            typical, left = typical_seconds(step.name, job.spec, images, job.total), self._running(job, step)
+            typical, left = _typical_seconds(job, step, images), self._running(job, step)
             if typical and left is not None and step.started_at is not None:
                 return (self.now - step.started_at + left + _START_SECONDS) / (typical + _START_SECONDS)
         return 1.0
@@ -141,3 +142,11 @@ class Estimates:
         if seconds is None:
             return None
         return float(seconds) * (job.total if step.counts_images else 1)
+
+
+def _typical_seconds(job: Any, step: StepProgress, images: int | None) -> float | None:
+    """Return the typical time of a step in a job with this request; None where nothing typical is known."""
+    plan = find_step(job.kind, step.name)
+    if plan is None or plan.typical is None:
+        return None
+    return plan.typical(job.spec, TypicalSize(images, job.total))

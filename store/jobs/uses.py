@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from store.errors import InUse
-from store.jobs.kinds import ASSESS_LABELER
 from store.jobs.states import ACTIVE_JOB_STATES
 from store.tables import datasets, jobs, labelers
 
@@ -39,8 +38,8 @@ def _needed(connection: Connection, job: Any) -> set[str]:
         # An evaluation draws samples again, with the generator and the labeler that made the dataset.
         for row in connection.execute(made_by.where(datasets.c.id == dataset)):
             needed |= _named(row.spec, row.result)
-    if job.kind == ASSESS_LABELER.name:
-        made_from = select(labelers.c.generator_id).where(labelers.c.id == job.spec["labeler"])
+    if isinstance(labeler := job.spec.get("labeler"), str):
+        made_from = select(labelers.c.generator_id).where(labelers.c.id == labeler)
         needed.update(connection.execute(made_from).scalars())
     return needed
 

@@ -13,6 +13,7 @@ from store.database.clock import to_datetime
 from store.database.database import Database
 from store.database.paging import DEFAULT_PAGE, Page, page
 from store.errors import NotFound, Problem
+from store.job_kinds import step_title
 from store.jobs.progress import Progress, StepProgress, progress_of, queue_positions
 from store.jobs.states import TERMINAL_JOB_STATES
 from store.jobs.time_estimate import Estimates
@@ -21,9 +22,10 @@ from store.tables import jobs, shards
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step; `done` of `total` in the step's own unit (images, optimisation steps, …)."""
+    """One step; `done` of `total` in the step's own unit (images, optimisation steps, …). `title`: display name."""
 
     name: str
+    title: str
     state: str
     done: int
     total: int
@@ -61,6 +63,7 @@ class Job:
 
     id: str
     kind: str
+    name: str | None
     state: str
     steps: tuple[Step, ...]
     counts: Counts
@@ -140,6 +143,7 @@ def _view(row: Any, progress: Progress, queue_position: int | None, estimates: E
     return Job(
         id=row.id,
         kind=row.kind,
+        name=row.spec.get("name"),
         state=row.state,
         steps=_steps(row, progress),
         counts=_counts(row, progress),
@@ -162,6 +166,7 @@ def _steps(job: Any, progress: Progress) -> tuple[Step, ...]:
     return tuple(
         Step(
             name=step.name,
+            title=step_title(job.kind, step.name),
             state=step.state,
             done=0 if step.sums is None else step.sums.done,
             total=_total(job, step),

@@ -2,10 +2,27 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+
+#: Seeds stay below 2^53, so that a JSON reader with doubles does not lose digits.
+MAX_SEED = 2**53 - 1
+#: Names of datasets. Without `_`, so that none looks like an id.
+ALIAS = r"^[a-z0-9][a-z0-9.-]{0,62}$"
+#: Names of the caller's own, in any script; control characters would break lists on a terminal.
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+#: Names and values of the caller's own marks.
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 
 
 class Spec(BaseModel):
@@ -33,6 +50,21 @@ class Spec(BaseModel):
             raise ValidationError.from_exception_data(
                 cls.__name__, [_with_close_name(one, known) for one in found]
             ) from None
+
+
+class JobSpec(Spec):
+    """Fields that the request for a job of any kind has."""
+
+    kind: str
+    name: Name | None = Field(
+        None, description="The caller's name for the job, shown in lists; a dataset that the job makes takes it over."
+    )
+    priority: int = Field(
+        0, ge=-100, le=100, description="Among the caller's own jobs: higher ones are worked on first."
+    )
+    labels_map: dict[Tag, Annotated[str, StringConstraints(max_length=255)]] = Field(
+        default_factory=dict, max_length=32, description="The caller's own marks of the job, for filtering lists."
+    )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from store.requests.base import Spec
+from store.requests.base import JobSpec, Spec
 from store.requests.inversion import AlignSpec, Fit, InversionSpec, one_way_only
 from store.requests.sampling import SamplingSpec
 
@@ -15,7 +15,6 @@ from store.requests.sampling import SamplingSpec
 MOST_FOLDS = 50
 #: The papers' class collapses; the library has the tables (a test holds both together).
 CollapsePreset = Literal["celebamask_hq_8", "car_parts_10", "deepfashion_mm_10", "deepfashion_mm_8", "cityscapes_8"]
-Tag = Annotated[str, StringConstraints(min_length=1, max_length=63)]
 ClassName = Annotated[str, StringConstraints(min_length=1, max_length=80)]
 
 
@@ -115,7 +114,7 @@ class LabelerSpec(Spec):
         return keep
 
 
-class LabelingSpec(SamplingSpec):
+class LabelingSpec(JobSpec, SamplingSpec):
     """What a labeler learns from, and how."""
 
     labels: str = Field(description="A finished upload (`upl_…`) or a label set (`ls_…`).", max_length=64)
@@ -136,12 +135,6 @@ class LabelingSpec(SamplingSpec):
         "before training (`poor_reconstruction`) where the median PSNR of their reconstructions is below the service's "
         "limit, 18 dB unless it is configured otherwise.",
     )
-    priority: int = Field(
-        0, ge=-100, le=100, description="Among the caller's own jobs: higher ones are worked on first."
-    )
-    labels_map: dict[Tag, Annotated[str, StringConstraints(max_length=255)]] = Field(
-        default_factory=dict, max_length=32, description="The caller's own names for the job, for filtering lists."
-    )
 
     _one_way_only = field_validator("align")(one_way_only)
 
@@ -149,20 +142,3 @@ class LabelingSpec(SamplingSpec):
 Folds = Annotated[
     int, Field(ge=2, le=MOST_FOLDS, description="Labelers that are trained, each on all images but its part of them.")
 ]
-
-
-class TrainLabelerSpec(LabelingSpec):
-    """A labeler alone, judged by cross-validation, for datasets to come: a `generate` job that asks for the same one
-    uses it.
-    """
-
-    kind: Literal["train_labeler"] = "train_labeler"
-    folds: Folds = 5
-
-
-class AssessLabelerSpec(Spec):
-    """What a labeler is worth, by cross-validation on the images that it was trained on."""
-
-    kind: Literal["assess_labeler"] = "assess_labeler"
-    labeler: str = Field(description="A labeler (`lab_…`).", max_length=64)
-    folds: Folds = 5

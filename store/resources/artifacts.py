@@ -34,6 +34,8 @@ _TABLES: Mapping[Kind, Table] = {
     "labeler": labelers,
     "statistics": sampling_statistics,
 }
+#: Where the info of a thing holds the name of the job that made it.
+NAME = "name"
 #: Rows asked for in one query.
 _BATCH = 500
 #: Name of the picture of the first labelled images among a label set's files.
@@ -63,6 +65,11 @@ class Made:
     info: dict[str, Any]
     created_at: datetime
     parents: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str | None:
+        """The name of the job that made it, where that had one."""
+        return self.info.get(NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +144,14 @@ def find_made(db: Database, kind: Kind, digest: str, *, tenant: str) -> Made | N
         return None if row is None or not has_files(connection, row.id) else _made(kind, row)
 
 
-def add_made(connection: Connection, tenant: str, new: NewMade) -> str:
-    """Record `new`, or find what another job recorded for the same digest first; the id that stands."""
+def add_made(connection: Connection, tenant: str, new: NewMade, name: str | None = None) -> str:
+    """Record `new` under the `name` of the job that made it, or find what another job recorded for the same digest
+    first; the id that stands.
+    """
     table = _TABLES[new.kind]
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    values = {"id": new.id, "tenant": tenant, "digest": new.digest, "info": new.info, **new.parents}
+    info = new.info | ({NAME: name} if name else {})
+    values = {"id": new.id, "tenant": tenant, "digest": new.digest, "info": info, **new.parents}
     connection.execute(dialect.insert(table).values(created_at=database_now(), **values).on_conflict_do_nothing())
     standing: str = connection.execute(
         select(table.c.id).where(table.c.tenant == tenant, table.c.digest == new.digest)

@@ -37,11 +37,13 @@ UNDELETE_HOURS = 24
 class Dataset:
     """`state`: `building`; `ready` (manifest written); `partial` (the job ended early, finished work is readable);
     `empty` (the job ended early with nothing finished); `deleted`, whatever it was before. `count` is what was asked
-    for. `pinned`: it does not expire. `deleted_at`: it can be taken back for UNDELETE_HOURS from then on.
+    for. `name`: that of its job. `pinned`: it does not expire. `deleted_at`: it can be taken back for UNDELETE_HOURS
+    from then on.
     """
 
     id: str
     job_id: str
+    name: str | None
     state: Literal["building", "ready", "partial", "empty", "deleted"]
     count: int
     info: dict[str, Any]
@@ -68,6 +70,7 @@ def quality_of(info: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
+_DATASETS = select(table, jobs.c.spec["name"].as_string().label("name")).join(jobs, jobs.c.id == table.c.job_id)
 _ADD = insert(table).values(state="building", created_at=database_now())
 
 
@@ -212,7 +215,7 @@ def undelete_dataset(db: Database, dataset_id: str, *, tenant: str) -> Dataset:
 def get_dataset(db: Database, dataset_id: str, *, tenant: str) -> Dataset:
     """One dataset. Raises NotFound."""
     with db.read() as connection:
-        row = connection.execute(select(table).where(table.c.id == dataset_id, table.c.tenant == tenant)).one_or_none()
+        row = connection.execute(_DATASETS.where(table.c.id == dataset_id, table.c.tenant == tenant)).one_or_none()
     if row is None:
         raise NotFound(f"no dataset {dataset_id!r}")
     return _dataset(row)
@@ -223,7 +226,7 @@ def list_datasets(
 ) -> Page[Dataset]:
     """Datasets that are not deleted, newest first. Raises InvalidRequest for a bad token."""
     with db.read() as connection:
-        query = select(table).where(table.c.tenant == tenant, table.c.deleted_at.is_(None))
+        query = _DATASETS.where(table.c.tenant == tenant, table.c.deleted_at.is_(None))
         return page(connection, query, table, _dataset, page_size=page_size, page_token=page_token)
 
 
@@ -251,6 +254,7 @@ def _dataset(row: Any) -> Dataset:
     return Dataset(
         id=row.id,
         job_id=row.job_id,
+        name=row.name,
         state="deleted" if row.deleted_at is not None else row.state,
         count=row.count,
         info=row.info,

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Unpack
-
 from sqlalchemy import Connection, select
 
 from store.database.database import Database
 from store.errors import NotReady
-from store.jobs.checks import check_labeler
-from store.jobs.kinds import ASSESS_LABELER, TRAIN_LABELER
-from store.jobs.submit import Asked, Submission, submit_job
-from store.requests.labeler import AssessLabelerSpec, TrainLabelerSpec
 from store.resources.artifacts import get_labeler
 from store.resources.files import File, files_of, get_file
 from store.tables import jobs
@@ -24,37 +18,6 @@ REPORT_JSON, REPORT_PNG, REPORT_HTML = "report.json", "report.png", "report.html
 def report_file(job_id: str, name: str) -> str:
     """The name of a report among its labeler's files."""
     return f"{FOLDER}{job_id}/{name}"
-
-
-def submit_train_labeler(db: Database, spec: TrainLabelerSpec, **asked: Unpack[Asked]) -> Submission:
-    """Accept a `train_labeler` job. Raises InvalidRequest with every problem found, QuotaExceeded, IdempotencyMismatch,
-    StoreUnavailable, StorageFull.
-    """
-    return submit_job(
-        db,
-        TRAIN_LABELER,
-        spec=spec.model_dump(mode="json"),
-        seed=0,
-        total=0,
-        labels=spec.labels_map,
-        priority=spec.priority,
-        check=lambda connection: check_labeler(connection, db, spec, tenant=asked["tenant"]),
-        **asked,
-    )
-
-
-def submit_assessment(db: Database, spec: AssessLabelerSpec, **asked: Unpack[Asked]) -> Submission:
-    """Accept an `assess_labeler` job. Raises NotFound, QuotaExceeded, IdempotencyMismatch, StoreUnavailable."""
-    labeler = get_labeler(db, spec.labeler, tenant=asked["tenant"])
-    return submit_job(
-        db,
-        ASSESS_LABELER,
-        spec=spec.model_dump(mode="json"),
-        seed=0,
-        total=0,
-        result=lambda _job_id: {"labeler": labeler.id},
-        **asked,
-    )
 
 
 def get_labeler_report(db: Database, labeler_id: str, name: str, *, tenant: str) -> File:

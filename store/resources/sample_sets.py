@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Unpack, cast
+from typing import Any, cast
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from store.database.clock import to_datetime
 from store.database.database import Database
 from store.database.paging import DEFAULT_PAGE, Page, page
-from store.errors import InvalidRequest, NotFound, NotReady
-from store.jobs.checks import SAMPLES_PREFIX, drawing_problems, reference_problems, samples_job, wanted_generator
-from store.jobs.kinds import DRAW_SAMPLES
-from store.jobs.submit import Asked, Submission, submit_job
+from store.errors import NotFound, NotReady
+from store.job_kinds import draw_samples
+from store.job_kinds.checks import samples_job
 from store.resources.files import File, get_file
-from store.specs import DrawSamplesSpec
 from store.tables import jobs
 
 #: Names of a set's files: images with what labelling needs, and the codes that drew them.
@@ -35,37 +33,6 @@ class SampleSet:
     created_at: datetime
 
 
-def submit_draw_samples(db: Database, spec: DrawSamplesSpec, **asked: Unpack[Asked]) -> Submission:
-    """Accept a `draw_samples` job. Raises InvalidRequest with every problem found, QuotaExceeded, IdempotencyMismatch,
-    StoreUnavailable, StorageFull.
-    """
-
-    def check(connection: Connection) -> None:
-        generator = wanted_generator(connection, spec.generator, asked["tenant"])
-        problems = reference_problems(
-            connection, db, tenant=asked["tenant"], labels=None, generator=generator, count=spec.count
-        )
-        problems += drawing_problems(spec, generator)
-        if problems:
-            raise InvalidRequest("these samples cannot be drawn", problems)
-
-    return submit_job(
-        db,
-        DRAW_SAMPLES,
-        spec=spec.model_dump(mode="json"),
-        seed=spec.seed,
-        total=spec.count,
-        check=check,
-        result=lambda job_id: {"samples": sample_set_id(job_id)},
-        **asked,
-    )
-
-
-def sample_set_id(job_id: str) -> str:
-    """The id of what a `draw_samples` job makes."""
-    return SAMPLES_PREFIX + job_id.partition("_")[2]
-
-
 def get_sample_set(db: Database, sample_set_id: str, *, tenant: str) -> SampleSet:
     """One set. Raises NotFound."""
     with db.read() as connection:
@@ -79,7 +46,7 @@ def list_sample_sets(
     db: Database, *, tenant: str, page_size: int = DEFAULT_PAGE, page_token: str | None = None
 ) -> Page[SampleSet]:
     """Sets, newest first. Raises InvalidRequest for a bad token."""
-    query = select(jobs).where(jobs.c.tenant == tenant, jobs.c.kind == DRAW_SAMPLES.name)
+    query = select(jobs).where(jobs.c.tenant == tenant, jobs.c.kind == draw_samples.KIND.name)
     with db.read() as connection:
         return page(connection, query, jobs, _sample_set, page_size=page_size, page_token=page_token)
 
@@ -95,4 +62,4 @@ def get_samples_file(db: Database, sample_set_id: str, name: str, *, tenant: str
 
 def _sample_set(row: Any) -> SampleSet:
     created = cast(datetime, to_datetime(row.created_at))
-    return SampleSet(sample_set_id(row.id), row.id, row.state, row.seed, row.spec, created)
+    return SampleSet(draw_samples.sample_set_id(row.id), row.id, row.state, row.seed, row.spec, created)

@@ -280,3 +280,26 @@ def test_an_error_with_broken_text_in_the_database_does_not_break_the_job_list(
     assert answer.status_code == 200, answer.text
     (listed,) = answer.json()["items"]
     assert listed["error"]["errors"] == [{"detail": "as a key: \\ud800bad", "pointer": "\\ud800", "picture": None}]
+
+
+def test_job_and_its_dataset_take_the_name_of_the_request(http: TestClient, start: Start) -> None:
+    job = start(name="street scenes, second try")
+    assert job["name"] == "street scenes, second try"
+    assert [one["name"] for one in http.get("/v1/jobs").json()["items"]] == ["street scenes, second try"]
+    dataset = f"/v1/datasets/{job['result']['dataset']}"
+    assert http.get(dataset).json()["name"] == "street scenes, second try"
+    assert [one["name"] for one in http.get("/v1/datasets").json()["items"]] == ["street scenes, second try"]
+    assert "street scenes, second try" in http.get("/").text
+    assert start()["name"] is None
+
+
+@pytest.mark.parametrize("name", ["", "x" * 101, "two\nlines", "\x1b[31mred", "nul\x00"])
+def test_name_that_would_break_a_list_is_refused(http: TestClient, wish: dict[str, Any], name: str) -> None:
+    refused = problem(http.post("/v1/jobs", json=wish | {"name": name}), 422, "invalid_request")
+    assert [one["pointer"] for one in refused["errors"]] == ["#/name"]
+
+
+def test_steps_of_a_job_have_display_names(http: TestClient, start: Start) -> None:
+    titles = [step["title"] for step in start()["steps"]]
+    assert titles == ["reading labels", "inverting images", "training labeler", "generating", "finishing"]
+    assert "reading labels" in http.get("/").text

@@ -200,7 +200,8 @@ def test_a_download_that_fails_after_the_job_names_the_command_that_fetches_it(
 
 
 def a_job(state: str, steps: list[tuple[str, str]], **more: Any) -> dict[str, Any]:
-    made = [{"name": name, "state": at, "done": 3, "total": 6} for name, at in steps]
+    titles = {"validate": "reading labels", "invert": "inverting images"}
+    made = [{"name": name, "title": titles[name], "state": at, "done": 3, "total": 6} for name, at in steps]
     blank: dict[str, Any] = {
         "queue_position": None,
         "estimated_finish_at": None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import func, select, update
 
 from store.database.clock import database_now
@@ -15,7 +17,7 @@ from store.jobs.views import Job, job_view
 from store.tables import shards
 
 TENANT = "local"
-KIND = JobKind(
+KIND: JobKind[Any] = JobKind(
     "test",
     (
         StepPlan("plan", "train"),

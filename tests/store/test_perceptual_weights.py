@@ -10,14 +10,14 @@ from sqlalchemy import update
 from store.database.clock import database_now
 from store.database.database import Database
 from store.errors import InvalidRequest
-from store.jobs.submit import submit_generate
-from store.requests.labeler import TrainLabelerSpec
-from store.resources.encoders import submit_train_encoder
+from store.job_kinds.draw_samples import DrawSamplesSpec
+from store.job_kinds.generate import GenerateSpec
+from store.job_kinds.train_encoder import TrainEncoderSpec
+from store.job_kinds.train_labeler import TrainLabelerSpec
+from store.jobs.submit import submit_request
+from store.requests.base import JobSpec
 from store.resources.files import File, add_files
 from store.resources.generators import NewGenerator, add_generator
-from store.resources.labelers import submit_train_labeler
-from store.resources.sample_sets import submit_draw_samples
-from store.specs import DrawSamplesSpec, GenerateSpec, TrainEncoderSpec
 from store.tables import workers
 from store.workers import worker_alive
 from tests.store.jobkit import TENANT
@@ -34,13 +34,14 @@ def imported(db: Database) -> str:
 def refusals(db: Database, generator: str = "cats") -> list[list[str]]:
     """Details about `/generator` of each kind of job that inverts images; [] where the kind has none."""
     found = []
-    for submit, spec in (
-        (submit_generate, GenerateSpec(labels="upl_none", generator=generator, count=1)),
-        (submit_train_labeler, TrainLabelerSpec(labels="upl_none", generator=generator)),
-        (submit_train_encoder, TrainEncoderSpec(labels="upl_none", generator=generator, train_on="labels")),
-    ):
+    requests: tuple[JobSpec, ...] = (
+        GenerateSpec(labels="upl_none", generator=generator, count=1),
+        TrainLabelerSpec(labels="upl_none", generator=generator),
+        TrainEncoderSpec(labels="upl_none", generator=generator, train_on="labels"),
+    )
+    for request in requests:
         with pytest.raises(InvalidRequest) as caught:
-            submit(db, spec, tenant=TENANT)  # type: ignore[operator]
+            submit_request(db, request, tenant=TENANT)
         problems = caught.value.problems
         assert "/labels" in [problem.pointer for problem in problems], "all problems are listed at once"
         found.append([problem.detail for problem in problems if problem.pointer == "/generator"])
@@ -56,9 +57,9 @@ def test_job_is_refused_where_no_worker_can_compare_images(db: Database, importe
         assert "curl" in detail
         assert "OFFHAND_WORKER__PERCEPTUAL_WEIGHTS=FOLDER" in detail
     with pytest.raises(InvalidRequest) as caught:
-        submit_train_encoder(db, TrainEncoderSpec(generator="cats"), tenant=TENANT)
+        submit_request(db, TrainEncoderSpec(generator="cats"), tenant=TENANT)
     assert [problem.pointer for problem in caught.value.problems] == ["/generator"]
-    drawn = submit_draw_samples(db, DrawSamplesSpec(generator="cats", count=1), tenant=TENANT)
+    drawn = submit_request(db, DrawSamplesSpec(generator="cats", count=1), tenant=TENANT)
     assert drawn.job.state == "queued", "samples are drawn without comparing anything"
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from store.database.database import Database
+from store.job_kinds import KINDS
+from store.job_kinds.labeling import VALIDATE
 from store.jobs.cancel import cancel_job
 from store.jobs.claims import Claim, claim
 from store.jobs.commits import Failure, StepResult, commit, fail
@@ -19,11 +23,17 @@ from store.resources.files import File, list_files
 from store.uploads.files import complete_upload, create_upload
 from tests.store.jobkit import TENANT, claimed, plans, view
 
-KIND = JobKind(
+KIND: JobKind[Any] = JobKind(
     "test",
-    (StepPlan("validate", "cpu"), StepPlan("work", "sample", fan_out=True, counts_images=True), StepPlan("end", "cpu")),
+    (VALIDATE, StepPlan("work", "sample", fan_out=True, counts_images=True), StepPlan("end", "cpu")),
 )
 DIGEST = "d" * 64
+
+
+@pytest.fixture(autouse=True)
+def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Register the kind, whose step plans name what each step makes."""
+    monkeypatch.setitem(KINDS, KIND.name, KIND)
 
 
 def submit(db: Database) -> Job:

@@ -11,36 +11,36 @@ from sqlalchemy import insert, update
 from store.database.clock import database_now
 from store.database.database import Database
 from store.errors import Gone, InUse, InvalidRequest, NotFound
+from store.job_kinds import KINDS
+from store.job_kinds.evaluate import EvaluateSpec
+from store.job_kinds.export import ExportSpec
 from store.jobs.cancel import cancel_job
 from store.jobs.claims import claim
 from store.jobs.commits import Failure, fail
-from store.jobs.kinds import ASSESS_LABELER, EVALUATE, GENERATE, JobKind, StepPlan
+from store.jobs.kinds import JobKind, StepPlan
 from store.jobs.resume import resume_job
-from store.jobs.submit import submit_job
+from store.jobs.submit import submit_job, submit_request
 from store.objects import ObjectStore
 from store.resources.artifacts import NewMade, add_made
 from store.resources.datasets import add_dataset, delete_dataset, expired_datasets, get_dataset, undelete_dataset
-from store.resources.evaluations import submit_evaluation
-from store.resources.exports import submit_export
 from store.resources.generators import NewGenerator, add_generator, delete_generator
-from store.specs import EvaluateSpec, ExportSpec
 from store.tables import datasets, files
 from store.uploads.files import add_received, delete_upload
 from tests.store.jobkit import TENANT, submit
 from tests.store.test_quotas import stored
 
-KIND = JobKind("any", (StepPlan("plan", "cpu"),))
+KIND: JobKind[Any] = JobKind("any", (StepPlan("plan", "cpu"),))
 Uses = Callable[..., str]
 
 
-def use(db: Database, kind: JobKind = KIND, result: dict[str, str] | None = None, **spec: Any) -> str:
+def use(db: Database, kind: JobKind[Any] = KIND, result: dict[str, str] | None = None, **spec: Any) -> str:
     """A job that waits, of a request with these fields; its id."""
     return submit_job(db, kind, tenant=TENANT, spec=spec, total=1, result=lambda _job: result or {}).job.id
 
 
 def add_ready_dataset(db: Database, name: str = "ds_1", **spec: Any) -> str:
     """A finished dataset whose job has ended; its id."""
-    job = submit_job(db, GENERATE, tenant=TENANT, spec=spec, total=1).job
+    job = submit_job(db, KINDS["generate"], tenant=TENANT, spec=spec, total=1).job
     with db.write() as connection:
         add_dataset(connection, name, tenant=TENANT, job_id=job.id, count=1)
         ready = update(datasets).where(datasets.c.id == name).values(state="ready", finished_at=database_now())
@@ -98,7 +98,7 @@ def test_a_generator_that_a_job_names_is_not_deleted(db: Database, objects: Obje
 
 def test_the_generator_of_a_dataset_is_kept_while_the_dataset_is_evaluated(db: Database, objects: ObjectStore) -> None:
     add_own_generator(db)
-    job = use(db, EVALUATE, dataset=add_ready_dataset(db, generator="mine"))
+    job = use(db, KINDS["evaluate"], dataset=add_ready_dataset(db, generator="mine"))
     with pytest.raises(InUse, match=job):
         delete_generator(db, objects, "mine", tenant=TENANT)
 
@@ -108,7 +108,7 @@ def test_the_generator_of_a_labeler_is_kept_while_the_labeler_is_assessed(db: Da
     parents = {"label_set_id": "ls_1", "generator_id": "gen_1", "inversion_id": "inv_1"}
     with db.write() as connection:
         add_made(connection, TENANT, NewMade("labeler", "lab_1", "d" * 64, {}, parents))
-    job = use(db, ASSESS_LABELER, labeler="lab_1")
+    job = use(db, KINDS["assess_labeler"], labeler="lab_1")
     with pytest.raises(InUse, match=job):
         delete_generator(db, objects, "mine", tenant=TENANT)
 
@@ -135,9 +135,9 @@ def test_a_deleted_dataset_has_the_state_deleted_and_takes_no_new_jobs(db: Datab
     delete_dataset(db, dataset, tenant=TENANT)
     assert get_dataset(db, dataset, tenant=TENANT).state == "deleted"
     with pytest.raises(Gone, match="deleted"):
-        submit_export(db, ExportSpec(dataset=dataset, format="coco"), tenant=TENANT)
+        submit_request(db, ExportSpec(dataset=dataset, format="coco"), tenant=TENANT)
     with pytest.raises(InvalidRequest) as refused:
-        submit_evaluation(db, EvaluateSpec(dataset=dataset, labels="upl_1"), tenant=TENANT)
+        submit_request(db, EvaluateSpec(dataset=dataset, labels="upl_1"), tenant=TENANT)
     assert refused.value.problems[0].detail == f"the dataset {dataset!r} was deleted"
     undelete_dataset(db, dataset, tenant=TENANT)
     assert get_dataset(db, dataset, tenant=TENANT).state == "ready"

@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from store.database.database import Database, open_database
+from store.job_kinds.generate import GenerateSpec
 from store.jobs.claims import Claim, claim, log_figures, save_checkpoint
 from store.jobs.commits import commit, fail
-from store.jobs.submit import submit_generate
+from store.jobs.submit import submit_request
 from store.jobs.views import Job, job_view
 from store.objects import ObjectStore, open_objects
 from store.resources.files import get_file, list_files
 from store.settings import Settings, WorkerSettings
-from store.specs import GenerateSpec
 from store.uploads.files import complete_upload, create_upload, start_upload
 from worker.runtime.failures import failure_of
 from worker.runtime.messages import Checkpointed, Measured
 from worker.runtime.model_cache import Models
+from worker.runtime.run_step import run_step
 from worker.runtime.step_context import StepContext
 from worker.steps import STEPS
 
@@ -55,7 +56,7 @@ class InlineWorker:
     def _do(self, taken: Claim, folder: Path) -> None:
         self.stopping = False
         try:
-            result = STEPS[taken.step](self.context(taken, folder))
+            result = run_step(STEPS, self.context(taken, folder))
         except Exception as error:
             fail(self.db, taken, failure_of(error))
             return
@@ -105,7 +106,7 @@ def upload(db: Database, objects: ObjectStore, archive: Path) -> str:
 def generate(db: Database, labels: str, **spec: Any) -> Job:
     """A small `generate` job with the tiny generator, which redraws its labels poorly in so few steps."""
     small = {"seed": 7, "count": 20, "inversion": {"steps": 8}, "labeler": {"members": 2}, "force": True}
-    return submit_generate(db, GenerateSpec(labels=labels, generator="tiny", **{**small, **spec}), tenant=TENANT).job
+    return submit_request(db, GenerateSpec(labels=labels, generator="tiny", **{**small, **spec}), tenant=TENANT).job
 
 
 def view(db: Database, job: Job) -> Job:

@@ -26,7 +26,7 @@ from store.tables import files, shards
 
 STEPS = "tests.worker.teststeps"
 TENANT = "local"
-KIND = JobKind(
+KIND: JobKind[Any] = JobKind(
     "test",
     (
         StepPlan("plan", "train"),

@@ -12,15 +12,14 @@ from typing import Any
 import pytest
 
 from store.database.database import Database, open_database
+from store.job_kinds.evaluate import EvaluateSpec
+from store.job_kinds.train_encoder import TrainEncoderSpec
+from store.job_kinds.train_labeler import TrainLabelerSpec
 from store.jobs.cancel import cancel_job
+from store.jobs.submit import submit_request
 from store.jobs.views import Job
 from store.objects import ObjectStore, open_objects
-from store.requests.labeler import TrainLabelerSpec
-from store.resources.encoders import submit_train_encoder
-from store.resources.evaluations import submit_evaluation
-from store.resources.labelers import submit_train_labeler
 from store.settings import Settings, WorkerSettings
-from store.specs import EvaluateSpec, TrainEncoderSpec
 from tests.e2e import tiny
 from tests.servers import wait_until
 from tests.worker.inline import TENANT, InlineWorker, generate, upload, view
@@ -65,19 +64,19 @@ class Service:
     def train_labeler(self) -> Job:
         spec: dict[str, Any] = {"labels": self.labels, "generator": tiny.NAME, "inversion": {"steps": 2}}
         spec["labeler"] = {"members": 64, "hidden": [4096, 4096], "max_steps": 10_000_000}
-        return submit_train_labeler(self.db, TrainLabelerSpec.model_validate(spec), tenant=TENANT).job
+        return submit_request(self.db, TrainLabelerSpec.model_validate(spec), tenant=TENANT).job
 
     def invert(self) -> Job:
         spec: dict[str, Any] = {"labels": self.labels, "generator": tiny.NAME, "inversion": {"steps": 10_000}}
-        return submit_train_labeler(self.db, TrainLabelerSpec.model_validate(spec), tenant=TENANT).job
+        return submit_request(self.db, TrainLabelerSpec.model_validate(spec), tenant=TENANT).job
 
     def train_encoder(self) -> Job:
         spec = TrainEncoderSpec(generator=tiny.NAME, train_on="samples", steps=1_000_000, image_size=16)
-        return submit_train_encoder(self.db, spec, tenant=TENANT).job
+        return submit_request(self.db, spec, tenant=TENANT).job
 
     def evaluate(self) -> Job:
         spec = EvaluateSpec(dataset=self.dataset, labels=self.held_out, steps=1_000_000, repeats=1)
-        return submit_evaluation(self.db, spec, tenant=TENANT).job
+        return submit_request(self.db, spec, tenant=TENANT).job
 
 
 @pytest.fixture(scope="module")

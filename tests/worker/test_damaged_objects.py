@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from store.job_kinds.draw_samples import DrawSamplesSpec
+from store.job_kinds.export import ExportSpec
 from store.jobs.claims import Claim
 from store.jobs.events import events
 from store.jobs.resume import resume_job
+from store.jobs.submit import submit_request
 from store.jobs.views import Job
 from store.objects import LocalObjects, verified
 from store.resources.datasets import DAMAGED, get_dataset
-from store.resources.exports import submit_export
 from store.resources.files import File, files_of, list_files
-from store.resources.sample_sets import CODES, submit_draw_samples
-from store.specs import DrawSamplesSpec, ExportSpec
+from store.resources.sample_sets import CODES
 from store.sweep import sweep
 from store.tables import files, shards
 from store.uploads.files import delete_upload
@@ -128,7 +129,7 @@ def test_one_flipped_bit_in_an_answer_costs_no_attempt(service: Service, undistu
     assert (ended.state, ended.attempts) == ("succeeded", 1), ended.error
     assert shard_digests(service.db, job) == undisturbed
     spec = ExportSpec(dataset=ended.result["dataset"], format="masks")
-    asked = submit_export(service.db, spec, tenant=TENANT).job
+    asked = submit_request(service.db, spec, tenant=TENANT).job
     InlineWorker(service.db, flaky).run()
     assert (view(service.db, asked).state, view(service.db, asked).attempts) == ("succeeded", 1)
     assert len(flaky.flipped) > 8
@@ -207,7 +208,7 @@ def test_damaged_upload_is_refused_with_what_to_do(service: Service) -> None:
 
 
 def test_damaged_codes_of_samples_are_named(service: Service) -> None:
-    drawn = submit_draw_samples(service.db, DrawSamplesSpec(generator="tiny", count=4, seed=1), tenant=TENANT).job
+    drawn = submit_request(service.db, DrawSamplesSpec(generator="tiny", count=4, seed=1), tenant=TENANT).job
     service.work()
     samples = view(service.db, drawn).result["samples"]
     (file,) = list_files(service.db, samples, tenant=TENANT, prefix=CODES)
@@ -229,7 +230,7 @@ def test_export_of_a_damaged_dataset_names_the_shard_and_marks_the_dataset(servi
         service.objects.delete(shard.key)
     else:
         flip(service, shard)
-    asked = submit_export(service.db, ExportSpec(dataset=dataset, format="masks"), tenant=TENANT).job
+    asked = submit_request(service.db, ExportSpec(dataset=dataset, format="masks"), tenant=TENANT).job
     service.work()
     ended = view(service.db, asked)
     assert ended.error is not None

@@ -22,15 +22,16 @@ from PIL import Image
 from core.datasets.samples import StoredSample
 from core.datasets.shards import read_shard
 from core.generators.files import read_description
+from store.job_kinds.evaluate import EvaluateSpec
+from store.job_kinds.export import ExportSpec
+from store.jobs.submit import submit_request
 from store.jobs.views import Job, list_jobs
 from store.resources.artifacts import get_inversion, get_labeler
 from store.resources.datasets import Dataset, list_datasets
-from store.resources.evaluations import REPORT_JSON, get_report, submit_evaluation
-from store.resources.exports import submit_export
+from store.resources.evaluations import REPORT_JSON, get_report
 from store.resources.files import list_files
 from store.resources.generators import get_generator
 from store.resources.sample_sets import ARCHIVE, get_samples_file, list_sample_sets
-from store.specs import EvaluateSpec, ExportSpec
 from store.tables import SCHEMA_REVISION
 from tests.worker.inline import TENANT, Service, content, generate, upload, view
 
@@ -92,13 +93,13 @@ def test_every_file_of_the_dataset_is_read_and_verified(service: Service, datase
 
 
 def test_it_is_exported(service: Service, dataset: Dataset) -> None:
-    finished(service, submit_export(service.db, ExportSpec(dataset=dataset.id, format="coco"), tenant=TENANT).job)
+    finished(service, submit_request(service.db, ExportSpec(dataset=dataset.id, format="coco"), tenant=TENANT).job)
 
 
 def test_its_samples_are_drawn_again_to_the_last_pixel(service: Service, dataset: Dataset, home: Path) -> None:
     held_out = upload(service.db, service.objects, home / "held_out.zip")
     spec = EvaluateSpec(dataset=dataset.id, labels=held_out, steps=2, repeats=1, baselines=["from_scratch"])
-    job = finished(service, submit_evaluation(service.db, spec, tenant=TENANT).job)
+    job = finished(service, submit_request(service.db, spec, tenant=TENANT).job)
     report = get_report(service.db, job.id, REPORT_JSON, tenant=TENANT)
     gates = {gate["name"]: gate for gate in json.loads(b"".join(service.objects.read(report.key)))["gates"]}
     assert gates["regeneration"]["state"] == "passed", gates["regeneration"]

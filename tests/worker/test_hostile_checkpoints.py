@@ -13,12 +13,12 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from store.database.database import Database, open_database
+from store.job_kinds.import_generator import ImportGeneratorSpec
 from store.jobs.cancel import cancel_job
+from store.jobs.submit import submit_request
 from store.jobs.views import Job
 from store.objects import ObjectStore, open_objects
-from store.resources.generator_imports import submit_import
 from store.settings import Settings
-from store.specs import ImportGeneratorSpec
 from tests.core.checkpoints import crafted, writers
 from tests.worker.conftest import quick_settings
 from tests.worker.inline import TENANT, upload, view
@@ -61,7 +61,7 @@ def working(settings: Settings, temporary: Path) -> Iterator[tuple[Database, Obj
 
 def started(db: Database, objects: ObjectStore, path: Path, content: bytes, name: str) -> Job:
     path.write_bytes(content)
-    return submit_import(db, ImportGeneratorSpec(source=upload(db, objects, path), name=name), tenant=TENANT).job
+    return submit_request(db, ImportGeneratorSpec(source=upload(db, objects, path), name=name), tenant=TENANT).job
 
 
 @pytest.mark.parametrize("shared", [False, pytest.param(True, marks=pytest.mark.slow)])

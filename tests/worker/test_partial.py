@@ -31,7 +31,7 @@ def broken_second_shard(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(STEPS, "sample", broken)
     # Cut evenly, however fast the machine is.
-    monkeypatch.setattr("worker.steps.generation.shard_planning._MOST", 8)
+    monkeypatch.setattr("store.job_kinds.generate_shards._MOST", 8)
 
 
 def _indices(service: Service, job: Any) -> list[int]:

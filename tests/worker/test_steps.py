@@ -18,15 +18,16 @@ from sqlalchemy import select
 from core.datasets.shards import read_shard
 from store.database.database import Database
 from store.errors import NotReady
+from store.job_kinds.export import ExportFormat, ExportSpec
 from store.jobs.cancel import cancel_job
 from store.jobs.claims import claim
 from store.jobs.events import events
+from store.jobs.submit import submit_request
 from store.jobs.views import Job
 from store.resources.artifacts import LABEL_PREVIEW, get_inversion, get_label_set, get_labeler
 from store.resources.datasets import CARD, CONTACT_SHEET, CROISSANT, MANIFEST, get_dataset, partial_manifest
-from store.resources.exports import get_export, list_exports, submit_export
+from store.resources.exports import get_export, list_exports
 from store.resources.files import list_files
-from store.specs import ExportFormat, ExportSpec
 from store.sweep import sweep
 from store.tables import files
 from tests.worker.inline import TENANT, InlineWorker, Service, content, generate, shard_digests, upload, view
@@ -288,15 +289,15 @@ def test_a_finished_dataset_is_exported_once(finished: tuple[Service, Job]) -> N
     service, job = finished
     dataset = job.result["dataset"]
     spec = ExportSpec(dataset=dataset, format="coco")
-    asked = submit_export(service.db, spec, tenant=TENANT).job
-    assert submit_export(service.db, spec, tenant=TENANT).job.id == asked.id, "one job while it is on its way"
+    asked = submit_request(service.db, spec, tenant=TENANT).job
+    assert submit_request(service.db, spec, tenant=TENANT).job.id == asked.id, "one job while it is on its way"
     with pytest.raises(NotReady, match="POST /v1/datasets"):
         get_export(service.db, dataset, "coco", tenant=TENANT)
     service.work()
     ended = view(service.db, asked)
     assert (ended.state, ended.counts.done, ended.counts.total) == ("succeeded", 20, 20), ended.error
     assert ended.result == {"dataset": dataset}
-    assert submit_export(service.db, spec, tenant=TENANT).job.id == asked.id, "and when it is there"
+    assert submit_request(service.db, spec, tenant=TENANT).job.id == asked.id, "and when it is there"
     (export,) = list_exports(service.db, dataset, tenant=TENANT)
     file = get_export(service.db, dataset, "coco", tenant=TENANT)
     assert (export.format, export.state, export.file) == ("coco", "succeeded", file)
@@ -317,7 +318,7 @@ def test_a_finished_dataset_is_exported_once(finished: tuple[Service, Job]) -> N
 def test_every_format_is_made_by_the_worker(finished: tuple[Service, Job], format: ExportFormat) -> None:
     service, job = finished
     spec = ExportSpec(dataset=job.result["dataset"], format=format)
-    asked = submit_export(service.db, spec, tenant=TENANT).job
+    asked = submit_request(service.db, spec, tenant=TENANT).job
     service.work()
     assert view(service.db, asked).state == "succeeded", view(service.db, asked).error
     file = get_export(service.db, job.result["dataset"], format, tenant=TENANT)
@@ -329,7 +330,7 @@ def test_every_format_is_made_by_the_worker(finished: tuple[Service, Job], forma
 def test_an_export_with_a_split_has_a_validation_part(finished: tuple[Service, Job]) -> None:
     service, job = finished
     spec = ExportSpec(dataset=job.result["dataset"], format="hf", split=0.25, split_seed=7)
-    asked = submit_export(service.db, spec, tenant=TENANT).job
+    asked = submit_request(service.db, spec, tenant=TENANT).job
     service.work()
     assert view(service.db, asked).state == "succeeded", view(service.db, asked).error
     file = get_export(service.db, job.result["dataset"], "hf", 0.25, 7, tenant=TENANT)
@@ -345,7 +346,7 @@ def test_an_attempt_that_died_leaves_no_second_export(tmp_path: Path, material: 
     job = generate(service.db, service.labels)
     service.work()
     dataset = view(service.db, job).result["dataset"]
-    asked = submit_export(service.db, ExportSpec(dataset=dataset, format="masks"), tenant=TENANT).job
+    asked = submit_request(service.db, ExportSpec(dataset=dataset, format="masks"), tenant=TENANT).job
     service.work(die_after={"export"})
     assert view(service.db, asked).state == "succeeded"
     exports = list_files(service.db, dataset, tenant=TENANT, prefix="exports/")

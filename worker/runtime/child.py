@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from core.errors import Stopped
 from core.process import die_with_parent
 from store.database.database import Database, create_database_engine
 from store.jobs.claims import Claim
-from store.jobs.commits import StepResult
 from store.logs import make_output_optional
 from store.objects import open_objects
 from store.settings import Settings
@@ -42,9 +41,9 @@ from worker.runtime.messages import (
     Stop,
 )
 from worker.runtime.model_cache import Models
+from worker.runtime.run_step import Step, run_step
 from worker.runtime.step_context import StepContext
 
-Step = Callable[[StepContext], StepResult]
 #: Seconds between two progress messages.
 _PROGRESS_SECONDS = 0.2
 
@@ -95,7 +94,7 @@ class Child:
             os.write(2, SHARD_BEGINS)
         try:
             with held_folder(self._folder) as folder:
-                result = self._steps[claim.step](self._context(claim, folder))
+                result = run_step(self._steps, self._context(claim, folder))
             self._send(Finished(result, self._watch.figures()))
         except Stopped:
             self._send(GaveUp())

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar, overload
 
 import structlog
 
@@ -17,8 +17,10 @@ from core.run import Run
 from store.crash import crash_point
 from store.database.database import Database
 from store.errors import DamagedObject, NotFound
+from store.job_kinds import parse_request
 from store.jobs.claims import CHECKPOINT, Claim
 from store.objects import ObjectStore, ObjectWriter, verified
+from store.requests.base import JobSpec
 from store.resources.files import File, get_file, list_files
 from store.settings import Settings
 from store.sweep import work_prefix
@@ -28,6 +30,7 @@ from worker.runtime.model_cache import Models
 
 log = structlog.get_logger()
 Made = TypeVar("Made")
+Asked = TypeVar("Asked", bound=JobSpec)
 
 #: Seconds between two points of a curve in the job's log: a day of training leaves no more lines than people read.
 _LOG_SECONDS = 10.0
@@ -49,6 +52,7 @@ class StepContext:
     progress: Callable[[int, int], None]
     should_stop: Callable[[], bool]
     announce: Callable[[Checkpointed | Measured], None]
+    _request: JobSpec | None = field(default=None, init=False)
     _written: int = field(default=0, init=False)
     _logged_at: float = field(default=float("-inf"), init=False)
 
@@ -76,6 +80,22 @@ class StepContext:
             folder=self.folder,
             memory_bytes=self.settings.worker.features_mib << 20,
         )
+
+    @overload
+    def request(self) -> JobSpec: ...
+
+    @overload
+    def request(self, model: type[Asked]) -> Asked: ...
+
+    def request(self, model: type[Any] = JobSpec) -> Any:
+        """Return the job's request as the model of its kind, parsed once. model: the class that the step works with;
+        raises TypeError for the request of a kind that is none.
+        """
+        if self._request is None:
+            self._request = parse_request(self.claim.kind, self.claim.spec)
+        if not isinstance(self._request, model):
+            raise TypeError(f"{self.claim.step} expected a {model.__name__}, found a {type(self._request).__name__}")
+        return self._request
 
     def put(
         self,

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from api.protocol.idempotency_lock import OneRequestPerKey
 from store.database.database import Database
-from store.jobs.kinds import KINDS
+from store.job_kinds import KINDS
 from store.objects import ObjectStore
 from store.tenancy.api_keys import Caller
 from tests.api.worlds import add_labeler

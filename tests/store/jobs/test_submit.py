@@ -7,6 +7,7 @@ import json
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
@@ -16,16 +17,18 @@ from store.database.clock import database_now
 from store.database.database import Database, open_database
 from store.database.idempotency import IdempotencyKey, remember_answer
 from store.errors import IdempotencyMismatch, InvalidRequest, NotFound, QuotaExceeded, StoreUnavailable
+from store.job_kinds import KINDS
+from store.job_kinds.generate import GenerateSpec
+from store.job_kinds.labeling import INVERT, TRAIN_LABELER
 from store.jobs.claims import heartbeat
 from store.jobs.events import events
-from store.jobs.kinds import JobKind, StepPlan
-from store.jobs.submit import submit_generate, submit_job
+from store.jobs.kinds import JobKind
+from store.jobs.submit import submit_job, submit_request
 from store.jobs.views import job_view, list_jobs
 from store.objects import ObjectStore
 from store.resources.artifacts import NewMade, add_made
 from store.resources.generators import get_generator, list_generators
 from store.settings import Settings
-from store.specs import GenerateSpec
 from store.tables import jobs, outbox, shards, steps
 from store.tenancy.api_keys import create_key
 from store.uploads.files import complete_upload, create_upload, start_upload
@@ -74,7 +77,7 @@ def test_built_in_generators_are_listed_without_a_worker(world: Database) -> Non
 
 def test_a_job_is_accepted_with_all_its_rows(world: Database, objects: ObjectStore) -> None:
     spec = GenerateSpec(labels=upload(world, objects), generator="heads", count=10, labels_map={"team": "eyes"})
-    made = submit_generate(world, spec, tenant=TENANT, request_id="req-1")
+    made = submit_request(world, spec, tenant=TENANT, request_id="req-1")
     job = made.job
     assert not made.replayed
     assert [step.name for step in job.steps] == ["validate", "invert", "train_labeler", "sample", "finalize"]
@@ -92,11 +95,11 @@ def test_everything_wrong_is_named_at_once(world: Database, objects: ObjectStore
     pending = create_upload(world, tenant=TENANT, filename="a.zip", size=3, sha256="0" * 64).upload
     spec = GenerateSpec(labels=pending.id, generator="nose", count=2_000_000)
     with pytest.raises(InvalidRequest) as refused:
-        submit_generate(world, spec, tenant=TENANT)
+        submit_request(world, spec, tenant=TENANT)
     assert {problem.pointer for problem in refused.value.problems} == {"/labels", "/generator", "/count"}
     theirs = GenerateSpec(labels=upload(world, objects), generator="heads", count=1)
     with pytest.raises(InvalidRequest):
-        submit_generate(world, theirs, tenant="other")
+        submit_request(world, theirs, tenant="other")
 
 
 def test_a_key_sent_by_eight_at_once_makes_one_job(world: Database, objects: ObjectStore) -> None:
@@ -107,7 +110,7 @@ def test_a_key_sent_by_eight_at_once_makes_one_job(world: Database, objects: Obj
 
     def send() -> None:
         gate.wait()
-        answer = submit_generate(world, spec, tenant=TENANT, idempotency_key=key)
+        answer = submit_request(world, spec, tenant=TENANT, idempotency_key=key)
         made.append((answer.job.id, answer.replayed))
 
     threads = [threading.Thread(target=send) for _ in range(8)]
@@ -120,11 +123,11 @@ def test_a_key_sent_by_eight_at_once_makes_one_job(world: Database, objects: Obj
     with world.read() as connection:
         assert connection.execute(select(func.count()).select_from(jobs)).scalar_one() == 1
     remember_answer(world, TENANT, key, {"status": 202})
-    assert submit_generate(world, spec, tenant=TENANT, idempotency_key=key).answer == {"status": 202}
+    assert submit_request(world, spec, tenant=TENANT, idempotency_key=key).answer == {"status": 202}
     other = IdempotencyKey.of("k", "POST", "/v1/jobs", b"another body")
     with pytest.raises(IdempotencyMismatch):
-        submit_generate(world, spec, tenant=TENANT, idempotency_key=other)
-    assert not submit_generate(world, spec, tenant=TENANT, idempotency_key=None).replayed
+        submit_request(world, spec, tenant=TENANT, idempotency_key=other)
+    assert not submit_request(world, spec, tenant=TENANT, idempotency_key=None).replayed
 
 
 def test_an_upload_key_is_replayed(db: Database) -> None:
@@ -164,14 +167,23 @@ def test_lists_are_paged_and_filtered(db: Database) -> None:
         job_view(db, made[0], tenant="other")
 
 
+def learning_kind(monkeypatch: pytest.MonkeyPatch) -> JobKind[Any]:
+    """A registered kind with the steps that learn from labelled images."""
+    kind: JobKind[Any] = JobKind("like_generate", (INVERT, TRAIN_LABELER))
+    monkeypatch.setitem(KINDS, kind.name, kind)
+    return kind
+
+
 def _seconds_left(db: Database, job_id: str) -> float:
     end = job_view(db, job_id, tenant=TENANT).estimated_finish_at
     assert end is not None
     return (end - datetime.now(UTC)).total_seconds()
 
 
-def test_the_first_job_is_estimated_by_its_own_pace_while_it_inverts(db: Database) -> None:
-    kind = JobKind("like_generate", (StepPlan("invert", "train"), StepPlan("train_labeler", "train")))
+def test_the_first_job_is_estimated_by_its_own_pace_while_it_inverts(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = learning_kind(monkeypatch)
     job = submit_job(db, kind, tenant=TENANT, spec={"generator": "none", "labels": "ls_1"}, total=0).job
     assert job_view(db, job.id, tenant=TENANT).estimated_finish_at is None, "nothing is known of its labels"
     with db.write() as connection:
@@ -186,8 +198,10 @@ def test_the_first_job_is_estimated_by_its_own_pace_while_it_inverts(db: Databas
     assert 200 < _seconds_left(db, job.id) < 225, "twice as fast: 168 s and about 45 s"
 
 
-def test_the_slow_start_of_a_short_step_does_not_stretch_the_estimate(db: Database) -> None:
-    kind = JobKind("like_generate", (StepPlan("invert", "train"), StepPlan("train_labeler", "train")))
+def test_the_slow_start_of_a_short_step_does_not_stretch_the_estimate(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = learning_kind(monkeypatch)
     with db.write() as connection:
         add_made(connection, TENANT, NewMade("label_set", "ls_1", "d1", {"images": 12}))
     spec = {"generator": "none", "labels": "ls_1", "inversion": {"steps": 10}}

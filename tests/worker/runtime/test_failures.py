@@ -10,7 +10,7 @@ import pytest
 import core.errors
 import store.errors
 from core.sampling.filtering import candidates_needed
-from store.jobs.size_estimate import candidates
+from store.job_kinds.generate_estimate import candidates
 from worker.digests import digest_of, json_values
 from worker.runtime.failures import failure_of
 

@@ -16,10 +16,10 @@ from core.evaluation.scoring import DepthScoring, MaskScoring, PointScoring, Sco
 from core.label_sets.classes import ClassMap
 from core.label_sets.label_set import LabelItem, LabelSet
 from core.tasks.task import Task
+from store.job_kinds.evaluate import EvaluateSpec
 from store.jobs.views import Job
 from store.objects import verified
 from store.resources.files import File, list_files
-from store.specs import EvaluateSpec
 from worker.loading import load_labels
 from worker.runtime.step_context import StepContext
 from worker.steps.label_sets.class_collapse import delivered

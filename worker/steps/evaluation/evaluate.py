@@ -18,13 +18,13 @@ from core.label_sets.label_set import LabelSet
 from core.label_sets.reading.reader import read_label_set
 from core.label_sets.resize import resize_to
 from store.errors import StoreError
+from store.job_kinds.evaluate import EvaluateSpec
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
 from store.jobs.views import Job, job_view
 from store.resources.artifacts import PREFIXES
 from store.resources.datasets import get_dataset
 from store.resources.evaluations import REPORT_HTML, REPORT_JSON, evaluation_file
-from store.specs import EvaluateSpec
 from worker.digests import json_values
 from worker.loading import load_labels, prepare_torch
 from worker.runtime.step_context import StepContext

@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, Self
 
+from contracts.candidates import PILOT
 from core.errors import Problem, SamplingError
 from core.label_sets.classes import ClassMap
 from core.sampling.candidates import Candidates
-from core.sampling.composition import PILOT, Demand, Prevalence, candidates_wanted, prevalence
+from core.sampling.composition import Demand, Prevalence, candidates_wanted, prevalence
 from core.sampling.filtering import candidates_needed, class_quotas
 from core.sampling.selection import Selection, select
-from store.specs import CANDIDATES_PER_IMAGE, ClassDemandSpec, GenerateSpec
+from store.job_kinds.generate import CANDIDATES_PER_IMAGE, GenerateSpec
+from store.requests.composition import ClassDemandSpec
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,11 @@ from core.formats.writers import split_for
 from core.label_sets.classes import ClassMap
 from core.label_sets.depth_maps import DepthUnit
 from core.label_sets.keypoints import KeypointMap
+from store.job_kinds.export import export_variant
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
 from store.resources.datasets import CARD, MANIFEST
-from store.resources.exports import export_name, export_variant
+from store.resources.exports import export_name
 from store.resources.files import File, get_file
 from worker.runtime.step_context import StepContext
 

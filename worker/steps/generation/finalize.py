@@ -25,6 +25,8 @@ from core.datasets.quality_warnings import (
 )
 from core.sampling.candidates import CandidateTable
 from store.first_release import SETTING_ALIASES
+from store.job_kinds.generate import GenerateSpec
+from store.job_kinds.generate_shards import first_shard
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
 from store.jobs.results import shard_results
@@ -33,13 +35,11 @@ from store.requests.sampling import sampling_settings
 from store.resources.artifacts import Made, get_inversion, get_label_set, get_labeler
 from store.resources.datasets import CARD, CONTACT_SHEET, CROISSANT, MANIFEST, STATISTICS
 from store.resources.files import File, list_files
-from store.specs import GenerateSpec
 from worker.loading import Source, class_map, fitted_labels, load_labels, load_source, other_labels
 from worker.runtime.step_context import StepContext
 from worker.steps.generation.candidate_index import Drawn
 from worker.steps.generation.composition_request import DatasetWish
 from worker.steps.generation.packing import SCORES, Packing
-from worker.steps.generation.shard_planning import first_shard
 from worker.steps.label_sets.class_collapse import delivered, delivered_classes, taught
 
 #: What of the inversion's report says how well the labelled images are reconstructed.

@@ -17,6 +17,7 @@ from core.sampling.candidates import CandidateTable
 from core.sampling.config import SamplingConfig
 from core.sampling.stream import Sample, draw
 from core.tasks.keypoints import with_visibility
+from store.job_kinds.generate_shards import further_shards
 from store.jobs.commits import StepResult
 from store.requests.sampling import sampling_settings
 from store.resources.artifacts import get_label_set
@@ -24,7 +25,6 @@ from worker.loading import Source, class_map, load_source
 from worker.runtime.step_context import StepContext
 from worker.samplers import bind_sampler
 from worker.steps.generation.packing import CANDIDATES, SCORES
-from worker.steps.generation.shard_planning import further_shards
 from worker.steps.label_sets.class_collapse import delivered_classes
 from worker.steps.labeler.config import stored_labeler
 

@@ -10,8 +10,8 @@ from urllib.parse import urljoin, urlsplit
 from core.callbacks import stop_if_asked
 from store.egress import request
 from store.errors import DigestMismatch, EgressFailed, TooLarge
+from store.job_kinds.import_generator import is_upload, is_url
 from store.resources.catalogue import catalogue
-from store.resources.generator_imports import is_upload, is_url
 from store.uploads.files import CONTENT, get_upload
 from worker.runtime.step_context import StepContext
 

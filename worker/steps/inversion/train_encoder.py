@@ -22,10 +22,10 @@ from core.training.encoder import EncoderTraining, default_encoder_config
 from core.training.encoder import train_encoder as train
 from core.training.encoder_report import attempts_picture, own_samples, reconstruction_by_iteration
 from store.ids import new_id
+from store.job_kinds.train_encoder import TrainEncoderSpec
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
 from store.resources.artifacts import PREFIXES, NewMade, find_made
-from store.specs import TrainEncoderSpec
 from worker.digests import digest_of, json_values
 from worker.loading import REPORT, Source, fitted_labels, load_inverters, load_source
 from worker.runtime.step_context import StepContext

@@ -13,9 +13,9 @@ from core.labeling.labeler import Labeler
 from core.labeling.targets import targets_of
 from core.labeling.training import train_labeler as train
 from store.ids import new_id
+from store.job_kinds.generate_shards import first_shard
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
-from store.jobs.kinds import GENERATE
 from store.jobs.shards import ShardPlan
 from store.requests.inversion import InversionSpec
 from store.requests.sampling import sampling_settings
@@ -25,7 +25,6 @@ from worker.loading import REPORT, Source, fitted_labels, load_source
 from worker.runtime.step_context import StepContext
 from worker.samplers import BoundSampler, bind_sampler
 from worker.steps.generation.composition_request import DatasetWish
-from worker.steps.generation.shard_planning import first_shard
 from worker.steps.inversion.invert import refuse_poor_reconstruction
 from worker.steps.label_sets.class_collapse import delivered_classes, taught
 from worker.steps.labeler.config import ASKED, LEAST_IMAGES, finished_labeler, labeler_config
@@ -117,7 +116,7 @@ def _chosen(inversion: Made, asked: InversionSpec) -> tuple[list[int], dict[str,
 
 def _plan(context: StepContext, classes: ClassMap) -> tuple[ShardPlan, ...]:
     """The first shard of the candidates; none where the labeler is all that was asked for."""
-    if context.spec["kind"] != GENERATE.name:
+    if context.spec["kind"] != "generate":
         return ()
     offset, worker = context.spec["offset"], context.settings.worker
     wish = DatasetWish.of(context.spec, classes)

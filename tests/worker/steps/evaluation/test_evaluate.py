@@ -27,23 +27,15 @@ from core.label_sets.classes import ClassMap
 from core.sampling.stream import draw, draw_codes
 from store.database.database import Database, open_database
 from store.errors import InvalidRequest, NotReady
+from store.job_kinds.evaluate import LEAST_GENERATED, LEAST_HELD_OUT, EvaluateSpec
 from store.jobs.events import events
+from store.jobs.submit import submit_request
 from store.jobs.views import Job, job_view
 from store.objects import ObjectStore, open_objects
 from store.resources.datasets import get_dataset
-from store.resources.evaluations import (
-    LEAST_GENERATED,
-    LEAST_HELD_OUT,
-    REPORT_HTML,
-    REPORT_JSON,
-    get_evaluation,
-    get_report,
-    list_evaluations,
-    submit_evaluation,
-)
+from store.resources.evaluations import REPORT_HTML, REPORT_JSON, get_evaluation, get_report, list_evaluations
 from store.resources.files import File, list_files
 from store.settings import Settings, WorkerSettings
-from store.specs import EvaluateSpec
 from store.tables import files
 from tests.e2e import tiny
 from tests.worker.inline import TENANT, InlineWorker, generate, upload, view
@@ -82,7 +74,7 @@ class Service:
 
     def evaluate(self, **settings: Any) -> Job:
         spec = {"dataset": self.dataset, "labels": self.held_out, "steps": 2, "repeats": 1, **settings}
-        return submit_evaluation(self.db, EvaluateSpec(**spec), tenant=TENANT).job
+        return submit_request(self.db, EvaluateSpec(**spec), tenant=TENANT).job
 
     @property
     def shards(self) -> list[File]:

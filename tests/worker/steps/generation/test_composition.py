@@ -14,12 +14,12 @@ import pytest
 
 from core.datasets.shards import read_shard
 from store.errors import InvalidRequest
+from store.job_kinds.check_labels import CheckLabelsSpec
 from store.jobs.events import events
-from store.jobs.submit import submit_check_labels
+from store.jobs.submit import submit_request
 from store.jobs.views import Job
 from store.resources.datasets import CARD, get_dataset
 from store.resources.files import list_files
-from store.specs import CheckLabelsSpec
 from tests.worker.inline import TENANT, Service, content, generate, shard_digests, upload, view
 
 BRIGHT = 1
@@ -135,7 +135,7 @@ def test_uncertain_images_are_drawn_for_again(service: Service) -> None:
 def _check(service: Service, labels: str, **spec: Any) -> Job:
     """A job that checks labels, at its end."""
     asked = CheckLabelsSpec(labels=labels, generator="tiny", **spec)
-    job = submit_check_labels(service.db, asked, tenant=TENANT).job
+    job = submit_request(service.db, asked, tenant=TENANT).job
     service.work()
     return view(service.db, job)
 

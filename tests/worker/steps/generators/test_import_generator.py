@@ -26,14 +26,15 @@ from core.generators.stylegan2.config import StyleGAN2Config
 from core.inversion.perceptual.domain import DomainPerceptual, PerceptualTrunk, save_perceptual
 from store.database.database import Database, open_database
 from store.errors import InUse, InvalidRequest, NotFound
+from store.job_kinds.import_generator import ImportGeneratorSpec
 from store.jobs.cancel import cancel_job
 from store.jobs.events import events
+from store.jobs.submit import submit_request
 from store.jobs.views import Job
 from store.objects import ObjectStore, open_objects
 from store.resources import catalogue
 from store.resources.catalogue import CatalogueEntry
 from store.resources.files import File, add_files, list_files
-from store.resources.generator_imports import submit_import
 from store.resources.generators import (
     IMPORTED,
     PREVIEW,
@@ -44,7 +45,6 @@ from store.resources.generators import (
     list_generators,
 )
 from store.settings import EgressSettings, LimitSettings, Settings, WorkerSettings
-from store.specs import ImportGeneratorSpec
 from tests.core.checkpoints import writers
 from tests.e2e import tiny
 from tests.worker.inline import TENANT, InlineWorker, content, generate, upload, view
@@ -70,7 +70,7 @@ class Service:
 
     def imported(self, source: str, name: str = "foreign", **spec: Any) -> Job:
         """An import job at its end."""
-        job = submit_import(self.db, ImportGeneratorSpec(source=source, name=name, **spec), tenant=TENANT).job
+        job = submit_request(self.db, ImportGeneratorSpec(source=source, name=name, **spec), tenant=TENANT).job
         InlineWorker(self.db, self.objects).run()
         return view(self.db, job)
 
@@ -403,9 +403,9 @@ def test_deleting(service: Service, checkpoint: bytes, tmp_path: Path) -> None:
 
 def test_a_name_that_was_taken_meanwhile(service: Service, checkpoint: bytes) -> None:
     upload_id = service.upload(checkpoint)
-    job = submit_import(service.db, ImportGeneratorSpec(source=upload_id, name="same"), tenant=TENANT).job
+    job = submit_request(service.db, ImportGeneratorSpec(source=upload_id, name="same"), tenant=TENANT).job
     with pytest.raises(InvalidRequest, match="cannot be imported"):
-        submit_import(service.db, ImportGeneratorSpec(source=upload_id, name="same"), tenant=TENANT)
+        submit_request(service.db, ImportGeneratorSpec(source=upload_id, name="same"), tenant=TENANT)
     with service.db.write() as connection:
         add_generator(connection, TENANT, NewGenerator("gen_1", "same", "d" * 64, 16, 16, "", {}))
     InlineWorker(service.db, service.objects).run()

@@ -18,11 +18,12 @@ from PIL import Image
 from core.generators.files import load_generator
 from core.generators.stylegan2.generator import StyleGAN2Generator, latent
 from store.errors import InvalidRequest, NotReady
+from store.job_kinds.draw_samples import DrawSamplesSpec
+from store.jobs.submit import submit_request
 from store.jobs.views import Job
 from store.resources.artifacts import get_inversion
 from store.resources.files import get_file
-from store.resources.sample_sets import ARCHIVE, get_sample_set, get_samples_file, submit_draw_samples
-from store.specs import DrawSamplesSpec
+from store.resources.sample_sets import ARCHIVE, get_sample_set, get_samples_file
 from tests.e2e import tiny
 from tests.worker.inline import TENANT, Service, generate, upload, view
 
@@ -39,7 +40,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, material: Path) -> Iterato
 @pytest.fixture(scope="module")
 def samples(service: Service) -> str:
     spec = DrawSamplesSpec(generator="tiny", count=6, seed=5, offset=3)
-    job = submit_draw_samples(service.db, spec, tenant=TENANT).job
+    job = submit_request(service.db, spec, tenant=TENANT).job
     with pytest.raises(NotReady):
         get_samples_file(service.db, job.result["samples"], ARCHIVE, tenant=TENANT)
     service.work(die_after={"draw_samples"})
@@ -89,9 +90,7 @@ def test_samples_are_the_streams_and_repeat_to_the_byte(service: Service, sample
     network = generator.network
     drawn = network.synthesize(network.map(latent(5, 3, 16)[None], None, 0.7), "const").image[0]
     assert np.abs(image - ((drawn.permute(1, 2, 0).clamp(-1, 1) + 1) * 127.5).numpy()).max() <= 1
-    again = submit_draw_samples(
-        service.db, DrawSamplesSpec(generator="tiny", count=6, seed=5, offset=3), tenant=TENANT
-    ).job
+    again = submit_request(service.db, DrawSamplesSpec(generator="tiny", count=6, seed=5, offset=3), tenant=TENANT).job
     service.work()
     with _archive(service, again.result["samples"]) as other, _archive(service, samples) as first:
         assert all(other.read(name) == first.read(name) for name in names if name.startswith("images/"))

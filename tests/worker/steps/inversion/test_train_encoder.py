@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from store.errors import InvalidRequest
+from store.job_kinds.generate import GenerateSpec
+from store.job_kinds.train_encoder import TrainEncoderSpec
 from store.jobs.events import events
-from store.jobs.submit import submit_generate
+from store.jobs.submit import submit_request
 from store.jobs.views import Job
 from store.resources.artifacts import get_encoder, get_inversion, list_encoders
-from store.resources.encoders import submit_train_encoder
 from store.resources.files import get_file, list_files
-from store.specs import GenerateSpec, TrainEncoderSpec
 from tests.e2e import tiny
 from tests.worker.inline import TENANT, InlineWorker, Service, content, generate, view
 from worker.runtime.step_context import StepContext
@@ -37,7 +37,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(service: Service, **spec: Any) -> Job:
     small = {"generator": "tiny", "steps": 6, "image_size": 16}
-    return submit_train_encoder(service.db, TrainEncoderSpec(**{**small, **spec}), tenant=TENANT).job
+    return submit_request(service.db, TrainEncoderSpec(**{**small, **spec}), tenant=TENANT).job
 
 
 def weights(service: Service, job: Job) -> str:
@@ -123,6 +123,6 @@ def test_requests_that_cannot_work_name_every_field(service: Service) -> None:
     assert [problem.pointer for problem in caught.value.problems] == ["/labels"]
     spec = GenerateSpec(labels=service.labels, generator="tiny", count=1, inversion={"encoder": "enc_none"})
     with pytest.raises(InvalidRequest) as caught:
-        submit_generate(service.db, spec, tenant=TENANT)
+        submit_request(service.db, spec, tenant=TENANT)
     assert [problem.pointer for problem in caught.value.problems] == ["/inversion/encoder"]
     assert not list_files(service.db, "enc_none", tenant=TENANT)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from store.job_kinds.train_encoder import TrainEncoderSpec
+from store.jobs.submit import submit_request
 from store.resources.artifacts import get_inversion
-from store.resources.encoders import submit_train_encoder
-from store.specs import TrainEncoderSpec
 from tests.e2e import tiny
 from tests.worker.inline import TENANT, Service, content, generate, upload, view
 
@@ -82,7 +82,7 @@ def test_encoders_learn_from_aligned_images(service: Service, material: Path, tm
     trained = []
     for labels, align in ((service.labels, {}), (photographs, {"by": "boxes"})):
         spec = {"generator": "tiny", "train_on": "labels", "labels": labels, "steps": 2, "align": align}
-        job = submit_train_encoder(service.db, TrainEncoderSpec.model_validate(spec), tenant=TENANT).job
+        job = submit_request(service.db, TrainEncoderSpec.model_validate(spec), tenant=TENANT).job
         service.work()
         trained.append(view(service.db, job).result["encoder"])
     assert trained[0] == trained[1], "cut out, they are the images that it was trained on before"

@@ -17,20 +17,16 @@ from core.labeling.files import load_labeler
 from core.sampling.composition import Demand
 from core.tasks.presets import COLLAPSES
 from store.errors import InvalidRequest, NotReady
+from store.job_kinds.assess_labeler import AssessLabelerSpec
+from store.job_kinds.train_labeler import TrainLabelerSpec
+from store.jobs.submit import submit_request
 from store.jobs.views import Job
 from store.requests.inversion import InversionSpec
-from store.requests.labeler import AssessLabelerSpec, CollapsePreset, LabelerSpec, TrainLabelerSpec
+from store.requests.labeler import CollapsePreset, LabelerSpec
 from store.resources.artifacts import get_labeler
 from store.resources.datasets import MANIFEST
 from store.resources.files import list_files
-from store.resources.labelers import (
-    REPORT_HTML,
-    REPORT_JSON,
-    REPORT_PNG,
-    get_labeler_report,
-    submit_assessment,
-    submit_train_labeler,
-)
+from store.resources.labelers import REPORT_HTML, REPORT_JSON, REPORT_PNG, get_labeler_report
 from tests.worker.inline import TENANT, Service, content, generate, shard_digests, view
 
 SWAPPED = [{"name": "light", "of": ["bright"]}, {"name": "rest", "of": ["dark"]}]
@@ -115,7 +111,7 @@ def test_a_labeler_alone_is_trained_and_judged_and_used_by_a_later_job(service: 
         labels=service.labels, generator="tiny", inversion=InversionSpec(steps=8), labeler=LabelerSpec(**settings),
         folds=2, force=True,
     )  # fmt: skip
-    job = submit_train_labeler(service.db, asked, tenant=TENANT).job
+    job = submit_request(service.db, asked, tenant=TENANT).job
     service.work()
     ended = view(service.db, job)
     assert ended.state == "succeeded", ended.error
@@ -206,7 +202,7 @@ def test_a_labeler_is_judged_by_cross_validation(service: Service) -> None:
         get_labeler_report(service.db, labeler, REPORT_HTML, tenant=TENANT)
     made = []
     for folds, dies in ((3, set()), (6, set()), (3, {"assess_labeler"})):
-        job = submit_assessment(service.db, AssessLabelerSpec(labeler=labeler, folds=folds), tenant=TENANT).job
+        job = submit_request(service.db, AssessLabelerSpec(labeler=labeler, folds=folds), tenant=TENANT).job
         service.work(die_after=dies)
         assert view(service.db, job).state == "succeeded", view(service.db, job).error
         file = get_labeler_report(service.db, labeler, REPORT_JSON, tenant=TENANT)

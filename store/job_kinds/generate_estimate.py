@@ -1,8 +1,7 @@
-"""How large a dataset would be, before it is begun."""
+"""Expected number of candidates and size of a dataset, before its job begins."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 
@@ -10,7 +9,6 @@ from sqlalchemy import Connection, func, select
 
 from store.resources.descriptions import described
 from store.resources.generators import Generator, find_generator
-from store.specs import GenerateSpec
 from store.tables import datasets, files, jobs
 
 #: Of a sample beside its image and its latents: the mask, the JSON, the headers and padding of four tar members.
@@ -19,21 +17,9 @@ _OVERHEAD_BYTES = 5_000
 _PNG_BYTES_PER_PIXEL = 2.2
 
 
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """`candidates`: images drawn so that `count` stay. `bytes`: size of the dataset, about."""
-
-    candidates: int
-    bytes: int
-
-
-def forecast(connection: Connection, spec: GenerateSpec, *, tenant: str) -> Forecast:
-    """What `spec` would make. Raises NotFound for an unknown generator."""
-    generator = find_generator(connection, spec.generator, tenant=tenant)
-    return Forecast(
-        candidates=candidates(spec.count, spec.drop_fraction),
-        bytes=int(spec.count * _bytes_per_image(connection, generator, tenant)),
-    )
+def dataset_bytes(connection: Connection, generator: str, count: int, *, tenant: str) -> int:
+    """Return about how many bytes a dataset of `count` images has. Raises NotFound for an unknown generator."""
+    return int(count * _bytes_per_image(connection, find_generator(connection, generator, tenant=tenant), tenant))
 
 
 def candidates(count: int, drop_fraction: float) -> int:

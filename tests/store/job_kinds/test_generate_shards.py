@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from store.job_kinds.generate_shards import first_shard, further_shards
 from store.settings import WorkerSettings
-from worker.steps.generation.shard_planning import first_shard, further_shards
 
 
 def test_shards_are_sized_by_the_time_of_the_first() -> None:

@@ -1,4 +1,4 @@
-"""How a stream of samples is cut into shards of about equal time, learnt from the first of them.
+"""Shards of a stream of samples, of about equal time, which is measured with the first of them.
 
 Shards begin and end at multiples of the batch: their samples do not depend on the cut.
 """

@@ -1,0 +1,105 @@
+"""Job kind `import_generator`: a checkpoint made elsewhere, fetched, read and stored in our form."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+from sqlalchemy import Connection, select
+
+from store.database.database import Database
+from store.egress import check_url
+from store.errors import EgressRefused, NotFound, Problem
+from store.jobs.kinds import JobKind, Makes, StepPlan, Submitting
+from store.jobs.states import ACTIVE_JOB_STATES
+from store.requests.base import JobSpec, Spec
+from store.resources.catalogue import catalogue
+from store.resources.generators import find_generator
+from store.tables import jobs
+from store.uploads.files import upload_missing
+
+
+class CheckpointAnswers(Spec):
+    """What the caller says where a checkpoint is silent; whatever the file says itself must agree."""
+
+    network: str | None = Field(
+        None, max_length=64, description="Which of several generators in the file; null: the averaged one."
+    )
+    mapping_lr_multiplier: float | None = Field(None, gt=0, le=1000)
+    conv_clamp: float | None = Field(None, ge=0, description="0 says that nothing is clamped.")
+
+
+class ImportGeneratorSpec(JobSpec):
+    """A checkpoint made elsewhere, to become a generator."""
+
+    kind: Literal["import_generator"] = "import_generator"
+    source: str = Field(
+        min_length=1,
+        max_length=2000,
+        description="A finished upload (`upl_…`), an https URL, or a name of the catalogue.",
+    )
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")] = Field(
+        description="What the generator will be called: lower-case letters, digits, `.` and `-`."
+    )
+    licence: str = Field("", max_length=500, description="What its maker permits. Files do not say it.")
+    domain: str = Field("", max_length=200, description="What it draws, in a few words.")
+    classes: list[Annotated[str, StringConstraints(min_length=1, max_length=100)]] = Field(
+        default_factory=list, max_length=10_000, description="Names of the classes, in the order of its class vector."
+    )
+    answers: CheckpointAnswers = CheckpointAnswers()
+
+
+def is_url(source: str) -> bool:
+    """Whether a source is a URL, rather than an upload or a name of the catalogue."""
+    return "://" in source
+
+
+def is_upload(source: str) -> bool:
+    """Whether a source is an upload."""
+    return source.startswith("upl_")
+
+
+def _name_problems(connection: Connection, name: str, tenant: str) -> list[Problem]:
+    try:
+        find_generator(connection, name, tenant=tenant)
+        return [Problem(f"there is a generator {name!r} already", "/name")]
+    except NotFound:
+        pass
+    same = select(jobs.c.id).where(
+        jobs.c.tenant == tenant,
+        jobs.c.kind == "import_generator",
+        jobs.c.state.in_(ACTIVE_JOB_STATES),
+        jobs.c.spec["name"].as_string() == name,
+    )
+    job = connection.execute(same.limit(1)).scalar()
+    return [Problem(f"{job} is importing a generator {name!r}", "/name")] if job else []
+
+
+def _source_problems(connection: Connection, db: Database, source: str, tenant: str) -> list[Problem]:
+    if is_url(source):
+        try:
+            check_url(source, trusted_hosts=db.settings.egress.trusted_hosts)
+        except EgressRefused as error:
+            return [Problem(error.detail, "/source")]
+        return []
+    if is_upload(source):
+        why_not = upload_missing(connection, source, tenant=tenant)
+        return [Problem(why_not, "/source")] if why_not else []
+    if source not in catalogue():
+        return [Problem(f"no checkpoint {source!r} in the catalogue; known: {', '.join(catalogue())}", "/source")]
+    return []
+
+
+def _check(where: Submitting, spec: ImportGeneratorSpec) -> list[Problem]:
+    problems = _name_problems(where.connection, spec.name, where.tenant)
+    return problems + _source_problems(where.connection, where.db, spec.source, where.tenant)
+
+
+KIND = JobKind(
+    "import_generator",
+    (StepPlan("import_generator", "cpu", title="importing"),),
+    ImportGeneratorSpec,
+    makes=Makes("generator", "generators"),
+    refusal="the checkpoint cannot be imported like this",
+    check=_check,
+)
