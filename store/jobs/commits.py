@@ -12,6 +12,7 @@ from contracts.text import printable
 from store.database.clock import database_now
 from store.database.database import Database
 from store.errors import Problem
+from store.jobs.chains import NextItem, is_continued, lower_priority, restore_priority
 from store.jobs.claims import Claim, drop, held, mine
 from store.jobs.endings import fail_job
 from store.jobs.events import NewEvent, record
@@ -39,10 +40,10 @@ class StepResult:
 
     `value`: kept with the shard, for later steps. `files`: objects already stored. `made`: label sets and the like.
     `job_result`: ids added to the job's result. `fan_out`: shards of the next step, when that one fans out. `further`:
-    more shards of this step. `top_up`: more shards of the step before, after which this step is done once more; the
-    rest of the result then says nothing about the job's end. `rejected`: images the filter dropped; `dataset`: facts
-    that finish the job's dataset (both from the last step). `generator`: a new generator. `events`: lines for the job's
-    log.
+    more shards of this step. `next_item`: this shard is an item of a chain, which goes on with that one. `top_up`: more
+    shards of the step before, after which this step is done once more; the rest of the result then says nothing about
+    the job's end. `rejected`: images the filter dropped; `dataset`: facts that finish the job's dataset (both from the
+    last step). `generator`: a new generator. `events`: lines for the job's log.
     """
 
     value: dict[str, Any] = field(default_factory=dict)
@@ -51,11 +52,18 @@ class StepResult:
     job_result: dict[str, str] = field(default_factory=dict)
     fan_out: tuple[ShardPlan, ...] = ()
     further: tuple[ShardPlan, ...] = ()
+    next_item: NextItem | None = None
     top_up: tuple[ShardPlan, ...] = ()
     rejected: int = 0
     dataset: dict[str, Any] | None = None
     generator: NewGenerator | None = None
     events: tuple[NewEvent, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of all objects that the attempt stored for the result."""
+        state = self.next_item.state if self.next_item is not None else None
+        return (*(file.key for file in self.files), *((state.key,) if state is not None else ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +106,9 @@ def commit(
         job = lock_job(connection, claim.job_id)
         if job.state not in CLAIMABLE_JOB_STATES:
             drop(connection, row, job)
-            return Committed(False, tuple(file.key for file in result.files))
+            return Committed(False, result.keys)
+        if result.next_item is not None:
+            total = result.next_item.done
         now = database_now()
         values = {"finished_at": now, "lease_until": None, "result": result.value}
         progress = {"done": total, "total": total} if total else {"done": shards.c.total}
@@ -137,7 +147,8 @@ def end_attempt(connection: Connection, db: Database, which: ColumnElement[bool]
     data = {"step": row.step, "position": row.position, "attempt": row.attempt, "code": failure.code}
     if failure.permanent or failures >= db.settings.worker.max_attempts:
         move_held_shard(connection, row, "poisoned", finished_at=database_now(), **counted)
-        remove_files(connection, row.id)
+        if not is_continued(row.input):  # the state of a chain is kept for a resumed job
+            remove_files(connection, row.id)
         failure = _with_remedy(connection, failure)
         record(connection, job.id, "shard.poisoned", "error", **data, detail=failure.detail)
         if can_do_without(connection, job, row):
@@ -181,7 +192,7 @@ def _committed_before(connection: Connection, claim: Claim, result: StepResult) 
             )
         )
     ).scalar_one()
-    keys = [file.key for file in result.files]
+    keys = result.keys
     known = set(connection.execute(select(files_table.c.key).where(files_table.c.key.in_(keys))).scalars())
     return Committed(bool(stands), tuple(key for key in keys if key not in known))
 
@@ -223,6 +234,10 @@ def _advance(connection: Connection, job: Any, shard: Any, result: StepResult) -
     step = connection.execute(select(steps).where(steps.c.job_id == job.id, steps.c.name == name)).one()
     if result.further:
         _extend(connection, job, step, result.further)
+    if result.next_item is not None:
+        (added,) = _extend(connection, job, step, (result.next_item.plan(shard.position),))
+        result.next_item.hand_over(connection, job.tenant, added)
+        lower_priority(connection, job)
     undone = UNDONE_OF_PARTIAL if may_lack(job, step) else _UNDONE
     open_shards = select(exists().where(shards.c.job_id == job.id, shards.c.step == name, shards.c.state.in_(undone)))
     if connection.execute(open_shards).scalar_one():
@@ -232,6 +247,8 @@ def _advance(connection: Connection, job: Any, shard: Any, result: StepResult) -
         _go_back(connection, job, step, result.top_up)
         return ()
     move_steps(connection, this, "succeeded", finished_at=database_now())
+    if is_continued(shard.input):
+        restore_priority(connection, job)
     record(connection, job.id, "step.succeeded", step=name)
     following_shards = and_(shards.c.job_id == job.id, shards.c.step_position > step.position)
     waiting = select(exists().where(following_shards, shards.c.state.in_(("pending", "running"))))
@@ -249,8 +266,8 @@ def _advance(connection: Connection, job: Any, shard: Any, result: StepResult) -
     return ()
 
 
-def _extend(connection: Connection, job: Any, step: Any, plans: Sequence[ShardPlan]) -> None:
-    """More shards of a step; the job's count of images grows when they exceed what was expected."""
+def _extend(connection: Connection, job: Any, step: Any, plans: Sequence[ShardPlan]) -> list[str]:
+    """Add shards to a step and return their ids; the job's count of images grows when they exceed what was expected."""
     there = connection.execute(
         select(func.count().label("shards"), func.coalesce(func.sum(shards.c.total), 0).label("images")).where(
             shards.c.job_id == job.id, shards.c.step == step.name
@@ -259,7 +276,7 @@ def _extend(connection: Connection, job: Any, step: Any, plans: Sequence[ShardPl
     if step.counts_images:
         images = int(there.images) + sum(plan.total for plan in plans)
         connection.execute(update(jobs).where(jobs.c.id == job.id, jobs.c.total < images).values(total=images))
-    add_shards(
+    return add_shards(
         connection,
         job_id=job.id,
         tenant=job.tenant,

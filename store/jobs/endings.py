@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, and_, delete, select
 
 from store.database.clock import database_now
 from store.errors import Problem
@@ -17,7 +17,7 @@ from store.jobs.states import TERMINAL_JOB_STATES
 from store.jobs.transitions import end_job, move_shards, move_steps
 from store.jobs.views import has_shards
 from store.resources.datasets import end_dataset_early
-from store.tables import jobs, shards, steps
+from store.tables import files, jobs, shards, steps
 
 
 def settle_canceling(connection: Connection, job_id: str) -> None:
@@ -26,6 +26,7 @@ def settle_canceling(connection: Connection, job_id: str) -> None:
     if has_shards(connection, job_id, "running"):
         return
     end_job(connection, job_id, "canceled")
+    _forget_checkpoints(connection, job_id)
     move_steps(connection, steps.c.job_id == job_id, "canceled", finished_at=database_now())
     end_dataset_early(connection, job_id)
     record(connection, job_id, "job.canceled")
@@ -76,10 +77,17 @@ def expire_job(connection: Connection, job_id: str) -> None:
     the job's row.
     """
     end_job(connection, job_id, "expired")
+    _forget_checkpoints(connection, job_id)
     move_steps(connection, steps.c.job_id == job_id, "canceled", finished_at=database_now())
     _cancel_pending(connection, job_id)
     end_dataset_early(connection, job_id)
     record(connection, job_id, "job.expired", "warning")
+
+
+def _forget_checkpoints(connection: Connection, job_id: str) -> None:
+    """Untie the checkpoints of a job that cannot be resumed; the sweeper deletes the objects."""
+    its_own = select(shards.c.id).where(shards.c.job_id == job_id)
+    connection.execute(delete(files).where(files.c.resource_id.in_(its_own)))
 
 
 def _cancel_pending(connection: Connection, job_id: str) -> None:

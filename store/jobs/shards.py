@@ -36,9 +36,9 @@ def add_shards(
     queue: str,
     plans: Sequence[ShardPlan],
     first: int = 0,
-) -> None:
-    """Make the shards `first`, `first` + 1, … of a step, claimable at once, and one hint for each."""
-    rows = [
+) -> list[str]:
+    """Make the shards `first`, `first` + 1, … of a step, claimable at once, and one hint for each. Return their ids."""
+    rows: list[dict[str, Any]] = [
         {
             "id": new_id("shard"),
             "job_id": job_id,
@@ -55,3 +55,4 @@ def add_shards(
     ]
     connection.execute(_ADD_SHARDS, rows)
     connection.execute(_ADD_HINTS, [{"shard_id": row["id"]} for row in rows])
+    return [row["id"] for row in rows]

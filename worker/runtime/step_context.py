@@ -18,7 +18,9 @@ from store.crash import crash_point
 from store.database.database import Database
 from store.errors import DamagedObject, NotFound
 from store.job_kinds import parse_request
+from store.jobs.chains import NextItem
 from store.jobs.claims import CHECKPOINT, Claim
+from store.jobs.commits import StepResult
 from store.objects import ObjectStore, ObjectWriter, verified
 from store.requests.base import JobSpec
 from store.resources.files import File, get_file, list_files
@@ -53,6 +55,7 @@ class StepContext:
     should_stop: Callable[[], bool]
     announce: Callable[[Checkpointed | Measured], None]
     _request: JobSpec | None = field(default=None, init=False)
+    _began: float = field(default_factory=time.monotonic, init=False)
     _written: int = field(default=0, init=False)
     _logged_at: float = field(default=float("-inf"), init=False)
 
@@ -128,6 +131,18 @@ class StepContext:
     def save_checkpoint(self, content: bytes) -> None:
         """Keep what the next attempt may continue from; it replaces what was kept before."""
         self.announce(Checkpointed(self.put(self.claim.shard_id, CHECKPOINT, content, "application/octet-stream")))
+
+    def time_is_up(self) -> bool:
+        """Return whether an item of a chain has taken as long as a shard should, so that other jobs are served."""
+        return time.monotonic() - self._began >= self.settings.worker.shard_seconds
+
+    def continue_later(self, state: bytes | Path, *, done: int, left: int = 0) -> StepResult:
+        """Return the result of an item of a chain that is not the last. state: what the next item continues from, found
+        there by `resume`. done, left: what this item did and what is still to be done, in the step's unit (`left` 0:
+        not known).
+        """
+        file = self.put(self.claim.shard_id, CHECKPOINT, state, "application/octet-stream")
+        return StepResult(next_item=NextItem(done, left, file))
 
     def log(self, figures: Mapping[str, float]) -> None:
         """A point of a curve into the job's log; those that follow too soon are left to the step's report."""
