@@ -23,10 +23,12 @@ from core.label_sets.classes import ClassMap
 from core.label_sets.label_set import LabelSet
 from core.label_sets.storage import load_label_set
 from store.errors import NotFound
+from store.requests.inversion import FramingSpec
 from store.resources.artifacts import Made
 from store.resources.files import list_files
 from store.resources.generators import Generator as GeneratorRow
 from store.resources.generators import get_generator
+from store.resources.reports import label_set_report
 from worker.runtime.step_context import StepContext
 from worker.steps.label_sets.framing import framed
 
@@ -65,10 +67,12 @@ class Source:
         return self.generator.info
 
 
-def load_source(context: StepContext) -> Source:
-    """The job's generator, on the child's device. Raises GeneratorError when it is not the one that is registered."""
+def load_source(context: StepContext, generator: str) -> Source:
+    """Return a generator, by name or id, on the child's device. Raises GeneratorError when it is not the one that is
+    registered, NotFound.
+    """
     prepare_torch(context)
-    row = get_generator(context.db, context.spec["generator"], tenant=context.tenant)
+    row = get_generator(context.db, generator, tenant=context.tenant)
     device = context.models.device
     shipped = _shipped_folder(context, row) if row.builtin else None
     loaded = context.models.get(
@@ -126,16 +130,17 @@ def load_labels(context: StepContext, label_set_id: str) -> LabelSet:
     return load_label_set(folder)
 
 
-def fitted_labels(context: StepContext, label_set_id: str, source: Source) -> LabelSet:
-    """The label set in the generator's frame, brought there as the caller chose."""
-    return framed(load_labels(context, label_set_id), source.size, context.spec)
+def fitted_labels(context: StepContext, label_set_id: str, source: Source, asked: FramingSpec) -> LabelSet:
+    """Return the label set in the generator's frame, brought there as the request asks for."""
+    return framed(load_labels(context, label_set_id), source.size, asked)
 
 
 def class_map(label_set: Made) -> ClassMap:
     """Ids and names of a stored label set's classes, without its images."""
-    if not label_set.info["classes"]:
-        return ClassMap({}, label_set.info["ignore_index"])
-    return ClassMap.from_json({name: label_set.info[name] for name in ("classes", "ignore_index")})
+    report = label_set_report(label_set)
+    if not report.classes:
+        return ClassMap({}, report.ignore_index)
+    return ClassMap.from_json({"classes": list(report.classes), "ignore_index": report.ignore_index})
 
 
 def other_labels(labels: LabelSet) -> dict[str, Any]:

@@ -23,14 +23,14 @@ def hashing(rounds: int, index: int) -> bytes:
 
 def plan(context: StepContext) -> StepResult:
     """Ask for `spec.shards` shards of one image each."""
-    return StepResult(fan_out=tuple(ShardPlan({"index": index}, 1) for index in range(context.spec["shards"])))
+    return StepResult(fan_out=tuple(ShardPlan({"index": index}, 1) for index in range(context.claim.spec["shards"])))
 
 
 def work(context: StepContext) -> StepResult:
     """Hash `spec.rounds` MiB, then sleep `spec.seconds`, then store one small object."""
     index = context.claim.input["index"]
-    content = hashing(context.spec.get("rounds", 0), index)
-    until = time.monotonic() + context.spec.get("seconds", 0.0)
+    content = hashing(context.claim.spec.get("rounds", 0), index)
+    until = time.monotonic() + context.claim.spec.get("seconds", 0.0)
     while (left := until - time.monotonic()) > 0:
         if context.should_stop():
             raise Stopped("asked to stop")

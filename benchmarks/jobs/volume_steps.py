@@ -14,7 +14,7 @@ from core.callbacks import stop_if_asked
 from core.datasets.samples import RECORD, encode_sample
 from core.datasets.shards import ShardEntry, ShardWriter
 from core.sampling.candidates import CandidateTable
-from store.job_kinds.generate_shards import further_shards
+from store.job_kinds.generate_shards import SampleRange, further_shards
 from store.jobs.commits import StepResult
 from worker.runtime.step_context import StepContext
 from worker.steps import STEPS as SERVICE_STEPS
@@ -27,13 +27,13 @@ _ROUND = 1000
 
 def sample(context: StepContext) -> StepResult:
     """What `worker.steps.generation.sample` stores, without a generator and a labeler."""
-    part = context.claim.input
+    part = SampleRange.of(context.claim.input)
     began = time.monotonic()
     target, rows = context.folder / "candidates.tar", io.BytesIO()
     with target.open("wb") as file:
         entry = _write(context, ShardWriter(file), rows)
     further = further_shards(part, time.monotonic() - began, context.settings.worker)
-    job, start = context.claim.job_id, part["start"]
+    job, start = context.claim.job_id, part.start
     files = (
         context.put(job, f"{CANDIDATES}{start:016d}.tar", target, "application/x-tar", items=entry.items),
         context.put(job, f"{SCORES}{start:016d}.f64", rows.getvalue(), "application/octet-stream"),
@@ -42,10 +42,10 @@ def sample(context: StepContext) -> StepResult:
 
 
 def _write(context: StepContext, writer: ShardWriter, rows: io.BytesIO) -> ShardEntry:
-    part = context.claim.input
-    for first in range(part["start"], part["stop"], _ROUND):
+    part = SampleRange.of(context.claim.input)
+    for first in range(part.start, part.stop, _ROUND):
         stop_if_asked(context.should_stop)
-        indices = np.arange(first, min(part["stop"], first + _ROUND))
+        indices = np.arange(first, min(part.stop, first + _ROUND))
         scores = np.random.default_rng([context.claim.seed, first]).random(len(indices))
         for index, score in zip(indices.tolist(), scores.tolist(), strict=True):
             files, record, _ = _picture(index % _PICTURES)
@@ -53,7 +53,7 @@ def _write(context: StepContext, writer: ShardWriter, rows: io.BytesIO) -> Shard
                 index, {**files, RECORD: json.dumps({**record, "index": index, "uncertainty": score}).encode()}
             )
         CandidateTable.write(rows, scores.tolist(), [_picture(index % _PICTURES)[2] for index in indices.tolist()])
-        context.progress(first + len(indices) - part["start"], part["stop"] - part["start"])
+        context.progress(first + len(indices) - part.start, part.stop - part.start)
     return writer.finish()
 
 

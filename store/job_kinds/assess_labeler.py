@@ -11,16 +11,15 @@ from store.errors import NotFound, Problem
 from store.job_kinds.labeling import ASSESS_LABELER
 from store.jobs.kinds import JobKind, Makes, Submitting
 from store.requests.base import JobSpec
-from store.requests.labeler import Folds
+from store.requests.labeler import FoldsSpec
 from store.tables import labelers
 
 
-class AssessLabelerSpec(JobSpec):
+class AssessLabelerSpec(JobSpec, FoldsSpec):
     """What a labeler is worth, by cross-validation on the images that it was trained on."""
 
     kind: Literal["assess_labeler"] = "assess_labeler"
     labeler: str = Field(description="A labeler (`lab_…`).", max_length=64)
-    folds: Folds = 5
 
 
 def _check(where: Submitting, spec: AssessLabelerSpec) -> list[Problem]:

@@ -42,7 +42,7 @@ def drawing_problems(where: Submitting, generator: str, spec: SamplingSpec) -> l
     description = _description(where, generator)
     if description is None:
         return []
-    found = sampling_problems(description.settings_schema, spec.model_dump(mode="json"))
+    found = sampling_problems(description.settings_schema, spec)
     classes, wanted = description.classes, getattr(spec, "class_index", None)
     if wanted is not None and wanted >= classes:
         expected = f"expected 0 to {classes - 1}" if classes else "this generator draws from no classes; leave it out"

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from store.errors import Problem
 from store.job_kinds.checks import inversion_problems, perceptual_problems, reference_problems
 from store.job_kinds.labeling import VALIDATE
 from store.jobs.kinds import JobKind, Makes, StepPlan, Submitting
 from store.requests.base import JobSpec
-from store.requests.inversion import AlignSpec, Fit, one_way_only
+from store.requests.inversion import FramingSpec
 
 
-class TrainEncoderSpec(JobSpec):
+class TrainEncoderSpec(JobSpec, FramingSpec):
     """An encoder for a generator: where inversions begin."""
 
     kind: Literal["train_encoder"] = "train_encoder"
@@ -38,10 +38,6 @@ class TrainEncoderSpec(JobSpec):
         le=100.0,
         description="Weight of a loss on what the perceptual network sees in an image as a whole, wherever it is.",
     )
-    fit: Fit = "crop"
-    align: AlignSpec = AlignSpec()
-
-    _one_way_only = field_validator("align")(one_way_only)
 
 
 def _check(where: Submitting, spec: TrainEncoderSpec) -> list[Problem]:

@@ -7,16 +7,15 @@ from typing import Literal
 from store.job_kinds.checks import labeling_problems
 from store.job_kinds.labeling import ASSESS_LABELER, INVERT, TRAIN_LABELER, VALIDATE
 from store.jobs.kinds import JobKind, Makes
-from store.requests.labeler import Folds, LabelingSpec
+from store.requests.labeler import FoldsSpec, LabelingSpec
 
 
-class TrainLabelerSpec(LabelingSpec):
+class TrainLabelerSpec(LabelingSpec, FoldsSpec):
     """A labeler alone, judged by cross-validation, for datasets to come: a `generate` job that asks for the same one
     uses it.
     """
 
     kind: Literal["train_labeler"] = "train_labeler"
-    folds: Folds = 5
 
 
 KIND = JobKind(

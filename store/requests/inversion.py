@@ -62,11 +62,19 @@ Fit = Annotated[
 ]
 
 
-def one_way_only(align: AlignSpec, info: ValidationInfo) -> AlignSpec:
-    """Of a request with `fit` and, after it, `align`: keypoints decide all that a fit would."""
-    if align.by == "keypoints" and info.data.get("fit", "crop") != "crop":
-        raise PydanticCustomError("fit_and_keypoints", "keypoints leave nothing to fit: leave fit out")
-    return align
+class FramingSpec(Spec):
+    """How labelled images are brought into the generator's frame."""
+
+    fit: Fit = "crop"
+    align: AlignSpec = AlignSpec()
+
+    @field_validator("align")
+    @classmethod
+    def _one_way_only(cls, align: AlignSpec, info: ValidationInfo) -> AlignSpec:
+        """Refuse a fit beside keypoints, which decide all that a fit would."""
+        if align.by == "keypoints" and info.data.get("fit", "crop") != "crop":
+            raise PydanticCustomError("fit_and_keypoints", "keypoints leave nothing to fit: leave fit out")
+        return align
 
 
 class InversionSpec(Spec):

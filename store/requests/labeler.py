@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from store.requests.base import JobSpec, Spec
-from store.requests.inversion import AlignSpec, Fit, InversionSpec, one_way_only
+from store.requests.inversion import FramingSpec, InversionSpec
 from store.requests.sampling import SamplingSpec
 
 #: Parts into which labelled images are cut to judge a labeler, at most.
@@ -114,8 +114,14 @@ class LabelerSpec(Spec):
         return keep
 
 
-class LabelingSpec(JobSpec, SamplingSpec):
-    """What a labeler learns from, and how."""
+class LearningSpec(SamplingSpec, FramingSpec):
+    """Fields on which a labeler's training images and classes depend; they are stored with it."""
+
+    labeler: LabelerSpec = LabelerSpec()
+
+
+class LabelingSpec(JobSpec, LearningSpec):
+    """Labelled images and how a labeler learns from them."""
 
     labels: str = Field(description="A finished upload (`upl_…`) or a label set (`ls_…`).", max_length=64)
     generator: str = Field(description="Name or id of a generator.", max_length=64)
@@ -125,10 +131,7 @@ class LabelingSpec(JobSpec, SamplingSpec):
         description="The labelled images are of these samples (`smp_…`) and named as they are: their codes are known, "
         "and nothing is inverted.",
     )
-    fit: Fit = "crop"
-    align: AlignSpec = AlignSpec()
     inversion: InversionSpec = InversionSpec()
-    labeler: LabelerSpec = LabelerSpec()
     force: bool = Field(
         False,
         description="Train a labeler even if the generator cannot redraw the labelled images. Otherwise the job fails "
@@ -136,9 +139,10 @@ class LabelingSpec(JobSpec, SamplingSpec):
         "limit, 18 dB unless it is configured otherwise.",
     )
 
-    _one_way_only = field_validator("align")(one_way_only)
 
+class FoldsSpec(Spec):
+    """Cross-validation of a labeler."""
 
-Folds = Annotated[
-    int, Field(ge=2, le=MOST_FOLDS, description="Labelers that are trained, each on all images but its part of them.")
-]
+    folds: int = Field(
+        5, ge=2, le=MOST_FOLDS, description="Labelers that are trained, each on all images but its part of them."
+    )

@@ -27,16 +27,16 @@ class SamplingSpec(Spec):
     )
 
 
-def sampling_settings(spec: Mapping[str, Any]) -> dict[str, Any]:
+def sampling_settings(spec: SamplingSpec) -> dict[str, Any]:
     """Return the sampling settings of a request, as JSON values, aliases included."""
-    named = {name: spec[name] for name in SETTING_ALIASES if spec.get(name) is not None}
-    return {**named, **spec.get("sampling", {})}
+    named = {name: value for name in SETTING_ALIASES if (value := getattr(spec, name)) is not None}
+    return {**named, **spec.sampling}
 
 
-def sampling_problems(schema: Mapping[str, Any], spec: Mapping[str, Any]) -> list[Problem]:
+def sampling_problems(schema: Mapping[str, Any], spec: SamplingSpec) -> list[Problem]:
     """Name every sampling setting that a generator with this schema of settings does not accept."""
     found = []
     for one in violations(schema, sampling_settings(spec)):
-        alias = one.name in SETTING_ALIASES and one.name not in spec.get("sampling", {})
+        alias = one.name in SETTING_ALIASES and one.name not in spec.sampling
         found.append(Problem(one.detail, f"/{one.name}" if alias else f"/sampling/{one.name}"))
     return found

@@ -11,7 +11,7 @@ from worker.runtime.step_context import StepContext
 
 def train(context: StepContext) -> StepResult:
     """Count to `spec.units`; each item goes on for as long as a shard should take."""
-    total = context.spec["units"]
+    total = context.claim.spec["units"]
     kept = context.load_checkpoint()
     state = json.loads(kept) if kept is not None else {"done": 0, "items": 0}
     begun = state["done"]

@@ -17,15 +17,15 @@ from worker.runtime.step_context import StepContext
 
 def plan(context: StepContext) -> StepResult:
     """Ask for `spec.shards` shards of one image each."""
-    if context.spec.get("fault") == "bad_input":
+    if context.claim.spec.get("fault") == "bad_input":
         raise LabelSetError("nothing in it")
-    return StepResult(fan_out=tuple(ShardPlan({"index": index}, 1) for index in range(context.spec["shards"])))
+    return StepResult(fan_out=tuple(ShardPlan({"index": index}, 1) for index in range(context.claim.spec["shards"])))
 
 
 def work(context: StepContext) -> StepResult:
     """Write one object that depends on seed and index alone."""
     index = context.claim.input["index"]
-    fault = context.spec.get("fault")
+    fault = context.claim.spec.get("fault")
     if fault == "raise":
         raise RuntimeError("no luck")
     if fault == "exit":
@@ -39,7 +39,7 @@ def work(context: StepContext) -> StepResult:
         raise OSError(28, "No space left on device")
     if fault == "deaf":
         subprocess.Popen(["sleep", "600"])
-        Path(context.spec["pid_file"]).write_text(f"{os.getpid()}")
+        Path(context.claim.spec["pid_file"]).write_text(f"{os.getpid()}")
         time.sleep(600)
     if fault == "unstorable":
         return StepResult(value={"text": "a\0b\ud800"}, events=(NewEvent("step.odd\0\ud800", {}),))
@@ -48,7 +48,7 @@ def work(context: StepContext) -> StepResult:
     file = context.put(output, f"shards/{index:06d}.tar", content, "application/x-tar", items=1)
     crash_point("child.mid_step")
     context.log({"step": 1.0, "loss": 0.5, "diverged": float("nan")})
-    until = time.monotonic() + context.spec.get("seconds", 0.0)
+    until = time.monotonic() + context.claim.spec.get("seconds", 0.0)
     while time.monotonic() < until:
         if context.should_stop():
             raise Stopped("asked to stop")

@@ -22,7 +22,7 @@ from store.jobs.chains import NextItem
 from store.jobs.claims import CHECKPOINT, Claim
 from store.jobs.commits import StepResult
 from store.objects import ObjectStore, ObjectWriter, verified
-from store.requests.base import JobSpec
+from store.requests.base import JobSpec, Spec
 from store.resources.files import File, get_file, list_files
 from store.settings import Settings
 from store.sweep import work_prefix
@@ -32,7 +32,7 @@ from worker.runtime.model_cache import Models
 
 log = structlog.get_logger()
 Made = TypeVar("Made")
-Asked = TypeVar("Asked", bound=JobSpec)
+Asked = TypeVar("Asked", bound=Spec)
 
 #: Seconds between two points of a curve in the job's log: a day of training leaves no more lines than people read.
 _LOG_SECONDS = 10.0
@@ -64,11 +64,6 @@ class StepContext:
         """Whose job it is."""
         return self.claim.tenant
 
-    @property
-    def spec(self) -> dict[str, Any]:
-        """The job's request."""
-        return self.claim.spec
-
     def run(self, device: str, kept: bytes | None = None, *, seed: int = 0, checkpoint_every: int | None = None) -> Run:
         """Return the surroundings of a long call of the library. kept: state of an earlier attempt to continue from."""
         return Run(
@@ -99,6 +94,13 @@ class StepContext:
         if not isinstance(self._request, model):
             raise TypeError(f"{self.claim.step} expected a {model.__name__}, found a {type(self._request).__name__}")
         return self._request
+
+    def result_id(self, key: str) -> str:
+        """Return the id that the job's result has under `key`. Raises LookupError where no earlier step stored one."""
+        try:
+            return str(self.claim.result[key])
+        except KeyError:
+            raise LookupError(f"{self.claim.job_id} has no {key}, which {self.claim.step} needs") from None
 
     def put(
         self,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from functools import partial
+from typing import Self
 
 import numpy as np
 
@@ -17,8 +19,10 @@ from core.label_sets.classes import ClassMap
 from core.label_sets.label_set import LabelItem, LabelSet
 from core.tasks.task import Task
 from store.job_kinds.evaluate import EvaluateSpec
-from store.jobs.views import Job
+from store.job_kinds.generate import GenerateSpec
+from store.jobs.views import job_view
 from store.objects import verified
+from store.resources.datasets import get_dataset
 from store.resources.files import File, list_files
 from worker.loading import load_labels
 from worker.runtime.step_context import StepContext
@@ -44,13 +48,31 @@ def _streamed(context: StepContext, shard: File, indexed: bool) -> Shard:
     return Shard(shard.name, opened, shard.sha256, index)
 
 
-def judged_labels(context: StepContext, made_by: Job, spec: EvaluateSpec) -> tuple[LabelSet, LabelSet, Task]:
+@dataclass(frozen=True)
+class DatasetOrigin:
+    """The job that made the dataset: its id, its request, and the ids of what it made."""
+
+    job_id: str
+    request: GenerateSpec
+    label_set: str
+    labeler: str | None
+
+    @classmethod
+    def of(cls, context: StepContext, dataset: str) -> Self:
+        """Read the job of a dataset. Raises NotFound."""
+        job_id = get_dataset(context.db, dataset, tenant=context.tenant).job_id
+        job = job_view(context.db, job_id, tenant=context.tenant)
+        request = GenerateSpec.model_validate(job.spec)
+        return cls(job_id, request, job.result["label_set"], job.result.get("labeler"))
+
+
+def judged_labels(context: StepContext, origin: DatasetOrigin, spec: EvaluateSpec) -> tuple[LabelSet, LabelSet, Task]:
     """The labels that made the dataset, those that judge it, and the task. Raises EvaluationError naming every reason
     why these cannot judge those.
     """
     labelled, held_out = (
-        delivered(load_labels(context, labels), made_by.spec)
-        for labels in (made_by.result["label_set"], context.claim.result["label_set"])
+        delivered(load_labels(context, labels), origin.request.labeler.collapse)
+        for labels in (origin.label_set, context.result_id("label_set"))
     )
     task = spec.task or labelled.tasks[0]
     problems = [
@@ -67,13 +89,13 @@ def judged_labels(context: StepContext, made_by: Job, spec: EvaluateSpec) -> tup
 
 
 def evaluation_data(
-    generated: ShardImages, labelled: LabelSet, held_out: LabelSet, task: Task, made_by: Job
+    generated: ShardImages, labelled: LabelSet, held_out: LabelSet, task: Task, origin: DatasetOrigin
 ) -> EvaluationData:
     """All of one size, brought there as the images were that made the dataset. Raises EvaluationError where an image
     that shall judge has made the dataset, or is a copy of one that was encoded or resized again.
     """
     height, width = generated.take(np.array([0]))[0].shape[1:3]
-    first, second = (framed(one, (height, width), made_by.spec) for one in (labelled, held_out))
+    first, second = (framed(one, (height, width), origin.request) for one in (labelled, held_out))
     _refuse_copies(first, second)
     uncertainty = np.array([_uncertainty(generated, one, task) for one in range(len(generated))])
     names = tuple(item.name for item in first.items)

@@ -21,14 +21,12 @@ from store.errors import StoreError
 from store.job_kinds.evaluate import EvaluateSpec
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
-from store.jobs.views import Job, job_view
 from store.resources.artifacts import PREFIXES
-from store.resources.datasets import get_dataset
 from store.resources.evaluations import REPORT_HTML, REPORT_JSON, evaluation_file
 from worker.digests import json_values
 from worker.loading import load_labels, prepare_torch
 from worker.runtime.step_context import StepContext
-from worker.steps.evaluation.data import evaluation_data, judged_labels, shards_of
+from worker.steps.evaluation.data import DatasetOrigin, evaluation_data, judged_labels, shards_of
 from worker.steps.evaluation.regeneration import Makers, dropped_samples, load_makers, regenerate, relabel
 from worker.steps.label_sets.class_collapse import delivered
 from worker.steps.label_sets.validate import fetch_upload
@@ -37,14 +35,12 @@ from worker.steps.label_sets.validate import fetch_upload
 def evaluate(context: StepContext) -> StepResult:
     """Train, compare, decide; finished arms, and the net in training, survive an interruption."""
     prepare_torch(context)
-    spec = EvaluateSpec.model_validate(context.spec)
-    made_by = job_view(
-        context.db, get_dataset(context.db, spec.dataset, tenant=context.tenant).job_id, tenant=context.tenant
-    )
-    labelled, held_out, task = judged_labels(context, made_by, spec)
+    spec = context.request(EvaluateSpec)
+    origin = DatasetOrigin.of(context, spec.dataset)
+    labelled, held_out, task = judged_labels(context, origin, spec)
     generated = ShardImages(shards_of(context, spec.dataset), task)
-    data = evaluation_data(generated, labelled, held_out, task, made_by)
-    data, regeneration, why_not = _with_redrawn(context, spec, made_by, generated, data)
+    data = evaluation_data(generated, labelled, held_out, task, origin)
+    data, regeneration, why_not = _with_redrawn(context, spec, origin, generated, data)
     weights = context.settings.worker.evaluation_weights
     config = EvaluationConfig(
         _recipe(spec), spec.repeats, tuple(spec.baselines), PublishedWeights(Path(weights) if weights else None),
@@ -59,7 +55,7 @@ def evaluate(context: StepContext) -> StepResult:
             run=context.run(context.models.device, kept),
         )
     )
-    about = {"evaluation": context.claim.job_id, "dataset": spec.dataset, "against": context.claim.result["label_set"]}
+    about = {"evaluation": context.claim.job_id, "dataset": spec.dataset, "against": context.result_id("label_set")}
     document = json_values({**about, **evaluation.document})
     page = report_html(evaluation, data, f"What is {spec.dataset} worth?")
     text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False).encode()
@@ -79,11 +75,11 @@ def _recipe(spec: EvaluateSpec) -> DownstreamConfig:
 
 
 def _with_redrawn(
-    context: StepContext, spec: EvaluateSpec, made_by: Job, generated: ShardImages, data: EvaluationData
+    context: StepContext, spec: EvaluateSpec, origin: DatasetOrigin, generated: ShardImages, data: EvaluationData
 ) -> tuple[EvaluationData, Regeneration | None, str]:
     """What generator and labeler of the dataset's job can add, where both are still there; else why not."""
     try:
-        makers = load_makers(context, made_by)
+        makers = load_makers(context, origin)
     except (OffhandError, StoreError) as error:
         why_not = f"generator or labeler are not at hand ({error})"
         if spec.generated_labels is not None:
@@ -95,14 +91,19 @@ def _with_redrawn(
     if dropped is not None:
         data = replace(data, dropped=dropped[0], dropped_uncertainty=dropped[1])
     if spec.generated_labels is not None:
-        data = replace(data, relabelled=_relabelled(context, spec.generated_labels, made_by, makers, generated, data))
+        data = replace(data, relabelled=_relabelled(context, spec.generated_labels, origin, makers, generated, data))
     return data, regenerate(makers, generated), ""
 
 
 def _relabelled(
-    context: StepContext, labels_id: str, made_by: Job, makers: Makers, generated: ShardImages, data: EvaluationData
+    context: StepContext,
+    labels_id: str,
+    origin: DatasetOrigin,
+    makers: Makers,
+    generated: ShardImages,
+    data: EvaluationData,
 ) -> Relabelled:
-    labels = delivered(_generated_labels(context, labels_id), made_by.spec)
+    labels = delivered(_generated_labels(context, labels_id), origin.request.labeler.collapse)
     height, width = data.labelled.images.shape[1:3]
     return relabel(
         makers, generated, resize_to(labels, height, width, "stretch"), len(data.labelled), data.scoring.task,

@@ -26,11 +26,11 @@ from core.sampling.config import SamplingConfig
 from core.sampling.stream import Sample, draw, draw_codes
 from core.tasks.keypoints import with_visibility
 from core.tasks.task import Task
-from store.jobs.views import Job
 from store.requests.sampling import sampling_settings
 from worker.loading import load_source
 from worker.runtime.step_context import StepContext
 from worker.samplers import bind_sampler
+from worker.steps.evaluation.data import DatasetOrigin
 from worker.steps.generation.candidate_index import Drawn
 from worker.steps.labeler.config import stored_labeler
 
@@ -49,16 +49,14 @@ class Makers:
     drawn: Drawn
 
 
-def load_makers(context: StepContext, made_by: Job) -> Makers:
-    """Generator and labeler of the job that made the dataset. Raises what says that they are no longer there."""
-    before = replace(context, claim=replace(context.claim, spec=made_by.spec, result=made_by.result))
-    source = load_source(before)
-    sampler = bind_sampler(before, source, sampling_settings(made_by.spec)).sampler
-    labeler_id = made_by.result.get("labeler")
-    if labeler_id is None:
+def load_makers(context: StepContext, origin: DatasetOrigin) -> Makers:
+    """Return generator and labeler of the job that made the dataset. Raises what says that they are no longer there."""
+    source = load_source(context, origin.request.generator)
+    sampler = bind_sampler(context, source, sampling_settings(origin.request)).sampler
+    if origin.labeler is None:
         raise LabelerError("the dataset's job names no labeler")
-    labeler = stored_labeler(context, labeler_id, source.device)
-    drawn = Drawn.of(context.db, made_by.id)
+    labeler = stored_labeler(context, origin.labeler, source.device)
+    drawn = Drawn.of(context.db, origin.job_id)
     # Images depend on the batch that they were drawn in: another would differ by rounding.
     return Makers(sampler, labeler, source.device, drawn.batch or context.settings.worker.batch, drawn)
 

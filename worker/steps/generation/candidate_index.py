@@ -9,6 +9,7 @@ from itertools import accumulate
 from typing import Self
 
 from store.database.database import Database
+from store.job_kinds.generate_shards import SampleRange
 from store.jobs.results import shard_results
 from store.jobs.views import has_shards
 
@@ -27,11 +28,11 @@ class Drawn:
     @classmethod
     def of(cls, db: Database, job_id: str) -> Self:
         """Read from the committed shards of a `generate` job."""
-        inputs = [one.input for one in shard_results(db, job_id, "sample")]
+        inputs = [SampleRange.of(one.input) for one in shard_results(db, job_id, "sample")]
         with db.read() as connection:
             lacking = has_shards(connection, job_id, "poisoned")
-        ranges = tuple(sorted((one["start"], one["stop"]) for one in inputs))
-        return cls(ranges, lacking, inputs[0].get("batch", 0) if inputs else 0)
+        ranges = tuple(sorted((one.start, one.stop) for one in inputs))
+        return cls(ranges, lacking, inputs[0].batch if inputs else 0)
 
     @property
     def end(self) -> int:

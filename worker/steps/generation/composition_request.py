@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any, Self
+from typing import Self
 
-from contracts.candidates import PILOT
 from core.errors import Problem, SamplingError
 from core.label_sets.classes import ClassMap
 from core.sampling.candidates import Candidates
@@ -31,9 +30,8 @@ class DatasetWish:
     """No class loses a larger part than the whole does."""
 
     @classmethod
-    def of(cls, spec: Mapping[str, Any], classes: ClassMap) -> Self:
-        """Read from a job's spec. Raises SamplingError as `demands_of` does."""
-        asked = GenerateSpec.model_validate(spec)
+    def of(cls, asked: GenerateSpec, classes: ClassMap) -> Self:
+        """Read from a request. Raises SamplingError as `demands_of` does."""
         limit = asked.max_uncertainty
         usual = candidates_needed(asked.count, asked.drop_fraction)
         most = asked.max_candidates or CANDIDATES_PER_IMAGE * asked.count
@@ -41,15 +39,10 @@ class DatasetWish:
             asked.count,
             usual,
             max(usual, most),
-            demands_of(spec, classes),
+            demands_of(asked.composition, classes),
             inf if limit is None else limit,
             asked.drop_per_class,
         )
-
-    @property
-    def first_look(self) -> int:
-        """Candidates to draw first: all, unless what they show decides how many."""
-        return self.usual if not self.demands and self.max_uncertainty == inf else min(self.usual, PILOT)
 
     def of_fewer(self, there: int) -> Self:
         """The same part of the candidates that are there, where not all can be had."""
@@ -80,17 +73,16 @@ class DatasetWish:
         return select(candidates, self.count, self.demands, self.max_uncertainty, quotas)
 
 
-def demands_of(spec: Mapping[str, Any], classes: ClassMap) -> tuple[Demand, ...]:
-    """The `composition` of a job's spec; empty for a job that knows none. Raises SamplingError naming every class that
-    the labels do not have.
+def demands_of(composition: Sequence[ClassDemandSpec], classes: ClassMap) -> tuple[Demand, ...]:
+    """Return the `composition` of a request in the library's words. Raises SamplingError naming every class that the
+    labels do not have.
     """
     ids = {name: class_id for class_id, name in classes.names.items()}
-    asked = [ClassDemandSpec.model_validate(one) for one in spec.get("composition", ())]
     problems = [
         Problem(f"no class {one.class_name!r}; there are {', '.join(ids) or 'none'}", f"/composition/{at}/class")
-        for at, one in enumerate(asked)
+        for at, one in enumerate(composition)
         if one.class_name not in ids
     ]
     if problems:
         raise SamplingError("the dataset cannot be composed like this", problems)
-    return tuple(Demand(ids[one.class_name], one.min_fraction, one.min_area, one.class_name) for one in asked)
+    return tuple(Demand(ids[one.class_name], one.min_fraction, one.min_area, one.class_name) for one in composition)

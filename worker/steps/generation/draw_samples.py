@@ -14,8 +14,10 @@ from PIL import Image
 from core.generators.interface import Codes
 from core.sampling.config import SamplingConfig
 from core.sampling.stream import draw_unlabelled
+from store.job_kinds.draw_samples import DrawSamplesSpec
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
+from store.requests.base import JobSpec
 from store.requests.sampling import sampling_settings
 from store.resources.sample_sets import ARCHIVE, CODES
 from worker.loading import load_source
@@ -35,16 +37,20 @@ The names say which codes drew the images. So nothing has to be inverted.
 """
 
 
+#: Fields of the request on which no sample depends: equal samples are equal bytes.
+_NOT_OF_SAMPLES = set(JobSpec.model_fields) - {"kind"}
+
+
 def draw_samples(context: StepContext) -> StepResult:
     """Draw, encode, keep the codes; the same bytes whoever does it and however often."""
-    source = load_source(context)
-    spec, samples = context.spec, context.claim.result["samples"]
+    spec, samples = context.request(DrawSamplesSpec), context.result_id("samples")
+    source = load_source(context, spec.generator)
     config = SamplingConfig(
         seed=context.claim.seed,
-        start=spec["offset"],
-        stop=spec["offset"] + spec["count"],
+        start=spec.offset,
+        stop=spec.offset + spec.count,
         batch=context.settings.worker.batch,
-        class_index=spec["class_index"],
+        class_index=spec.class_index,
     )
     bound = bind_sampler(context, source, sampling_settings(spec))
     drawn = draw_unlabelled(bound.sampler, config, context.run(source.device))
@@ -58,7 +64,7 @@ def draw_samples(context: StepContext) -> StepResult:
             "samples": samples,
             "generator": source.info.digest,
             "seed": context.claim.seed,
-            **spec,
+            **spec.model_dump(mode="json", exclude=_NOT_OF_SAMPLES),
             "family": source.generator.family,
             "sampler": bound.sampler.digest,
             "sampling": dict(bound.sampler.settings),

@@ -18,7 +18,7 @@ from core.formats.writers import split_for
 from core.label_sets.classes import ClassMap
 from core.label_sets.depth_maps import DepthUnit
 from core.label_sets.keypoints import KeypointMap
-from store.job_kinds.export import export_variant
+from store.job_kinds.export import ExportSpec
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
 from store.resources.datasets import CARD, MANIFEST
@@ -29,8 +29,8 @@ from worker.runtime.step_context import StepContext
 
 def export(context: StepContext) -> StepResult:
     """Read the dataset's shards once, in order, and write each sample as it comes."""
-    dataset = context.spec["dataset"]
-    format, fraction, seed = export_variant(context.spec)
+    request = context.request(ExportSpec)
+    dataset, format, fraction, seed = request.dataset, request.format, request.split, request.split_seed
     manifest = _document(context, dataset, MANIFEST)
     facts = _facts(dataset, json.loads(manifest), split_for(format, fraction, seed))
     card = export_card(_document(context, dataset, CARD).decode(), format, facts)

@@ -26,7 +26,7 @@ from core.datasets.quality_warnings import (
 from core.sampling.candidates import CandidateTable
 from store.first_release import SETTING_ALIASES
 from store.job_kinds.generate import GenerateSpec
-from store.job_kinds.generate_shards import first_shard
+from store.job_kinds.generate_shards import SampleRange, first_shard
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
 from store.jobs.results import shard_results
@@ -35,6 +35,7 @@ from store.requests.sampling import sampling_settings
 from store.resources.artifacts import Made, get_inversion, get_label_set, get_labeler
 from store.resources.datasets import CARD, CONTACT_SHEET, CROISSANT, MANIFEST, STATISTICS
 from store.resources.files import File, list_files
+from store.resources.reports import inversion_report, labeler_report
 from worker.loading import Source, class_map, fitted_labels, load_labels, load_source, other_labels
 from worker.runtime.step_context import StepContext
 from worker.steps.generation.candidate_index import Drawn
@@ -66,8 +67,9 @@ def finalize(context: StepContext) -> StepResult:
     last, the manifest.
     """
     label_set, inversion, labeler = _made(context)
-    classes = delivered_classes(class_map(label_set), context.spec)
-    wish = DatasetWish.of(context.spec, classes)
+    request = context.request(GenerateSpec)
+    classes = delivered_classes(class_map(label_set), request.labeler.collapse)
+    wish = DatasetWish.of(request, classes)
     candidates, drawn = _gather(context, classes.count), Drawn.of(context.db, context.claim.job_id)
     seen = wish.look(candidates)
     found = [row.to_json() for row in seen]
@@ -81,7 +83,7 @@ def finalize(context: StepContext) -> StepResult:
     packing = Packing(context, kept, certain, candidates, drawn, classes)
     packing.run()
     facts = _facts(context, packing, wish, len(candidates), label_set, inversion, labeler)
-    dataset = context.claim.result["dataset"]
+    dataset = context.result_id("dataset")
     described = [*packing.indices, *_describe(context, dataset, facts, packing)]
     digests = {"generator": facts.generator.digest, **facts.digests}
     manifest = manifest_bytes(
@@ -118,16 +120,15 @@ def _gather(context: StepContext, class_count: int) -> CandidateTable:
 def _more(context: StepContext, there: int, wanted: int) -> ShardPlan:
     """The first shard of the candidates after those that are there, in batches as large as theirs."""
     first = next(shard_results(context.db, context.claim.job_id, "sample"))
-    offset = context.spec["offset"]
-    return first_shard(offset + there, offset + wanted, first.input["batch"], context.settings.worker)
+    offset = context.request(GenerateSpec).offset
+    return first_shard(offset + there, offset + wanted, SampleRange.of(first.input).batch, context.settings.worker)
 
 
 def _made(context: StepContext) -> tuple[Made, Made, Made]:
-    result, tenant = context.claim.result, context.tenant
     return (
-        get_label_set(context.db, result["label_set"], tenant=tenant),
-        get_inversion(context.db, result["inversion"], tenant=tenant),
-        get_labeler(context.db, result["labeler"], tenant=tenant),
+        get_label_set(context.db, context.result_id("label_set"), tenant=context.tenant),
+        get_inversion(context.db, context.result_id("inversion"), tenant=context.tenant),
+        get_labeler(context.db, context.result_id("labeler"), tenant=context.tenant),
     )
 
 
@@ -140,27 +141,28 @@ def _facts(
     inversion: Made,
     labeler: Made,
 ) -> DatasetFacts:
-    source = load_source(context)
-    fitted = fitted_labels(context, label_set.id, source)
-    labels = delivered(fitted, context.spec)
-    same_classes = taught(fitted, context.spec).classes == labels.classes
+    request = context.request(GenerateSpec)
+    source = load_source(context, request.generator)
+    fitted = fitted_labels(context, label_set.id, source, request)
+    labels = delivered(fitted, request.labeler.collapse)
+    same_classes = taught(fitted, request.labeler.collapse).classes == labels.classes
     count = packing.statistics.count
     return DatasetFacts(
         # Equal runs write equal cards and pictures: the id of this one stands in the manifest alone.
         name=f"{source.row.name}: {count:,} labelled image{'s' * (count != 1)}, seed {context.claim.seed}",
         classes=labels.classes,
         statistics=packing.statistics,
-        requested=context.spec["count"],
+        requested=request.count,
         candidates=candidates,
-        complete=packing.statistics.count == context.spec["count"],
+        complete=packing.statistics.count == request.count,
         size=source.size,
         generator=GeneratorFacts(source.row.name, source.info.digest, source.info.licence, source.info.domain),
         label_count=len(labels.items),
         label_shares=labels.shares,
-        inversion=_inverted(inversion, {row["name"] for row in labeler.info["dropped"]}),
-        perceptual=inversion.info["perceptual_name"],
+        inversion=_inverted(inversion, {row.name for row in labeler_report(labeler).dropped}),
+        perceptual=inversion_report(inversion).perceptual_name,
         digests={"label_set": label_set.digest, "inversion": inversion.digest, "labeler": labeler.digest},
-        settings={"seed": context.claim.seed, **_settings(context.spec, source)},
+        settings={"seed": context.claim.seed, **_settings(request, source)},
         pictures={"Contact sheet": CONTACT_SHEET},
         held_out=_held_out(labeler, same_classes=same_classes),
         dropped=DroppedFacts(packing.dropped.uncertain, packing.dropped.composition),
@@ -172,25 +174,25 @@ def _held_out(labeler: Made, *, same_classes: bool) -> HeldOutFacts | None:
     """Scores of the labeler on the images that were kept aside, if any were; of single classes where the dataset has
     the classes that were learnt.
     """
-    score = labeler.info.get("held_out")
-    if not score:
+    score = labeler_report(labeler).held_out
+    if score is None:
         return None
-    by_class = score.get("iou") if same_classes else None
+    by_class = score.iou if same_classes else None
     iou = None if by_class is None else {int(one): value for one, value in by_class.items() if value is not None}
-    return HeldOutFacts(len(score["images"]), score.get("mean_iou"), score.get("accuracy"), iou)
+    return HeldOutFacts(len(score.images), score.mean_iou, score.accuracy, iou)
 
 
-def _settings(spec: dict[str, Any], source: Source) -> dict[str, Any]:
-    complete = GenerateSpec.model_validate(spec).model_dump(mode="json")
-    sampling = with_defaults(source.generator.settings_schema, sampling_settings(spec))
+def _settings(request: GenerateSpec, source: Source) -> dict[str, Any]:
+    complete = request.model_dump(mode="json")
+    sampling = with_defaults(source.generator.settings_schema, sampling_settings(request))
     by_alias = {name: sampling[name] for name in SETTING_ALIASES if name in sampling}
     return {name: complete[name] for name in _SETTINGS} | by_alias | {"sampling": sampling}
 
 
 def _inverted(inversion: Made, dropped: Collection[str]) -> list[InvertedLabel]:
     return [
-        InvertedLabel(row["name"], row["psnr"], row["perceptual"], row["flagged"], row["name"] in dropped)
-        for row in inversion.info["per_image"]
+        InvertedLabel(row.name, row.psnr, row.perceptual, row.flagged, row.name in dropped)
+        for row in inversion_report(inversion).per_image
     ]
 
 

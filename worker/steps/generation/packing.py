@@ -17,6 +17,7 @@ from core.label_sets.classes import ClassMap
 from core.sampling.candidates import CandidateTable
 from core.sampling.selection import Selection, dropped
 from core.visualization.contact_sheets import SheetCell, contact_sheet
+from store.job_kinds.generate import GenerateSpec
 from store.resources.files import File, list_files
 from worker.runtime.step_context import StepContext
 from worker.steps.generation.candidate_index import Drawn
@@ -55,7 +56,7 @@ class Packing:
         self.statistics = DatasetStatistics()
         self.galleries = Galleries(classes)
         self._context = context
-        self._dataset = context.claim.result["dataset"]
+        self._dataset = context.result_id("dataset")
         self._drawn = drawn
         self._selection, self._candidates = selection, candidates
         self.dropped = dropped(candidates, selection, by_uncertainty, _SHOWN_DROPPED)
@@ -69,7 +70,7 @@ class Packing:
         packed = pack(
             self._samples(),
             self._kept(),
-            self._context.spec["images_per_shard"],
+            self._context.request(GenerateSpec).images_per_shard,
             self._shard,
             on_sample=self._count,
             should_stop=self._context.should_stop,

@@ -17,7 +17,8 @@ from core.sampling.candidates import CandidateTable
 from core.sampling.config import SamplingConfig
 from core.sampling.stream import Sample, draw
 from core.tasks.keypoints import with_visibility
-from store.job_kinds.generate_shards import further_shards
+from store.job_kinds.generate import GenerateSpec
+from store.job_kinds.generate_shards import SampleRange, further_shards
 from store.jobs.commits import StepResult
 from store.requests.sampling import sampling_settings
 from store.resources.artifacts import get_label_set
@@ -33,14 +34,14 @@ def sample(context: StepContext) -> StepResult:
     """Draw and label the samples `start` ≤ index < `stop`; the same bytes whoever does it and however often. The
     job's first shard plans the others.
     """
-    source = load_source(context)
-    labeler = stored_labeler(context, context.claim.result["labeler"], source.device)
-    part = context.claim.input
+    source = load_source(context, context.request(GenerateSpec).generator)
+    labeler = stored_labeler(context, context.result_id("labeler"), source.device)
+    part = SampleRange.of(context.claim.input)
     target = context.folder / "candidates.tar"
     began = time.monotonic()
     scores, entry = _write(context, source, labeler, target)
     further = further_shards(part, time.monotonic() - began, context.settings.worker)
-    job, start = context.claim.job_id, part["start"]
+    job, start = context.claim.job_id, part.start
     candidates = context.put(job, f"{CANDIDATES}{start:016d}.tar", target, "application/x-tar", items=entry.items)
     assert candidates.sha256 == entry.sha256
     rows = context.put(job, f"{SCORES}{start:016d}.f64", scores, "application/octet-stream")
@@ -49,19 +50,19 @@ def sample(context: StepContext) -> StepResult:
 
 def _write(context: StepContext, source: Source, labeler: Labeler, target: Path) -> tuple[bytes, ShardEntry]:
     """The candidates' tar; the rows of their scores and class areas."""
-    part, spec = context.claim.input, context.spec
+    part, request = SampleRange.of(context.claim.input), context.request(GenerateSpec)
     config = SamplingConfig(
         seed=context.claim.seed,
-        start=part["start"],
-        stop=part["stop"],
-        batch=part["batch"],
+        start=part.start,
+        stop=part.stop,
+        batch=part.batch,
         with_divergence=True,
     )
-    labels = get_label_set(context.db, context.claim.result["label_set"], tenant=context.tenant)
-    classes = delivered_classes(class_map(labels), spec)
+    labels = get_label_set(context.db, context.result_id("label_set"), tenant=context.tenant)
+    classes = delivered_classes(class_map(labels), request.labeler.collapse)
     table = colours(classes)
     scores = io.BytesIO()
-    sampler = bind_sampler(context, source, sampling_settings(spec)).sampler
+    sampler = bind_sampler(context, source, sampling_settings(request)).sampler
     samples = draw(sampler, labeler, config, context.run(source.device))
     with target.open("wb") as file:
         writer = ShardWriter(file)

@@ -10,7 +10,7 @@ from urllib.parse import urljoin, urlsplit
 from core.callbacks import stop_if_asked
 from store.egress import request
 from store.errors import DigestMismatch, EgressFailed, TooLarge
-from store.job_kinds.import_generator import is_upload, is_url
+from store.job_kinds.import_generator import ImportGeneratorSpec, is_upload, is_url
 from store.resources.catalogue import catalogue
 from store.uploads.files import CONTENT, get_upload
 from worker.runtime.step_context import StepContext
@@ -27,7 +27,7 @@ def fetch_checkpoint(context: StepContext) -> Path:
 
     Raises NotFound, EgressRefused, EgressFailed naming the host, TooLarge, DigestMismatch.
     """
-    source: str = context.spec["source"]
+    source = context.request(ImportGeneratorSpec).source
     if is_upload(source):
         filename = get_upload(context.db, source, tenant=context.tenant).filename
         folder = context.folder / "upload"

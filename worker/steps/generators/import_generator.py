@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from typing import Any
 
 from contracts.perceptual import HOW_TO_PROVIDE, SMALLEST_LPIPS_IMAGE, TOO_SMALL
 from core.callbacks import Progress
@@ -18,6 +17,7 @@ from core.generators.interface import GeneratorInfo
 from core.run import Run
 from core.visualization.generator_preview import preview
 from store.ids import new_id
+from store.job_kinds.import_generator import ImportGeneratorSpec
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
 from store.resources.catalogue import catalogue
@@ -33,12 +33,12 @@ def import_generator(context: StepContext) -> StepResult:
     """Fetch the file, read it in a process of its own, and keep the generator; nothing of the file itself is kept."""
     begun = time.monotonic()
     prepare_torch(context)
-    spec, generator_id = context.spec, new_id("gen")
+    spec, generator_id = context.request(ImportGeneratorSpec), new_id("gen")
     path = fetch_checkpoint(context)
-    answers, reading = Answers(**spec["answers"]), context.folder / "reading"
+    answers, reading = Answers(**spec.answers.model_dump()), context.folder / "reading"
     imported = import_in_process(path, reading, answers, should_stop=context.should_stop)
     path.unlink()
-    report = json_values(imported.report.to_json() | {"source": spec["source"]})
+    report = json_values(imported.report.to_json() | {"source": spec.source})
     report["notes"] += _class_notes(spec, imported) + _perceptual_notes(context, imported)
     info = _info(spec, imported)
     generator = imported.generator.with_info(info)
@@ -79,9 +79,9 @@ def in_seconds(progress: Progress, begun: float, clock: Callable[[], float] = ti
     return report
 
 
-def _class_notes(spec: dict[str, Any], imported: Imported) -> list[str]:
+def _class_notes(spec: ImportGeneratorSpec, imported: Imported) -> list[str]:
     count = imported.report.classes
-    if not count or spec["classes"] or imported.generator.info.classes:
+    if not count or spec.classes or imported.generator.info.classes:
         return []
     return [f"Its {count} classes have no names. Import it with `classes`, a list of {count} names, to give them."]
 
@@ -98,17 +98,17 @@ def _perceptual_notes(context: StepContext, imported: Imported) -> list[str]:
     return [f"{begin}, and this worker has no ImageNet weights for it. Before labelling jobs, {HOW_TO_PROVIDE}."]
 
 
-def _info(spec: dict[str, Any], imported: Imported) -> GeneratorInfo:
+def _info(spec: ImportGeneratorSpec, imported: Imported) -> GeneratorInfo:
     """What the caller says, else what the file says, else what the catalogue says."""
-    entry = catalogue().get(spec["source"])
-    facts, classes = imported.report.facts, tuple(spec["classes"]) or imported.generator.info.classes
+    entry = catalogue().get(spec.source)
+    facts, classes = imported.report.facts, tuple(spec.classes) or imported.generator.info.classes
     if classes and len(classes) != imported.report.classes:
         detail = f"{len(classes)} names for a generator of {imported.report.classes} classes"
         raise CheckpointError("the names of the classes do not fit this generator", [Problem(detail, "classes")])
     return GeneratorInfo(
-        name=spec["name"],
-        licence=spec["licence"] or facts.get("licence", "") or (entry.licence if entry else ""),
-        domain=spec["domain"] or facts.get("domain", "") or (entry.domain if entry else ""),
+        name=spec.name,
+        licence=spec.licence or facts.get("licence", "") or (entry.licence if entry else ""),
+        domain=spec.domain or facts.get("domain", "") or (entry.domain if entry else ""),
         classes=classes,
         options=imported.generator.info.options,
     )

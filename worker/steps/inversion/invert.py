@@ -27,9 +27,11 @@ from store.ids import new_id
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
 from store.requests.inversion import InversionSpec
+from store.requests.labeler import LabelingSpec
 from store.requests.sampling import sampling_settings
 from store.resources.artifacts import PREFIXES, Made, NewMade, find_made
 from store.resources.files import File
+from store.resources.reports import inversion_report
 from worker.digests import digest_of, json_values
 from worker.loading import CODES, REPORT, Source, codes_content, fitted_labels, load_source
 from worker.runtime.step_context import StepContext
@@ -52,13 +54,13 @@ def invert(context: StepContext) -> StepResult:
     """Invert the labelled images, or use an equal inversion that is there already; samples that people labelled bring
     their codes along.
     """
-    source = load_source(context)
-    labels = fitted_labels(context, context.claim.result["label_set"], source)
-    asked = InversionSpec.model_validate(context.spec["inversion"])
-    bound = bind_sampler(context, source, sampling_settings(context.spec))
+    request = context.request(LabelingSpec)
+    asked, samples = request.inversion, request.samples
+    source = load_source(context, request.generator)
+    labels = fitted_labels(context, context.result_id("label_set"), source, request)
+    bound = bind_sampler(context, source, sampling_settings(request))
     sampler = bound.sampler
     config = _config(asked, sampler)
-    samples = context.spec.get("samples")
     encoder, perceptual = None, None
     if isinstance(sampler, Invertible):
         source, encoder, perceptual = chosen_inverters(context, source, asked.encoder)
@@ -114,27 +116,28 @@ def invert(context: StepContext) -> StepResult:
     return _store(context, source, bound, labels, warps, in_order, digest, digests, before)
 
 
-def refuse_poor_reconstruction(context: StepContext, inversion: Made) -> None:
+def refuse_poor_reconstruction(context: StepContext, inversion: Made, *, force: bool) -> None:
     """Raise PoorReconstructionError where the median PSNR of the labelled images' reconstructions is below the limit of
-    the settings and the request does not say `force`. The inversion is kept: a request with `force` uses it again.
+    the settings and the request has no `force`. The inversion is kept: a request with `force` uses it again.
 
     The limit is 18 dB. Labels of heads in a generator of streets reach 16.3 dB, random pictures 8.5 dB; 20 dB is where
     a single image is flagged; a generator that fits, if softly, reaches 22 dB and more.
     """
-    least, found = context.settings.worker.min_reconstruction_psnr, inversion.info["median_psnr"]
-    if context.spec.get("force") or found >= least:
+    least, report = context.settings.worker.min_reconstruction_psnr, inversion_report(inversion)
+    found = report.median_psnr
+    if force or found >= least:
         return
-    worst = sorted(enumerate(inversion.info["per_image"]), key=lambda row: row[1]["psnr"])[:_WORST]
+    worst = sorted(enumerate(report.per_image), key=lambda row: row[1].psnr)[:_WORST]
     problems = [
         Problem(
-            f"reconstructed at {row['psnr']:.1f} dB",
-            row["name"],
-            context.fetch(inversion.id, picture_name(number, row["name"])).read_bytes(),
+            f"reconstructed at {row.psnr:.1f} dB",
+            row.name,
+            context.fetch(inversion.id, picture_name(number, row.name)).read_bytes(),
         )
         for number, row in worst
     ]
     raise PoorReconstructionError(
-        f"the generator cannot redraw the labelled images: the median PSNR of {inversion.info['images']} "
+        f"the generator cannot redraw the labelled images: the median PSNR of {report.images} "
         f"reconstructions is {found:.1f} dB, and at least {least:g} dB are needed. Use a generator that was trained on "
         "such pictures; or repeat the request with force: true (offhand generate --force), which uses this inversion "
         "again, and look at every label",
@@ -185,8 +188,7 @@ def _store(
     inverted, mirrors = inverted[:count], inverted[count:]
     info = {
         **summarize([image.report for image in inverted]),
-        "fit": context.spec["fit"],
-        "align": context.spec.get("align"),
+        **context.request(LabelingSpec).model_dump(mode="json", include={"fit", "align"}),
         "height": source.size[0],
         "width": source.size[1],
         "reused_images": sum(row["reused_from"] is not None for row in rows),
@@ -201,7 +203,7 @@ def _store(
         context.put(inversion_id, REPORT, json.dumps(info, indent=1).encode(), "application/json"),
         *_pictures(context, inversion_id, labels, inverted, info),
     )
-    parents = {"label_set_id": context.claim.result["label_set"], "generator_id": source.row.id}
+    parents = {"label_set_id": context.result_id("label_set"), "generator_id": source.row.id}
     flagged = {row["name"]: "; ".join(row["flags"]) for row in rows if row["flagged"]}
     summary = {
         key: info[key] for key in ("images", "reused_images", "flagged", "median_psnr", "perceptual_name", "start")

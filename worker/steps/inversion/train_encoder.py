@@ -46,8 +46,8 @@ ATTEMPTS = "attempts.png"
 
 def train_encoder(context: StepContext) -> StepResult:
     """Train an encoder, or use an equal one that is there already."""
-    spec = TrainEncoderSpec.model_validate(context.spec)
-    source = load_source(context)
+    spec = context.request(TrainEncoderSpec)
+    source = load_source(context, spec.generator)
     sampler = invertible_sampler(context, source)
     _, perceptual = load_inverters(context, source)
     images, labels_digest = _images(context, source, spec)
@@ -86,7 +86,7 @@ def _images(context: StepContext, source: Source, spec: TrainEncoderSpec) -> tup
     """The labelled images at the generator's size, uint8 [N, 3, H, W], and their digest; nothing for samples alone."""
     if spec.train_on == "samples":
         return None, ""
-    labels = fitted_labels(context, context.claim.result["label_set"], source)
+    labels = fitted_labels(context, context.result_id("label_set"), source, spec)
     return as_tensor(np.stack([item.image for item in labels.items])), labels.digest
 
 
@@ -166,7 +166,7 @@ def _store(
     files.append(context.put(encoder_id, ATTEMPTS, context.folder / ATTEMPTS, "image/png"))
     parents = {"generator_id": source.row.id}
     if images is not None:
-        parents["label_set_id"] = context.claim.result["label_set"]
+        parents["label_set_id"] = context.result_id("label_set")
     last = {name: entries[-1] for name, entries in info["by_iteration"].items()}
     return StepResult(
         files=tuple(files),

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from core.label_sets.classes import ClassMap
 from core.label_sets.collapse import collapse_by_name, collapse_labels, collapsed_classes
 from core.label_sets.label_set import LabelSet
@@ -12,39 +9,30 @@ from core.tasks.presets import COLLAPSES, Collapse
 from store.requests.labeler import CollapseSpec
 
 
-def taught(labels: LabelSet, spec: Mapping[str, Any]) -> LabelSet:
-    """The labels as the labeler of a job's `spec` learns them. Raises LabelSetError for a collapse that cannot be."""
-    asked = _asked(spec)
+def taught(labels: LabelSet, asked: CollapseSpec | None) -> LabelSet:
+    """Return the labels as the labeler learns them. Raises LabelSetError for a collapse that cannot be."""
     if asked is None or asked.when == "after_voting":
         return labels
     return collapse_labels(labels, _collapse(asked, labels.classes))
 
 
-def delivered(labels: LabelSet, spec: Mapping[str, Any]) -> LabelSet:
-    """The labels with the classes that the job's dataset has; labels that have them already are left as they are.
-    Raises LabelSetError.
+def delivered(labels: LabelSet, asked: CollapseSpec | None) -> LabelSet:
+    """Return the labels with the classes that the job's dataset has; labels that have them already are left as they
+    are. Raises LabelSetError.
     """
-    asked = _asked(spec)
     if asked is None or tuple(labels.classes.names.values()) == _names(asked):
         return labels
     return collapse_labels(labels, _collapse(asked, labels.classes))
 
 
-def delivered_classes(classes: ClassMap, spec: Mapping[str, Any]) -> ClassMap:
-    """Classes of the job's dataset, of the labels' `classes`. Raises LabelSetError."""
-    asked = _asked(spec)
+def delivered_classes(classes: ClassMap, asked: CollapseSpec | None) -> ClassMap:
+    """Return the classes of the job's dataset, of the labels' `classes`. Raises LabelSetError."""
     return classes if asked is None else collapsed_classes(classes, _collapse(asked, classes))
 
 
-def collapse_after_voting(classes: ClassMap, spec: Mapping[str, Any]) -> Collapse | None:
-    """What happens to the labeler's votes, if anything does."""
-    asked = _asked(spec)
+def collapse_after_voting(classes: ClassMap, asked: CollapseSpec | None) -> Collapse | None:
+    """Return what happens to the labeler's votes, or None."""
     return None if asked is None or asked.when != "after_voting" else _collapse(asked, classes)
-
-
-def _asked(spec: Mapping[str, Any]) -> CollapseSpec | None:
-    values = spec.get("labeler", {}).get("collapse")  # jobs from before there was a collapse have none
-    return None if values is None else CollapseSpec.model_validate(values)
 
 
 def _names(asked: CollapseSpec) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,15 @@ from core.label_sets.reading.reader import read_label_set
 from core.label_sets.storage import save_label_set
 from core.visualization.label_preview import label_preview
 from store.ids import new_id
+from store.job_kinds.check_labels import CheckLabelsSpec
+from store.job_kinds.generate import GenerateSpec
+from store.job_kinds.train_encoder import TrainEncoderSpec
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
+from store.requests.labeler import LabelingSpec
 from store.resources.artifacts import LABEL_PREVIEW, PREFIXES, NewMade, find_made, get_label_set, upload_of
 from store.resources.files import has_files
+from store.resources.reports import label_set_report
 from store.uploads.files import CONTENT, get_upload
 from worker.loading import class_map, load_labels, other_labels
 from worker.runtime.step_context import StepContext
@@ -30,22 +36,20 @@ def validate(context: StepContext) -> StepResult:
     for feature layers that the generator lacks, or for an alignment without what that needs. A named label set is taken
     as it is, or read from its upload again where its files were damaged; no labels are none.
     """
-    labels = context.spec["labels"]
+    labels: str | None = getattr(context.request(), "labels", None)
     if labels is None:
         return StepResult()
     if labels.startswith(PREFIXES["label_set"] + "_"):
         known = get_label_set(context.db, labels, tenant=context.tenant)
         upload = _upload_of_bare(context, known.id)
         if upload is None:
-            _check_wishes(context, class_map(known))
-            check_frame(context, lambda: load_labels(context, known.id))
-            return _used(known.id, known.info["images"])
+            _check_request(context, class_map(known), lambda: load_labels(context, known.id))
+            return _used(known.id, label_set_report(known).images)
         labels = upload
     label_set = read_label_set(
         fetch_upload(context, labels), context.folder, progress=context.progress, should_stop=context.should_stop
     )
-    _check_wishes(context, label_set.classes)
-    check_frame(context, lambda: label_set)
+    _check_request(context, label_set.classes, lambda: label_set)
     equal = find_made(context.db, "label_set", label_set.digest, tenant=context.tenant)
     if equal is not None:
         return _used(equal.id, len(label_set.items))
@@ -60,11 +64,18 @@ def _upload_of_bare(context: StepContext, label_set_id: str) -> str | None:
         return upload_of(connection, label_set_id, tenant=context.tenant)
 
 
-def _check_wishes(context: StepContext, classes: ClassMap) -> None:
-    """Raise for a labeler that the generator cannot serve, and for classes that the labels do not have."""
-    if "labeler" in context.spec:
-        check_labeler(context)
-    demands_of(context.spec, delivered_classes(classes, context.spec))
+def _check_request(context: StepContext, classes: ClassMap, labels: Callable[[], LabelSet]) -> None:
+    """Raise for a labeler that the generator cannot serve, for classes that the labels do not have, and for images that
+    cannot be aligned. `labels`: loads the label set, where it is needed.
+    """
+    request = context.request()
+    if isinstance(request, LabelingSpec):
+        check_labeler(context, request)
+        delivered = delivered_classes(classes, request.labeler.collapse)
+        if isinstance(request, GenerateSpec | CheckLabelsSpec):
+            demands_of(request.composition, delivered)
+    if isinstance(request, LabelingSpec | TrainEncoderSpec):
+        check_frame(context, request.generator, request, labels)
 
 
 def fetch_upload(context: StepContext, upload_id: str) -> Path:

@@ -12,9 +12,11 @@ from core.labeling.config import LabelerConfig
 from core.labeling.cross_validation import cross_validate
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
+from store.requests.labeler import FoldsSpec
 from store.requests.sampling import sampling_settings
 from store.resources.artifacts import get_inversion, get_labeler
 from store.resources.labelers import REPORT_HTML, REPORT_JSON, REPORT_PNG, report_file
+from store.resources.reports import labeler_report
 from worker.digests import json_values
 from worker.loading import fitted_labels, load_source
 from worker.runtime.step_context import StepContext
@@ -27,32 +29,30 @@ def assess_labeler(context: StepContext) -> StepResult:
     """Cross-validate with the labeler's own settings, on the images that it was trained on; finished folds survive an
     interruption. Raises LabelerError for a labeler from before its request was kept with it.
     """
-    labeler = get_labeler(context.db, context.claim.result["labeler"], tenant=context.tenant)
-    asked = labeler.info.get("asked")
+    labeler = get_labeler(context.db, context.result_id("labeler"), tenant=context.tenant)
+    report = labeler_report(labeler)
+    asked = report.asked
     if asked is None:
         problem = Problem("was trained by an older version: train it again", labeler.id)
         raise LabelerError("this labeler cannot be judged", [problem])
-    # As the job that trained it saw things.
-    spec = {**asked, "generator": labeler.parents["generator_id"]}
-    before = replace(context, claim=replace(context.claim, spec=spec))
-    source = load_source(before)
-    framed = fitted_labels(before, labeler.parents["label_set_id"], source)
+    source = load_source(context, labeler.parents["generator_id"])
+    framed = fitted_labels(context, labeler.parents["label_set_id"], source, asked)
     numbers = {item.name: number for number, item in enumerate(framed.items)}
-    dropped = {row["name"] for row in labeler.info["dropped"]}
+    dropped = {row.name for row in report.dropped}
     used = [number for name, number in numbers.items() if name not in dropped]
-    mirrors = [numbers[name] for name in labeler.info.get("mirrored", ())]
+    mirrors = [numbers[name] for name in report.mirrored]
     inversion = get_inversion(context.db, labeler.parents["inversion_id"], tenant=context.tenant)
-    sampler = bind_sampler(context, source, sampling_settings(spec)).sampler
-    folds = min(context.spec["folds"], len(used))
-    lessons = lessons_of(before, framed, inversion, used, mirrors)
-    labels = replace(taught(framed, spec), items=lessons.items[: len(used)])
+    sampler = bind_sampler(context, source, sampling_settings(asked)).sampler
+    folds = min(context.request(FoldsSpec).folds, len(used))
+    lessons = lessons_of(context, framed, inversion, used, mirrors, asked.labeler.collapse)
+    labels = replace(taught(framed, asked.labeler.collapse), items=lessons.items[: len(used)])
     found = context.resume(
         lambda kept: cross_validate(
             sampler,
             lessons.codes,
             lessons.items,
             labels.classes.count,
-            LabelerConfig.from_json(labeler.info["settings"]),
+            LabelerConfig.from_json(report.settings),
             folds,
             origins=lessons.origins,
             run=context.run(source.device, kept),

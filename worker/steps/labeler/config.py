@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from core.errors import LabelerError, Problem
 from core.generators.files import parse_description
@@ -13,16 +12,13 @@ from core.labeling.config import LabelerConfig
 from core.labeling.files import load_labeler
 from core.labeling.hypercolumn import SelectedLayers
 from core.labeling.labeler import Labeler, VotedCollapse
-from store.first_release import SETTING_ALIASES
-from store.requests.labeler import LabelerSpec
+from store.requests.labeler import LabelerSpec, LabelingSpec
 from store.resources.generators import get_generator
 from worker.runtime.step_context import StepContext
 from worker.steps.label_sets.class_collapse import collapse_after_voting, delivered_classes
 
 #: Fewer images teach nothing.
 LEAST_IMAGES = 2
-#: What of a request a labeler's training images and classes depend on; kept with it, so that they can be had again.
-ASKED = ("fit", "align", "labeler", "sampling", *SETTING_ALIASES)
 #: Fields of the request that are the library's own, where they are not null.
 _SAME = {
     "preset", "members", "hidden", "layers", "max_channels", "max_steps", "class_balance", "balance_by", "precision",
@@ -30,38 +26,36 @@ _SAME = {
 }  # fmt: skip
 
 
-def labeler_config(spec: dict[str, Any], classes: ClassMap, images: int) -> LabelerConfig:
-    """Settings of a labeler that learns `classes` from so many images. `spec`: a job's request."""
-    asked = LabelerSpec.model_validate(spec["labeler"])
+def labeler_config(asked: LabelerSpec, classes: ClassMap, images: int) -> LabelerConfig:
+    """Return the settings of a labeler that learns `classes` from so many images."""
     held_out = min(round(asked.held_out * images), images - LEAST_IMAGES)
     values = asked.model_dump(include=_SAME, exclude_none=True)
     return LabelerConfig.from_json({**values, "ignore_index": classes.ignore_index, "held_out": max(0, held_out)})
 
 
-def check_labeler(context: StepContext) -> None:
+def check_labeler(context: StepContext, asked: LabelingSpec) -> None:
     """Raise LabelerError for what the job's generator cannot give its labeler, before anything costly is begun."""
-    row = get_generator(context.db, context.spec["generator"], tenant=context.tenant)
+    row = get_generator(context.db, asked.generator, tenant=context.tenant)
     layers = parse_description(row.info).description.layers
-    config = labeler_config(context.spec, ClassMap({}), LEAST_IMAGES)
+    config = labeler_config(asked.labeler, ClassMap({}), LEAST_IMAGES)
     SelectedLayers(layers, config)
-    keep = context.spec["labeler"].get("keep_members")
+    keep = asked.labeler.keep_members
     if keep is not None and keep > config.members:
         problem = Problem(f"only {config.members} are trained", "/labeler/keep_members")
         raise LabelerError("so many members cannot be kept", [problem])
 
 
-def finished_labeler(labeler: Labeler, spec: dict[str, Any], classes: ClassMap) -> Labeler:
+def finished_labeler(labeler: Labeler, asked: LabelerSpec, classes: ClassMap) -> Labeler:
     """The trained labeler as it will label: with the members that are kept, and votes collapsed. `classes`: those that
     it has learnt.
     """
-    keep = LabelerSpec.model_validate(spec["labeler"]).keep_members
-    if keep is not None:
-        labeler = labeler.pruned(keep)
-    collapse = collapse_after_voting(classes, spec)
+    if asked.keep_members is not None:
+        labeler = labeler.pruned(asked.keep_members)
+    collapse = collapse_after_voting(classes, asked.collapse)
     if collapse is None:
         return labeler
     table = collapse_table(classes, collapse)[: classes.count].tolist()
-    return replace(labeler, collapse=VotedCollapse(tuple(table), delivered_classes(classes, spec).count))
+    return replace(labeler, collapse=VotedCollapse(tuple(table), delivered_classes(classes, asked.collapse).count))
 
 
 def stored_labeler(context: StepContext, labeler_id: str, device: str) -> Labeler:

@@ -1,4 +1,4 @@
-"""Codes and masks → labeler, trained once per inversion and settings; then the plan of the samples to draw."""
+"""Codes and masks → labeler, trained once per inversion and settings."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from core.labeling.labeler import Labeler
 from core.labeling.targets import targets_of
 from core.labeling.training import train_labeler as train
 from store.ids import new_id
-from store.job_kinds.generate_shards import first_shard
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
-from store.jobs.shards import ShardPlan
 from store.requests.inversion import InversionSpec
+from store.requests.labeler import LabelingSpec, LearningSpec
 from store.requests.sampling import sampling_settings
 from store.resources.artifacts import PREFIXES, Made, NewMade, find_made, get_inversion
+from store.resources.reports import InversionReport, inversion_report
 from worker.digests import digest_of, json_values
 from worker.loading import REPORT, Source, fitted_labels, load_source
 from worker.runtime.step_context import StepContext
 from worker.samplers import BoundSampler, bind_sampler
-from worker.steps.generation.composition_request import DatasetWish
 from worker.steps.inversion.invert import refuse_poor_reconstruction
 from worker.steps.label_sets.class_collapse import delivered_classes, taught
-from worker.steps.labeler.config import ASKED, LEAST_IMAGES, finished_labeler, labeler_config
+from worker.steps.labeler.config import LEAST_IMAGES, finished_labeler, labeler_config
 from worker.steps.labeler.training_set import lessons_of, usable_mirrors
 
 #: Nothing random reaches a result that other jobs use again.
@@ -39,19 +38,20 @@ _LEAST_SHARE = 0.5
 
 
 def train_labeler(context: StepContext) -> StepResult:
-    """Train the labeler, or use an equal one that is there already, and plan the shards of the sampling step."""
-    source = load_source(context)
-    inversion = get_inversion(context.db, context.claim.result["inversion"], tenant=context.tenant)
-    refuse_poor_reconstruction(context, inversion)
-    framed = fitted_labels(context, context.claim.result["label_set"], source)
-    learnt, classes = taught(framed, context.spec).classes, delivered_classes(framed.classes, context.spec)
-    asked_of_codes = InversionSpec.model_validate(context.spec["inversion"])
-    used, dropped, remark = _chosen(inversion, asked_of_codes)
-    mirrors = usable_mirrors(inversion, used, asked_of_codes.drop_flagged)
-    config = labeler_config(context.spec, learnt, len(used))
-    bound = bind_sampler(context, source, sampling_settings(context.spec))
+    """Train the labeler, or use an equal one that is there already."""
+    request = context.request(LabelingSpec)
+    asked, collapse = request.labeler, request.labeler.collapse
+    source = load_source(context, request.generator)
+    inversion = get_inversion(context.db, context.result_id("inversion"), tenant=context.tenant)
+    refuse_poor_reconstruction(context, inversion, force=request.force)
+    framed = fitted_labels(context, context.result_id("label_set"), source, request)
+    learnt, classes = taught(framed, collapse).classes, delivered_classes(framed.classes, collapse)
+    report = inversion_report(inversion)
+    used, dropped, remark = _chosen(report, request.inversion)
+    mirrors = usable_mirrors(report, used, request.inversion.drop_flagged)
+    config = labeler_config(asked, learnt, len(used))
+    bound = bind_sampler(context, source, sampling_settings(request))
     sampler = bound.sampler
-    asked = context.spec["labeler"]
     digest = digest_of(
         {
             "made": "labeler 4",
@@ -60,15 +60,14 @@ def train_labeler(context: StepContext) -> StepResult:
             "images": used,
             "mirrored": mirrors,
             "settings": config.to_json(),
-            "finished": {name: asked.get(name) for name in ("keep_members", "collapse")},
+            "finished": asked.model_dump(mode="json", include={"keep_members", "collapse"}),
         }
     )
-    plan = _plan(context, classes)
     equal = find_made(context.db, "labeler", digest, tenant=context.tenant)
     if equal is not None:
         event = NewEvent("labeler.reused", {"labeler": equal.id})
-        return StepResult(job_result={"labeler": equal.id}, events=(event,), fan_out=plan)
-    lessons = lessons_of(context, framed, inversion, used, mirrors)
+        return StepResult(job_result={"labeler": equal.id}, events=(event,))
+    lessons = lessons_of(context, framed, inversion, used, mirrors, collapse)
     targets = targets_of(lessons.items, learnt.count, config)
     labeler = context.resume(
         lambda kept: train(
@@ -80,27 +79,27 @@ def train_labeler(context: StepContext) -> StepResult:
             run=context.run(source.device, kept, seed=_SEED, checkpoint_every=CHECKPOINT_EVERY),
         )
     )
-    labeler = finished_labeler(labeler, context.spec, learnt)
+    labeler = finished_labeler(labeler, asked, learnt)
     chosen = {
         "mirrored": [framed.items[number].name for number in mirrors],
         "dropped": [{"name": name, "why": why} for name, why in dropped.items()],
         "dropping": remark,
     }
-    return _store(context, source, bound, framed, classes, inversion, labeler, digest, chosen, plan)
+    return _store(context, source, bound, framed, classes, inversion, labeler, digest, chosen)
 
 
-def _chosen(inversion: Made, asked: InversionSpec) -> tuple[list[int], dict[str, str], str]:
+def _chosen(inversion: InversionReport, asked: InversionSpec) -> tuple[list[int], dict[str, str], str]:
     """Indices of the images to learn from; names of those left out, each with why; and what else is to be said.
 
     With a gate of the caller's own (`max_lpips`) what it flags goes, and at least two images have to stay: else raises
     InversionError. Without one, all are used where too few would stay.
     """
-    rows = inversion.info["per_image"]
-    poor = {row["name"]: "; ".join(row["flags"]) for row in rows if row["flagged"]}
+    rows = inversion.per_image
+    poor = {row.name: "; ".join(row.flags) for row in rows if row.flagged}
     everything = list(range(len(rows)))
     if not poor or not asked.drop_flagged:
         return everything, {}, ""
-    good = [index for index in everything if not rows[index]["flagged"]]
+    good = [index for index in everything if not rows[index].flagged]
     if asked.max_lpips is not None:
         if len(good) < LEAST_IMAGES:
             raise InversionError(
@@ -114,15 +113,6 @@ def _chosen(inversion: Made, asked: InversionSpec) -> tuple[list[int], dict[str,
     return good, poor, ""
 
 
-def _plan(context: StepContext, classes: ClassMap) -> tuple[ShardPlan, ...]:
-    """The first shard of the candidates; none where the labeler is all that was asked for."""
-    if context.spec["kind"] != "generate":
-        return ()
-    offset, worker = context.spec["offset"], context.settings.worker
-    wish = DatasetWish.of(context.spec, classes)
-    return (first_shard(offset, offset + wish.first_look, worker.batch, worker),)
-
-
 def _store(
     context: StepContext,
     source: Source,
@@ -133,7 +123,6 @@ def _store(
     labeler: Labeler,
     digest: str,
     chosen: dict[str, Any],
-    plan: tuple[ShardPlan, ...],
 ) -> StepResult:
     labeler_id = new_id(PREFIXES["labeler"])
     folder = context.folder / "labeler"
@@ -151,12 +140,12 @@ def _store(
     )
     save_labeler(folder, labeler, about)
     tasks = {head.task: json_values(head.report) for head in labeler.heads}
-    asked = {name: context.spec.get(name) for name in ASKED}
+    asked = context.request(LabelingSpec).model_dump(mode="json", include=set(LearningSpec.model_fields))
     info = {"settings": labeler.config.to_json(), "asked": asked, **chosen, **report, "tasks": tasks}
     files = [context.put(labeler_id, path.name, path, "application/octet-stream") for path in sorted(folder.iterdir())]
     files.append(context.put(labeler_id, REPORT, json.dumps(info, indent=1).encode(), "application/json"))
     parents = {
-        "label_set_id": context.claim.result["label_set"],
+        "label_set_id": context.result_id("label_set"),
         "generator_id": source.row.id,
         "inversion_id": inversion.id,
     }
@@ -165,7 +154,6 @@ def _store(
         files=(*bound.files, *files),
         made=(*bound.made, NewMade("labeler", labeler_id, digest, info, parents)),
         job_result={"labeler": labeler_id},
-        fan_out=plan,
         events=(
             NewEvent("labeler.trained", {"labeler": labeler_id, "held_out": score}),
             *((NewEvent("images.dropped", {"images": chosen["dropped"]}, "warning"),) if chosen["dropped"] else ()),

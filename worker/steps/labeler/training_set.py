@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from core.generators.interface import Codes
 from core.label_sets.flip import mirrored
 from core.label_sets.label_set import LabelItem, LabelSet
+from store.requests.labeler import CollapseSpec
 from store.resources.artifacts import Made
+from store.resources.reports import InversionReport
 from worker.loading import load_codes
 from worker.runtime.step_context import StepContext
 from worker.steps.label_sets.class_collapse import taught
@@ -24,27 +26,32 @@ class Lessons:
 
 
 def lessons_of(
-    context: StepContext, framed: LabelSet, inversion: Made, used: Sequence[int], mirrors: Sequence[int]
+    context: StepContext,
+    framed: LabelSet,
+    inversion: Made,
+    used: Sequence[int],
+    mirrors: Sequence[int],
+    collapse: CollapseSpec | None,
 ) -> Lessons:
-    """The labelled images `used`, by number, then the mirror images of `mirrors`. `framed`: in the generator's frame,
-    all classes. Raises LabelSetError for a collapse that cannot be.
+    """Return the labelled images `used`, by number, then the mirror images of `mirrors`. `framed`: in the generator's
+    frame, all classes. Raises LabelSetError for a collapse that cannot be.
     """
-    learnt = taught(framed, context.spec).items
+    learnt = taught(framed, collapse).items
     items = [learnt[number] for number in used]
     if mirrors:
         # Left and right are told by the names that the labels have before any collapse.
-        reflections = taught(mirrored(framed), context.spec).items
+        reflections = taught(mirrored(framed), collapse).items
         items += [reflections[number] for number in mirrors]
     places = [*used, *(len(learnt) + number for number in mirrors)]
     return Lessons(load_codes(context, inversion.id)[places], tuple(items), [*used, *mirrors])
 
 
-def usable_mirrors(inversion: Made, used: Sequence[int], drop_flagged: bool) -> list[int]:
+def usable_mirrors(inversion: InversionReport, used: Sequence[int], drop_flagged: bool) -> list[int]:
     """Which of the images `used` have a mirror image to learn from as well. What is flagged goes where `drop_flagged`
     says so, unless the image itself is used although it is flagged.
     """
-    originals, mirrors = inversion.info["per_image"], inversion.info.get("mirrored")
+    originals, mirrors = inversion.per_image, inversion.mirrored
     if not mirrors:
         return []
-    dropped = {n for n in used if drop_flagged and mirrors[n]["flagged"] and not originals[n]["flagged"]}
+    dropped = {n for n in used if drop_flagged and mirrors[n].flagged and not originals[n].flagged}
     return [number for number in used if number not in dropped]

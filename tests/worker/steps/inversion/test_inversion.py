@@ -23,6 +23,7 @@ from store.jobs.events import events
 from store.jobs.views import Job
 from store.requests.inversion import InversionSpec
 from store.resources.artifacts import Made, get_inversion, get_labeler
+from store.resources.reports import InversionReport, inversion_report
 from tests.core.checkpoints.writers import trained
 from tests.worker.inline import TENANT, InlineWorker, Service, content, generate, upload, view
 from worker.loading import CODES
@@ -213,13 +214,15 @@ def test_a_labeler_learns_from_mirror_images_as_well(service: Service, looked_at
 
 
 def test_a_mirror_image_that_is_lost_teaches_nothing() -> None:
-    def inverted(flagged: str, mirrored: str | None) -> Made:
+    def inverted(flagged: str, mirrored: str | None) -> InversionReport:
         """Images and mirror images by a letter each, those that are flagged as capitals."""
-        rows = [{"flagged": letter.isupper()} for letter in flagged]
-        info: dict[str, Any] = {"per_image": rows}
-        if mirrored is not None:
-            info["mirrored"] = [{"flagged": letter.isupper()} for letter in mirrored]
-        return Made("inversion", "inv_1", "", info, datetime.now(UTC), {})
+        rows, more = (
+            [{"name": letter, "psnr": 20.0, "perceptual": 0.1, "flagged": letter.isupper()} for letter in some]
+            for some in (flagged, mirrored or "")
+        )
+        info: dict[str, Any] = {"images": len(rows), "flagged": 0, "median_psnr": 20.0, "perceptual_name": "any"}
+        info |= {"per_image": rows, **({} if mirrored is None else {"mirrored": more})}
+        return inversion_report(Made("inversion", "inv_1", "", info, datetime.now(UTC), {}))
 
     assert usable_mirrors(inverted("abc", "aBc"), [0, 1, 2], drop_flagged=True) == [0, 2]
     assert usable_mirrors(inverted("abc", "aBc"), [0, 1, 2], drop_flagged=False) == [0, 1, 2]
