@@ -15,7 +15,7 @@ from store.requests.labeler import FoldsSpec
 from store.tables import labelers
 
 
-class AssessLabelerSpec(JobSpec, FoldsSpec):
+class AssessLabelerSpec(FoldsSpec, JobSpec):
     """What a labeler is worth, by cross-validation on the images that it was trained on."""
 
     kind: Literal["assess_labeler"] = "assess_labeler"

@@ -16,7 +16,7 @@ from store.requests.sampling import SamplingSpec
 MOST_SAMPLES = 2000
 
 
-class DrawSamplesSpec(JobSpec, SamplingSpec):
+class DrawSamplesSpec(SamplingSpec, JobSpec):
     """Images of a generator for people to label, with their codes kept."""
 
     kind: Literal["draw_samples"] = "draw_samples"

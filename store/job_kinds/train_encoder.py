@@ -14,7 +14,7 @@ from store.requests.base import JobSpec
 from store.requests.inversion import FramingSpec
 
 
-class TrainEncoderSpec(JobSpec, FramingSpec):
+class TrainEncoderSpec(FramingSpec, JobSpec):
     """An encoder for a generator: where inversions begin."""
 
     kind: Literal["train_encoder"] = "train_encoder"

@@ -10,7 +10,7 @@ from store.jobs.kinds import JobKind, Makes
 from store.requests.labeler import FoldsSpec, LabelingSpec
 
 
-class TrainLabelerSpec(LabelingSpec, FoldsSpec):
+class TrainLabelerSpec(FoldsSpec, LabelingSpec):
     """A labeler alone, judged by cross-validation, for datasets to come: a `generate` job that asks for the same one
     uses it.
     """

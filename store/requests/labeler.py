@@ -120,7 +120,7 @@ class LearningSpec(SamplingSpec, FramingSpec):
     labeler: LabelerSpec = LabelerSpec()
 
 
-class LabelingSpec(JobSpec, LearningSpec):
+class LabelingSpec(LearningSpec, JobSpec):
     """Labelled images and how a labeler learns from them."""
 
     labels: str = Field(description="A finished upload (`upl_…`) or a label set (`ls_…`).", max_length=64)

@@ -28,7 +28,7 @@ BRIGHT = 1
 @pytest.fixture(autouse=True)
 def looks_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few images tell enough."""
-    monkeypatch.setattr("worker.steps.generation.composition_request.PILOT", 8)
+    monkeypatch.setattr("store.job_kinds.generate.PILOT", 8)
     monkeypatch.setattr("core.sampling.composition.PILOT", 8)
 
 
