@@ -27,7 +27,7 @@ def test_a_format_without_a_place_for_the_labels_is_refused(db: Database, object
         with db.write() as connection:
             add_files(connection, "local", [File("ds_1", name, stored.key, stored.bytes, stored.sha256, "text/plain")])
     context = SimpleNamespace(
-        spec={"dataset": "ds_1", "format": "voc"},
+        request=lambda model: model(dataset="ds_1", format="voc"),
         db=db,
         objects=objects,
         tenant="local",
