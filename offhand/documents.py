@@ -16,6 +16,7 @@ class Step(TypedDict):
     """One step of a job; ``done`` of ``total`` in its own unit, ``total`` 0 while unknown."""
 
     name: str
+    title: str
     state: Literal["pending", "running", "succeeded", "failed", "canceled"]
     done: int
     total: int
@@ -54,6 +55,7 @@ class Job(TypedDict):
 
     id: str
     kind: str
+    name: str | None
     state: JobState
     steps: list[Step]
     counts: Counts
@@ -173,6 +175,7 @@ class Labeler(TypedDict):
 
     id: str
     digest: str
+    name: str | None
     label_set: str
     generator: str
     inversion: str
@@ -188,6 +191,7 @@ class Encoder(TypedDict):
 
     id: str
     digest: str
+    name: str | None
     generator: str
     label_set: str | None
     report: Document
@@ -200,6 +204,7 @@ class SampleSet(TypedDict):
 
     id: str
     job: str
+    name: str | None
     state: JobState
     seed: int
     request: Document
@@ -212,6 +217,7 @@ class Dataset(TypedDict):
 
     id: str
     job: str
+    name: str | None
     state: Literal["building", "ready", "partial", "empty", "deleted"]
     count: int
     warnings: list[str]
@@ -253,6 +259,7 @@ class Evaluation(TypedDict):
     """An evaluation, with the id of its job; ``report`` and ``report_json`` are None until it has succeeded."""
 
     id: str
+    name: str | None
     dataset: str
     labels: str
     state: JobState

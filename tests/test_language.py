@@ -20,7 +20,7 @@ BANNED = (
 SPEAKING = r"says?|said|tells?|told|knows?|speaks?"
 
 #: Banned words in comments, docstrings, names and decision records. Lower it with each one that goes.
-MOST_BANNED = 111
+MOST_BANNED = 98
 #: Texts of programs that hold a banned word or a speaking verb.
 MOST_IN_TEXTS = 12
 #: Names that hold a banned word. None is added.
@@ -30,7 +30,6 @@ BANNED_NAMES = frozenset(
         "Lessons",
         "PartWish",
         "_lessons",
-        "_check_wishes",
         "handle_wish",
         "lessons",
         "lessons_of",
@@ -39,7 +38,7 @@ BANNED_NAMES = frozenset(
     }
 )
 #: Docstrings that begin with What, Which, Who or How, by package. A verb or the noun comes first; none is added.
-MOST_QUESTIONS = {"api": 29, "benchmarks": 10, "core": 125, "store": 51, "testbed": 28, "worker": 30}
+MOST_QUESTIONS = {"api": 28, "benchmarks": 10, "core": 116, "offhand": 5, "store": 41, "testbed": 27, "worker": 27}
 
 PACKAGES = ("api", "benchmarks", "contracts", "core", "migrations", "offhand", "store", "testbed", "worker")
 #: Decision records are history: they count with the code.

@@ -58,13 +58,14 @@ def list_jobs(client: "Client", state: str | None, limit: int, output: Output) -
         [
             job["id"],
             job["kind"],
+            job["name"] or "",
             job["state"],
             f"{job['counts']['done']}/{job['counts']['total']}",
             job["created_at"][:19],
         ]
         for job in found
     ]
-    output.result(found, table(["JOB", "KIND", "STATE", "IMAGES", "CREATED"], rows) if found else "no jobs")
+    output.result(found, table(["JOB", "KIND", "NAME", "STATE", "IMAGES", "CREATED"], rows) if found else "no jobs")
 
 
 def show_job(client: "Client", job_id: str, output: Output) -> None:

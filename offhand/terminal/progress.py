@@ -66,7 +66,7 @@ class JobProgress:
             if step["state"] == "pending" and name not in self.tasks:
                 continue
             if name not in self.tasks:
-                self.tasks[name] = progress.add_task(step.get("title", name), total=None, note="")
+                self.tasks[name] = progress.add_task(step["title"], total=None, note="")
             note = remaining(job) if step["state"] == "running" else step["state"]
             progress.update(self.tasks[name], completed=step["done"], total=step["total"] or None, note=note)
             if step["state"] != "running":
@@ -89,7 +89,7 @@ class JobProgress:
             if step["state"] == "pending":
                 continue
             counts = f"{step['done']}/{step['total']}" if step["total"] else ""
-            words = (step.get("title", step["name"]) + ":", step["state"], counts, remaining(job))
+            words = (f"{step['title']}:", step["state"], counts, remaining(job))
             self._line((step["name"], step["state"]), " ".join(filter(None, words)), lasts=step["state"] == "running")
 
     def _line(self, about: tuple[str, str], text: str, *, lasts: bool = False) -> None:

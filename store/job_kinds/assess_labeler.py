@@ -16,7 +16,7 @@ from store.tables import labelers
 
 
 class AssessLabelerSpec(FoldsSpec, JobSpec):
-    """What a labeler is worth, by cross-validation on the images that it was trained on."""
+    """Quality report of a labeler, by cross-validation on the images that it was trained on."""
 
     kind: Literal["assess_labeler"] = "assess_labeler"
     labeler: str = Field(description="A labeler (`lab_…`).", max_length=64)

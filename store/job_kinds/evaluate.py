@@ -20,7 +20,7 @@ LEAST_GENERATED, LEAST_HELD_OUT = 8, 2
 
 
 class EvaluateSpec(JobSpec):
-    """What a dataset is worth, measured against held-out labels."""
+    """Evaluation of a dataset against held-out labels."""
 
     kind: Literal["evaluate"] = "evaluate"
     dataset: str = Field(description="A dataset that is ready (`ds_…`).", max_length=64)
@@ -76,7 +76,7 @@ def _check(where: Submitting, spec: EvaluateSpec) -> list[Problem]:
 
 
 def _judging_problems(connection: Connection, spec: EvaluateSpec, job_id: str, tenant: str) -> list[Problem]:
-    """What is known of the labels that judge before they are read: too few, or the very ones that made the dataset.
+    """Problems of the labels that judge, as known before they are read: too few, or those that made the dataset.
     Single images that took part are found by the worker.
     """
     made_by = connection.execute(select(jobs.c.spec, jobs.c.result).where(jobs.c.id == job_id)).one()

@@ -20,7 +20,7 @@ from store.uploads.files import upload_missing
 
 
 class CheckpointAnswers(Spec):
-    """What the caller says where a checkpoint is silent; whatever the file says itself must agree."""
+    """Facts that a checkpoint does not contain; where it contains one, both must agree."""
 
     network: str | None = Field(
         None, max_length=64, description="Which of several generators in the file; null: the averaged one."

@@ -63,7 +63,7 @@ Fit = Annotated[
 
 
 class FramingSpec(Spec):
-    """How labelled images are brought into the generator's frame."""
+    """Fields that bring labelled images into the generator's frame."""
 
     fit: Fit = "crop"
     align: AlignSpec = AlignSpec()
