@@ -68,12 +68,17 @@ class Mapping(nn.Module):
             Linear(inputs, outputs, lr_multiplier=multiplier) for inputs, outputs in pairwise(widths)
         )
 
-    def forward(self, z: Tensor, c: Tensor | None) -> Tensor:
-        """z [N, z_dim], c [N, c_dim] or None → w [N, w_dim]."""
+    def forward(self, z: Tensor, c: Tensor | None, embedding_noise: Tensor | None = None) -> Tensor:
+        """z [N, z_dim], c [N, c_dim] or None → w [N, w_dim]. embedding_noise: float [N, w_dim], added to the class
+        embedding before it is normalised.
+        """
         x = _unit_second_moment(z)
         if self.embed is not None:
             assert c is not None
-            x = torch.cat([x, _unit_second_moment(self.embed(c))], dim=1)
+            embedding = self.embed(c)
+            if embedding_noise is not None:
+                embedding = embedding + embedding_noise
+            x = torch.cat([x, _unit_second_moment(embedding)], dim=1)
         for layer in self.layers:
             x = F.leaky_relu(layer(x, gain=GAIN), LEAK)
         return x

@@ -1,4 +1,4 @@
-"""Upsampling by two with the binomial filter [1, 3, 3, 1], the only resampling StyleGAN2 does."""
+"""Resampling by two with the binomial filter [1, 3, 3, 1], the only resampling StyleGAN2 does."""
 
 from functools import cache
 
@@ -25,3 +25,11 @@ def upsample_image(x: Tensor) -> Tensor:
     """Insert zeros and filter. x [N, C, h, w] → [N, C, 2h, 2w]."""
     # The symmetric filter makes the transposed convolution equal to inserting zeros and correlating.
     return F.conv_transpose2d(x, _depthwise_fir(x.shape[1], x.device, x.dtype), stride=2, padding=1, groups=x.shape[1])
+
+
+def binomial_filtered(x: Tensor, padding: int, stride: int = 1) -> Tensor:
+    """Filter with the binomial filter of sum 1. x [N, C, h, w] → [N, C, h + 2 padding - 3, w + 2 padding - 3], of which
+    every ``stride``-th row and column is kept.
+    """
+    fir = _depthwise_fir(x.shape[1], x.device, x.dtype) / 4
+    return F.conv2d(x, fir, padding=padding, stride=stride, groups=x.shape[1])

@@ -38,8 +38,8 @@ def read_nvidia(value: Any, answers: Answers, limits: Limits) -> Found:
     """The generator in a snapshot, or a generator pickled alone. Raises :class:`CheckpointError`."""
     name, module = _chosen(value, answers)
     budget = Budget(limits)
-    layers = dict(_modules(module, budget))
-    state = read_all(dict(_tensors(layers, budget)), limits)
+    layers = dict(nested_modules(module, budget))
+    state = read_all(dict(tensors_of(layers, budget)), limits)
     _check_kind(state, name)
     settings = _Settings(layers, answers)
     config = config_of(state, settings.lr_multiplier, settings.conv_clamp)
@@ -174,7 +174,10 @@ def _chosen(value: Any, answers: Answers) -> tuple[str, Record]:
     return str(wanted), networks[wanted]
 
 
-def _modules(module: Record, budget: Budget, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Record]]:
+def nested_modules(
+    module: Record, budget: Budget, prefix: str = "", depth: int = 0
+) -> Iterator[tuple[str, Record]]:
+    """Yield (prefix of its names, module) of a stored module and of all modules inside it."""
     if depth > _DEPTH:
         raise CheckpointError("this is not a StyleGAN2 generator", [Problem("modules nested too deeply", "")])
     yield prefix, module
@@ -183,7 +186,7 @@ def _modules(module: Record, budget: Budget, prefix: str = "", depth: int = 0) -
     for name, child in children.items():
         if isinstance(child, Record):
             budget.make(len(prefix))
-            yield from _modules(child, budget, f"{prefix}{name}.", depth + 1)
+            yield from nested_modules(child, budget, f"{prefix}{name}.", depth + 1)
 
 
 def _attribute(module: Record, name: str) -> dict[str, Any]:
@@ -191,7 +194,8 @@ def _attribute(module: Record, name: str) -> dict[str, Any]:
     return value if type(value) is dict else {}
 
 
-def _tensors(layers: Mapping[str, Record], budget: Budget) -> Iterator[tuple[str, StoredTensor]]:
+def tensors_of(layers: Mapping[str, Record], budget: Budget) -> Iterator[tuple[str, StoredTensor]]:
+    """Yield (name, tensor) of every parameter and buffer of modules that :func:`nested_modules` yielded."""
     for prefix, module in layers.items():
         for kind in ("_parameters", "_buffers"):
             entries = _attribute(module, kind)
