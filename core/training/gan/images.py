@@ -1,0 +1,131 @@
+"""Images that a generator is trained on."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core import checkpoint_io
+from core.errors import GeneratorError, Problem
+
+
+class TrainingImages(Protocol):
+    """Images of one size, read by index."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; empty without classes."""
+        ...
+
+    @property
+    def class_index(self) -> Tensor | None:
+        """int64 [N], or None without classes."""
+        ...
+
+    @property
+    def weights(self) -> Tensor | None:
+        """float64 [N], how often each image is drawn in proportion to the others; None to see all equally often."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the content."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of images."""
+        ...
+
+    def read(self, indices: Sequence[int]) -> Tensor:
+        """Return uint8 [n, C, H, W] in the order of ``indices``."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class TensorImages:
+    """Images in memory."""
+
+    images: Tensor
+    """uint8 [N, C, H, W]."""
+    class_index: Tensor | None = None
+    classes: tuple[str, ...] = ()
+    weights: Tensor | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.images.dtype != torch.uint8 or self.images.dim() != 4:
+            found = f"{self.images.dtype} {list(self.images.shape)}"
+            problems.append(Problem(f"expected uint8 [N, C, H, W], found {found}", "images"))
+        for name in ("class_index", "weights"):
+            value = getattr(self, name)
+            if value is not None and value.shape != (len(self.images),):
+                problems.append(Problem(f"expected [{len(self.images)}], found {list(value.shape)}", name))
+        if self.class_index is not None:
+            low, high = int(self.class_index.min()), int(self.class_index.max())
+            if low < 0 or high >= len(self.classes):
+                detail = f"expected numbers from 0 to {len(self.classes) - 1}, found {low} to {high}"
+                problems.append(Problem(detail, "class_index"))
+        if problems:
+            raise GeneratorError("these images cannot train a generator", problems)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of images, classes and weights."""
+        tensors = [one for one in (self.images, self.class_index, self.weights) if one is not None]
+        return checkpoint_io.fingerprint(list(self.classes), tensors)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, indices: Sequence[int]) -> Tensor:
+        """Return uint8 [n, C, H, W]."""
+        return self.images[torch.as_tensor(list(indices), dtype=torch.long)]
+
+
+def class_counts(images: TrainingImages) -> tuple[int, ...]:
+    """Return the number of images of each class; empty without classes."""
+    if images.class_index is None:
+        return ()
+    found = Counter(images.class_index.tolist())
+    return tuple(found[index] for index in range(len(images.classes)))
+
+
+class DrawOrder:
+    """The indices of the real images of each step, from (seed, step) alone: one random order of all images after
+    another, or draws in proportion to weights.
+    """
+
+    def __init__(self, count: int, batch: int, seed: int, stream: int, weights: Tensor | None = None) -> None:
+        self.count, self.batch, self.key = count, batch, [seed, stream]
+        self.shares = None if weights is None else (weights.double() / weights.double().sum()).numpy()
+        self._order: tuple[int, np.ndarray[tuple[int], np.dtype[np.int64]]] = (-1, np.empty(0, np.int64))
+
+    def of_step(self, step: int) -> list[int]:
+        """Return the indices of the images of step ``step``."""
+        if self.shares is not None:
+            random = np.random.default_rng([*self.key, step])
+            return [int(index) for index in random.choice(self.count, self.batch, p=self.shares)]
+        first = step * self.batch
+        return [self._at(position) for position in range(first, first + self.batch)]
+
+    def _at(self, position: int) -> int:
+        epoch, place = divmod(position, self.count)
+        if self._order[0] != epoch:
+            self._order = epoch, np.random.default_rng([*self.key, epoch]).permutation(self.count)
+        return int(self._order[1][place])
