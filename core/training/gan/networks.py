@@ -163,10 +163,11 @@ def _take_over(network: nn.Module, source: nn.Module, rows: list[int]) -> list[s
         if name == "mapping.embed.weight" and given is not None:
             tensor.copy_(_embeddings(given, rows))
         elif name == "mapping.layers.0.weight" and isinstance(network, Network) and given is not None:
-            # Without classes on either side, the columns of the class embedding begin at zero.
+            # The columns of a class embedding that the source has not begin at zero. Stored weights are divided by the
+            # root of their number of inputs when they are used.
             tensor.zero_()
             shared = min(tensor.shape[1], given.shape[1])
-            tensor[:, :shared] = given[:, :shared]
+            tensor[:, :shared] = given[:, :shared] * sqrt(tensor.shape[1] / given.shape[1])
         elif given is not None and given.shape == tensor.shape and not (grown and name.startswith("from_rgb.")):
             tensor.copy_(given)
         else:
