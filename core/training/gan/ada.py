@@ -1,4 +1,4 @@
-"""Adaptive discriminator augmentation (Karras et al. 2020a, section 3 and appendix B): the pipeline and its strength."""
+"""Adaptive discriminator augmentation (Karras et al. 2020a, section 3 and appendix B): the pipeline, its strength."""
 
 from dataclasses import dataclass
 from math import pi, sqrt

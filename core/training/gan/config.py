@@ -121,7 +121,9 @@ class GanConfig:
             problems.append(Problem(f"expected one of {', '.join(PRESETS)}, found {preset!r}", "preset"))
         if problems:
             raise GeneratorError("these training settings cannot be used", problems)
-        given = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
         return replace(PRESETS[preset], **given)
 
 
@@ -184,11 +186,14 @@ def _choice_problems(config: GanConfig) -> list[Problem]:
 
 
 def _joint_problems(config: GanConfig) -> list[Problem]:
-    if not isinstance(config.batch, int) or not isinstance(config.stddev_group, int):
+    numbers: tuple[Any, ...] = config.batch, config.stddev_group
+    if not all(isinstance(number, int) for number in numbers):
         return []
     found = []
     if min(config.batch, config.stddev_group) >= 1 and config.batch % min(config.batch, config.stddev_group):
-        found.append(Problem(f"expected a divisor of the batch {config.batch}, found {config.stddev_group}", "stddev_group"))
+        found.append(
+            Problem(f"expected a divisor of the batch {config.batch}, found {config.stddev_group}", "stddev_group")
+        )
     if config.twins_weight and (config.batch < 4 or config.batch % 2):
         found.append(Problem(f"expected an even number ≥ 4 with the twins loss, found {config.batch}", "batch"))
     if config.twins_weight and not config.noise_std:

@@ -154,7 +154,7 @@ class ClassMapping(nn.Module):
 
     def forward(self, c: Tensor, embedding_noise: Tensor | None = None) -> Tensor:
         """c [N, classes] → [N, width]. embedding_noise: added to the embedding before it is normalised."""
-        x = self.embed(c)
+        x: Tensor = self.embed(c)
         if embedding_noise is not None:
             x = x + embedding_noise
         x = x * (x.square().mean(1, keepdim=True) + EPSILON).rsqrt()
@@ -210,7 +210,8 @@ class Discriminator(nn.Module):
             if self.mapping is None:
                 return x
             assert c is not None
-            return (x * self.mapping(c, embedding_noise)).sum(1, keepdim=True) / sqrt(x.shape[1])
+            logits: Tensor = (x * self.mapping(c, embedding_noise)).sum(1, keepdim=True) / sqrt(x.shape[1])
+            return logits
 
     def layers_from_the_image(self) -> Iterator[Sequence[nn.Parameter]]:
         """Yield the parameters of each layer in the order of the forward pass: to freeze the first ones."""

@@ -109,7 +109,8 @@ def ema_decay(batch: int, images: int, ema_images: float, ramp_up: float | None)
 @torch.no_grad()
 def move_ema(ema: torch.nn.Module, network: torch.nn.Module, decay: float) -> None:
     """Move the mean's parameters toward the network's by ``1 - decay``, and copy the buffers."""
-    means, values = list(ema.parameters()), [value.detach() for value in network.parameters()]
+    means: list[Tensor] = list(ema.parameters())
+    values = [value.detach() for value in network.parameters()]
     torch._foreach_lerp_(means, values, 1 - decay)
     for mean, value in zip(ema.buffers(), network.buffers(), strict=True):
         mean.copy_(value)
@@ -124,4 +125,3 @@ def corrected_adam(
     ratio = interval / (interval + 1)
     exponents = float(betas[0]) ** ratio if betas[0] else 0.0, float(betas[1]) ** ratio
     return torch.optim.Adam(parameters, lr=learning_rate * ratio, betas=exponents, eps=1e-8)
-

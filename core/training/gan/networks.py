@@ -1,11 +1,10 @@
 """The two networks that a training begins with: random ones, or those of an earlier generator."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import sqrt
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.errors import GeneratorError, Problem
 from core.generators.stylegan2.config import StyleGAN2Config
@@ -50,7 +49,9 @@ def build_networks(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        shaped = _new_config(config, shape, len(classes)) if start is None else _grown_config(config, shape, classes, start)
+        shaped = (
+            _new_config(config, shape, len(classes)) if start is None else _grown_config(config, shape, classes, start)
+        )
         generator = Network(shaped)
         description = DiscriminatorConfig.matching(
             shaped, config.discriminator, config.discriminator_mapping_layers, config.stddev_group
@@ -105,8 +106,9 @@ def _widths(config: GanConfig, const_height: int, blocks: int) -> dict[int, int]
         raise GeneratorError("the widths do not fit the images", [Problem(detail, "widths")])
     if config.widths:
         return dict(enumerate(config.widths[:blocks]))
+    heights = [const_height << block for block in range(blocks)]
     return {
-        block: max(1, min(config.channel_base // (const_height << block), config.channel_max)) for block in range(blocks)
+        block: max(1, min(config.channel_base // height, config.channel_max)) for block, height in enumerate(heights)
     }
 
 
@@ -151,13 +153,13 @@ def _like(wanted: DiscriminatorConfig, start: DiscriminatorConfig) -> Discrimina
 
 
 @torch.no_grad()
-def _take_over(network: nn.Module, source: nn.Module, rows: list[int]) -> list[str]:
+def _take_over(network: Network | Discriminator, source: Network | Discriminator, rows: list[int]) -> list[str]:
     """Copy the weights of ``source`` that have a place in ``network``; return the names of those that begin anew.
 
     rows: for each class its number in the source, or -1 for a new class, which begins as the mean of the old ones.
     """
     old, new = source.state_dict(), []
-    grown = _is_larger(network, source)
+    grown = network.config.blocks > source.config.blocks
     for name, tensor in network.state_dict().items():
         given = old.get(name)
         if name == "mapping.embed.weight" and given is not None:
@@ -175,13 +177,6 @@ def _take_over(network: nn.Module, source: nn.Module, rows: list[int]) -> list[s
             if grown and ".to_rgb.weight" in name:
                 tensor.zero_()  # the picture begins as the smaller one, enlarged
     return new
-
-
-def _is_larger(network: nn.Module, source: nn.Module) -> bool:
-    blocks: Mapping[str, int] = {
-        name: one.config.blocks for name, one in (("network", network), ("source", source)) if isinstance(one, Network | Discriminator)
-    }
-    return blocks["network"] > blocks["source"]
 
 
 def _embeddings(given: Tensor, rows: list[int]) -> Tensor:

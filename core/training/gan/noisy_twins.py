@@ -1,4 +1,4 @@
-"""NoisyTwins (Rangwani et al. 2023): noise on class embeddings, and Barlow Twins on pairs that share class and latent."""
+"""NoisyTwins (Rangwani et al. 2023): noise on class embeddings, Barlow Twins on pairs that share class and latent."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -33,7 +33,7 @@ def embedding_noise(class_std: Tensor, c: Tensor, width: int) -> Tensor:
 
 
 def barlow_loss(first: Tensor, second: Tensor, weight: float, gamma: float) -> Tensor:
-    """Return weight * [Σ_j (C_jj - 1)² + gamma Σ_{j≠k} C_jk²] of the correlation C of two batches of w, [N, w_dim] each.
+    """Return weight * [Σ_j (C_jj - 1)² + gamma Σ_{j≠k} C_jk²]; C is the correlation of two batches of w, [N, w_dim].
 
     Each batch is standardised by its own biased variance (the released code; equations 5 and 6 of the paper print
     neither the mean nor the roots). Gradients flow through both.

@@ -17,6 +17,8 @@ from core.generators.stylegan2.generator import StyleGAN2Generator, latent
 from core.generators.stylegan2.network import Network
 from core.inversion.precision import uses_bfloat16
 from core.run import Run
+from core.training.gan.ada import PIPELINES
+from core.training.gan.ada_filters import PADDING
 from core.training.gan.config import GanConfig
 from core.training.gan.images import DrawOrder, TrainingImages, class_counts
 from core.training.gan.networks import Start, build_networks, with_three_channels
@@ -42,9 +44,9 @@ class TrainingEvent:
     total: int
     """Real images of the whole training."""
     figures: Mapping[str, float]
-    """Means since the last event, by name: generator_loss, discriminator_loss, real_logit, fake_logit, real_sign; and as
-    far as they are part of the training path_length, path_length_penalty, r1_penalty, twins_loss, lecam_loss, p,
-    overfitting (the mean sign that p follows) and broken_gradients (tensors with NaN or infinity, a step).
+    """Means since the last event, by name: generator_loss, discriminator_loss, real_logit, fake_logit, real_sign; as far
+    as they are part of the training path_length, path_length_penalty, r1_penalty, twins_loss, lecam_loss, p and
+    overfitting (the mean sign that p follows); and broken_gradients, the number of tensors with NaN or infinity.
     """
     fakes: Tensor | None = field(default=None, compare=False)
     """Images of the mean weights, uint8 [N, C, H, W], where they were asked for: of the same codes each time."""
@@ -74,8 +76,8 @@ class GanTraining:
         )
         std = class_noise(self.counts, config.noise_std, config.noise_beta, config.noise_normalisation)
         self.players = Players(
-            networks.generator.to(self.device, memory_format=torch.channels_last),
-            networks.discriminator.to(self.device, memory_format=torch.channels_last),
+            networks.generator.to(self.device),
+            networks.discriminator.to(self.device),
             config,
             class_std=std.to(self.device) if config.noise_std else None,
             bfloat16=uses_bfloat16(config.precision, self.device),
@@ -262,8 +264,9 @@ def _check(images: TrainingImages, config: GanConfig, counts: tuple[int, ...]) -
         problems.append(Problem(f"expected 1 or 3 colour channels, found {images.shape[0]}", "images"))
     if config.noise_std and not counts:
         problems.append(Problem("expected images with classes: the noise is added to class embeddings", "noise_std"))
-    if config.augmentation == "ada" and config.ada_pipeline in ("filter", "bgcf", "bgcfn", "bgcfnc") and min(images.shape[1:]) <= 21:
-        problems.append(Problem("expected images larger than 21 pixels for filters", "ada_pipeline"))
+    filters = config.augmentation == "ada" and "imgfilter" in PIPELINES[config.ada_pipeline]
+    if filters and min(images.shape[1:]) <= PADDING:
+        problems.append(Problem(f"expected images larger than {PADDING} pixels for filters", "ada_pipeline"))
     problems += [
         Problem("expected at least one image", f"classes.{name}")
         for name, count in zip(images.classes, counts, strict=False)

@@ -174,9 +174,7 @@ def _chosen(value: Any, answers: Answers) -> tuple[str, Record]:
     return str(wanted), networks[wanted]
 
 
-def nested_modules(
-    module: Record, budget: Budget, prefix: str = "", depth: int = 0
-) -> Iterator[tuple[str, Record]]:
+def nested_modules(module: Record, budget: Budget, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Record]]:
     """Yield (prefix of its names, module) of a stored module and of all modules inside it."""
     if depth > _DEPTH:
         raise CheckpointError("this is not a StyleGAN2 generator", [Problem("modules nested too deeply", "")])

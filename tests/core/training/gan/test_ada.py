@@ -57,9 +57,7 @@ class Draws:
         return torch.full(shape, 0.5 if self.uniform_values.pop(0) == "still" else self.percentile)
 
 
-def augmented(
-    x: Tensor, transforms: list[str], percentile: float, monkeypatch: pytest.MonkeyPatch
-) -> Tensor:
+def augmented(x: Tensor, transforms: list[str], percentile: float, monkeypatch: pytest.MonkeyPatch) -> Tensor:
     draws = Draws(percentile, transforms)
     if transforms == ["cutout"]:
         draws.gate_next = True

@@ -1,4 +1,4 @@
-"""Training runs of tiny networks: every setting has an effect, runs resume bit for bit, generators can be trained on."""
+"""Training of tiny networks: every setting has an effect, runs resume bit for bit, generators can be trained on."""
 
 from dataclasses import replace
 from typing import Any
@@ -210,7 +210,8 @@ def test_known_classes_keep_their_embeddings_and_new_ones_begin_at_their_mean() 
     assert before is not None
     torch.testing.assert_close(mapping(owl_now), before(owl_before))
     torch.testing.assert_close(
-        new.mapping.embed.weight[:, 1] / 2**0.5, old.mapping.embed.weight.mean(1) / 3**0.5  # type: ignore[union-attr]
+        new.mapping.embed.weight[:, 1] / 2**0.5,
+        old.mapping.embed.weight.mean(1) / 3**0.5,  # type: ignore[union-attr]
     )
     unconditional = GanTraining(make_images(classes=0), TINY, start=start)
     assert "discriminator.out.weight" in unconditional.new
