@@ -106,10 +106,8 @@ def _widths(config: GanConfig, const_height: int, blocks: int) -> dict[int, int]
         raise GeneratorError("the widths do not fit the images", [Problem(detail, "widths")])
     if config.widths:
         return dict(enumerate(config.widths[:blocks]))
-    heights = [const_height << block for block in range(blocks)]
-    return {
-        block: max(1, min(config.channel_base // height, config.channel_max)) for block, height in enumerate(heights)
-    }
+    wanted = [config.channel_base // (const_height << block) for block in range(blocks)]
+    return {block: max(1, min(width, config.channel_max)) for block, width in enumerate(wanted)}
 
 
 def _grown_config(

@@ -44,8 +44,8 @@ class TrainingEvent:
     total: int
     """Real images of the whole training."""
     figures: Mapping[str, float]
-    """Means since the last event, by name: generator_loss, discriminator_loss, real_logit, fake_logit, real_sign; as far
-    as they are part of the training path_length, path_length_penalty, r1_penalty, twins_loss, lecam_loss, p and
+    """Means since the last event, by name: generator_loss, discriminator_loss, real_logit, fake_logit, real_sign; as
+    far as they are part of the training path_length, path_length_penalty, r1_penalty, twins_loss, lecam_loss, p and
     overfitting (the mean sign that p follows); and broken_gradients, the number of tensors with NaN or infinity.
     """
     fakes: Tensor | None = field(default=None, compare=False)
