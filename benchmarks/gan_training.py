@@ -161,7 +161,9 @@ def main(arguments: list[str] | None = None) -> None:
     plain, ours = (medians[way] for way in WAYS)
     speedup = ours["images_per_second"] / plain["images_per_second"]
     processor = plain["processor_seconds_per_image"] / ours["processor_seconds_per_image"]
-    machine = f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    machine = (
+        f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    )
     print(f"training at {given.resolution} pixels, batch {given.batch} ({machine})")
     for way in WAYS:
         row = medians[way]

@@ -27,9 +27,13 @@ def upsample_image(x: Tensor) -> Tensor:
     return F.conv_transpose2d(x, _depthwise_fir(x.shape[1], x.device, x.dtype), stride=2, padding=1, groups=x.shape[1])
 
 
-def binomial_filtered(x: Tensor, padding: int, stride: int = 1) -> Tensor:
-    """Filter with the binomial filter of sum 1. x [N, C, h, w] → [N, C, h + 2 padding - 3, w + 2 padding - 3], of which
-    every ``stride``-th row and column is kept.
-    """
+def binomial_filtered(x: Tensor, padding: int) -> Tensor:
+    """Filter with the binomial filter of sum 1. x [N, C, h, w] → [N, C, h + 2 padding - 3, w + 2 padding - 3]."""
     fir = _depthwise_fir(x.shape[1], x.device, x.dtype) / 4
-    return F.conv2d(x, fir, padding=padding, stride=stride, groups=x.shape[1])
+    return F.conv2d(x, fir, padding=padding, groups=x.shape[1])
+
+
+def halved(x: Tensor) -> Tensor:
+    """Filter with the binomial filter of sum 1, and keep every second row and column. [N, C, h, w] → [N, C, h/2, w/2]."""
+    # Not a convolution with a stride: on a CPU its gradient takes ten times as long.
+    return binomial_filtered(x, padding=1)[:, :, ::2, ::2]

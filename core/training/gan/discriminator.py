@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from core.errors import GeneratorError, Problem
 from core.generators.stylegan2.config import StyleGAN2Config
 from core.generators.stylegan2.network import EPSILON, GAIN, LAYOUT, LEAK, SHARE, Linear
-from core.generators.stylegan2.resample import binomial_filtered
+from core.generators.stylegan2.resample import binomial_filtered, halved
 
 Architecture = Literal["resnet", "orig"]
 """Whether a block adds a shortcut to its output."""
@@ -123,7 +123,7 @@ class Shortcut(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, I, h, w] → [N, O, h/2, w/2]."""
-        return F.conv2d(binomial_filtered(x, padding=1, stride=2), self.weight * self.gain)
+        return F.conv2d(halved(x), self.weight * self.gain)
 
 
 class Block(nn.Module):
