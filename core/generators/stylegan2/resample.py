@@ -34,6 +34,6 @@ def binomial_filtered(x: Tensor, padding: int) -> Tensor:
 
 
 def halved(x: Tensor) -> Tensor:
-    """Filter with the binomial filter of sum 1, and keep every second row and column. [N, C, h, w] → [N, C, h/2, w/2]."""
+    """Filter with the binomial filter of sum 1, and keep every second pixel. [N, C, h, w] → [N, C, h/2, w/2]."""
     # Not a convolution with a stride: on a CPU its gradient takes ten times as long.
     return binomial_filtered(x, padding=1)[:, :, ::2, ::2]
