@@ -73,7 +73,9 @@ class PlainNetwork(Network):
     """The generator, computed plainly."""
 
     def synthesize(self, w_plus: Tensor, noise: Noise | NoiseMaps = "random", with_features: bool = False) -> Synthesis:
-        """w+ codes → images."""
+        """w+ codes → images, with random noise."""
+        assert noise == "random"
+        assert not with_features
         x, row, image = self.constant.expand(len(w_plus), -1, -1, -1), 0, None
         for block in self.blocks:
             assert isinstance(block, Block)
