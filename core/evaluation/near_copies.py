@@ -46,19 +46,19 @@ def near_copies(images: Images, originals: Images) -> dict[int, int]:
     """
     if not len(images) or not len(originals):
         return {}
-    known = np.stack([_hash(one) for one in originals])
+    known = np.stack([luminance_cells(one) for one in originals])
     contrast = np.maximum(known.std(1), _LEAST_CONTRAST)
     limit = LARGE_LIMIT if min(originals[0].shape[:2]) >= LARGE else SMALL_LIMIT
     found = {}
     for index, image in enumerate(images):
-        distances = np.sqrt(np.square(known - _hash(image)).mean(1)) / contrast
+        distances = np.sqrt(np.square(known - luminance_cells(image)).mean(1)) / contrast
         nearest = int(distances.argmin())
         if distances[nearest] <= limit:
             found[index] = nearest
     return found
 
 
-def _hash(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+def luminance_cells(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Mean luminance of each cell, float32 [cells] in grey levels; pixels beyond the last whole cell are left out."""
     height, width = image.shape[:2]
     cell = min(_CELL, max(1, min(height, width) // _FEWEST))

@@ -62,32 +62,54 @@ def with_lost_classes(before: LabelSet, after: LabelSet) -> LabelSet:
     return replace(after, notes=(*after.notes, Note(f"at this size no mask shows any more: {names}")))
 
 
-def _resized(item: LabelItem, height: int, width: int, fit: Fit, ignore_index: int) -> LabelItem:
-    image = Image.fromarray(item.image)
-    window: _Box = (0.0, 0.0, float(image.width), float(image.height))
-    inner = (width, height)
-    if fit == "crop":
-        scale = min(image.width / width, image.height / height)
-        left, top = (image.width - scale * width) / 2, (image.height - scale * height) / 2
-        window = (left, top, left + scale * width, top + scale * height)
-    elif fit == "pad":
-        scale = min(width / image.width, height / image.height)
-        inner = (max(1, round(scale * image.width)), max(1, round(scale * image.height)))
-    corner = ((width - inner[0]) // 2, (height - inner[1]) // 2)
-    shrinks = inner[0] <= window[2] - window[0] and inner[1] <= window[3] - window[1]
+def fitted(pixels: NDArray[np.uint8], height: int, width: int, fit: Fit) -> NDArray[np.uint8]:
+    """Return a photograph uint8 [h, w, 3] at [height, width, 3], as :func:`resize_to` brings the images of a set."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    found: NDArray[np.uint8] = _Placement(pixels.shape[:2], height, width, fit).image(pixels)
+    return found
 
-    def brought(pixels: NDArray[Any], resampling: Image.Resampling, border: Any) -> NDArray[Any]:
-        picture = Image.fromarray(pixels).resize(inner, resampling, box=window)
-        framed = Image.new(picture.mode, (width, height), border)
-        framed.paste(picture, corner)
+
+class _Placement:
+    """The window of an image that is kept, and where it lies in the picture of the wanted size."""
+
+    def __init__(self, size: tuple[int, ...], height: int, width: int, fit: Fit) -> None:
+        rows, columns = size
+        self.wanted = (width, height)
+        self.window: _Box = (0.0, 0.0, float(columns), float(rows))
+        self.inner = (width, height)
+        if fit == "crop":
+            scale = min(columns / width, rows / height)
+            left, top = (columns - scale * width) / 2, (rows - scale * height) / 2
+            self.window = (left, top, left + scale * width, top + scale * height)
+        elif fit == "pad":
+            scale = min(width / columns, height / rows)
+            self.inner = (max(1, round(scale * columns)), max(1, round(scale * rows)))
+        self.corner = ((width - self.inner[0]) // 2, (height - self.inner[1]) // 2)
+
+    def image(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
+        """Return the photograph, shrunk by area average or grown bicubically."""
+        window = self.window
+        shrinks = self.inner[0] <= window[2] - window[0] and self.inner[1] <= window[3] - window[1]
+        return self.brought(pixels, Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC, BORDER)
+
+    def brought(self, pixels: NDArray[Any], resampling: Image.Resampling, border: Any) -> NDArray[Any]:
+        """Return the window of ``pixels`` at its place, with ``border`` around it."""
+        picture = Image.fromarray(pixels).resize(self.inner, resampling, box=self.window)
+        framed = Image.new(picture.mode, self.wanted, border)
+        framed.paste(picture, self.corner)
         return np.array(framed)
 
+
+def _resized(item: LabelItem, height: int, width: int, fit: Fit, ignore_index: int) -> LabelItem:
+    place = _Placement(item.image.shape[:2], height, width, fit)
+    nearest = Image.Resampling.NEAREST
     return LabelItem(
         item.name,
-        brought(item.image, Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC, BORDER),
-        brought(item.mask, Image.Resampling.NEAREST, ignore_index),
-        None if item.keypoints is None else _moved(item.keypoints, window, inner, corner),
-        None if item.depth is None else brought(item.depth, Image.Resampling.NEAREST, 0.0),
+        place.image(item.image),
+        place.brought(item.mask, nearest, ignore_index),
+        None if item.keypoints is None else _moved(item.keypoints, place.window, place.inner, place.corner),
+        None if item.depth is None else place.brought(item.depth, nearest, 0.0),
     )
 
 

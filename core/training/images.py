@@ -1,0 +1,312 @@
+"""Images of one size in one file: packed from any stream of photographs, read by index.
+
+The file holds the pixels of all images, uint8 [C, H, W] each, one after another; then a JSON object with names, classes
+and SHA-256 digests of blocks of pixels; then the digest of that object, its length and :data:`MAGIC`. It is written
+once and never changed.
+"""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.errors import LabelSetError, Problem, ShardError
+from core.evaluation.near_copies import LARGE, LARGE_LIMIT, SMALL_LIMIT, luminance_cells
+from core.label_sets.reading.images import PictureError, decode_image
+from core.label_sets.resize import Fit, check_target, fitted
+from core.run import Run
+
+MAGIC = b"offhand-images-1"
+_TAIL = 32 + 8 + len(MAGIC)
+BLOCK = 1024
+"""Images that share a digest."""
+HELD_OUT_SHARE, LEAST_HELD_OUT = 0.05, 200
+MOST_COMPARED = 30_000
+"""Images up to which re-encoded and resized copies are found; beyond it those with equal pixels are."""
+LEAST_IMAGES = 2
+_LEAST_CONTRAST = 25.0
+_COMPARED_AT_ONCE = 2048
+
+
+class SourceImage(NamedTuple):
+    """A photograph: its name, the bytes of its file, and its class, if it has one."""
+
+    name: str
+    content: bytes
+    class_name: str | None = None
+
+
+@dataclass(frozen=True)
+class PackReport:
+    """What was found while images were packed."""
+
+    images: int
+    counts: dict[str, int]
+    """Images of each class; empty without classes."""
+    held_out: int
+    unreadable: tuple[Problem, ...]
+    """Files that are left out, and why."""
+    copies: tuple[tuple[str, str], ...]
+    """(image, earlier image) of each image that is a copy. Copies stay in the training part."""
+    notes: tuple[str, ...] = ()
+
+
+def pack_images(
+    source: Iterable[SourceImage],
+    path: Path,
+    size: tuple[int, int],
+    fit: Fit = "crop",
+    *,
+    licence: str = "",
+    held_out: int | None = None,
+    run: Run | None = None,
+) -> PackReport:
+    """Write the images of a stream to ``path`` at (height, width). Memory does not grow with their pixels.
+
+    Images that are all grey are stored with one channel. held_out: how many are kept from training, drawn at random
+    with ``run.seed`` among images without copies; None for 5 %, at least 200, at most half. ``run.progress`` gets the
+    number of images, the total of a stream being unknown. Raises :class:`LabelSetError` where the size is wrong, fewer
+    than two images can be read, or some have a class and others not; ``path`` is then not written.
+    """
+    check_target(*size, fit)
+    packing = _Packing(size, fit, run or Run())
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("wb+") as file:
+            packing.write_pixels(source, file)
+            packing.check()
+            if packing.grey:
+                packing.drop_colour(file)
+            report = packing.finish(file, licence, held_out)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return report
+
+
+@dataclass
+class _Packing:
+    """Facts about the images written so far."""
+
+    size: tuple[int, int]
+    fit: Fit
+    run: Run
+    names: list[str] = field(default_factory=list)
+    classes: list[str | None] = field(default_factory=list)
+    unreadable: list[Problem] = field(default_factory=list)
+    cells: list[NDArray[np.float32]] = field(default_factory=list)
+    seen: dict[bytes, int] = field(default_factory=dict)
+    copies: dict[int, int] = field(default_factory=dict)
+    colourless: int = 0
+
+    @property
+    def grey(self) -> bool:
+        """Whether no image has colour."""
+        return self.colourless == len(self.names)
+
+    def write_pixels(self, source: Iterable[SourceImage], file: BinaryIO) -> None:
+        """Decode and fit every image, and write it as [3, H, W]."""
+        for one in source:
+            self.run.stop_if_asked()
+            try:
+                pixels = fitted(decode_image(one.content).pixels, *self.size, self.fit)
+            except PictureError as error:
+                self.unreadable.append(Problem(str(error), one.name))
+                continue
+            content = np.ascontiguousarray(pixels.transpose(2, 0, 1)).tobytes()
+            index, digest = len(self.names), hashlib.sha256(content).digest()
+            if digest in self.seen:
+                self.copies[index] = self.seen[digest]
+            self.seen.setdefault(digest, index)
+            if index < MOST_COMPARED:
+                self.cells.append(luminance_cells(pixels))
+            self.colourless += bool((pixels == pixels[..., :1]).all())
+            self.names.append(one.name)
+            self.classes.append(one.class_name)
+            file.write(content)
+            self.run.progress(index + 1, index + 1)
+
+    def check(self) -> None:
+        """Raise where too few images were read, or some have no class."""
+        problems = []
+        if len(self.names) < LEAST_IMAGES:
+            problems += [
+                Problem(f"expected at least {LEAST_IMAGES} readable images, found {len(self.names)}", "images")
+            ]
+            problems += self.unreadable
+        without = [name for name, known in zip(self.names, self.classes, strict=True) if known is None]
+        if without and len(without) < len(self.names):
+            problems += [Problem("has no class, but other images do", name) for name in without]
+        if problems:
+            raise LabelSetError("these images cannot be packed", problems)
+
+    def drop_colour(self, file: BinaryIO) -> None:
+        """Keep the first channel of each image, in place: every image moves toward the beginning."""
+        plane = self.size[0] * self.size[1]
+        for index in range(len(self.names)):
+            file.seek(3 * index * plane)
+            content = file.read(plane)
+            file.seek(index * plane)
+            file.write(content)
+        file.truncate(len(self.names) * plane)
+
+    def finish(self, file: BinaryIO, licence: str, held_out: int | None) -> PackReport:
+        """Write digests, names and classes after the pixels."""
+        if len(self.names) <= MOST_COMPARED:
+            self.copies |= {copy: first for copy, first in self._near_copies() if copy not in self.copies}
+        channels = 1 if self.grey else 3
+        names = sorted({name for name in self.classes if name is not None})
+        apart = self._held_out(held_out)
+        facts = {
+            "shape": [channels, *self.size],
+            "fit": self.fit,
+            "licence": licence,
+            "names": self.names,
+            "classes": names,
+            "class_index": [names.index(name) for name in self.classes if name is not None],
+            "held_out": apart,
+            "block": BLOCK,
+            "digests": list(_digests(file, channels * self.size[0] * self.size[1], len(self.names))),
+        }
+        content = json.dumps(facts, ensure_ascii=False).encode()
+        file.seek(0, os.SEEK_END)
+        file.write(content + hashlib.sha256(content).digest() + len(content).to_bytes(8, "big") + MAGIC)
+        file.flush()
+        os.fsync(file.fileno())
+        counts = Counter(name for name in self.classes if name is not None)
+        copies = tuple((self.names[copy], self.names[first]) for copy, first in sorted(self.copies.items()))
+        notes = () if self.grey or not self.colourless else (f"{self.colourless} of {len(self.names)} images are grey",)
+        return PackReport(
+            len(self.names), dict(sorted(counts.items())), len(apart), tuple(self.unreadable), copies, notes
+        )
+
+    def _held_out(self, wanted: int | None) -> list[int]:
+        copied = self.copies.keys() | set(self.copies.values())
+        alone = np.array([index for index in range(len(self.names)) if index not in copied], np.int64)
+        most = len(self.names) // 2
+        count = max(LEAST_HELD_OUT, round(HELD_OUT_SHARE * len(self.names))) if wanted is None else wanted
+        chosen = np.random.default_rng(self.run.seed).permutation(alone)[: min(count, most)]
+        return sorted(int(index) for index in chosen)
+
+    def _near_copies(self) -> Iterator[tuple[int, int]]:
+        """Yield (image, earlier image) for each image that is close to an earlier one."""
+        limit = LARGE_LIMIT if min(self.size) >= LARGE else SMALL_LIMIT
+        cells = np.stack(self.cells)
+        norms = np.square(cells).sum(1)
+        contrast = np.maximum(cells.std(1), _LEAST_CONTRAST)
+        for start in range(0, len(cells), _COMPARED_AT_ONCE):
+            self.run.stop_if_asked()
+            rows = slice(start, min(start + _COMPARED_AT_ONCE, len(cells)))
+            squares = norms[rows, None] + norms[None, : rows.stop] - 2 * cells[rows] @ cells[: rows.stop].T
+            distance = np.sqrt(np.maximum(squares, 0) / cells.shape[1]) / contrast[None, : rows.stop]
+            close = distance <= limit
+            for row in np.flatnonzero(close.any(1)):
+                earlier = np.flatnonzero(close[row, : start + row])
+                if len(earlier):
+                    yield int(start + row), int(earlier[distance[row, earlier].argmin()])
+
+
+def _digests(file: BinaryIO, bytes_each: int, count: int) -> Iterator[str]:
+    """Yield the SHA-256 (hex) of each block of images."""
+    file.seek(0)
+    for first in range(0, count, BLOCK):
+        yield hashlib.sha256(file.read(bytes_each * min(BLOCK, count - first))).hexdigest()
+
+
+class PackedImages:
+    """Images of a packed file, all of them or a part; pixels are read from the file when they are asked for."""
+
+    def __init__(self, path: Path, indices: Sequence[int] | None = None, weights: Tensor | None = None) -> None:
+        """Open a file that :func:`pack_images` wrote. indices: the images of the part; None for all.
+
+        weights: float64 [N], how often each is drawn; None for equally often. Raises :class:`ShardError` for a file
+        that is cut or damaged; pixels are checked by :meth:`verify`.
+        """
+        self.path, self.weights = path, weights
+        self._facts = _read_facts(path)
+        self.shape: tuple[int, int, int] = tuple(self._facts["shape"])
+        self.classes: tuple[str, ...] = tuple(self._facts["classes"])
+        self.licence: str = self._facts["licence"]
+        self._pixels = np.memmap(path, np.uint8, "r", shape=(len(self._facts["names"]), *self.shape))
+        self._indices = np.arange(len(self._pixels)) if indices is None else np.asarray(list(indices), np.int64)
+
+    @property
+    def training(self) -> "PackedImages":
+        """The images that are not held out."""
+        apart = set(self._facts["held_out"])
+        return PackedImages(self.path, [index for index in range(len(self._pixels)) if index not in apart])
+
+    @property
+    def held_out(self) -> "PackedImages":
+        """The images that are kept from training."""
+        return PackedImages(self.path, self._facts["held_out"])
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the images of this part."""
+        return [self._facts["names"][index] for index in self._indices]
+
+    @cached_property
+    def class_index(self) -> Tensor | None:
+        """int64 [N], or None without classes."""
+        if not self.classes:
+            return None
+        return torch.tensor(self._facts["class_index"], dtype=torch.long)[torch.from_numpy(self._indices)]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of pixels, names, classes and weights of this part."""
+        facts = [self._facts, self._indices.tolist(), None if self.weights is None else self.weights.tolist()]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def read(self, indices: Sequence[int]) -> Tensor:
+        """Return uint8 [n, C, H, W] in the order of ``indices``."""
+        return torch.from_numpy(np.array(self._pixels[self._indices[list(indices)]]))
+
+    def verify(self, run: Run | None = None) -> None:
+        """Compare all pixels of the file with their digests. Raises :class:`ShardError` that names damaged blocks."""
+        bytes_each, damaged = int(np.prod(self.shape)), []
+        with self.path.open("rb") as file:
+            found = _digests(file, bytes_each, len(self._pixels))
+            for number, (digest, wanted) in enumerate(zip(found, self._facts["digests"], strict=True)):
+                (run or Run()).stop_if_asked()
+                if digest != wanted:
+                    first = number * self._facts["block"]
+                    damaged.append(Problem(f"expected SHA-256 {wanted}, found {digest}", f"images {first} onward"))
+        if damaged:
+            raise ShardError(f"{self.path.name} is damaged", damaged)
+
+
+def _read_facts(path: Path) -> dict[str, Any]:
+    """Return the JSON object of a packed file. Raises :class:`ShardError` where the file is cut or of another kind."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, size - _TAIL))
+        tail = file.read()
+        length = int.from_bytes(tail[32:40], "big")
+        if tail[40:] != MAGIC or length > size - _TAIL:
+            detail = f"expected {MAGIC.decode()!r} at its end; the file is cut, or of another kind"
+            raise ShardError(f"{path.name} holds no packed images", [Problem(detail, path.name)])
+        file.seek(size - _TAIL - length)
+        content = file.read(length)
+    if hashlib.sha256(content).digest() != tail[:32]:
+        raise ShardError(f"{path.name} is damaged", [Problem("its index does not match its digest", path.name)])
+    facts: dict[str, Any] = json.loads(content)
+    expected = int(np.prod(facts["shape"])) * len(facts["names"])
+    if size - _TAIL - length != expected:
+        detail = f"expected {expected} bytes of pixels, found {size - _TAIL - length}"
+        raise ShardError(f"{path.name} is damaged", [Problem(detail, path.name)])
+    return facts
