@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from core import checkpoint_io
 from core.errors import GeneratorError, Problem
@@ -96,6 +97,57 @@ class TensorImages:
     def read(self, indices: Sequence[int]) -> Tensor:
         """Return uint8 [n, C, H, W]."""
         return self.images[torch.as_tensor(list(indices), dtype=torch.long)]
+
+
+@dataclass(frozen=True, eq=False)
+class ShrunkImages:
+    """Images at a size divided by a power of two, by averages of squares: to train small networks first, from which
+    larger ones grow (Karras et al. 2018, section 2).
+    """
+
+    images: TrainingImages
+    factor: int
+    """Pixels along the side of a square: 2, 4, …"""
+
+    def __post_init__(self) -> None:
+        _, height, width = self.images.shape
+        if self.factor < 1 or self.factor & (self.factor - 1) or height % self.factor or width % self.factor:
+            detail = f"expected a power of two that divides {height} and {width}, found {self.factor}"
+            raise GeneratorError("these images cannot be shrunk", [Problem(detail, "factor")])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        channels, height, width = self.images.shape
+        return channels, height // self.factor, width // self.factor
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.images.classes
+
+    @property
+    def class_index(self) -> Tensor | None:
+        """int64 [N], or None without classes."""
+        return self.images.class_index
+
+    @property
+    def weights(self) -> Tensor | None:
+        """How often each image is drawn."""
+        return self.images.weights
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the images and the factor."""
+        return checkpoint_io.fingerprint([self.images.digest, self.factor], [])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, indices: Sequence[int]) -> Tensor:
+        """Return uint8 [n, C, H, W]."""
+        means = F.avg_pool2d(self.images.read(indices).float(), self.factor)
+        return means.round().byte()
 
 
 def class_counts(images: TrainingImages) -> tuple[int, ...]:

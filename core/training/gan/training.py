@@ -15,6 +15,7 @@ from core.errors import GeneratorError, Problem, ResumeError, Stopped
 from core.generators.interface import GeneratorInfo
 from core.generators.stylegan2.generator import StyleGAN2Generator, latent
 from core.generators.stylegan2.network import Network
+from core.image_arrays import to_bytes, to_float
 from core.inversion.precision import uses_bfloat16
 from core.run import Run
 from core.training.gan.ada import PIPELINES
@@ -135,7 +136,7 @@ class GanTraining:
             classes = torch.tensor(list(indices), device=self.device) % max(1, network.config.c_dim)
             c = one_hot(classes, network.config.c_dim) if network.config.c_dim else None
             image = network.synthesize(network.map(z, c), "const").image
-            drawn.append(((image.clamp(-1, 1) + 1) * 127.5).round().byte().cpu())
+            drawn.append(to_bytes(image).cpu())
         return torch.cat(drawn)
 
     def state(self) -> bytes:
@@ -208,7 +209,7 @@ class GanTraining:
 
     def _reals(self, step: int) -> Reals:
         indices = self.order.of_step(step)
-        image = self.images.read(indices).to(self.device).float() / 127.5 - 1
+        image = to_float(self.images.read(indices).to(self.device))
         if self.config.flip:
             mirrored = torch.rand(len(image), 1, 1, 1, device=self.device) < 0.5
             image = torch.where(mirrored, image.flip(3), image)
