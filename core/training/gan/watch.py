@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.evaluation.metrics.distribution import manifold_scores
+from core.evaluation.metrics.distribution import Manifold, manifold_scores
 from core.evaluation.metrics.memorization import picture_features
 from core.generators.stylegan2.network import Network
 from core.training.gan.players import one_hot
@@ -37,25 +37,26 @@ class Alarm:
 
 @dataclass(frozen=True)
 class WatchLimits:
-    """Beyond which values training counts as collapsing."""
+    """Values beyond which a training counts as collapsing."""
 
-    lowest_fake_logit: float = -20.0
+    largest_logit: float = 20.0
+    """Of the mean logits of reals and fakes, without sign."""
     most_real_sign: float = 0.9
-    """Mean sign of the logits of reals; where p of adaptive augmentation still rises it is expected for a while."""
+    """Mean sign of the logits of reals, once adaptive augmentation is at ``most_p`` or there is none."""
     most_p: float = 0.8
-    """Strength of adaptive augmentation beyond which it cannot help any more."""
-    recall_share: float = 0.4
-    """Share of the best recall so far that is lost recall."""
-    least_best_recall: float = 0.1
-    """Best recall from which on a loss is one."""
+    least_precision: float = 0.2
+    """Recall counts from this precision on: fakes far from all reals are far apart too, which looks like variety."""
+    least_recall: float = 0.05
+    recall_share: float = 0.3
+    """Share of the best recall so far below which recall is lost."""
     least_spread: float = 0.05
     patience: int = 3
-    """Points in a row beyond a limit, but for numbers that are not finite."""
+    """Points in a row beyond a limit that raise an alarm; one is enough for numbers that are not finite."""
 
 
 @dataclass
 class CollapseWatch:
-    """Judges a training point by point. All that it keeps is in its fields, as JSON values."""
+    """Judges a training point by point. Its fields are JSON values and all that it keeps."""
 
     limits: WatchLimits = field(default_factory=WatchLimits)
     best_recall: float = 0.0
@@ -63,33 +64,52 @@ class CollapseWatch:
     """Sign → points in a row beyond its limit."""
 
     def check(
-        self, figures: Mapping[str, float], recall: float | None = None, spread: Sequence[float] = ()
+        self, figures: Mapping[str, float], variety: Manifold | None = None, spread: Sequence[float] = ()
     ) -> tuple[Alarm, ...]:
-        """Return the alarms of a point of the curves. figures: those of a training event. recall: see :func:`recall_of`.
-        spread: see :func:`class_spread`, one value a class.
+        """Return the alarms of a point of the curves.
+
+        figures: those of a training event. variety: of held-out reals and fakes, see :func:`variety`; None where it was
+        not measured at this point. spread: see :func:`class_spread`, one value a class.
         """
-        limits, broken = self.limits, [name for name, value in figures.items() if not isfinite(value)]
-        broken += ["broken_gradients"] if figures.get("broken_gradients") else []
+        broken = {name for name, value in figures.items() if not isfinite(value)}
+        broken |= {"broken_gradients"} if figures.get("broken_gradients") else set()
         if broken:
-            detail = "not finite: " + ", ".join(sorted(set(broken)))
-            return (Alarm("not_finite", detail, ADVICE["not_finite"]),)
-        found: dict[Sign, str] = {}
-        fake, real_sign = figures.get("fake_logit", 0.0), figures.get("overfitting", figures.get("real_sign", 0.0))
-        if fake < limits.lowest_fake_logit:
-            found["saturated"] = f"mean logit of generated images {fake:.1f}, lowest {limits.lowest_fake_logit}"
-        if real_sign > limits.most_real_sign and figures.get("p", 1.0) > limits.most_p:
-            found["overfitted"] = f"mean sign of the logits of reals {real_sign:.2f}, most {limits.most_real_sign}"
-        if recall is not None:
-            self.best_recall = max(self.best_recall, recall)
-            least = limits.recall_share * self.best_recall
-            if self.best_recall >= limits.least_best_recall and recall < least:
-                found["recall"] = f"recall {recall:.3f}, best {self.best_recall:.3f}"
-        narrow = [number for number, value in enumerate(spread) if value < limits.least_spread]
+            return (_alarm("not_finite", "not finite: " + ", ".join(sorted(broken))),)
+        found = self._logit_signs(figures)
+        if variety is not None:
+            found |= self._recall_sign(variety)
+        narrow = [number for number, value in enumerate(spread) if value < self.limits.least_spread]
         if narrow:
-            found["spread"] = f"spread of w below {limits.least_spread} in classes {', '.join(map(str, narrow[:20]))}"
-        self.beyond = {sign: self.beyond.get(sign, 0) + 1 for sign in found}
-        lasting = [sign for sign in found if self.beyond[sign] >= limits.patience]
-        return tuple(Alarm(sign, found[sign], ADVICE[sign]) for sign in lasting)
+            numbers = ", ".join(map(str, narrow[:20]))
+            found["spread"] = f"spread of w below {self.limits.least_spread} in {len(narrow)} classes: {numbers}"
+        skipped = [] if variety is not None else ["recall"]
+        kept = {sign: count for sign, count in self.beyond.items() if sign in skipped}
+        self.beyond = kept | {sign: self.beyond.get(sign, 0) + 1 for sign in found}
+        return tuple(_alarm(sign, text) for sign, text in found.items() if self.beyond[sign] >= self.limits.patience)
+
+    def _logit_signs(self, figures: Mapping[str, float]) -> dict[Sign, str]:
+        limits, found = self.limits, dict[Sign, str]()
+        logits = {name: figures.get(name, 0.0) for name in ("real_logit", "fake_logit")}
+        large = [f"{name} {value:.3g}" for name, value in logits.items() if abs(value) > limits.largest_logit]
+        if large:
+            found["saturated"] = f"{', '.join(large)}; expected up to {limits.largest_logit:g}"
+        sign = figures.get("overfitting", figures.get("real_sign", 0.0))
+        if sign > limits.most_real_sign and figures.get("p", 1.0) > limits.most_p:
+            found["overfitted"] = f"mean sign of the logits of reals {sign:.2f}; expected up to {limits.most_real_sign}"
+        return found
+
+    def _recall_sign(self, variety: Manifold) -> dict[Sign, str]:
+        if variety.precision < self.limits.least_precision:
+            return {}
+        self.best_recall = max(self.best_recall, variety.recall)
+        least = max(self.limits.least_recall, self.limits.recall_share * self.best_recall)
+        if variety.recall >= least:
+            return {}
+        return {"recall": f"recall {variety.recall:.3f}; expected at least {least:.3f}"}
+
+
+def _alarm(sign: Sign, detail: str) -> Alarm:
+    return Alarm(sign, detail, ADVICE[sign])
 
 
 @torch.no_grad()
@@ -110,13 +130,12 @@ def class_spread(network: Network, count: int = 64, seed: int = 0) -> Tensor:
     return torch.stack(found)
 
 
-def recall_of(reals: Tensor, fakes: Tensor, neighbours: int = 5) -> float:
-    """Return the recall (Kynkäänniemi et al. 2019) of fakes, both uint8 [N, C, H, W], in pixels averaged to 16x16.
+def variety(reals: Tensor, fakes: Tensor, neighbours: int = 5) -> Manifold:
+    """Return precision, recall, density and coverage of fakes, both uint8 [N, C, H, W], in pixels averaged to 16x16.
 
-    A measure for following one training: its values are not those of published networks' features.
+    For following one training: the values are not those of a published network's features.
     """
-    first, second = (_features(images) for images in (reals, fakes))
-    return manifold_scores(first, second, neighbours).recall
+    return manifold_scores(_features(reals), _features(fakes), neighbours)
 
 
 def _features(images: Tensor) -> NDArray[np.float64]:
