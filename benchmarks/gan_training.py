@@ -36,6 +36,7 @@ from core.training.gan.training import GanTraining
 WIDTHS = (192, 160, 96, 64, 32, 16, 16)
 """Channels of the blocks from 4 pixels up: a quarter to a half of the published networks."""
 WAYS = ("plain", "ours")
+LOSSES = ("generator_loss", "discriminator_loss", "path_length_penalty", "r1_penalty")
 
 
 def plain_modulated(x: Tensor, weight: Tensor, style: Tensor, demodulate: bool, up: bool) -> Tensor:
@@ -109,7 +110,7 @@ def make_training(way: str, given: argparse.Namespace) -> GanTraining:
     images = TensorImages(torch.randint(0, 256, size, dtype=torch.uint8, generator=random))
     config = GanConfig(
         batch=given.batch, kimg=1e6, widths=WIDTHS, path_length_weight=2.0, augmentation="none",
-        precision="auto" if way == "ours" else "float32",
+        precision=given.precision if way == "ours" else "float32",
     )  # fmt: skip
     training = GanTraining(images, config)
     if way == "plain":
@@ -125,16 +126,17 @@ def measure(way: str, given: argparse.Namespace) -> dict[str, Any]:
     """Time ``steps`` steps after one that is not counted."""
     training = make_training(way, given)
     events = training.train(event_every=1)
-    next(events)
+    first = next(events).figures
     wall, processor = time.perf_counter(), time.process_time()
-    figures = [next(events).figures for _ in range(given.steps)]
+    for _ in range(given.steps):
+        next(events)
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     images = given.steps * given.batch
     return {
         "images_per_second": images / wall,
         "processor_seconds_per_image": processor / images,
         "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-        "losses": {name: figures[0][name] for name in ("generator_loss", "discriminator_loss")},
+        "losses": {name: value for name, value in first.items() if name in LOSSES},
     }
 
 
@@ -145,6 +147,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--resolution", type=int, default=64, help="side of the images (default 64)")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=16, help="steps that are timed (default 16)")
+    parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="of ours")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each way (default 3)")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
@@ -154,7 +157,7 @@ def main(arguments: list[str] | None = None) -> None:
     rounds: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
     for _ in range(given.rounds):
         for way in WAYS:
-            options = [f"--{name}={getattr(given, name)}" for name in ("resolution", "batch", "steps")]
+            options = [f"--{name}={getattr(given, name)}" for name in ("resolution", "batch", "steps", "precision")]
             command = [sys.executable, "-m", "benchmarks.gan_training", *options, f"--way={way}"]
             result = subprocess.run(command, check=True, capture_output=True, text=True)
             rounds[way].append(json.loads(result.stdout))

@@ -11,8 +11,8 @@ from core.errors import GeneratorError, ResumeError, Stopped
 from core.generators.interface import GeneratorInfo
 from core.run import Run
 from core.training.gan.config import GanConfig
-from core.training.gan.images import DrawOrder, TensorImages
-from core.training.gan.networks import Start
+from core.training.gan.images import DrawOrder, ShrunkImages, TensorImages
+from core.training.gan.networks import Start, block_sizes, build_networks
 from core.training.gan.training import GanTraining, TrainingEvent
 
 TINY = GanConfig(
@@ -45,7 +45,7 @@ def same(one: list[Tensor], other: list[Tensor]) -> bool:
 
 @pytest.fixture(scope="module")
 def plain() -> list[Tensor]:
-    return weights(trained(TINY)[0])
+    return weights(trained(replace(TINY, kimg=0.04))[0])
 
 
 NOISY: dict[str, Any] = {"noise_std": 0.5, "noise_beta": 0.9}
@@ -80,7 +80,7 @@ def test_each_setting_changes_a_short_run(plain: list[Tensor]) -> None:
     uneven = TensorImages(uneven.images, uneven.class_index.clamp(max=1), uneven.classes[:2])  # type: ignore[union-attr]
     results = [("plain", plain)]
     for name, (change, figure) in CHANGES.items():
-        config = replace(TINY, **change)
+        config = replace(TINY, kimg=0.04, **change)
         training, last = trained(config, uneven if name == "uniform classes" else None)
         assert all(value == value for value in last.figures.values()), name
         assert figure is None or figure in last.figures, name
@@ -274,3 +274,44 @@ def test_every_image_is_seen_once_before_any_is_seen_twice_unless_weighted() -> 
     drawn = [index for step in range(20) for index in weighted.of_step(step)]
     assert drawn.count(0) == 0
     assert drawn.count(2) / drawn.count(1) == pytest.approx(3, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("size", "const_size", "blocks"),
+    [
+        ((32, 32), (4, 4), 4),
+        ((64, 96), (4, 6), 5),
+        ((96, 64), (6, 4), 5),
+        ((256, 128), (8, 4), 6),
+        ((1024, 1024), (4, 4), 9),
+    ],
+)
+@torch.no_grad()
+def test_networks_from_32_to_1024_pixels_fit_each_other(
+    size: tuple[int, int], const_size: tuple[int, int], blocks: int
+) -> None:
+    assert block_sizes(*size) == (const_size, blocks)
+    config = replace(TINY, widths=(), channel_base=256, channel_max=8)
+    networks = build_networks(config, (3, *size), (), None, 0)
+    assert networks.generator.config.channels == {k: min(8, 256 // (const_size[0] << k)) or 1 for k in range(blocks)}
+    image = networks.generator.synthesize(networks.generator.map(torch.randn(2, 8))).image
+    assert tuple(image.shape[1:]) == (3, *size)
+    assert networks.discriminator(image).shape == (2, 1)
+
+
+def test_training_goes_through_sizes_one_after_another() -> None:
+    images = make_images(16, 16)
+    start = None
+    for factor in (4, 2, 1):
+        part = ShrunkImages(images, factor)
+        assert part.shape == (3, 16 // factor, 16 // factor)
+        training = GanTraining(part, TINY, start=start)
+        list(training.train())
+        start = Start(training.generator(GeneratorInfo("stage"), colour=False), training.players.discriminator)
+    assert start is not None
+    assert start.generator.resolution == (16, 16)
+    half = ShrunkImages(images, 2).read([5])
+    assert torch.equal(half, torch.nn.functional.avg_pool2d(images.read([5]).float(), 2).round().byte())
+    assert len({ShrunkImages(images, factor).digest for factor in (1, 2, 4)}) == 3
+    with pytest.raises(GeneratorError, match="expected a power of two that divides"):
+        ShrunkImages(images, 3)
