@@ -56,7 +56,7 @@ def plain_modulated(x: Tensor, weight: Tensor, style: Tensor, demodulate: bool, 
 
 
 def plain_conv(conv: StyledConv, x: Tensor, w: Tensor) -> Tensor:
-    """What a layer of the generator computes, with random noise."""
+    """Compute a layer of the generator, with random noise."""
     x = plain_modulated(x, conv.weight, conv.affine(w), True, conv.up)
     if conv.up:
         x = smooth_upsampled(x)
@@ -65,7 +65,7 @@ def plain_conv(conv: StyledConv, x: Tensor, w: Tensor) -> Tensor:
 
 
 def plain_colours(layer: ToRGB, x: Tensor, w: Tensor) -> Tensor:
-    """What a to-RGB layer computes."""
+    """Compute a to-RGB layer."""
     style = layer.affine(w) * layer.gain
     return plain_modulated(x, layer.weight[:, :, None, None], style, False, False) + layer.bias[:, None, None]
 

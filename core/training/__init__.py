@@ -1,1 +1,1 @@
-"""Networks trained for a frozen generator by the project's own recipes."""
+"""Training of generators, of encoders for them, and the images that they are trained on."""

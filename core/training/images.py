@@ -48,7 +48,7 @@ class SourceImage(NamedTuple):
 
 @dataclass(frozen=True)
 class PackReport:
-    """What was found while images were packed."""
+    """Findings about the images that were packed."""
 
     images: int
     counts: dict[str, int]
@@ -229,8 +229,8 @@ class PackedImages:
     def __init__(self, path: Path, indices: Sequence[int] | None = None, weights: Tensor | None = None) -> None:
         """Open a file that :func:`pack_images` wrote. indices: the images of the part; None for all.
 
-        weights: float64 [N], how often each is drawn; None for equally often. Raises :class:`ShardError` for a file
-        that is cut or damaged; pixels are checked by :meth:`verify`.
+        weights: float64 [N], relative frequency with which each is drawn; None for equally often. Raises
+        :class:`ShardError` for a file that is cut or damaged; pixels are checked by :meth:`verify`.
         """
         self.path, self.weights = path, weights
         self._facts = _read_facts(path)

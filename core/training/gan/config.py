@@ -19,7 +19,7 @@ DIFFAUGMENT_PARTS = ("color", "translation", "cutout")
 
 @dataclass(frozen=True)
 class GanConfig:
-    """How a generator is trained. All problems are found at construction and raised in one :class:`GeneratorError`."""
+    """Settings of a training. All problems are found at construction and raised in one :class:`GeneratorError`."""
 
     kimg: float = 1000.0
     """Thousands of real images shown to the discriminator."""
@@ -133,7 +133,7 @@ _LEAST: Mapping[str, float] = {
     "path_length_start": 0, "path_length_shrink": 1, "freeze_discriminator": 0, "ada_interval": 1, "lecam_start": 0,
     "twins_start": 0,
 }  # fmt: skip
-"""Whole numbers, and the least value of each."""
+"""Fields that are whole numbers, and their least values."""
 _POSITIVE = ("kimg", "generator_rate", "discriminator_rate", "ema_kimg", "ada_kimg")
 _NOT_NEGATIVE = ("path_length_weight", "lecam_weight", "noise_std", "twins_weight", "twins_gamma", "ada_p")
 _SHARES = (

@@ -67,7 +67,7 @@ def _cutout(x: Tensor) -> Tensor:
 
 
 def _window(x: Tensor, side: int) -> Tensor:
-    """Which rows of each image the window covers, bool [N, side]."""
+    """Mark the rows of each image that the window covers, bool [N, side]."""
     length = int(side * CUTOUT + 0.5)
     centre = torch.randint(0, side + (1 - length % 2), size=[len(x), 1, 1], device=x.device).reshape(-1, 1)
     index = torch.arange(side, device=x.device)

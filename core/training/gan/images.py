@@ -35,7 +35,7 @@ class TrainingImages(Protocol):
 
     @property
     def weights(self) -> Tensor | None:
-        """float64 [N], how often each image is drawn in proportion to the others; None to see all equally often."""
+        """float64 [N], relative frequency with which each image is drawn; None to draw all equally often."""
         ...
 
     @property
@@ -133,7 +133,7 @@ class ShrunkImages:
 
     @property
     def weights(self) -> Tensor | None:
-        """How often each image is drawn."""
+        """Relative frequency of each image; see :class:`TrainingImages`."""
         return self.images.weights
 
     @property

@@ -124,4 +124,5 @@ def corrected_adam(
     """
     ratio = interval / (interval + 1)
     exponents = float(betas[0]) ** ratio if betas[0] else 0.0, float(betas[1]) ** ratio
+    # Not fused: on a CPU a resumed run then ended at weights that differed in the last bits.
     return torch.optim.Adam(parameters, lr=learning_rate * ratio, betas=exponents, eps=1e-8)

@@ -152,7 +152,7 @@ def _like(wanted: DiscriminatorConfig, start: DiscriminatorConfig) -> Discrimina
 
 @torch.no_grad()
 def _take_over(network: Network | Discriminator, source: Network | Discriminator, rows: list[int]) -> list[str]:
-    """Copy the weights of ``source`` that have a place in ``network``; return the names of those that begin anew.
+    """Copy the weights of ``source`` that have a place in ``network``; return the names of those that begin at random.
 
     rows: for each class its number in the source, or -1 for a new class, which begins as the mean of the old ones.
     """

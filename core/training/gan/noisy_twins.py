@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 Normalisation = Literal["released", "paper"]
-"""How the noise of a class follows from its effective number of images E = (1 - βⁿ) / (1 - β). released: σ times 1 / E
-over the mean of 1 / E, as in the authors' code. paper: σ / E, as in equation 3; some 80 times less on CIFAR10-LT.
+"""Noise of a class from its effective number of images E = (1 - βⁿ) / (1 - β). released: σ times 1 / E over the mean of
+1 / E, as in the authors' code. paper: σ / E, as in equation 3; some 80 times less on CIFAR10-LT.
 """
 
 VARIANCE_EPSILON = 1e-5

@@ -1,16 +1,24 @@
 """Training of tiny networks: every setting has an effect, runs resume bit for bit, generators can be trained on."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from core.callbacks import never_stop
+from core.checkpoints.content import opened
+from core.checkpoints.limits import Limits
 from core.errors import GeneratorError, ResumeError, Stopped
+from core.generators.answers import Answers
 from core.generators.interface import GeneratorInfo
+from core.generators.stylegan2.family import STYLEGAN2
+from core.generators.stylegan2.generator import StyleGAN2Generator
 from core.run import Run
 from core.training.gan.config import GanConfig
+from core.training.gan.discriminator_files import read_discriminator
 from core.training.gan.images import DrawOrder, ShrunkImages, TensorImages
 from core.training.gan.networks import Start, block_sizes, build_networks
 from core.training.gan.training import GanTraining, TrainingEvent
@@ -315,3 +323,25 @@ def test_training_goes_through_sizes_one_after_another() -> None:
     assert len({ShrunkImages(images, factor).digest for factor in (1, 2, 4)}) == 3
     with pytest.raises(GeneratorError, match="expected a power of two that divides"):
         ShrunkImages(images, 3)
+
+
+def test_snapshot_of_nvidia_is_trained_on(shared: Path) -> None:
+    path = shared / "golden" / "stylegan2_training" / "network-snapshot-000000.pkl"
+    with opened(path, Limits(), never_stop) as content:
+        discriminator = read_discriminator(content)
+        read = STYLEGAN2.read_checkpoint(content, Answers())
+    assert discriminator is not None
+    assert read is not None
+    assert isinstance(read.generator, StyleGAN2Generator)
+    images = make_images(16, 16, classes=3)
+    names = ("0", "1", "2", "3")
+    images = TensorImages(images.images, torch.arange(24) % 4, names)
+    training = GanTraining(images, TINY, start=Start(read.generator, discriminator, classes=names))
+    assert training.new == ()
+    z, c = torch.randn(4, 32), torch.eye(4)
+    expected = read.generator.network
+    torch.testing.assert_close(
+        training.players.ema.synthesize(training.players.ema.map(z, c)).image,
+        expected.synthesize(expected.map(z, c)).image,
+    )
+    list(training.train())
