@@ -109,8 +109,8 @@ def blobs(seed: int) -> TensorImages:
 
 
 RECIPE = GanConfig(
-    kimg=5.6, batch=16, widths=(32, 32, 16), latent_width=32, mapping_layers=2, discriminator_mapping_layers=2,
-    ema_kimg=1.0, ema_rampup=None, ada_kimg=20.0,
+    kimg=5.2, batch=16, widths=(32, 32, 16), latent_width=32, mapping_layers=2, discriminator_mapping_layers=2,
+    ema_kimg=0.3, ema_rampup=None, ada_kimg=20.0,
 )  # fmt: skip
 
 
