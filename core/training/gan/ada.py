@@ -100,6 +100,16 @@ class AugmentPipeline:
         """Compose all geometric transforms and resample once. The matrix takes output to input positions, in pixels
         from the centre.
         """
+        matrix = self._geometry_matrix(x, p)
+        moved = (matrix != torch.eye(3, device=x.device)).flatten(1).any(1).nonzero().flatten()
+        if not len(moved):
+            return x
+        if len(moved) == len(x):
+            return resampled(x, matrix)
+        return x.index_copy(0, moved, resampled(x[moved], matrix[moved]))
+
+    def _geometry_matrix(self, x: Tensor, p: float) -> Tensor:
+        """Return the matrices of the geometric transforms, float [N, 3, 3]."""
         count, (height, width), device = len(x), x.shape[2:], x.device
         matrix = torch.eye(3, device=device).expand(count, 3, 3)
         on = self.transforms.__contains__
@@ -127,12 +137,7 @@ class AugmentPipeline:
         if on("xfrac"):
             shift = _gated(torch.randn(count, 2, device=device) * TRANSLATION, p, 0.0)
             matrix = matrix @ _translation(-shift[:, 0] * width, -shift[:, 1] * height)
-        moved = (matrix != torch.eye(3, device=device)).flatten(1).any(1).nonzero().flatten()
-        if not len(moved):
-            return x
-        if len(moved) == count:
-            return resampled(x, matrix)
-        return x.index_copy(0, moved, resampled(x[moved], matrix[moved]))
+        return matrix
 
     def _colour(self, x: Tensor, p: float) -> Tensor:
         """Compose all colour transforms into an affine map of the colours, and apply it."""

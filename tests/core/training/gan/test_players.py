@@ -107,13 +107,17 @@ def capture(players: Players, adam: str) -> dict[str, Tensor]:
     return seen  # type: ignore[return-value]
 
 
-def test_two_iterations_equal_the_released_code(folder: Path, io: dict[str, Tensor], info: dict[str, Any]) -> None:
-    players = make_players(folder)
-    gradients = {adam: capture(players, adam) for adam in ("generator_adam", "discriminator_adam")}
+def check_optimizers(players: Players, info: dict[str, Any]) -> None:
     for player, adam in (("G", players.generator_adam), ("D", players.discriminator_adam)):
         group = adam.param_groups[0]
         assert group["lr"] == pytest.approx(info[f"{player}_adam"]["lr"])
         assert list(group["betas"]) == pytest.approx(info[f"{player}_adam"]["betas"])
+
+
+def test_two_iterations_equal_the_released_code(folder: Path, io: dict[str, Tensor], info: dict[str, Any]) -> None:
+    players = make_players(folder)
+    gradients = {adam: capture(players, adam) for adam in ("generator_adam", "discriminator_adam")}
+    check_optimizers(players, info)
     reals = Reals(io["in.real"], io["in.real_c"])
 
     def latents(index: int, count: int = 4) -> Latents:
