@@ -27,11 +27,11 @@ from torch.nn import functional as F
 from core.generators.interface import Synthesis
 from core.generators.stylegan2.network import EPSILON, GAIN, LEAK, Block, Network, Noise, NoiseMaps, StyledConv, ToRGB
 from core.generators.stylegan2.resample import smooth_upsampled, upsample_image
-from core.training.gan.config import GanConfig
-from core.training.gan.discriminator import Discriminator, with_minibatch_stddev
-from core.training.gan.images import TensorImages
-from core.training.gan.players import Players
-from core.training.gan.training import GanTraining
+from core.generators.stylegan2.training.config import GanConfig
+from core.generators.stylegan2.training.discriminator import Discriminator, with_minibatch_stddev
+from core.generators.stylegan2.training.images import TensorImages
+from core.generators.stylegan2.training.players import Players
+from core.generators.stylegan2.training.training import GanTraining
 
 WIDTHS = (192, 160, 96, 64, 32, 16, 16)
 """Channels of the blocks from 4 pixels up: a quarter to a half of the published networks."""

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from core.errors import LabelSetError, ShardError, Stopped
+from core.generators.stylegan2.training.config import GanConfig
+from core.generators.stylegan2.training.training import GanTraining
 from core.label_sets.resize import fitted
 from core.run import Run
-from core.training.gan.config import GanConfig
-from core.training.gan.training import GanTraining
 from core.training.images import PackedImages, SourceImage, pack_images
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from core.training.gan.losses import LeCam, clean_gradients, path_length_penalty, path_lengths
+from core.generators.stylegan2.training.losses import LeCam, clean_gradients, path_length_penalty, path_lengths
 
 
 def test_lecam_equals_the_released_code(shared: Path) -> None:

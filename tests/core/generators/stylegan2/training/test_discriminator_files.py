@@ -10,8 +10,8 @@ from core.callbacks import never_stop
 from core.checkpoints.content import opened
 from core.checkpoints.limits import Limits
 from core.errors import CheckpointError
-from core.training.gan.discriminator import Discriminator, DiscriminatorConfig
-from core.training.gan.discriminator_files import discriminator_from_state, read_discriminator
+from core.generators.stylegan2.training.discriminator import Discriminator, DiscriminatorConfig
+from core.generators.stylegan2.training.discriminator_files import discriminator_from_state, read_discriminator
 
 
 def test_discriminator_of_an_nvidia_snapshot_gives_its_logits(shared: Path) -> None:

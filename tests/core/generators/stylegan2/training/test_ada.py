@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from core.training.gan import ada
-from core.training.gan.ada import PIPELINES, AdaptiveStrength, AugmentPipeline, resampled
-from core.training.gan.ada_filters import SYM6, octave_filters
+from core.generators.stylegan2.training import ada
+from core.generators.stylegan2.training.ada import PIPELINES, AdaptiveStrength, AugmentPipeline, resampled
+from core.generators.stylegan2.training.ada_filters import SYM6, octave_filters
 
 
 @pytest.fixture(scope="module")

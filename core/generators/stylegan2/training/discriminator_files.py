@@ -13,7 +13,7 @@ from core.errors import CheckpointError, Problem
 from core.generators.stylegan2.checkpoints.found import check_filters, read_all
 from core.generators.stylegan2.checkpoints.nvidia import nested_modules, tensors_of
 from core.generators.stylegan2.checkpoints.states import IGNORED_ENDINGS, LARGEST
-from core.training.gan.discriminator import Discriminator, DiscriminatorConfig
+from core.generators.stylegan2.training.discriminator import Discriminator, DiscriminatorConfig
 
 NETWORK = "D"
 STDDEV_GROUP = 4

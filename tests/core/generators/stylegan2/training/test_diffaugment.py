@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from core.training.gan.diffaugment import augmented
+from core.generators.stylegan2.training.diffaugment import augmented
 
 CASES = {
     "color": ("color",),

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.generators.stylegan2.network import Network, Noise
-from core.training.gan import diffaugment
-from core.training.gan.ada import PIPELINES, AdaptiveStrength, AugmentPipeline
-from core.training.gan.config import GanConfig
-from core.training.gan.discriminator import Discriminator
-from core.training.gan.losses import (
+from core.generators.stylegan2.training import diffaugment
+from core.generators.stylegan2.training.ada import PIPELINES, AdaptiveStrength, AugmentPipeline
+from core.generators.stylegan2.training.config import GanConfig
+from core.generators.stylegan2.training.discriminator import Discriminator
+from core.generators.stylegan2.training.losses import (
     LeCam,
     clean_gradients,
     corrected_adam,
@@ -29,7 +29,7 @@ from core.training.gan.losses import (
     path_lengths,
     r1_penalty,
 )
-from core.training.gan.noisy_twins import barlow_loss, embedding_noise
+from core.generators.stylegan2.training.noisy_twins import barlow_loss, embedding_noise
 
 
 class Latents(NamedTuple):

@@ -13,11 +13,11 @@ from torch import Tensor
 from core.generators.stylegan2.checkpoints.states import from_nvidia_state
 from core.generators.stylegan2.config import StyleGAN2Config
 from core.generators.stylegan2.network import Network
-from core.training.gan.config import GanConfig
-from core.training.gan.discriminator import Discriminator
-from core.training.gan.discriminator_files import discriminator_from_state
-from core.training.gan.losses import ema_decay
-from core.training.gan.players import Latents, Players, Reals
+from core.generators.stylegan2.training.config import GanConfig
+from core.generators.stylegan2.training.discriminator import Discriminator
+from core.generators.stylegan2.training.discriminator_files import discriminator_from_state
+from core.generators.stylegan2.training.losses import ema_decay
+from core.generators.stylegan2.training.players import Latents, Players, Reals
 
 CONFIG = StyleGAN2Config(
     resolution=(16, 16), channels={0: 32, 1: 32, 2: 16}, z_dim=32, w_dim=32, c_dim=4, mapping_layers=2

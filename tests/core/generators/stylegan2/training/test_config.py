@@ -5,9 +5,9 @@ import json
 import pytest
 
 from core.errors import GeneratorError
-from core.training.gan import ada
-from core.training.gan.config import ADA_PIPELINES, DIFFAUGMENT_PARTS, PRESETS, GanConfig
-from core.training.gan.diffaugment import PARTS
+from core.generators.stylegan2.training import ada
+from core.generators.stylegan2.training.config import ADA_PIPELINES, DIFFAUGMENT_PARTS, PRESETS, GanConfig
+from core.generators.stylegan2.training.diffaugment import PARTS
 
 
 def test_every_wrong_setting_is_named() -> None:

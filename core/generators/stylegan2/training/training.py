@@ -15,16 +15,16 @@ from core.errors import GeneratorError, Problem, ResumeError, Stopped
 from core.generators.interface import GeneratorInfo
 from core.generators.stylegan2.generator import StyleGAN2Generator, latent
 from core.generators.stylegan2.network import Network
+from core.generators.stylegan2.training.ada import PIPELINES
+from core.generators.stylegan2.training.ada_filters import PADDING
+from core.generators.stylegan2.training.config import GanConfig
+from core.generators.stylegan2.training.images import DrawOrder, TrainingImages, class_counts
+from core.generators.stylegan2.training.networks import Start, build_networks, with_three_channels
+from core.generators.stylegan2.training.noisy_twins import class_noise
+from core.generators.stylegan2.training.players import Latents, Players, Reals, one_hot
 from core.image_arrays import to_bytes, to_float
 from core.inversion.precision import uses_bfloat16
 from core.run import Run
-from core.training.gan.ada import PIPELINES
-from core.training.gan.ada_filters import PADDING
-from core.training.gan.config import GanConfig
-from core.training.gan.images import DrawOrder, TrainingImages, class_counts
-from core.training.gan.networks import Start, build_networks, with_three_channels
-from core.training.gan.noisy_twins import class_noise
-from core.training.gan.players import Latents, Players, Reals, one_hot
 
 STEP_STREAM, ORDER_STREAM, MEAN_STREAM = 41, 42, 43
 """Separate the random numbers of steps, of the order of images and of the mean code from others of the same seed."""

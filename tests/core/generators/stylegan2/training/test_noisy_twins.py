@@ -13,10 +13,10 @@ from torch import Tensor
 from core.generators.stylegan2.checkpoints.states import from_nvidia_state
 from core.generators.stylegan2.config import StyleGAN2Config
 from core.generators.stylegan2.network import Network
-from core.training.gan.config import PRESETS
-from core.training.gan.discriminator_files import discriminator_from_state
-from core.training.gan.losses import path_length_penalty, path_lengths
-from core.training.gan.noisy_twins import barlow_loss, class_noise, embedding_noise, standardised
+from core.generators.stylegan2.training.config import PRESETS
+from core.generators.stylegan2.training.discriminator_files import discriminator_from_state
+from core.generators.stylegan2.training.losses import path_length_penalty, path_lengths
+from core.generators.stylegan2.training.noisy_twins import barlow_loss, class_noise, embedding_noise, standardised
 
 CONFIG = StyleGAN2Config(resolution=(8, 8), channels={0: 16, 1: 16}, z_dim=12, w_dim=12, c_dim=10, mapping_layers=3)
 

@@ -10,8 +10,8 @@ from core.errors import GeneratorError, Problem
 from core.generators.stylegan2.config import StyleGAN2Config
 from core.generators.stylegan2.generator import StyleGAN2Generator
 from core.generators.stylegan2.network import Network
-from core.training.gan.config import GanConfig
-from core.training.gan.discriminator import Discriminator, DiscriminatorConfig
+from core.generators.stylegan2.training.config import GanConfig
+from core.generators.stylegan2.training.discriminator import Discriminator, DiscriminatorConfig
 
 LEAST_SIDE = 4
 """Least side of the learned constant in pixels."""

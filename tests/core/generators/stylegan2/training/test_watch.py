@@ -9,11 +9,11 @@ import torch
 from core.evaluation.metrics.distribution import Manifold
 from core.generators.stylegan2.config import StyleGAN2Config
 from core.generators.stylegan2.network import Network
+from core.generators.stylegan2.training.config import GanConfig
+from core.generators.stylegan2.training.images import TensorImages
+from core.generators.stylegan2.training.training import GanTraining
+from core.generators.stylegan2.training.watch import ADVICE, Alarm, CollapseWatch, class_spread, variety
 from core.run import Run
-from core.training.gan.config import GanConfig
-from core.training.gan.images import TensorImages
-from core.training.gan.training import GanTraining
-from core.training.gan.watch import ADVICE, Alarm, CollapseWatch, class_spread, variety
 
 HEALTHY = {"real_logit": 0.4, "fake_logit": -0.5, "real_sign": 0.3}
 GOOD = Manifold(precision=0.6, recall=0.5, density=0.5, coverage=0.5)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.training.gan.ada_filters import OCTAVES, PADDING, SYM6, octave_filters
+from core.generators.stylegan2.training.ada_filters import OCTAVES, PADDING, SYM6, octave_filters
 
 Transform = Literal[
     "xflip", "rotate90", "xint", "scale", "rotate", "aniso", "xfrac",

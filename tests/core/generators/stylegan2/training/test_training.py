@@ -16,12 +16,12 @@ from core.generators.answers import Answers
 from core.generators.interface import GeneratorInfo
 from core.generators.stylegan2.family import STYLEGAN2
 from core.generators.stylegan2.generator import StyleGAN2Generator
+from core.generators.stylegan2.training.config import GanConfig
+from core.generators.stylegan2.training.discriminator_files import read_discriminator
+from core.generators.stylegan2.training.images import DrawOrder, ShrunkImages, TensorImages
+from core.generators.stylegan2.training.networks import Start, block_sizes, build_networks
+from core.generators.stylegan2.training.training import GanTraining, TrainingEvent
 from core.run import Run
-from core.training.gan.config import GanConfig
-from core.training.gan.discriminator_files import read_discriminator
-from core.training.gan.images import DrawOrder, ShrunkImages, TensorImages
-from core.training.gan.networks import Start, block_sizes, build_networks
-from core.training.gan.training import GanTraining, TrainingEvent
 
 TINY = GanConfig(
     kimg=0.048, batch=8, widths=(8, 8, 8), latent_width=8, mapping_layers=2, discriminator_mapping_layers=2,

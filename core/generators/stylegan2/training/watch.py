@@ -13,7 +13,7 @@ from torch import Tensor
 from core.evaluation.metrics.distribution import Manifold, manifold_scores
 from core.evaluation.metrics.memorization import picture_features
 from core.generators.stylegan2.network import Network
-from core.training.gan.players import one_hot
+from core.generators.stylegan2.training.players import one_hot
 
 Sign = Literal["not_finite", "saturated", "overfitted", "recall", "spread"]
 
