@@ -114,7 +114,7 @@ def test_ctrl_c_leaves_the_evaluation_running_and_a_lost_child_costs_no_finished
     finally:
         command.kill()
     assert command.returncode == 130
-    assert f"{evaluation} goes on without you." in told
+    assert f"{evaluation} continues." in told
     assert f"fetch:    offhand report {evaluation}" in told
     (child,) = up.descendants("-m worker.runtime.child ")
     os.kill(child, signal.SIGKILL)

@@ -38,7 +38,14 @@ class Service:
         settings = Settings(
             home=home,
             generators_folder=str(home / "generators"),
-            worker=WorkerSettings(batch=4, device="cpu", threads=1, heartbeat_seconds=60.0, lease_seconds=300.0),
+            worker=WorkerSettings(
+                batch=4,
+                device="cpu",
+                threads=1,
+                heartbeat_seconds=60.0,
+                lease_seconds=300.0,
+                min_reconstruction_psnr=0.0,
+            ),
         )
         self.db: Database = open_database(settings)
         self.objects: ObjectStore = open_objects(settings)
