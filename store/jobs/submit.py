@@ -46,6 +46,18 @@ class Asked(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
+class Hooks:
+    """Calls of a kind inside the transaction that adds a job.
+
+    `check` returns the number of images, in place of `total`, or raises.
+    """
+
+    check: Callable[[Connection], int] | None = None
+    result: Result | None = None
+    prepare: Prepare | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Submission:
     """A job and, where an idempotency key repeated an earlier request, the answer remembered from it."""
 
@@ -115,9 +127,7 @@ def submit_request(db: Database, request: JobSpec, **asked: Unpack[Asked]) -> Su
             seed=getattr(request, "seed", 0),
             labels=request.labels_map,
             priority=request.priority,
-            check=check,
-            result=lambda job_id: kind.result(request, job_id),
-            prepare=prepare,
+            hooks=Hooks(check, lambda job_id: kind.result(request, job_id), prepare),
             **asked,
         )
     except _EqualJob as found:
@@ -128,23 +138,19 @@ def submit_job(
     db: Database,
     kind: JobKind[Any],
     *,
-    tenant: str,
     spec: Mapping[str, Any],
     total: int = 0,
     seed: int | None = None,
     labels: Mapping[str, str] | None = None,
     priority: int = 0,
-    request_id: str = "",
-    idempotency_key: IdempotencyKey | None = None,
-    check: Callable[[Connection], int] | None = None,
-    result: Result | None = None,
-    prepare: Prepare | None = None,
-    rehearsal: bool = False,
+    hooks: Hooks | None = None,
+    **asked: Unpack[Asked],
 ) -> Submission:
     """Accept a job of any kind in one transaction: job, steps, first shard, idempotency row, outbox. A `seed` of None
-    is drawn at random and recorded. `check` returns the number of images, in place of `total`. Raises QuotaExceeded,
-    IdempotencyMismatch and what `check` raises.
+    is drawn at random and recorded. Raises QuotaExceeded, IdempotencyMismatch and what `hooks.check` raises.
     """
+    hooks = hooks or Hooks()
+    tenant, idempotency_key = asked["tenant"], asked.get("idempotency_key")
     job_id = new_id("job")
     for _ in range(2):
         try:
@@ -152,11 +158,11 @@ def submit_job(
                 lock_tenant(connection, tenant)
                 replay = idempotency.find(connection, tenant, idempotency_key)
                 if replay is None:
-                    if check is not None:
-                        total = check(connection)
+                    if hooks.check is not None:
+                        total = hooks.check(connection)
                     check_quota(connection, db, tenant=tenant)
                     idempotency.keep(connection, tenant, idempotency_key, job_id)
-                    made = dict(result(job_id)) if result is not None else {}
+                    made = dict(hooks.result(job_id)) if hooks.result is not None else {}
                     row = _insert_job(
                         connection,
                         db,
@@ -168,13 +174,13 @@ def submit_job(
                         seed=secrets.randbelow(MAX_SEED + 1) if seed is None else seed,
                         labels=dict(labels or {}),
                         priority=priority,
-                        request_id=request_id,
+                        request_id=asked.get("request_id", ""),
                         result=made,
                     )
-                    if prepare is not None:
-                        prepare(connection, job_id, made)
+                    if hooks.prepare is not None:
+                        hooks.prepare(connection, job_id, made)
                     progress = progress_at_birth(kind)
-                    if rehearsal:
+                    if asked.get("rehearsal"):
                         raise _RehearsalOver(Estimates(connection).time_left(row, progress))
                     job = view(connection, row, progress)
                     crash_point("api.before_commit")

@@ -19,7 +19,7 @@ from store.jobs.claims import claim
 from store.jobs.commits import Failure, fail
 from store.jobs.kinds import JobKind, StepPlan
 from store.jobs.resume import resume_job
-from store.jobs.submit import submit_job, submit_request
+from store.jobs.submit import Hooks, submit_job, submit_request
 from store.objects import ObjectStore
 from store.resources.artifacts import NewMade, add_made
 from store.resources.datasets import add_dataset, delete_dataset, expired_datasets, get_dataset, undelete_dataset
@@ -35,7 +35,8 @@ Uses = Callable[..., str]
 
 def use(db: Database, kind: JobKind[Any] = KIND, result: dict[str, str] | None = None, **spec: Any) -> str:
     """A job that waits, of a request with these fields; its id."""
-    return submit_job(db, kind, tenant=TENANT, spec=spec, total=1, result=lambda _job: result or {}).job.id
+    hooks = Hooks(result=lambda _job: result or {})
+    return submit_job(db, kind, tenant=TENANT, spec=spec, total=1, hooks=hooks).job.id
 
 
 def add_ready_dataset(db: Database, name: str = "ds_1", **spec: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -85,7 +85,7 @@ def invert(context: StepContext) -> StepResult:
         return StepResult(job_result={"inversion": equal.id}, events=(event,))
     if samples:
         known = codes_of_samples(context, samples, labels, source, sampler, perceptual, config)
-        return _store(context, source, bound, labels, warps, known, digest, [], {})
+        return _store(context, source, bound, labels, warps, digest, _Inverted(known))
     if not isinstance(sampler, Invertible) or perceptual is None:
         raise not_invertible(source)
     shown = [item.image for item in labels.items]
@@ -113,7 +113,7 @@ def invert(context: StepContext) -> StepResult:
         )
         inverted |= dict(zip(todo, refined, strict=True))
     in_order = [inverted[index] for index in range(len(shown))]
-    return _store(context, source, bound, labels, warps, in_order, digest, digests, before)
+    return _store(context, source, bound, labels, warps, digest, _Inverted(in_order, digests, before))
 
 
 def refuse_poor_reconstruction(context: StepContext, inversion: Made, *, force: bool) -> None:
@@ -162,30 +162,39 @@ def _config(asked: InversionSpec, sampler: Sampler) -> InversionConfig:
     return replace(config, **chosen)
 
 
+@dataclass(frozen=True)
+class _Inverted:
+    """The labelled images, then their mirror images, if any: codes, digests for reuse, earlier inversions by position.
+
+    Drawn samples have neither digests nor earlier inversions.
+    """
+
+    images: list[InvertedImage]
+    digests: list[str] = field(default_factory=list)
+    reused: Mapping[int, Reused] = field(default_factory=dict)
+
+
 def _store(
     context: StepContext,
     source: Source,
     bound: BoundSampler,
     labels: LabelSet,
     warps: list[dict[str, float | None] | None],
-    inverted: list[InvertedImage],
     digest: str,
-    digests: list[str],
-    before: Mapping[int, Reused],
+    found: _Inverted,
 ) -> StepResult:
-    """`inverted`, `before` and `digests` are about the labelled images, then about their mirror images, if any."""
     inversion_id = new_id(PREFIXES["inversion"])
     count = len(labels.items)
     each = [
         {
             "name": labels.items[i % count].name,
             **image.report.to_json(),
-            "reused_from": before[i].inversion_id if i in before else None,
+            "reused_from": found.reused[i].inversion_id if i in found.reused else None,
         }
-        for i, image in enumerate(inverted)
+        for i, image in enumerate(found.images)
     ]
     rows = [{**row, "alignment": warp} for row, warp in zip(each[:count], warps, strict=True)]
-    inverted, mirrors = inverted[:count], inverted[count:]
+    inverted, mirrors = found.images[:count], found.images[count:]
     info = {
         **summarize([image.report for image in inverted]),
         **context.request(LabelingSpec).model_dump(mode="json", include={"fit", "align"}),
@@ -210,7 +219,7 @@ def _store(
     }
     return StepResult(
         files=(*bound.files, *files),
-        made=(*bound.made, NewMade("inversion", inversion_id, digest, info, parents, tuple(digests))),
+        made=(*bound.made, NewMade("inversion", inversion_id, digest, info, parents, tuple(found.digests))),
         job_result={"inversion": inversion_id},
         events=(
             NewEvent("inversion.finished", {"inversion": inversion_id, **summary}),

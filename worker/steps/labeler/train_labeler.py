@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from core.errors import InversionError, Problem
@@ -85,7 +86,7 @@ def train_labeler(context: StepContext) -> StepResult:
         "dropped": [{"name": name, "why": why} for name, why in dropped.items()],
         "dropping": remark,
     }
-    return _store(context, source, bound, framed, classes, inversion, labeler, digest, chosen)
+    return _store(context, source, bound, framed, classes, inversion, _Trained(labeler, digest, chosen))
 
 
 def _chosen(inversion: InversionReport, asked: InversionSpec) -> tuple[list[int], dict[str, str], str]:
@@ -113,6 +114,15 @@ def _chosen(inversion: InversionReport, asked: InversionSpec) -> tuple[list[int]
     return good, poor, ""
 
 
+@dataclass(frozen=True)
+class _Trained:
+    """A new labeler, the digest of its inputs, and which images were mirrored or dropped."""
+
+    labeler: Labeler
+    digest: str
+    chosen: dict[str, Any]
+
+
 def _store(
     context: StepContext,
     source: Source,
@@ -120,10 +130,9 @@ def _store(
     labels: LabelSet,
     classes: ClassMap,
     inversion: Made,
-    labeler: Labeler,
-    digest: str,
-    chosen: dict[str, Any],
+    trained: _Trained,
 ) -> StepResult:
+    labeler, chosen = trained.labeler, trained.chosen
     labeler_id = new_id(PREFIXES["labeler"])
     folder = context.folder / "labeler"
     report = json_values(labeler.report)
@@ -152,7 +161,7 @@ def _store(
     score = {key: held_out.get(key) for key in ("images", "accuracy", "mean_iou")} if held_out else None
     return StepResult(
         files=(*bound.files, *files),
-        made=(*bound.made, NewMade("labeler", labeler_id, digest, info, parents)),
+        made=(*bound.made, NewMade("labeler", labeler_id, trained.digest, info, parents)),
         job_result={"labeler": labeler_id},
         events=(
             NewEvent("labeler.trained", {"labeler": labeler_id, "held_out": score}),
