@@ -13,7 +13,7 @@ import pytest
 
 #: Words for which a standard term exists.
 BANNED = (
-    r"somebody|nobody|anybody|whence|anew|thereof|lessons?|wish(?:es)?|held against|(?:is|are) worth|at hand"
+    r"somebody|nobody|anybody|whence|anew|thereof|lessons?|composition(?:es)?|held against|(?:is|are) worth|at hand"
     r"|what there is|it is not as it was"
 )
 #: Verbs that programs are not the subject of: they return, write, print, raise, refuse.
@@ -26,7 +26,7 @@ MOST_IN_TEXTS = 12
 #: Names that hold a banned word. None is added.
 BANNED_NAMES = frozenset(
     {
-        "DatasetWish",
+        "CompositionRequest",
         "Lessons",
         "PartWish",
         "_lessons",
@@ -34,7 +34,7 @@ BANNED_NAMES = frozenset(
         "lessons",
         "lessons_of",
         "whence",
-        "wish",
+        "composition",
     }
 )
 #: Docstrings that begin with What, Which, Who or How, by package. A verb or the noun comes first; none is added.

@@ -27,8 +27,8 @@ from store.requests.base import JobSpec
 UNLESS_SAID = "generate"
 
 
-def _kind_of(wish: Any) -> str:
-    kind = wish.get("kind", UNLESS_SAID) if isinstance(wish, dict) else getattr(wish, "kind", UNLESS_SAID)
+def _kind_of(request: Any) -> str:
+    kind = request.get("kind", UNLESS_SAID) if isinstance(request, dict) else getattr(request, "kind", UNLESS_SAID)
     return str(kind)
 
 
@@ -52,7 +52,7 @@ class JobRoute(APIRoute):
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
 
-        async def handle_wish(request: Request) -> Response:
+        async def handle_request(request: Request) -> Response:
             if media_type_of(request) in YAML_TYPES:
                 request = await _as_json(request)
             try:
@@ -66,7 +66,7 @@ class JobRoute(APIRoute):
                 more = await run_in_threadpool(_references, database, tenant, error.body, found)
                 raise RequestValidationError([*found, *more], body=error.body) from error
 
-        return handle_wish
+        return handle_request
 
 
 def _without_kind(found: dict[str, Any]) -> dict[str, Any]:
@@ -81,8 +81,8 @@ def _without_kind(found: dict[str, Any]) -> dict[str, Any]:
 def _references(database: Database, tenant: str, body: dict[str, Any], errors: Any) -> list[dict[str, Any]]:
     """Problems of those fields that the schema has nothing against."""
     refused = {found["loc"][1] for found in errors if len(found["loc"]) > 1 and found["loc"][0] == "body"}
-    wish = {name: value for name, value in body.items() if name not in refused}
-    labels, generator, count = (wish.get(name) for name in ("labels", "generator", "count"))
+    readable = {name: value for name, value in body.items() if name not in refused}
+    labels, generator, count = (readable.get(name) for name in ("labels", "generator", "count"))
     with database.read() as connection:
         problems = reference_problems(
             Submitting(connection, database, tenant),

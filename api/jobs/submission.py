@@ -84,7 +84,7 @@ async def _asked(
     db: Db,
     tenant: Tenant,
     validate_only: Annotated[
-        bool, Query(description="Start nothing; say what it would be, or all that is wrong.")
+        bool, Query(description="Check the request and return an estimate, or every problem; start nothing.")
     ] = False,
     idempotency_key: IdempotencyHeader = None,
     prefer: PreferHeader = None,

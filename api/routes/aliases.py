@@ -40,7 +40,7 @@ def get_dataset_alias(name: Name, db: Db, tenant: Tenant, if_none_match: IfNoneM
 @router.put("/{name}", response_model=Alias, responses=documented(400, 412, 413, 415, 422, 507))
 def put_dataset_alias(
     name: Name,
-    wish: Annotated[AliasRequest, Body(examples=[{"dataset": "ds_01jd0c5w6w3m8z4k1x2y3z4a5b"}])],
+    body: Annotated[AliasRequest, Body(examples=[{"dataset": "ds_01jd0c5w6w3m8z4k1x2y3z4a5b"}])],
     db: Db,
     tenant: Tenant,
     if_match: IfMatch = None,
@@ -51,7 +51,7 @@ def put_dataset_alias(
     def check(current: StoredAlias | None) -> None:
         demand_unchanged(None if current is None else alias_document(current), if_match, if_none_match)
 
-    alias = aliases.set_alias(db, name, wish.dataset, tenant=tenant, check=check)
+    alias = aliases.set_alias(db, name, body.dataset, tenant=tenant, check=check)
     return unless_unchanged(alias_document(alias), None)
 
 

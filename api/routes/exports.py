@@ -31,12 +31,12 @@ JOB = started("The job that makes it.")
 )
 async def create_export(
     dataset_id: str,
-    wish: Annotated[ExportRequest, Body(examples=[{"format": "coco"}])],
+    body: Annotated[ExportRequest, Body(examples=[{"format": "coco"}])],
     asked: Asking,
 ) -> Response:
     """Have the dataset written in another format, once: asking for the same format and split again gives the same job.
     Then fetch it from the export's `url`, `GET /v1/datasets/{id}/archive?format=…`."""
-    return await asked.start(ExportSpec(dataset=dataset_id, **wish.model_dump()))
+    return await asked.start(ExportSpec(dataset=dataset_id, **body.model_dump()))
 
 
 @router.get("", responses=documented(404, 422))

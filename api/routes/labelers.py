@@ -74,12 +74,12 @@ def get_labeler_picture(
 )
 async def create_labeler_report(
     labeler_id: str,
-    wish: Annotated[LabelerReportRequest, Body(examples=[{"folds": 5}])],
+    body: Annotated[LabelerReportRequest, Body(examples=[{"folds": 5}])],
     asked: Asking,
 ) -> Response:
     """Have a labeler judged by cross-validation: as many labelers are trained as there are `folds`, each on all images
     but its part, and label those. Then fetch `GET /v1/labelers/{id}/report`."""
-    return await asked.start(AssessLabelerSpec(labeler=labeler_id, folds=wish.folds))
+    return await asked.start(AssessLabelerSpec(labeler=labeler_id, folds=body.folds))
 
 
 @download(router, "/{labeler_id}/report", "text/html", "The report.")

@@ -26,16 +26,16 @@ router = APIRouter(prefix="/v1", tags=["settings"])
     responses=created("The key", NewApiKey) | documented(400, 409, 413, 415, 422, 507),
 )
 def create_api_key(
-    wish: Annotated[ApiKeyRequest, Body(examples=[{"name": "ci", "scopes": ["read"], "expires_in_days": 30}])],
+    body: Annotated[ApiKeyRequest, Body(examples=[{"name": "ci", "scopes": ["read"], "expires_in_days": 30}])],
     request: Request,
     db: Db,
     tenant: AdminTenant,
     idempotency_key: IdempotencyHeader = None,
 ) -> Response:
     """Make a key of this tenant. The answer is the only place that ever shows it."""
-    key = key_of(idempotency_key, request, wish)
+    key = key_of(idempotency_key, request, body)
     made = api_keys.create_key(
-        db, tenant=tenant, name=wish.name, scopes=wish.scopes, days=wish.expires_in_days, idempotency_key=key
+        db, tenant=tenant, name=body.name, scopes=body.scopes, days=body.expires_in_days, idempotency_key=key
     )
     body = NewApiKey(**key_document(made.key).model_dump(), key=made.secret).model_dump(mode="json")
     headers = creation_headers(f"/v1/api-keys/{made.key.id}", made.replayed)

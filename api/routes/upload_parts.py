@@ -100,7 +100,7 @@ def list_upload_parts(
 )
 def create_part_links(
     upload_id: str,
-    wish: Annotated[PartLinksRequest, Body(examples=[LINKS_EXAMPLE])],
+    body: Annotated[PartLinksRequest, Body(examples=[LINKS_EXAMPLE])],
     db: Db,
     objects: Objects,
     tenant: Tenant,
@@ -111,7 +111,7 @@ def create_part_links(
     an API key; a link that has expired is asked for again. Then complete the upload without naming the parts. The
     declared size counts as stored from the first link on.
     """
-    wanted = [(part.number, part.md5) for part in wish.parts]
+    wanted = [(part.number, part.md5) for part in body.parts]
     expires_at = datetime.now(UTC) + timedelta(seconds=LINK_SECONDS)
     links = direct_parts.part_links(db, objects, upload_id, wanted, seconds=LINK_SECONDS, tenant=tenant)
     items = [PartLink(number=one.number, size=one.bytes, url=one.link.url, headers=one.link.headers) for one in links]
@@ -121,7 +121,7 @@ def create_part_links(
 @router.post("/{upload_id}/complete", responses=documented(400, 404, 409, 413, 415, 422, 507))
 async def complete_upload(
     upload_id: str,
-    wish: Annotated[CompleteUploadRequest, Body(examples=[COMPLETE_EXAMPLE])],
+    body: Annotated[CompleteUploadRequest, Body(examples=[COMPLETE_EXAMPLE])],
     db: Db,
     objects: Objects,
     tenant: Tenant,
@@ -131,21 +131,21 @@ async def complete_upload(
     The whole file is read and compared with its digest before the response: a few seconds a gigabyte. After an error
     the parts stay, except parts sent directly to the storage that are complete and differ from the announced file.
     """
-    return await to_thread.run_sync(_complete, db, objects, tenant, upload_id, wish, limiter=READERS)
+    return await to_thread.run_sync(_complete, db, objects, tenant, upload_id, body, limiter=READERS)
 
 
-def _complete(db: Database, objects: ObjectStore, tenant: str, upload_id: str, wish: CompleteUploadRequest) -> Upload:
+def _complete(db: Database, objects: ObjectStore, tenant: str, upload_id: str, body: CompleteUploadRequest) -> Upload:
     upload = files.get_upload(db, upload_id, tenant=tenant)
     if upload.state == "complete":
         return upload_document(upload)
-    if wish.parts is None and upload.multipart is None:
+    if body.parts is None and upload.multipart is None:
         raise InvalidRequest("the parts have to be named", [Problem("name the parts that were sent", "/parts")])
-    if wish.parts is None:
+    if body.parts is None:
         return _complete_direct(db, objects, tenant, upload)
     if upload.multipart is not None:
         problem = Problem("leave this out: the parts went straight to the storage", "/parts")
         raise InvalidRequest("the parts cannot be named", [problem])
-    wanted = [(part.number, part.sha256) for part in wish.parts]
+    wanted = [(part.number, part.sha256) for part in body.parts]
     joined = parts.join_parts(db, objects, upload_id, wanted, tenant=tenant)
     complete = complete_with(db, objects, tenant, upload, joined.info)
     for key in joined.parts:

@@ -38,7 +38,7 @@ ENDPOINT_EXAMPLE = {"url": "https://ci.example.com/hooks/offhand", "description"
     responses=created("The endpoint", NewWebhookEndpoint) | documented(400, 409, 413, 415, 422, 507),
 )
 def create_webhook_endpoint(
-    wish: Annotated[WebhookEndpointRequest, Body(examples=[ENDPOINT_EXAMPLE])],
+    body: Annotated[WebhookEndpointRequest, Body(examples=[ENDPOINT_EXAMPLE])],
     request: Request,
     db: Db,
     tenant: Tenant,
@@ -49,9 +49,9 @@ def create_webhook_endpoint(
     An answer of 2xx is success. All else is tried again ten times within four days; 410 disables the endpoint; a
     redirect is not followed. Targets that are not https on a public address are refused here, and again at each try.
     """
-    key = key_of(idempotency_key, request, wish)
+    key = key_of(idempotency_key, request, body)
     made = endpoints.create_endpoint(
-        db, tenant=tenant, url=wish.url, description=wish.description, events=wish.events, idempotency_key=key
+        db, tenant=tenant, url=body.url, description=body.description, events=body.events, idempotency_key=key
     )
     document = NewWebhookEndpoint(**endpoint_document(made.endpoint).model_dump(), secret=made.secret)
     headers = creation_headers(f"/v1/webhook-endpoints/{made.endpoint.id}", made.replayed)
@@ -106,10 +106,10 @@ def rotate_webhook_secret(
     endpoint_id: str,
     db: Db,
     tenant: Tenant,
-    wish: Annotated[RotationRequest | None, Body(examples=[{"overlap_hours": 24}])] = None,
+    body: Annotated[RotationRequest | None, Body(examples=[{"overlap_hours": 24}])] = None,
 ) -> WebhookSecret:
     """A new secret. Messages carry the signatures of both until the overlap is over."""
-    hours = (wish or RotationRequest()).overlap_hours
+    hours = (body or RotationRequest()).overlap_hours
     return WebhookSecret(secret=endpoints.rotate_secret(db, endpoint_id, tenant=tenant, overlap_hours=hours))
 
 

@@ -55,7 +55,7 @@ class CompleteUploadRequest(Request):
     ] = None
 
 
-class PartWish(Request):
+class PartChecksum(Request):
     """A part that is about to be sent straight to the storage."""
 
     number: PartNumber
@@ -63,7 +63,7 @@ class PartWish(Request):
 
 
 class PartLinksRequest(Request):
-    parts: Annotated[list[PartWish], Field(min_length=1, max_length=MOST_LINKS)]
+    parts: Annotated[list[PartChecksum], Field(min_length=1, max_length=MOST_LINKS)]
 
 
 class PartLink(Document):

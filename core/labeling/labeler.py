@@ -168,7 +168,7 @@ class Labeler:
         """
         if not 1 <= members <= self.config.members:
             problem = Problem(f"not from 1 to {self.config.members}", "members")
-            raise LabelerError("so many members cannot be kept", [problem])
+            raise LabelerError("cannot keep that many members", [problem])
         heads = tuple(replace(head, ensemble=head.ensemble.pick(range(members))) for head in self.heads)
         return replace(self, heads=heads, config=replace(self.config, members=members))
 

@@ -41,7 +41,7 @@ class Demand:
         if not 0 < self.min_area <= 1:
             problems.append(Problem("not above 0 and at most 1", "min_area"))
         if problems:
-            raise SamplingError("this is nothing to ask of a dataset", problems)
+            raise SamplingError("invalid class requirement", problems)
 
     def __str__(self) -> str:
         return f"class {self.name!r}" if self.name else f"class {self.class_id}"
@@ -131,7 +131,7 @@ def candidates_wanted(usual: int, seen: Sequence[Prevalence], most: int) -> int:
             hoped = ceil(row.needed / max(low, 1e-9))
             wanted = max(wanted, min(hoped, GROWTH * row.images, most))
     if problems:
-        raise SamplingError("the generator does not draw enough of what is asked for", problems)
+        raise SamplingError("the generator rarely or never draws a requested class", problems)
     return wanted
 
 

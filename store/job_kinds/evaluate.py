@@ -41,7 +41,7 @@ class EvaluateSpec(JobSpec):
         min_length=1,
         max_length=4,
         description="What the dataset has to beat, with the same labels. `frozen_features` needs DINOv2’s weights on "
-        "the worker; where they are absent, the report says so.",
+        "the worker; where they are absent, the report states it.",
     )
     generated_labels: str | None = Field(
         None,
@@ -63,7 +63,7 @@ def _check(where: Submitting, spec: EvaluateSpec) -> list[Problem]:
     elif row.deleted_at is not None:
         problems.append(Problem(f"the dataset {spec.dataset!r} was deleted", "/dataset"))
     elif row.state != "ready" or (expires_at is not None and expires_at <= datetime.now(UTC)):
-        problems.append(Problem(f"the dataset {spec.dataset!r} is not there as a whole", "/dataset"))
+        problems.append(Problem(f"the dataset {spec.dataset!r} is not complete", "/dataset"))
     elif (images := row.info.get("count", row.count)) < LEAST_GENERATED:
         detail = f"the dataset {spec.dataset!r} has {images} images; at least {LEAST_GENERATED} are needed"
         problems.append(Problem(detail, "/dataset"))

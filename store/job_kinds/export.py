@@ -63,7 +63,7 @@ def _check(where: Submitting, spec: ExportSpec) -> list[Problem]:
     if expires_at is not None and expires_at <= datetime.now(UTC):
         raise Gone(f"{spec.dataset} expired at {expires_at:%Y-%m-%d %H:%M} UTC")
     if row.state != "ready":
-        raise NotReady(f"{spec.dataset} is {row.state}: only what is ready is exported; see /v1/jobs/{row.job_id}")
+        raise NotReady(f"{spec.dataset} is {row.state}: only ready datasets are exported; see /v1/jobs/{row.job_id}")
     return []
 
 

@@ -26,7 +26,7 @@ class CheckpointAnswers(Spec):
         None, max_length=64, description="Which of several generators in the file; null: the averaged one."
     )
     mapping_lr_multiplier: float | None = Field(None, gt=0, le=1000)
-    conv_clamp: float | None = Field(None, ge=0, description="0 says that nothing is clamped.")
+    conv_clamp: float | None = Field(None, ge=0, description="0: no clamping.")
 
 
 class ImportGeneratorSpec(JobSpec):
@@ -41,7 +41,7 @@ class ImportGeneratorSpec(JobSpec):
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")] = Field(
         description="What the generator will be called: lower-case letters, digits, `.` and `-`."
     )
-    licence: str = Field("", max_length=500, description="What its maker permits. Files do not say it.")
+    licence: str = Field("", max_length=500, description="Licence of the checkpoint; files do not contain it.")
     domain: str = Field("", max_length=200, description="What it draws, in a few words.")
     classes: list[Annotated[str, StringConstraints(min_length=1, max_length=100)]] = Field(
         default_factory=list, max_length=10_000, description="Names of the classes, in the order of its class vector."

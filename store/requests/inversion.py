@@ -42,7 +42,7 @@ class AlignSpec(Spec):
     @classmethod
     def _of_boxes(cls, margin: float, info: ValidationInfo) -> float:
         if margin and info.data.get("by", "boxes") != "boxes":
-            raise PydanticCustomError("margin_without_boxes", "only boxes have a margin")
+            raise PydanticCustomError("margin_without_boxes", "a margin needs boxes")
         return margin
 
     @field_validator("keypoints")
@@ -52,7 +52,7 @@ class AlignSpec(Spec):
         if info.data.get("by") == "keypoints" and len(keypoints) < least:
             raise PydanticCustomError("few_keypoints", "name at least {least} keypoints", {"least": least})
         if info.data.get("by", "keypoints") != "keypoints" and keypoints:
-            raise PydanticCustomError("keypoints_without_use", 'say by: "keypoints"')
+            raise PydanticCustomError("keypoints_without_use", 'set by: "keypoints"')
         return keypoints
 
 
@@ -73,7 +73,7 @@ class FramingSpec(Spec):
     def _one_way_only(cls, align: AlignSpec, info: ValidationInfo) -> AlignSpec:
         """Refuse a fit beside keypoints, which decide all that a fit would."""
         if align.by == "keypoints" and info.data.get("fit", "crop") != "crop":
-            raise PydanticCustomError("fit_and_keypoints", "keypoints leave nothing to fit: leave fit out")
+            raise PydanticCustomError("fit_and_keypoints", "fit has no effect with keypoints: remove it")
         return align
 
 
@@ -102,8 +102,8 @@ class InversionSpec(Spec):
     mirror: bool = Field(
         True,
         description="Invert the mirror image of each labelled image as well, so that the labeler learns from twice as "
-        "many; in its label, parts whose names say left and right change places. False where the generator draws no "
-        "mirror images, or where such names do not say so. Of samples no mirror image is made.",
+        "many; parts named left and right are exchanged in its label. Use false where the generator draws no mirror "
+        "images, or where names do not distinguish sides. Ignored for drawn samples.",
     )
     fit_noise: bool = Field(
         False, description="Fit noise maps beside the codes, so that codes need not explain grain. Only codes are kept."
@@ -112,11 +112,11 @@ class InversionSpec(Spec):
         None,
         ge=0,
         le=100,
-        description="Perceptual distance (the report says by which network) above which a reconstruction is flagged; "
+        description="Perceptual distance (by the network in the report) above which a reconstruction is flagged; "
         "null: images of a PSNR below 20 dB are.",
     )
     drop_flagged: bool = Field(
         True,
         description="Leave flagged images out of training. With `max_lpips` the job fails where fewer than 2 stay; "
-        "without it, all are used where fewer than half would stay. The labeler's report says what went and why.",
+        "without it, all are used where fewer than half would stay. The labeler's report lists dropped images.",
     )

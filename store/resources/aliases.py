@@ -76,7 +76,7 @@ def get_alias(db: Database, name: str, *, tenant: str) -> Alias:
     if row is None:
         raise NotFound(f"no alias {name!r}")
     if row.gone:
-        raise Gone(f"the alias {name!r} points at {row.dataset_id}, which is {row.gone}; let it point elsewhere")
+        raise Gone(f"the alias {name!r} points at {row.dataset_id}, which is {row.gone}; set it to another dataset")
     return _alias(row)
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class CatalogueEntry(BaseModel):
-    """One checkpoint. Unless `verified`, nobody of this project has fetched it from its URL yet."""
+    """One checkpoint. Unless `verified`, this project has not downloaded it from its URL."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -22,7 +22,7 @@ class CatalogueEntry(BaseModel):
     licence: str
     domain: str
     resolution: tuple[int, int] = Field(description="Height and width.")
-    quirks: list[str] = Field(description="What to know before using it.")
+    quirks: list[str] = Field(description="Notes for its use.")
     verified: bool = Field(description="Whether this project has fetched and imported it from this URL.")
 
 

@@ -70,7 +70,7 @@ def learn_mapping(
     spread = ((truth - truth.mean(0)) @ differences).square().mean()
     differences = differences / spread.sqrt()
     told, over = time.time(), 0.0
-    for step, (known, wanted) in enumerate(_lessons(teacher, practice, seed)):
+    for step, (known, wanted) in enumerate(_batches(teacher, practice, seed)):
         set_rate(optimizers, peak * min(1.0, (step + 1) / 200) * min(1.0, 1.5 * max(0.0, 1 - over)))
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             answer = mapping(known, None)
@@ -110,7 +110,7 @@ def _gaussian(z_dim: int, random: np.random.Generator, count: int) -> NDArray[np
     return normalise(random.standard_normal((count, z_dim))).astype(np.float32)
 
 
-def _lessons(teacher: Teacher, practice: Practice, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(teacher: Teacher, practice: Practice, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of latents and answers without end."""
     random = np.random.default_rng([seed, time.time_ns()])  # a run that goes on must not see the same heads again
     seen: list[tuple[Tensor, Tensor]] = []

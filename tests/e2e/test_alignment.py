@@ -35,4 +35,4 @@ def test_photographs_are_aligned_by_their_boxes(undisturbed: Undisturbed, materi
         json={"labels": labels, "generator": tiny.NAME, "count": 2, "align": {"margin": 0.1}},
     )
     assert refused.status_code == 422
-    assert refused.json()["errors"] == [{"detail": "only boxes have a margin", "pointer": "#/align/margin"}]
+    assert refused.json()["errors"] == [{"detail": "a margin needs boxes", "pointer": "#/align/margin"}]

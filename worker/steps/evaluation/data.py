@@ -84,7 +84,7 @@ def judged_labels(context: StepContext, origin: DatasetOrigin, spec: EvaluateSpe
         what = {"segmentation": "classes", "keypoints": "keypoints", "depth": "unit of depth"}[task]
         problems.append(Problem(f"its {what} are not those of the dataset's labels", "labels"))
     if problems:
-        raise EvaluationError("this dataset cannot be judged by these labels", problems)
+        raise EvaluationError("this dataset cannot be evaluated with these labels", problems)
     return labelled, held_out, task
 
 
@@ -149,10 +149,12 @@ def _refuse_copies(labelled: LabelSet, held_out: LabelSet) -> None:
     problems = []
     if same:
         named = ", ".join(names[index] for index in sorted(same)[:5])
-        problems.append(Problem(f"{len(same)} images also made the dataset ({named}): they cannot judge it", "labels"))
+        problems.append(
+            Problem(f"{len(same)} images also made the dataset ({named}): they cannot be used to evaluate it", "labels")
+        )
     if again := sorted(copies.keys() - same):
         pairs = (f"{names[index]} of {labelled.items[copies[index]].name}" for index in again[:5])
         detail = f"{len(again)} images are copies, encoded or resized again, of images that made the dataset"
-        problems.append(Problem(f"{detail} ({', '.join(pairs)}): they cannot judge it", "labels"))
+        problems.append(Problem(f"{detail} ({', '.join(pairs)}): they cannot be used to evaluate it", "labels"))
     if problems:
-        raise EvaluationError("this dataset cannot be judged by these labels", problems)
+        raise EvaluationError("this dataset cannot be evaluated with these labels", problems)

@@ -81,7 +81,7 @@ def _with_redrawn(
     try:
         makers = load_makers(context, origin)
     except (OffhandError, StoreError) as error:
-        why_not = f"generator or labeler are not at hand ({error})"
+        why_not = f"generator or labeler are missing ({error})"
         if spec.generated_labels is not None:
             raise EvaluationError(
                 "labels of generated images cannot be learnt from", [Problem(why_not, "generated_labels")]

@@ -18,7 +18,7 @@ from store.requests.composition import ClassDemandSpec
 
 
 @dataclass(frozen=True)
-class DatasetWish:
+class CompositionRequest:
     """`count` images: the best of `usual` candidates, or of up to `most` for `demands` and `max_uncertainty`."""
 
     count: int
@@ -84,5 +84,5 @@ def demands_of(composition: Sequence[ClassDemandSpec], classes: ClassMap) -> tup
         if one.class_name not in ids
     ]
     if problems:
-        raise SamplingError("the dataset cannot be composed like this", problems)
+        raise SamplingError("the composition cannot be met", problems)
     return tuple(Demand(ids[one.class_name], one.min_fraction, one.min_area, one.class_name) for one in composition)

@@ -33,7 +33,7 @@ These images were drawn by the generator {generator}. Label as many of them as y
 2. classes.json: {{"classes": [{{"id": 0, "name": "background"}}, ...], "ignore_index": 255}}
 3. offhand generate FOLDER --generator {generator} --count 1000 --samples {samples} --out DATASET
 
-The names say which codes drew the images. So nothing has to be inverted.
+The names identify the codes of the images, so no inversion is needed.
 """
 
 

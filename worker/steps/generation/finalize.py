@@ -39,7 +39,7 @@ from store.resources.reports import inversion_report, labeler_report
 from worker.loading import Source, class_map, fitted_labels, load_labels, load_source, other_labels
 from worker.runtime.step_context import StepContext
 from worker.steps.generation.candidate_index import Drawn
-from worker.steps.generation.composition_request import DatasetWish
+from worker.steps.generation.composition_request import CompositionRequest
 from worker.steps.generation.packing import SCORES, Packing
 from worker.steps.label_sets.class_collapse import delivered, delivered_classes, taught
 
@@ -69,20 +69,20 @@ def finalize(context: StepContext) -> StepResult:
     label_set, inversion, labeler = _made(context)
     request = context.request(GenerateSpec)
     classes = delivered_classes(class_map(label_set), request.labeler.collapse)
-    wish = DatasetWish.of(request, classes)
+    composition = CompositionRequest.of(request, classes)
     candidates, drawn = _gather(context, classes.count), Drawn.of(context.db, context.claim.job_id)
-    seen = wish.look(candidates)
+    seen = composition.look(candidates)
     found = [row.to_json() for row in seen]
     if drawn.lacking:
         # What could not be made was tried often enough; the request allows fewer images.
-        wish = wish.of_fewer(len(candidates))
-    elif (wanted := wish.candidates_wanted(seen)) > len(candidates):
+        composition = composition.of_fewer(len(candidates))
+    elif (wanted := composition.candidates_wanted(seen)) > len(candidates):
         looked = NewEvent("dataset.prevalence", {"candidates": len(candidates), "wanted": wanted, "found": found})
         return StepResult(top_up=(_more(context, len(candidates), wanted),), events=(looked,))
-    kept, certain = wish.select(candidates), wish.select_by_uncertainty(candidates)
+    kept, certain = composition.select(candidates), composition.select_by_uncertainty(candidates)
     packing = Packing(context, kept, certain, candidates, drawn, classes)
     packing.run()
-    facts = _facts(context, packing, wish, len(candidates), label_set, inversion, labeler)
+    facts = _facts(context, packing, composition, len(candidates), label_set, inversion, labeler)
     dataset = context.result_id("dataset")
     described = [*packing.indices, *_describe(context, dataset, facts, packing)]
     digests = {"generator": facts.generator.digest, **facts.digests}
@@ -99,10 +99,10 @@ def finalize(context: StepContext) -> StepResult:
         )
     )
     files = [*packing.files, *described, context.put(dataset, MANIFEST, manifest, "application/json")]
-    summary = {"dataset": dataset, "count": wish.count, "shards": len(packing.entries), "found": found}
+    summary = {"dataset": dataset, "count": composition.count, "shards": len(packing.entries), "found": found}
     return StepResult(
         files=tuple(files),
-        rejected=len(candidates) - wish.count,
+        rejected=len(candidates) - composition.count,
         dataset=_info(facts, drawn, files, inversion),
         events=(NewEvent("dataset.finished", summary),),
     )
@@ -135,7 +135,7 @@ def _made(context: StepContext) -> tuple[Made, Made, Made]:
 def _facts(
     context: StepContext,
     packing: Packing,
-    wish: DatasetWish,
+    composition: CompositionRequest,
     candidates: int,
     label_set: Made,
     inversion: Made,
@@ -166,7 +166,7 @@ def _facts(
         pictures={"Contact sheet": CONTACT_SHEET},
         held_out=_held_out(labeler, same_classes=same_classes),
         dropped=DroppedFacts(packing.dropped.uncertain, packing.dropped.composition),
-        steered=[SteeredClass(one.class_id, float(one.min_fraction), one.min_area) for one in wish.demands],
+        steered=[SteeredClass(one.class_id, float(one.min_fraction), one.min_area) for one in composition.demands],
     )
 
 

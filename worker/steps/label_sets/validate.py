@@ -32,7 +32,7 @@ from worker.steps.labeler.config import check_labeler
 
 
 def validate(context: StepContext) -> StepResult:
-    """Read the job's upload; every problem in it fails the job at once, and so does a wish for classes that it lacks,
+    """Read the job's upload; every problem in it fails the job at once, and so do requested classes that it lacks,
     for feature layers that the generator lacks, or for an alignment without what that needs. A named label set is taken
     as it is, or read from its upload again where its files were damaged; no labels are none.
     """

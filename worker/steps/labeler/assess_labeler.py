@@ -22,7 +22,7 @@ from worker.loading import fitted_labels, load_source
 from worker.runtime.step_context import StepContext
 from worker.samplers import bind_sampler
 from worker.steps.label_sets.class_collapse import taught
-from worker.steps.labeler.training_set import lessons_of
+from worker.steps.labeler.training_set import training_set_of
 
 
 def assess_labeler(context: StepContext) -> StepResult:
@@ -34,7 +34,7 @@ def assess_labeler(context: StepContext) -> StepResult:
     asked = report.asked
     if asked is None:
         problem = Problem("was trained by an older version: train it again", labeler.id)
-        raise LabelerError("this labeler cannot be judged", [problem])
+        raise LabelerError("this labeler cannot be assessed", [problem])
     source = load_source(context, labeler.parents["generator_id"])
     framed = fitted_labels(context, labeler.parents["label_set_id"], source, asked)
     numbers = {item.name: number for number, item in enumerate(framed.items)}
@@ -44,22 +44,22 @@ def assess_labeler(context: StepContext) -> StepResult:
     inversion = get_inversion(context.db, labeler.parents["inversion_id"], tenant=context.tenant)
     sampler = bind_sampler(context, source, sampling_settings(asked)).sampler
     folds = min(context.request(FoldsSpec).folds, len(used))
-    lessons = lessons_of(context, framed, inversion, used, mirrors, asked.labeler.collapse)
-    labels = replace(taught(framed, asked.labeler.collapse), items=lessons.items[: len(used)])
+    training_set = training_set_of(context, framed, inversion, used, mirrors, asked.labeler.collapse)
+    labels = replace(taught(framed, asked.labeler.collapse), items=training_set.items[: len(used)])
     found = context.resume(
         lambda kept: cross_validate(
             sampler,
-            lessons.codes,
-            lessons.items,
+            training_set.codes,
+            training_set.items,
             labels.classes.count,
             LabelerConfig.from_json(report.settings),
             folds,
-            origins=lessons.origins,
+            origins=training_set.origins,
             run=context.run(source.device, kept),
         )
     )
     quality = labeler_quality(labels, found, inversion.info["per_image"], folds)
-    title = f"What {labeler.id} is worth"
+    title = f"Quality of {labeler.id}"
     document = json_values({"labeler": labeler.id, "report": context.claim.job_id, **quality.document})
     text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False).encode()
     files = tuple(

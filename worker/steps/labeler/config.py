@@ -42,7 +42,7 @@ def check_labeler(context: StepContext, asked: LabelingSpec) -> None:
     keep = asked.labeler.keep_members
     if keep is not None and keep > config.members:
         problem = Problem(f"only {config.members} are trained", "/labeler/keep_members")
-        raise LabelerError("so many members cannot be kept", [problem])
+        raise LabelerError("cannot keep that many members", [problem])
 
 
 def finished_labeler(labeler: Labeler, asked: LabelerSpec, classes: ClassMap) -> Labeler:

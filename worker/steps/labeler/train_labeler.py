@@ -28,7 +28,7 @@ from worker.samplers import BoundSampler, bind_sampler
 from worker.steps.inversion.invert import refuse_poor_reconstruction
 from worker.steps.label_sets.class_collapse import delivered_classes, taught
 from worker.steps.labeler.config import LEAST_IMAGES, finished_labeler, labeler_config
-from worker.steps.labeler.training_set import lessons_of, usable_mirrors
+from worker.steps.labeler.training_set import training_set_of, usable_mirrors
 
 #: Nothing random reaches a result that other jobs use again.
 _SEED = 0
@@ -68,15 +68,15 @@ def train_labeler(context: StepContext) -> StepResult:
     if equal is not None:
         event = NewEvent("labeler.reused", {"labeler": equal.id})
         return StepResult(job_result={"labeler": equal.id}, events=(event,))
-    lessons = lessons_of(context, framed, inversion, used, mirrors, collapse)
-    targets = targets_of(lessons.items, learnt.count, config)
+    training_set = training_set_of(context, framed, inversion, used, mirrors, collapse)
+    targets = targets_of(training_set.items, learnt.count, config)
     labeler = context.resume(
         lambda kept: train(
             sampler,
-            lessons.codes,
+            training_set.codes,
             targets,
             config,
-            origins=lessons.origins,
+            origins=training_set.origins,
             run=context.run(source.device, kept, seed=_SEED, checkpoint_every=CHECKPOINT_EVERY),
         )
     )

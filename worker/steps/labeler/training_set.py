@@ -17,7 +17,7 @@ from worker.steps.label_sets.class_collapse import taught
 
 
 @dataclass(frozen=True)
-class Lessons:
+class TrainingSet:
     """N codes with N labelled images; `origins`: the number of the labelled image of each."""
 
     codes: Codes
@@ -25,14 +25,14 @@ class Lessons:
     origins: list[int]
 
 
-def lessons_of(
+def training_set_of(
     context: StepContext,
     framed: LabelSet,
     inversion: Made,
     used: Sequence[int],
     mirrors: Sequence[int],
     collapse: CollapseSpec | None,
-) -> Lessons:
+) -> TrainingSet:
     """Return the labelled images `used`, by number, then the mirror images of `mirrors`. `framed`: in the generator's
     frame, all classes. Raises LabelSetError for a collapse that cannot be.
     """
@@ -43,7 +43,7 @@ def lessons_of(
         reflections = taught(mirrored(framed), collapse).items
         items += [reflections[number] for number in mirrors]
     places = [*used, *(len(learnt) + number for number in mirrors)]
-    return Lessons(load_codes(context, inversion.id)[places], tuple(items), [*used, *mirrors])
+    return TrainingSet(load_codes(context, inversion.id)[places], tuple(items), [*used, *mirrors])
 
 
 def usable_mirrors(inversion: InversionReport, used: Sequence[int], drop_flagged: bool) -> list[int]:
