@@ -80,6 +80,16 @@ def test_readme_links_every_page(repository: Path, documents: list[Path]) -> Non
     assert {path for path in pages & set(documents) if path.name != "README.md"} <= linked
 
 
+def test_paths_of_the_guides_for_developers_exist(repository: Path) -> None:
+    """Paths in backticks, but for those with a placeholder."""
+    packages = {path.name for path in repository.iterdir() if path.is_dir()}
+    for guide in ("ARCHITECTURE.md", "CONTRIBUTING.md"):
+        paths = re.findall(r"`([\w./-]+/[\w./-]*)`", (repository / guide).read_text())
+        named = {path for path in paths if path.partition("/")[0] in packages}
+        assert len(named) > 20
+        assert not [path for path in sorted(named) if not (repository / path).exists()]
+
+
 def test_every_picture_of_the_documents_is_shown(repository: Path, documents: list[Path]) -> None:
     shown = {
         (document.parent / target).resolve()

@@ -24,11 +24,11 @@ from store.job_kinds.checks import reference_problems
 from store.jobs.kinds import Submitting
 from store.requests.base import JobSpec
 
-UNLESS_SAID = "generate"
+DEFAULT_KIND = "generate"
 
 
 def _kind_of(request: Any) -> str:
-    kind = request.get("kind", UNLESS_SAID) if isinstance(request, dict) else getattr(request, "kind", UNLESS_SAID)
+    kind = request.get("kind", DEFAULT_KIND) if isinstance(request, dict) else getattr(request, "kind", DEFAULT_KIND)
     return str(kind)
 
 

@@ -32,7 +32,7 @@ async def create_evaluation(
     spec: Annotated[EvaluateSpec, Body(examples=[EXAMPLE])],
     asked: Asking,
 ) -> Response:
-    """Train nets on the dataset and on its labels alone, compare them on held-out labels, and say whether to use it."""
+    """Train networks on the dataset and on its labels alone, compare on held-out labels, and return a verdict."""
     return await asked.start(spec, where="/v1/evaluations/{}".format, retry_after=RETRY_AFTER)
 
 

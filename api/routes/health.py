@@ -31,7 +31,7 @@ class Readiness(BaseModel):
 
 @router.get("/healthz")
 def get_health() -> Health:
-    """The process answers. Says nothing about what it needs."""
+    """Liveness of the process, without its dependencies."""
     return Health()
 
 

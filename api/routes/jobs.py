@@ -70,7 +70,7 @@ async def create_job(
     spec: Annotated[JobRequest, Body(openapi_examples=EXAMPLES)],
     asked: Asking,
 ) -> Response:
-    """Start a job. Unless `kind` says otherwise, `generate`: turn labelled images into a labelled dataset; trains a
+    """Start a job. The default `kind` is `generate`: turn labelled images into a labelled dataset; trains a
     labeler unless an equal one is there, then generates. Any other kind takes what a POST on its own resource takes.
 
     The body may also be YAML (`application/yaml`), for a spec that lives in a repository.

@@ -37,10 +37,10 @@ def create_api_key(
     made = api_keys.create_key(
         db, tenant=tenant, name=body.name, scopes=body.scopes, days=body.expires_in_days, idempotency_key=key
     )
-    body = NewApiKey(**key_document(made.key).model_dump(), key=made.secret).model_dump(mode="json")
+    document = NewApiKey(**key_document(made.key).model_dump(), key=made.secret)
     headers = creation_headers(f"/v1/api-keys/{made.key.id}", made.replayed)
     headers["Cache-Control"] = "no-store"
-    return JSONResponse(body, 201, headers=headers)
+    return JSONResponse(document.model_dump(mode="json"), 201, headers=headers)
 
 
 @router.get("/api-keys", responses=documented(422))

@@ -44,7 +44,7 @@ def create_webhook_endpoint(
     tenant: Tenant,
     idempotency_key: IdempotencyHeader = None,
 ) -> Response:
-    """Be told when jobs end: a signed POST (Standard Webhooks) with a few ids; ask for the rest with your own key.
+    """Send events when jobs end: a signed POST (Standard Webhooks) with ids; read the rest with your own key.
 
     An answer of 2xx is success. All else is tried again ten times within four days; 410 disables the endpoint; a
     redirect is not followed. Targets that are not https on a public address are refused here, and again at each try.

@@ -41,7 +41,7 @@ def test_prevalence_first_then_the_plan():
     assert candidates_wanted(112, [seen], most=300) == 300
     later = Prevalence(seen.what, 50, 400, 40)
     assert candidates_wanted(112, [later], most=5000) == ceil(50 / later.interval[0])
-    with pytest.raises(SamplingError, match="does not draw enough") as caught:
+    with pytest.raises(SamplingError, match="rarely or never draws") as caught:
         candidates_wanted(112, [seen], most=200)
     assert "class 'hat': 50 images are needed and 200 may be drawn" in str(caught.value)
 
