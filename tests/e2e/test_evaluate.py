@@ -103,16 +103,16 @@ def test_ctrl_c_leaves_the_evaluation_running_and_a_lost_child_costs_no_finished
     up, url = undisturbed.up, ("--url", undisturbed.up.url)
     dataset = undisturbed.job["result"]["dataset"]
     longer = ("--repeats", "1", "--set", "steps=20", "--against", str(held_out), *url)
-    command = subprocess.Popen(
+    with subprocess.Popen(
         [*OFFHAND, "evaluate", dataset, *longer], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        evaluation = _running(up.url)
-        up.wait_for(evaluation, lambda job: job["steps"][-1]["done"] >= 1)
-        command.send_signal(signal.SIGINT)
-        told = command.communicate(timeout=30)[1]
-    finally:
-        command.kill()
+    ) as command:
+        try:
+            evaluation = _running(up.url, command)
+            up.wait_for(evaluation, lambda job: job["steps"][-1]["done"] >= 1)
+            command.send_signal(signal.SIGINT)
+            told = command.communicate(timeout=30)[1]
+        finally:
+            command.kill()
     assert command.returncode == 130
     assert f"{evaluation} continues." in told
     assert f"fetch:    offhand report {evaluation}" in told
@@ -126,12 +126,14 @@ def test_ctrl_c_leaves_the_evaluation_running_and_a_lost_child_costs_no_finished
     assert _findings(interrupted) == _findings(_reported("evaluate", dataset, *longer))
 
 
-def _running(url: str) -> str:
-    """The evaluation that runs now."""
+def _running(url: str, command: subprocess.Popen[str]) -> str:
+    """The evaluation that a command started and that runs now."""
     give_up_at = time.monotonic() + 60
     with Client(url) as service:
-        while time.monotonic() < give_up_at:
+        while time.monotonic() < give_up_at and command.poll() is None:
             for job in service.jobs.list(kind="evaluate", state="running"):
                 return str(job["id"])
             time.sleep(0.05)
-    raise AssertionError("no evaluation has begun")
+        jobs = [(job["id"], job["state"]) for job in service.jobs.list(kind="evaluate")]
+    command.kill()
+    raise AssertionError(f"expected a running evaluation, found {jobs}; stderr: {command.communicate()[1]}")
