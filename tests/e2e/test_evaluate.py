@@ -128,7 +128,7 @@ def test_ctrl_c_leaves_the_evaluation_running_and_a_lost_child_costs_no_finished
 
 def _running(url: str, command: subprocess.Popen[str]) -> str:
     """The evaluation that a command started and that runs now."""
-    give_up_at = time.monotonic() + 60
+    give_up_at = time.monotonic() + 120
     with Client(url) as service:
         while time.monotonic() < give_up_at and command.poll() is None:
             for job in service.jobs.list(kind="evaluate", state="running"):
