@@ -11,6 +11,7 @@ from offhand.commands import (
     generators,
     jobs,
     keys,
+    label_sets,
     labelers,
     samples,
     up,
@@ -32,6 +33,7 @@ COMMANDS = (
     doctor.doctor,
 )
 GROUPS = {
+    "labels": label_sets.group,
     "encoders": encoders.group,
     "labelers": labelers.group,
     "samples": samples.group,

@@ -161,10 +161,11 @@ class CatalogueEntry(TypedDict):
 
 
 class LabelSet(TypedDict):
-    """Labelled images that a job has read and checked."""
+    """Labelled images that a job has read and checked. ``name``: that of the job."""
 
     id: str
     digest: str
+    name: str | None
     info: Document
     preview: str
     created_at: str

@@ -45,6 +45,7 @@ class LabelSet(Document):
 
     id: str = Field(examples=["ls_01jd0c5w6w3m8z4k1x2y3z4a5b"])
     digest: str = Field(description="SHA-256 of everything that went in; the same images give the same label set.")
+    name: str | None = Field(description="The name of the job that made it.")
     info: Info = Field(description="Format found, classes, counts, and what was noticed.")
     preview: str = Field(description="A picture of the first labels over their images.")
     created_at: datetime
@@ -174,7 +175,9 @@ def generator_document(generator: StoredGenerator) -> Generator:
 
 def label_set_document(made: Made) -> LabelSet:
     preview = f"/v1/label-sets/{made.id}/preview"
-    return LabelSet(id=made.id, digest=made.digest, info=made.info, preview=preview, created_at=made.created_at)
+    return LabelSet(
+        id=made.id, digest=made.digest, name=made.name, info=made.info, preview=preview, created_at=made.created_at
+    )
 
 
 def file_document(file: StoredFile, url: str) -> File:

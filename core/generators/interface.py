@@ -410,8 +410,9 @@ class Family(Protocol):
         ...
 
     def examine(self, generator: Generator, incomplete: bool, run: Run) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """Return findings about a freshly read generator for its import report, and notes for people. incomplete: the
-        file lacked what can be measured; it is filled in.
+        """Return findings about a freshly read generator for its import report, and notes for people. Of the findings,
+        ``findings`` are lines of text by label, which clients show. incomplete: the file lacked what can be measured;
+        it is filled in.
         """
         ...
 

@@ -9,7 +9,7 @@ from offhand.commands.jobs import follow
 from offhand.commands.uploads import uploaded
 from offhand.documents import Encoder
 from offhand.errors import ClientError
-from offhand.terminal.options import Json, Url, connect, request_settings
+from offhand.terminal.options import Json, Name, Url, connect, request_settings
 from offhand.terminal.output import Output, ending
 from offhand.terminal.tables import table
 
@@ -57,6 +57,7 @@ def train(
     ] = None,
     heads: Annotated[str | None, typer.Option(help="e4e or psp. [e4e]")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
+    name: Name = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="Any other field of the request: NAME=JSON, e.g. align.by=boxes")
     ] = None,
@@ -68,7 +69,7 @@ def train(
     """Train an encoder for a generator; equal ones are trained once."""
     with ending(as_json) as output, connect(url) as client:
         train_on = train_on or ("samples" if labels is None else "both")
-        settings = request_settings(setting or [], {"train_on": train_on, "heads": heads, "steps": steps})
+        settings = request_settings(setting, {"train_on": train_on, "heads": heads, "steps": steps, "name": name})
         train_encoder(client, generator, labels, settings, picture, wait, output)
 
 
@@ -116,6 +117,7 @@ def list_encoders(client: "Client", generator: str | None, output: Output) -> No
     rows = [
         [
             one["id"],
+            one["name"] or "",
             names.get(one["generator"], one["generator"]),
             one["report"]["train_on"],
             one["report"]["heads"],
@@ -125,7 +127,7 @@ def list_encoders(client: "Client", generator: str | None, output: Output) -> No
         ]
         for one in found
     ]
-    columns = ["ENCODER", "GENERATOR", "TRAINED ON", "HEADS", "STEPS", "SAMPLES", "CREATED"]
+    columns = ["ENCODER", "NAME", "GENERATOR", "TRAINED ON", "HEADS", "STEPS", "SAMPLES", "CREATED"]
     output.result(found, table(columns, rows) if found else "no encoders; train one with: offhand encoders train")
 
 

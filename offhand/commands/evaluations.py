@@ -9,7 +9,7 @@ from offhand.commands.datasets import DatasetId, dataset_id_of
 from offhand.commands.jobs import follow
 from offhand.commands.uploads import uploaded
 from offhand.errors import ClientError
-from offhand.terminal.options import Json, Url, connect, request_settings
+from offhand.terminal.options import Json, Name, Url, connect, request_settings
 from offhand.terminal.output import Output, ending
 
 if TYPE_CHECKING:
@@ -26,13 +26,14 @@ def evaluate(
     ] = None,
     repeats: Annotated[int | None, typer.Option(min=1, help="Paired repeats; one or two prove little. [3]")] = None,
     preset: Annotated[str | None, typer.Option(help="small, handsoff or knowing_the_distance. [small]")] = None,
+    name: Name = None,
     setting: Annotated[list[str] | None, typer.Option("--set", help="Any other field, e.g. steps=300")] = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
     """Evaluate a dataset on held-out labels, against training on the same labels alone, and print a verdict."""
     with ending(as_json) as output, connect(url) as client:
-        settings = request_settings(setting or [], {"repeats": repeats, "preset": preset})
+        settings = request_settings(setting, {"repeats": repeats, "preset": preset, "name": name})
         evaluate_dataset(client, dataset, against, generated_labels, settings, out, output)
 
 

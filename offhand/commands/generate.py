@@ -10,7 +10,7 @@ from offhand.commands.jobs import follow
 from offhand.commands.uploads import uploaded
 from offhand.documents import Estimate, Job, LabelSet
 from offhand.errors import ClientError
-from offhand.terminal.options import Json, Url, connect, request_settings
+from offhand.terminal.options import Json, Name, Sampling, Url, connect, request_settings
 from offhand.terminal.output import Output, ending
 from offhand.terminal.progress import ByteProgress, JobProgress, duration
 
@@ -30,7 +30,9 @@ def generate(
     drop_fraction: Annotated[float | None, typer.Option(help="Most uncertain fraction to drop. [0.1]")] = None,
     preset: Annotated[str | None, typer.Option(help="How the labeler is trained: fast or paper. [fast]")] = None,
     samples: Annotated[str | None, typer.Option(help="The images are these drawn samples (smp_…).")] = None,
-    setting: Annotated[
+    setting: Sampling = None,
+    name: Name = None,
+    fields: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any other field of the request: NAME=JSON, e.g. labeler.members=5"),
     ] = None,
@@ -43,8 +45,9 @@ def generate(
     """Turn labelled images into a labelled dataset and download it."""
     with ending(as_json) as output, connect(url) as client:
         settings = request_settings(
-            setting or [],
+            fields,
             {
+                "name": name,
                 "seed": seed,
                 "truncation_psi": truncation_psi,
                 "drop_fraction": drop_fraction,
@@ -52,6 +55,7 @@ def generate(
                 "samples": samples,
                 "force": True if force else None,
             },
+            setting,
         )
         if dry_run:
             rehearse_dataset(client, labels, generator, count, settings, output)

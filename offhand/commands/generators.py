@@ -1,5 +1,6 @@
 """`offhand generators`: list them, import checkpoints as new ones, save a picture of samples."""
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -53,9 +54,9 @@ def add(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Import a StyleGAN2 checkpoint of NVIDIA's, rosinality's or our own. Nothing in the file is executed."""
+    """Import a checkpoint of another project, or one of our own. Nothing in the file is executed."""
     with ending(as_json) as output, connect(url) as client:
-        settings = request_settings(setting or [], {"licence": licence, "domain": domain})
+        settings = request_settings(setting, {"licence": licence, "domain": domain})
         add_generator(client, source, name, settings, preview, output)
 
 
@@ -74,6 +75,14 @@ def preview(
         path = to or Path(f"{generator['name']}.png")
         _save_preview(client, generator["id"], path)
         output.result({"generator": generator["id"], "file": str(path)}, f"samples at three truncations: {path}")
+
+
+@group.command("show")
+def show(name: Annotated[str, typer.Argument(help="Name or id.")], url: Url = None, as_json: Json = False) -> None:
+    """Show what a generator draws, and its sampling settings with their ranges and defaults."""
+    with ending(as_json) as output, connect(url) as client:
+        generator = client.generators.get(name)
+        output.result(generator, generator_text(generator))
 
 
 @group.command("rm")
@@ -149,6 +158,31 @@ def name_of(source: str) -> str:
     return name
 
 
+def generator_text(generator: Generator) -> str:
+    """Return a generator's facts and sampling settings, in lines."""
+    lines = [
+        f"{generator['name']}  {generator['height']}×{generator['width']} (height × width)  {generator['id']}",
+        f"  family      {generator['family']}",
+        f"  draws       {generator['domain'] or 'not stated'}",
+        f"  classes     {', '.join(generator['classes'] or []) or 'none'}",
+        f"  codes from  {', '.join(generator['labelled_by'])}",
+        f"  licence     {generator['licence'] or 'not given; ask its maker before use'}",
+    ]
+    rules = generator["settings_schema"].get("properties", {})
+    rows = [[name, _values(rule), json.dumps(rule.get("default"))] for name, rule in rules.items()]
+    return "\n".join([*lines, "", table(["SETTING", "VALUES", "DEFAULT"], rows)] if rows else lines)
+
+
+def _values(rule: Document) -> str:
+    """Return the values that the JSON Schema of one setting allows, in words."""
+    if "enum" in rule:
+        return " or ".join(json.dumps(value) for value in rule["enum"])
+    kinds = rule.get("type", [])
+    words = " or ".join([kinds] if isinstance(kinds, str) else kinds)
+    bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    return " ".join([words, *(f"{sign} {rule[name]}" for name, sign in bounds.items() if name in rule)])
+
+
 def import_text(generator: Generator, preview: Path | None) -> str:
     """Return what was found in an imported file, in lines."""
     report: Document = generator["report"] or {}
@@ -160,10 +194,7 @@ def import_text(generator: Generator, preview: Path | None) -> str:
         f"  classes     {report['classes'] or 'none'}",
         f"  licence     {generator['licence'] or 'not given; ask its maker before use'}",
     ]
-    if mean_code := report.get("w_avg"):
-        parity = report.get("w_avg_distance")
-        found = f", {parity:.3f} spreads from where it should be" if parity else ""
-        lines.append(f"  mean code   {mean_code}{found}")
+    lines += [f"  {name:11} {found}" for name, found in report.get("findings", {}).items()]
     lines += [f"  note        {note}" for note in report["notes"]]
     if preview is not None:
         lines.append(f"  preview     {preview}")

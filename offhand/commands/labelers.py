@@ -10,7 +10,7 @@ from offhand.commands.uploads import uploaded
 from offhand.documents import Document
 from offhand.errors import ClientError
 from offhand.terminal.groups import listing_group
-from offhand.terminal.options import Json, Url, connect, request_settings
+from offhand.terminal.options import Json, Name, Url, connect, request_settings
 from offhand.terminal.output import Output, ending
 from offhand.terminal.tables import table
 
@@ -24,6 +24,7 @@ def list_labelers(client: "Client", output: Output) -> None:
     rows = [
         [
             one["id"],
+            one["name"] or "",
             one["generator"],
             one["label_set"],
             ", ".join(one["report"].get("tasks", {})),
@@ -32,7 +33,7 @@ def list_labelers(client: "Client", output: Output) -> None:
         ]
         for one in found
     ]
-    columns = ["LABELER", "GENERATOR", "LABEL SET", "TASKS", "REPORT", "CREATED"]
+    columns = ["LABELER", "NAME", "GENERATOR", "LABEL SET", "TASKS", "REPORT", "CREATED"]
     output.result(
         found,
         table(columns, rows) if found else "no labelers; `offhand generate` or `offhand labelers train` makes one",
@@ -47,6 +48,7 @@ def train(
     labels: Annotated[str, typer.Argument(help="Archive or folder of labelled images, or the id of an upload.")],
     generator: Annotated[str, typer.Option(help="Name or id; see `offhand generators`.")],
     folds: Annotated[int | None, typer.Option(min=2, help="Folds of the cross-validation. [5]")] = None,
+    name: Name = None,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any other field of the request: NAME=JSON, e.g. labeler.members=5"),
@@ -57,7 +59,7 @@ def train(
 ) -> None:
     """Train a labeler for datasets to come, and assess it; equal ones are trained once."""
     with ending(as_json) as output, connect(url) as client:
-        settings = request_settings(setting or [], {"folds": folds})
+        settings = request_settings(setting, {"folds": folds, "name": name})
         train_labeler(client, labels, generator, settings, wait, output)
 
 

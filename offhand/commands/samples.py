@@ -10,7 +10,7 @@ import typer
 from offhand.commands.jobs import follow
 from offhand.errors import ClientError
 from offhand.terminal.groups import listing_group
-from offhand.terminal.options import Json, Url, connect
+from offhand.terminal.options import Json, Name, Sampling, Url, connect, request_settings
 from offhand.terminal.output import Output, ending
 from offhand.terminal.tables import table
 
@@ -22,10 +22,17 @@ def list_samples(client: "Client", output: Output) -> None:
     """Print a table, newest first."""
     found = list(client.sample_sets.list())
     rows = [
-        [one["id"], one["request"]["generator"], str(one["request"]["count"]), one["state"], one["created_at"][:19]]
+        [
+            one["id"],
+            one["name"] or "",
+            one["request"]["generator"],
+            str(one["request"]["count"]),
+            one["state"],
+            one["created_at"][:19],
+        ]
         for one in found
     ]
-    columns = ["SAMPLES", "GENERATOR", "IMAGES", "STATE", "CREATED"]
+    columns = ["SAMPLES", "NAME", "GENERATOR", "IMAGES", "STATE", "CREATED"]
     output.result(found, table(columns, rows) if found else "no samples; draw some with: offhand samples draw")
 
 
@@ -45,12 +52,16 @@ def draw(
     out: Folder,
     seed: Annotated[int | None, typer.Option(help="Same seed, same images. Default: random, recorded.")] = None,
     truncation_psi: Annotated[float | None, typer.Option(help="0 to 1; lower is safer and less varied. [0.7]")] = None,
+    setting: Sampling = None,
+    class_index: Annotated[int | None, typer.Option(min=0, help="Class of a conditional generator. [any]")] = None,
+    name: Name = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
     """Draw images to be labelled."""
     with ending(as_json) as output, connect(url) as client:
-        settings = {"seed": seed, "truncation_psi": truncation_psi}
+        named = {"seed": seed, "truncation_psi": truncation_psi, "class_index": class_index, "name": name}
+        settings = request_settings(None, named, setting)
         draw_samples(client, generator, count, settings, out, output)
 
 

@@ -12,6 +12,15 @@ if TYPE_CHECKING:
 
 Url = Annotated[str | None, typer.Option("--url", envvar="OFFHAND_URL", help="The service. [http://127.0.0.1:8321]")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one document.")]
+Name = Annotated[str | None, typer.Option(help="Your name for the job and what it makes, shown in lists.")]
+Sampling = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--setting",
+        metavar="NAME=VALUE",
+        help="Sampling setting of the generator; `offhand generators show` lists them. Repeatable.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files in --out that are not of this dataset.")]
 
 
@@ -22,18 +31,16 @@ def connect(url: str | None) -> "Client":
     return Client(url)
 
 
-def request_settings(pairs: list[str], named: dict[str, Any]) -> dict[str, Any]:
-    """Return ``["labeler.members=5"]`` and named options as the nested fields of a request; None means "not given"."""
-    settings: dict[str, Any] = {}
+def request_settings(
+    fields: list[str] | None, named: dict[str, Any], sampling: list[str] | None = None
+) -> dict[str, Any]:
+    """Return the values of ``--set`` (``["labeler.members=5"]``), of named options and of ``--setting`` as the nested
+    fields of a request; None means "not given".
+    """
     given = {name: value for name, value in named.items() if value is not None}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name:
-            raise ClientError(f"--set {pair}: write NAME=VALUE")
-        try:
-            given[name] = json.loads(text)
-        except ValueError:
-            given[name] = text  # a bare word is a string
+    given |= dict(_pair("--set", text) for text in fields or [])
+    given |= {f"sampling.{name}": value for name, value in (_pair("--setting", text) for text in sampling or [])}
+    settings: dict[str, Any] = {}
     for name, value in given.items():
         *parents, leaf = name.split(".")
         place = settings
@@ -43,3 +50,14 @@ def request_settings(pairs: list[str], named: dict[str, Any]) -> dict[str, Any]:
                 raise ClientError(f"--set {name}: {parent} has a value already")
         place[leaf] = value
     return settings
+
+
+def _pair(option: str, text: str) -> tuple[str, Any]:
+    """Return ``members=5`` as a name and a JSON value; a bare word is a string."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ClientError(f"{option} {text}: write NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value

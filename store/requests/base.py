@@ -57,7 +57,7 @@ class JobSpec(Spec):
 
     kind: str
     name: Name | None = Field(
-        None, description="The caller's name for the job, shown in lists; a dataset that the job makes takes it over."
+        None, description="The caller's name for the job, shown in lists; what the job makes has it too."
     )
     priority: int = Field(
         0, ge=-100, le=100, description="Among the caller's own jobs: higher ones are worked on first."

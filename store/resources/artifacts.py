@@ -34,8 +34,8 @@ _TABLES: Mapping[Kind, Table] = {
     "labeler": labelers,
     "statistics": sampling_statistics,
 }
-#: Where the info of a thing holds the name of the job that made it.
-NAME = "name"
+#: Where the stored info holds the name of the job that made it.
+_NAME = "name"
 #: Rows asked for in one query.
 _BATCH = 500
 #: Name of the picture of the first labelled images among a label set's files.
@@ -56,7 +56,7 @@ class Made:
 
     `digest`: SHA-256 over everything that went in; equal digests share one row. `info`: its report (classes and counts
     of a label set, reconstruction of an inversion, held-out score of a labeler). `parents`: ids it was made from
-    (`label_set_id`, `generator_id`, `inversion_id`).
+    (`label_set_id`, `generator_id`, `inversion_id`). `name`: that of the job that made it, where it had one.
     """
 
     kind: Kind
@@ -65,11 +65,7 @@ class Made:
     info: dict[str, Any]
     created_at: datetime
     parents: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str | None:
-        """The name of the job that made it, where that had one."""
-        return self.info.get(NAME)
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +146,7 @@ def add_made(connection: Connection, tenant: str, new: NewMade, name: str | None
     """
     table = _TABLES[new.kind]
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    info = new.info | ({NAME: name} if name else {})
+    info = new.info | ({_NAME: name} if name else {})
     values = {"id": new.id, "tenant": tenant, "digest": new.digest, "info": info, **new.parents}
     connection.execute(dialect.insert(table).values(created_at=database_now(), **values).on_conflict_do_nothing())
     standing: str = connection.execute(
@@ -227,4 +223,6 @@ def _list(db: Database, kind: Kind, tenant: str, page_size: int, page_token: str
 
 def _made(kind: Kind, row: Any) -> Made:
     parents = {name: value for name, value in row._mapping.items() if name.endswith("_id") and value}
-    return Made(kind, row.id, row.digest, row.info, cast(datetime, to_datetime(row.created_at)), parents)
+    info = {key: value for key, value in row.info.items() if key != _NAME}
+    created = cast(datetime, to_datetime(row.created_at))
+    return Made(kind, row.id, row.digest, info, created, parents, row.info.get(_NAME))

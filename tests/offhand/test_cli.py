@@ -18,7 +18,7 @@ import pytest
 
 from offhand.commands.datasets import quality_lines
 from offhand.commands.jobs import job_text
-from offhand.errors import JobFailed
+from offhand.errors import ClientError, JobFailed
 from offhand.sdk.client import Client
 from offhand.terminal.options import request_settings
 from offhand.terminal.output import Output
@@ -438,6 +438,13 @@ def test_settings_are_nested_by_their_names() -> None:
         "fit": "pad",
         "inversion": {"steps": None},
     }
+
+
+def test_sampling_settings_and_fields_of_the_request_are_combined() -> None:
+    settings = request_settings(["sampling.noise=none"], {"name": None}, ["truncation_psi=0.5"])
+    assert settings == {"sampling": {"noise": "none", "truncation_psi": 0.5}}
+    with pytest.raises(ClientError, match="--setting truncation_psi: write NAME=VALUE"):
+        request_settings(None, {}, ["truncation_psi"])
 
 
 def test_tables_line_up() -> None:

@@ -91,17 +91,18 @@ def _check_answers(found: Found, answers: Answers) -> None:
 def mean_code_findings(network: Network, measure: bool, run: Run) -> tuple[dict[str, object], tuple[str, ...]]:
     """Compare the stored mean code with the mean of mapped latents, or with ``measure`` store that mean.
 
-    Returns ``w_avg`` ("stored" or "measured") and ``w_avg_distance``: the distance of the stored mean code from the
-    mean of mapped latents, as a share of the codes' spread; None where it was measured. Chance alone gives 0.01; much
-    more means that mapping network, its settings and mean code do not belong together.
+    Returns ``findings`` in words, ``w_avg`` ("stored" or "measured") and ``w_avg_distance``: the distance of the stored
+    mean code from the mean of mapped latents, as a share of the codes' spread; None where it was measured. Chance alone
+    gives 0.01; much more means that mapping network, its settings and mean code do not belong together.
     """
     mean, spread = _mean_code(network, run.seed, run.should_stop)
     if measure:
         network.w_avg.copy_(mean)
         note = f"The file has no mean code that can be used; it was measured over {_CODES} mapped latents."
-        return {"w_avg": "measured", "w_avg_distance": None}, (note,)
+        return {"w_avg": "measured", "w_avg_distance": None, "findings": {"mean code": "measured"}}, (note,)
     distance = float((network.w_avg - mean).norm() / spread.norm().clamp_min(1e-12))
-    found = {"w_avg": "stored", "w_avg_distance": distance}
+    words = f"stored, {distance:.3f} spreads from where it should be"
+    found = {"w_avg": "stored", "w_avg_distance": distance, "findings": {"mean code": words}}
     if distance <= _FAR:
         return found, ()
     note = (

@@ -43,8 +43,7 @@ def test_what_was_found_is_import_text() -> None:
         "architecture": "skip",
         "parameters": 30_034_338,
         "classes": 0,
-        "w_avg": "measured",
-        "w_avg_distance": None,
+        "findings": {"mean code": "measured"},
         "notes": ["The file has no mean code."],
     }
     cats: Any = {"name": "cats", "width": 256, "height": 128, "id": "gen_1", "licence": "", "report": report}
