@@ -23,4 +23,5 @@ SETTINGS_SCHEMA: Mapping[str, Any] = {
 def code_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the specification of the codes of a generator with this configuration."""
     shape = [2 * len(config.get("channels", ())), int(config.get("w_dim", 512))]
-    return {"parts": {"w_plus": {"shape": shape, "dtype": "float32"}}, "classes": int(config.get("c_dim", 0))}
+    part = {"shape": shape, "dtype": "float32", "drawn_rows": 1}
+    return {"parts": {"w_plus": part}, "classes": int(config.get("c_dim", 0))}

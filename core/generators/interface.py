@@ -34,6 +34,8 @@ class PartSpec:
 
     shape: tuple[int, ...]
     dtype: PartType = "float32"
+    drawn_rows: int | None = None
+    """Distinct rows of a code that is drawn with the default settings; None: all. Equal rows are stored once."""
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -42,7 +44,8 @@ class PartSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values that :meth:`CodeSpec.from_json` reads."""
-        return {"shape": list(self.shape), "dtype": self.dtype}
+        repeats = {} if self.drawn_rows is None else {"drawn_rows": self.drawn_rows}
+        return {"shape": list(self.shape), "dtype": self.dtype, **repeats}
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,9 @@ class CodeSpec:
         for name, part in values["parts"].items():
             if part["dtype"] not in _TYPES:
                 raise ValueError(f"the part {name} has the type {part['dtype']!r}")
-            parts[str(name)] = PartSpec(tuple(int(side) for side in part["shape"]), part["dtype"])
+            rows = part.get("drawn_rows")
+            shape = tuple(int(side) for side in part["shape"])
+            parts[str(name)] = PartSpec(shape, part["dtype"], None if rows is None else int(rows))
         return cls(parts, int(values["classes"]), bool(values["needs_class"]))
 
     def check(self, codes: "Codes") -> None:

@@ -17,7 +17,8 @@ _WIDTHS = {"float32": 4, "int16": 2, "int64": 8}
 class Description:
     """Facts of a generator. `labelled_by`: how labelled images get their codes (inversion, encoder, samples).
 
-    `classes`: how many classes it draws from; 0 for none. `code_bytes`: size of one code.
+    `classes`: how many classes it draws from; 0 for none. `code_bytes`: size of one drawn code as it is stored, equal
+    rows once.
     """
 
     family: str
@@ -41,8 +42,15 @@ def described(info: Mapping[str, Any]) -> Description:
         settings_schema=first_release.SETTINGS_SCHEMA if first else info["settings_schema"],
         labelled_by=tuple(first_release.LABELLED_BY if first else info["labelled_by"]),
         classes=int(code["classes"]),
-        code_bytes=sum(_WIDTHS[part["dtype"]] * prod(part["shape"]) for part in code["parts"].values()),
+        code_bytes=sum(_stored_bytes(part) for part in code["parts"].values()),
     )
+
+
+def _stored_bytes(part: Mapping[str, Any]) -> int:
+    """Return the bytes of one part of a drawn code, which `core.datasets.code_files` writes."""
+    whole = _WIDTHS[part["dtype"]] * prod(part["shape"])
+    rows = part.get("drawn_rows")
+    return whole if rows is None else whole * min(rows, part["shape"][0]) // part["shape"][0]
 
 
 def resolution_of(info: Mapping[str, Any]) -> tuple[int, int]:

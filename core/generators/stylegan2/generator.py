@@ -56,7 +56,7 @@ def describe(config: StyleGAN2Config) -> Description:
 
 def code_spec(config: StyleGAN2Config) -> CodeSpec:
     """Return the specification of w+ codes."""
-    return CodeSpec({W_PLUS: PartSpec((config.num_ws, config.w_dim))}, config.c_dim)
+    return CodeSpec({W_PLUS: PartSpec((config.num_ws, config.w_dim), drawn_rows=1)}, config.c_dim)
 
 
 class StyleGAN2Generator:

@@ -18,6 +18,7 @@ from core.generators.stylegan2.network import Network
 from core.image_arrays import pictures
 from core.run import Run
 from core.visualization.generator_preview import preview
+from store.resources.descriptions import described
 from tests.families.awkward.family import AWKWARD, random_generator
 
 
@@ -62,6 +63,14 @@ def close(one: Codes, other: Codes) -> bool:
     return all(
         torch.allclose(a.float(), b.float(), atol=1e-5) for a, b in zip(one.tensors(), other.tensors(), strict=True)
     )
+
+
+def test_described_size_of_a_code_is_that_of_the_stored_files(generator: Generator) -> None:
+    drawn = bound(generator).draw(1, range(1), classes_of(generator, 1))
+    files = code_files(code_arrays(drawn))
+    headers = sum(content.index(b"\n") + 1 for content in files.values())
+    stored = sum(map(len, files.values())) - headers
+    assert described(description_json(generator, generator.info)).code_bytes == stored
 
 
 def test_a_draw_depends_on_seed_index_and_class_alone(generator: Generator) -> None:
