@@ -4,14 +4,10 @@
 WEIGHTS_SETTING = "OFFHAND_WORKER__PERCEPTUAL_WEIGHTS"
 #: Pixels of an image's shorter side below which LPIPS cannot be computed.
 SMALLEST_LPIPS_IMAGE = 32
-WEIGHTS_COMMAND = (
-    "curl --create-dirs -O --output-dir ~/.cache/torch/hub/checkpoints "
-    "https://download.pytorch.org/models/vgg16-397923af.pth"
-)
 #: What to do where no worker has the weights.
 HOW_TO_PROVIDE = (
-    f"provide torchvision's VGG-16 weights on every worker: {WEIGHTS_COMMAND} (528 MB), or put that file into a folder "
-    f"and start the workers with {WEIGHTS_SETTING}=FOLDER"
+    "run on every worker: offhand weights pull vgg (528 MB; without a network: --from FILE), or put torchvision's "
+    f"vgg16-397923af.pth into a folder and start the workers with {WEIGHTS_SETTING}=FOLDER"
 )
 TOO_SMALL = (
     f"LPIPS needs images of {SMALLEST_LPIPS_IMAGE} pixels or more, and this generator's are smaller: it cannot be used "

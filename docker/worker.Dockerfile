@@ -32,5 +32,5 @@ RUN pip install --no-cache-dir -e ".[service,postgres,worker]" \
 
 # By number, so that a host can tell that it is not root.
 USER 10001
-ENV HOME=/tmp OFFHAND_HOME=/data PYTHONUNBUFFERED=1
+ENV HOME=/tmp OFFHAND_HOME=/data OFFHAND_WORKER__WEIGHTS=/data/weights PYTHONUNBUFFERED=1
 CMD ["python", "-m", "worker"]

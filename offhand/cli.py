@@ -16,6 +16,7 @@ from offhand.commands import (
     samples,
     up,
     webhooks,
+    weights,
 )
 
 COMMANDS = (
@@ -40,6 +41,7 @@ GROUPS = {
     "generators": generators.group,
     "keys": keys.group,
     "webhooks": webhooks.group,
+    "weights": weights.group,
 }
 
 app = typer.Typer(

@@ -82,6 +82,7 @@ class WorkerSettings(BaseModel):
     threads: int = Field(0, ge=0)
     features_mib: int = Field(2048, ge=0)
     min_reconstruction_psnr: float = Field(18.0, ge=0)
+    weights: str = ""
     perceptual_weights: str = ""
     evaluation_weights: str = ""
 

@@ -31,6 +31,7 @@ from store.resources.generators import get_generator
 from store.resources.reports import label_set_report
 from worker.runtime.step_context import StepContext
 from worker.steps.label_sets.framing import framed
+from worker.weights.folders import perceptual_caches
 
 #: Name of an inversion's codes among its files. Inversions of the first release have another one.
 CODES, FIRST_CODES = "codes.safetensors", "latents.safetensors"
@@ -113,12 +114,14 @@ def _fetched(context: StepContext, row: GeneratorRow, names: Sequence[str]) -> P
 
 def load_inverters(context: StepContext, source: Source) -> tuple[Encoder | None, Perceptual]:
     """The generator's encoder, if it has one, and the perceptual distance to invert with. Raises InversionError."""
-    weights = context.settings.worker.perceptual_weights
+    weights, caches = context.settings.worker.perceptual_weights, perceptual_caches(context.settings)
     key = f"{json.dumps(source.inversion_digest, sort_keys=True)} {source.device}"
     encoder = context.models.get(f"encoder {key}", lambda: load_encoder(source.folder(), source.device))
     perceptual = context.models.get(
         f"perceptual {key}",
-        lambda: choose_perceptual(source.folder(), Path(weights) if weights else None, source.device, source.size),
+        lambda: choose_perceptual(
+            source.folder(), Path(weights) if weights else None, source.device, source.size, caches
+        ),
     )
     return encoder, perceptual
 

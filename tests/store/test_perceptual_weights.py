@@ -54,7 +54,7 @@ def test_job_is_refused_where_no_worker_can_compare_images(db: Database, importe
     worker_alive(db, "two", perceptual=False)
     for (detail,) in refusals(db):
         assert "cats has no perceptual network of its own" in detail
-        assert "curl" in detail
+        assert "offhand weights pull vgg" in detail
         assert "OFFHAND_WORKER__PERCEPTUAL_WEIGHTS=FOLDER" in detail
     with pytest.raises(InvalidRequest) as caught:
         submit_request(db, TrainEncoderSpec(generator="cats"), tenant=TENANT)

@@ -24,8 +24,8 @@ from store.jobs.reaper import expire_jobs, reap
 from store.objects import ObjectStore
 from store.sweep import sweep
 from store.workers import worker_alive, worker_gone
-from worker.runtime.weights import perceptual_weights
 from worker.service.health import leave_sign
+from worker.weights.folders import perceptual_weights
 
 log = structlog.get_logger()
 

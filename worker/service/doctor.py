@@ -28,7 +28,7 @@ from store.resources.files import File
 from store.settings import Settings
 from store.tables import SCHEMA_REVISION
 from store.workers import live_workers
-from worker.runtime.weights import perceptual_weights
+from worker.weights.folders import perceptual_weights
 
 _LITTLE_SPACE = 2 * 1024**3
 #: A relay hands hints on within a second.

@@ -1,14 +1,16 @@
-"""Weights that others have published, looked for in one local folder. Nothing is fetched; what is absent is said.
+"""Weights that others have published, found in local folders. Nothing is downloaded here.
 
 =======================  ===============================================================  ==================
-file                     what it is                                                       read with
+file                     content                                                          read with
 =======================  ===============================================================  ==================
 inception.pth            Inception-v3 of the original FID, as torch-fidelity publishes    torch-fidelity
-clip.pth                 OpenAI's ViT-B/32 image encoder, as timm publishes               timm
-dinov2.pth               DINOv2 ViT-S/14, as timm publishes                               timm
+clip.safetensors         OpenAI's ViT-B/32, as OpenCLIP or timm publish                   timm
+dinov2.pth               DINOv2 ViT-S/14, as Meta or timm publish                         timm
 resnet18.pth             ImageNet weights of the downstream nets' trunks, as torchvision  torchvision
                          publishes; so resnet50, resnet101 and mobilenet_v3_large
 =======================  ===============================================================  ==================
+
+Each may be a ``.pth`` or a ``.safetensors`` file.
 """
 
 import importlib.util
@@ -28,14 +30,14 @@ TRUNKS = {
 
 @dataclass(frozen=True)
 class PublishedWeights:
-    """The folder; None where there is none."""
+    """The folders with weights, in the order in which they are searched."""
 
-    folder: Path | None = None
+    folders: tuple[Path, ...] = ()
 
     def find(self, name: str) -> Path | None:
         """The file of these weights, or None."""
-        path = self.folder / f"{name}.pth" if self.folder else None
-        return path if path is not None and path.is_file() else None
+        paths = (folder / f"{name}{suffix}" for folder in self.folders for suffix in (".pth", ".safetensors"))
+        return next((path for path in paths if path.is_file()), None)
 
 
 def missing_package(module: str, pointer: str) -> list[Problem]:

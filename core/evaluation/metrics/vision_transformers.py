@@ -15,7 +15,11 @@ PATCH = 14
 """Pixels that a patch of DINOv2 is wide and high."""
 _MODELS: dict[TransformerName, tuple[str, dict[str, Any], tuple[float, ...], tuple[float, ...]]] = {
     # Mean and deviation are those of the published models.
-    "clip": ("vit_base_patch32_clip_224", {"num_classes": 512}, (0.4815, 0.4578, 0.4082), (0.2686, 0.2613, 0.2758)),
+    # OpenAI trained with QuickGELU.
+    "clip": (
+        "vit_base_patch32_clip_quickgelu_224", {"num_classes": 512},
+        (0.4815, 0.4578, 0.4082), (0.2686, 0.2613, 0.2758),
+    ),
     "dinov2": (
         "vit_small_patch14_dinov2", {"num_classes": 0, "img_size": 224, "dynamic_img_size": True},
         (0.485, 0.456, 0.406), (0.229, 0.224, 0.225),
@@ -34,8 +38,11 @@ class VisionTransformer(nn.Module):
         import_torchvision()
         timm: Any = importlib.import_module("timm")
         model, settings, mean, deviation = _MODELS[name]
-        path = str(weights) if weights else ""
-        self.network: Any = timm.create_model(model, pretrained=False, checkpoint_path=path, **settings)
+        self.network: Any = timm.create_model(model, pretrained=False, **settings)
+        if weights is not None:  # files of the original projects have other names, and positions of another size
+            models: Any = importlib.import_module("timm.models")
+            convert = importlib.import_module("timm.models.vision_transformer").checkpoint_filter_fn
+            models.load_checkpoint(self.network, str(weights), filter_fn=convert)
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("deviation", torch.tensor(deviation)[:, None, None], persistent=False)
 

@@ -1,5 +1,6 @@
 """Which perceptual distance to invert with."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -17,10 +18,12 @@ def choose_perceptual(
     weights_folder: Path | None,
     device: torch.device | str = "cpu",
     size: tuple[int, int] | None = None,
+    caches: Sequence[Path] | None = None,
 ) -> Perceptual:
     """The distance to invert with: LPIPS from ``weights_folder`` (vgg, else alex, else squeeze), else the generator's
-    own network, else LPIPS from torch's cache. ``size``: (height, width) of the generator's images; below 32 pixels
-    LPIPS cannot be computed and the generator's own network alone is chosen.
+    own network, else LPIPS from the first of ``caches`` that has weights; None for torch's cache. ``size``: (height,
+    width) of the generator's images; below 32 pixels LPIPS cannot be computed and the generator's own network alone is
+    chosen.
 
     Raises :class:`InversionError` naming what to provide when there is none of them.
     """
@@ -33,8 +36,9 @@ def choose_perceptual(
         raise InversionError(
             "the generator has no perceptual network of its own", [Problem(TOO_SMALL, "perceptual.json")]
         )
-    if cached := best_weights(Path(torch.hub.get_dir())):
-        return lpips_distance(*cached).to(device)
+    for cache in [Path(torch.hub.get_dir())] if caches is None else caches:
+        if cached := best_weights(cache):
+            return lpips_distance(*cached).to(device)
     raise InversionError(
         "this worker has no ImageNet weights for LPIPS, and the generator has no perceptual network of its own",
         [

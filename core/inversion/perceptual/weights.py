@@ -20,7 +20,8 @@ def find_weights(net: Net, folder: Path) -> Path | None:
     absent.
     """
     published = Path(WEIGHT_FILES[net])
-    names = [published.name, f"{published.stem}.safetensors", f"{published.stem.partition('-')[0]}.safetensors"]
+    short = published.stem.partition("-")[0]  # for files that others published, of another digest
+    names = [published.name, f"{published.stem}.safetensors", f"{short}.safetensors", f"{short}.pth"]
     folders = [folder, folder / "checkpoints", folder / "hub" / "checkpoints"]
     return next((place / name for place in folders for name in names if (place / name).is_file()), None)
 

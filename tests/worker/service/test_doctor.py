@@ -109,7 +109,7 @@ def test_missing_perceptual_weights_are_no_fault_and_say_how_to_provide_them(
     monkeypatch.setenv("TORCH_HOME", str(settings.home / "cache"))
     found = _examined(settings)["perceptual weights"]
     assert found.ok is None
-    assert "curl" in found.detail
+    assert "offhand weights pull vgg" in found.detail
 
 
 def test_little_space(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

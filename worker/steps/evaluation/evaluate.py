@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 from core.errors import EvaluationError, OffhandError, Problem
 from core.evaluation.arms import EvaluationConfig, EvaluationData
@@ -30,6 +29,7 @@ from worker.steps.evaluation.data import DatasetOrigin, evaluation_data, judged_
 from worker.steps.evaluation.regeneration import Makers, dropped_samples, load_makers, regenerate, relabel
 from worker.steps.label_sets.class_collapse import delivered
 from worker.steps.label_sets.validate import fetch_upload
+from worker.weights.folders import evaluation_folders
 
 
 def evaluate(context: StepContext) -> StepResult:
@@ -41,9 +41,8 @@ def evaluate(context: StepContext) -> StepResult:
     generated = ShardImages(shards_of(context, spec.dataset), task)
     data = evaluation_data(generated, labelled, held_out, task, origin)
     data, regeneration, why_not = _with_redrawn(context, spec, origin, generated, data)
-    weights = context.settings.worker.evaluation_weights
     config = EvaluationConfig(
-        _recipe(spec), spec.repeats, tuple(spec.baselines), PublishedWeights(Path(weights) if weights else None),
+        _recipe(spec), spec.repeats, tuple(spec.baselines), PublishedWeights(evaluation_folders(context.settings)),
         seed=context.claim.seed,
     )  # fmt: skip
     evaluation = context.resume(

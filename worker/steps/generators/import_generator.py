@@ -25,8 +25,8 @@ from store.resources.generators import IMPORTED, PREVIEW, NewGenerator
 from worker.digests import json_values
 from worker.loading import REPORT, prepare_torch
 from worker.runtime.step_context import StepContext
-from worker.runtime.weights import perceptual_weights
 from worker.steps.generators.checkpoint_download import fetch_checkpoint
+from worker.weights.folders import perceptual_weights
 
 
 def import_generator(context: StepContext) -> StepResult:

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from core.errors import EvaluationError
 from core.evaluation.metrics.extractors import domain_extractor, named_extractor
+from core.evaluation.metrics.vision_transformers import VisionTransformer
 from core.torchvision_import import import_torchvision
 
 
@@ -35,3 +37,40 @@ def test_a_file_that_holds_something_else_is_named(tmp_path):
     with pytest.raises(EvaluationError) as caught:
         named_extractor("dinov2", path)
     assert "dino.pth" in str(caught.value)
+
+
+@pytest.mark.slow
+def test_files_of_the_original_projects_are_read(tmp_path):
+    """DINOv2 has a mask token and positions of 37 x 37 patches; OpenCLIP has OpenAI's names and a text tower."""
+    import_torchvision()
+    pytest.importorskip("timm", exc_type=ImportError)
+    dino = VisionTransformer("dinov2", None).network
+    state = dict(dino.state_dict()) | {"mask_token": torch.zeros(1, 384), "pos_embed": torch.zeros(1, 1 + 37 * 37, 384)}
+    torch.save(state, tmp_path / "dinov2.pth")
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    assert named_extractor("dinov2", tmp_path / "dinov2.pth")(images).shape == (2, 384)
+    clip = VisionTransformer("clip", None).network.eval()
+    names = {"patch_embed.proj": "conv1", "pos_embed": "positional_embedding", "blocks.": "transformer.resblocks."}
+    names |= {"norm_pre": "ln_pre", "attn.qkv.": "attn.in_proj_", "attn.proj": "attn.out_proj", "mlp.fc1": "mlp.c_fc"}
+    names |= {
+        "mlp.fc2": "mlp.c_proj",
+        "norm1": "ln_1",
+        "norm2": "ln_2",
+        "norm.": "ln_post.",
+        "cls_token": "class_embedding",
+    }
+    state = {"logit_scale": torch.zeros(())}
+    for name, tensor in clip.state_dict().items():
+        for ours, theirs in names.items():
+            name = name.replace(ours, theirs)
+        if name in ("class_embedding", "positional_embedding"):
+            tensor = tensor.flatten(0, 1).squeeze(0)
+        if name == "head.weight":
+            name, tensor = "proj", tensor.T.contiguous()
+        if name != "head.bias":
+            state["visual." + name] = tensor.clone()
+    safetensors.torch.save_file(state, tmp_path / "clip.safetensors")
+    read = VisionTransformer("clip", tmp_path / "clip.safetensors").network
+    clip.head.bias.data.zero_()
+    assert all(torch.equal(tensor, clip.state_dict()[name]) for name, tensor in read.state_dict().items())
+    assert "QuickGELU" in str(read.blocks[0].mlp.act)

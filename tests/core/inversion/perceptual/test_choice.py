@@ -45,7 +45,7 @@ def test_no_distance_at_hand_is_an_error_that_says_what_to_provide(
     with pytest.raises(InversionError) as caught:
         choose_perceptual(tmp_path, tmp_path)
     told = str(caught.value)
-    assert "curl" in told
+    assert "offhand weights pull vgg" in told
     assert "vgg16-397923af.pth" in told
     assert "OFFHAND_WORKER__PERCEPTUAL_WEIGHTS" in told
     assert "perceptual.safetensors" in told

@@ -148,7 +148,7 @@ def test_import_notes_that_labelling_needs_weights_which_the_worker_lacks(
     job = service.imported(upload_id, name="without")
     (note,) = get_generator(service.db, "without", tenant=TENANT).info[IMPORTED]["notes"]
     assert "no perceptual network of its own" in note
-    assert "curl" in note
+    assert "offhand weights pull vgg" in note
     told = [event.data["text"] for event in events(service.db, job.id, tenant=TENANT) if event.name == "generator.note"]
     assert told == [note]
     (tmp_path / "cache" / "hub").mkdir(parents=True)
@@ -184,7 +184,7 @@ def test_failing_labelling_job_names_what_to_provide_and_no_temporary_path(
     assert error is not None
     assert error.code == "inversion_failed"
     text = error.detail + " ".join(problem.detail + problem.pointer for problem in error.problems)
-    assert "curl" in text
+    assert "offhand weights pull vgg" in text
     assert "OFFHAND_WORKER__PERCEPTUAL_WEIGHTS" in text
     assert tempfile.gettempdir() + "/" not in text
 

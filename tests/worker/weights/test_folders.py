@@ -11,8 +11,8 @@ from sqlalchemy import select
 from store.database.database import Database
 from store.settings import Settings, WorkerSettings
 from store.tables import workers
-from worker.runtime.weights import perceptual_weights, torch_cache
 from worker.service.background_loops import worker_upkeep
+from worker.weights.folders import perceptual_weights, torch_cache
 
 
 def test_torch_cache_is_where_torch_keeps_its_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
