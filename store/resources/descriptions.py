@@ -48,9 +48,10 @@ def described(info: Mapping[str, Any]) -> Description:
 
 def _stored_bytes(part: Mapping[str, Any]) -> int:
     """Return the bytes of one part of a drawn code, which `core.datasets.code_files` writes."""
-    whole = _WIDTHS[part["dtype"]] * prod(part["shape"])
-    rows = part.get("drawn_rows")
-    return whole if rows is None else whole * min(rows, part["shape"][0]) // part["shape"][0]
+    shape: list[int] = list(part["shape"])
+    if shape and part.get("drawn_rows") is not None:
+        shape[0] = min(shape[0], int(part["drawn_rows"]))
+    return _WIDTHS[part["dtype"]] * prod(shape)
 
 
 def resolution_of(info: Mapping[str, Any]) -> tuple[int, int]:

@@ -115,8 +115,11 @@ def test_an_equal_request_draws_equal_images_and_labels(
     for one, other in zip(old, new, strict=True):
         assert one.file("image.png") == other.file("image.png")
         assert one.file("mask.png") == other.file("mask.png")
-        assert one.record()["uncertainty"] == other.record()["uncertainty"]
-        assert np.array_equal(*(each.code(spec).parts["w_plus"].numpy() for each in (one, other)))
+        # Entropies of up to ln 2 are subtracted in float32; processors differ in the last bits of each.
+        uncertainty = [each.record()["uncertainty"] for each in (one, other)]
+        assert uncertainty[0] == pytest.approx(uncertainty[1], rel=0, abs=1e-6)
+        codes = [each.code(spec).parts["w_plus"].numpy() for each in (one, other)]
+        np.testing.assert_allclose(codes[0], codes[1], rtol=0, atol=1e-6)
 
 
 def test_more_is_drawn_with_the_same_labels(service: Service, dataset: Dataset, before: Job) -> None:
