@@ -27,7 +27,7 @@ def _ignore(_done: int, _total: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class DownloadLimits:
-    """What a download may do. `bytes`: the largest file.
+    """Limits of a download. `bytes`: the largest file.
 
     hosts: names of the hosts that it may ask, subdomains included; empty for every public host. trusted_hosts: as in
     `store.egress`, allowed in any case. silent_seconds: how long a host may send nothing.
