@@ -12,6 +12,7 @@ from store.settings import Settings
 
 
 def main() -> None:
+    """Serve the API."""
     settings = Settings()
     logs.configure(settings.log_level)
     server = uvicorn.Server(config(create_app(settings), settings.api.host, settings.api.port))

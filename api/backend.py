@@ -15,7 +15,9 @@ from store.settings import Settings
 
 
 class Backend:
-    """What the routes work with. A failed opening raises the store's error and is tried again by the next request."""
+    """Surroundings that the routes work with. A failed opening raises the store's error and is tried again by the next
+    request.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -26,6 +28,7 @@ class Backend:
 
     @property
     def database(self) -> Database:
+        """Return the database, opened by the first call. Raises StoreError."""
         with self._lock:
             if self._database is None:
                 self._database = open_database(self.settings)
@@ -33,6 +36,7 @@ class Backend:
 
     @property
     def objects(self) -> ObjectStore:
+        """Return the object store, opened by the first call. Raises StoreError."""
         with self._lock:
             if self._objects is None:
                 self._objects = open_objects(self.settings)
@@ -51,6 +55,7 @@ class Backend:
         return await run_in_threadpool(lambda: self.objects)
 
     def close(self) -> None:
+        """Close what was opened."""
         with self._lock:
             if self._database is not None:
                 self._database.close()
@@ -58,6 +63,7 @@ class Backend:
 
 
 def backend_of(request: Request) -> Backend:
+    """Return the backend of the request's application."""
     backend: Backend = request.app.state.backend
     return backend
 

@@ -42,6 +42,7 @@ class Deliverer:
             thread.join()
 
     def stop(self) -> None:
+        """End the loop after the delivery that is running."""
         self.stopping.set()
 
     def deliver_due(self) -> int:
@@ -100,6 +101,7 @@ class Deliverer:
 
 
 def main() -> int:
+    """Deliver webhooks until a signal ends the process; return the exit code."""
     settings = Settings()
     logs.configure(settings.log_level)
     try:

@@ -19,6 +19,7 @@ TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 def create(db: Database, arguments: argparse.Namespace) -> None:
+    """Create a key and print it once."""
     add_tenant(db, arguments.tenant)
     days = arguments.days or None
     made = create_key(db, tenant=arguments.tenant, name=arguments.name, scopes=[arguments.scope], days=days)
@@ -27,6 +28,7 @@ def create(db: Database, arguments: argparse.Namespace) -> None:
 
 
 def show(db: Database, arguments: argparse.Namespace) -> None:
+    """Print the keys of a tenant."""
     for name, limits, _ in list_tenants(db):
         if arguments.tenant in (None, name):
             print(name, json.dumps(limits) if limits else "")
@@ -36,14 +38,17 @@ def show(db: Database, arguments: argparse.Namespace) -> None:
 
 
 def revoke(db: Database, arguments: argparse.Namespace) -> None:
+    """Revoke a key."""
     revoke_key(db, arguments.key, tenant=arguments.tenant)
 
 
 def limit(db: Database, arguments: argparse.Namespace) -> None:
+    """Set a tenant's limits."""
     set_limits(db, arguments.tenant, dict(arguments.limits))
 
 
 def main(command_line: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
     arguments = _parser().parse_args(command_line)
     work: Callable[[Database, argparse.Namespace], None] = arguments.work
     try:

@@ -42,8 +42,8 @@ class LiveLog:
         self._changed = anyio.Event()
 
     async def after(self, number: int, patience: float) -> News:
-        """What follows event `number`: at once where it is known, else what comes within about `patience` seconds or a
-        look, which may be nothing. Raises StoreUnavailable.
+        """Return what follows event `number`: at once where it is known, else what comes within about `patience`
+        seconds or a look, which may be nothing. Raises StoreUnavailable.
         """
         if number >= self._seen and not self._over and self._failure is None:
             if self._looking:

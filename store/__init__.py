@@ -1,1 +1,1 @@
-"""What the service remembers: rows in SQL, bytes in an object store. Imports without torch, NumPy or Pillow."""
+"""State of the service: rows in SQL, bytes in an object store. Imports without torch, NumPy or Pillow."""

@@ -1,4 +1,4 @@
-"""What the store can refuse, each with a stable `code`.
+"""Errors of the store, each with a stable `code`.
 
 StoreError
 ├── NotFound              not_found               no such id for this tenant

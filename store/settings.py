@@ -88,7 +88,7 @@ class WorkerSettings(BaseModel):
 
 
 class LimitSettings(BaseModel):
-    """What one caller may ask for."""
+    """Limits of one caller."""
 
     upload_bytes: int = Field(2 * 1024**3, ge=1)
     images_per_job: int = Field(1_000_000, ge=1)

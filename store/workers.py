@@ -1,4 +1,4 @@
-"""Which workers are there: each supervisor says so every few seconds, and the API is ready once one has been heard.
+"""Workers of the deployment: each supervisor reports every few seconds, and the API is ready once one has reported.
 
 A worker publishes with it what the API cannot see: whether it has the ImageNet weights that labelling jobs need for a
 generator without a perceptual network of its own.
@@ -37,7 +37,7 @@ def worker_gone(db: Database, worker_id: str) -> None:
 
 
 def live_workers(db: Database) -> int:
-    """How many workers were heard lately."""
+    """Return how many workers reported lately."""
     with db.read() as connection:
         lately = table.c.seen_at > database_now() - SILENT_AFTER_SECONDS
         return int(connection.execute(select(func.count()).select_from(table).where(lately)).scalar_one())

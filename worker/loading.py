@@ -1,4 +1,4 @@
-"""What steps start from: the generator with its encoder and perceptual distance, label sets, inversions, labelers."""
+"""Inputs of steps: the generator with its encoder and perceptual distance, label sets, inversions, labelers."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def class_map(label_set: Made) -> ClassMap:
 
 
 def other_labels(labels: LabelSet) -> dict[str, Any]:
-    """What a label set holds besides classes: its tasks, names of keypoints, unit of depth. JSON values."""
+    """Return what a label set has besides classes: its tasks, names of keypoints, unit of depth. JSON values."""
     return {
         "tasks": list(labels.tasks),
         "keypoints": labels.keypoints.to_json() if labels.keypoints else [],

@@ -19,7 +19,7 @@ CHECKSUMS = "SHA256SUMS"
 
 @dataclass(frozen=True)
 class Packed:
-    """What goes into an archive: each member with its SHA-256, all in the folder ``root``."""
+    """Members of an archive, each with its SHA-256, all in the folder ``root``."""
 
     root: str
     members: list[tuple[Member, str]]
@@ -31,9 +31,11 @@ class Packed:
         return "".join(f"{digest}  {name}\n" for name, digest in lines).encode()
 
     def as_tar(self) -> ArchiveStream:
+        """Return the archive as a tar."""
         return tar_stream(member for member, _ in self._in_folder())
 
     def as_zip(self) -> ArchiveStream:
+        """Return the archive as a zip."""
         return zip_stream(self._in_folder())
 
     def _in_folder(self) -> Iterator[tuple[Member, str]]:

@@ -20,6 +20,7 @@ LONGEST_HEADER = 100_000_000
 
 
 def begins_like_an_archive(beginning: bytes) -> bool:
+    """Return whether these are the first bytes of a zip, tar or gzip file."""
     return beginning.startswith((ZIP, EMPTY_ZIP, GZIP)) or beginning[TAR_MAGIC_AT:].startswith(TAR_MAGIC)
 
 

@@ -1,4 +1,4 @@
-"""What `POST /v1/jobs` takes: a request of any kind, also as YAML from a repository, with all its problems at once."""
+"""Requests of `POST /v1/jobs`: of any kind, also as YAML from a repository, with all its problems at once."""
 
 import json
 from collections.abc import Callable, Coroutine
@@ -50,6 +50,7 @@ class JobRoute(APIRoute):
     """A route whose 422 names what the schema refuses and what does not exist, together."""
 
     def get_route_handler(self) -> Handler:
+        """Return the handler that reads the body before the route's own."""
         handle = super().get_route_handler()
 
         async def handle_request(request: Request) -> Response:

@@ -31,7 +31,7 @@ POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Asked:
-    """Who asks for a job, and how: for every route that starts one."""
+    """Caller, headers and waiting time of a request for a job: for every route that starts one."""
 
     request: Request
     db: Database

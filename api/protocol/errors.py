@@ -24,7 +24,7 @@ RETRY_AFTER_SECONDS = 5
 
 
 class Meaning(NamedTuple):
-    """What a code means over HTTP."""
+    """Status and title of a code over HTTP."""
 
     status: int
     title: str
@@ -157,10 +157,12 @@ def place_of(pointer: str, method: str) -> str:
 
 
 async def on_api_error(request: Request, error: ApiError) -> Response:
+    """Answer an error of a route."""
     return answer(request, error.code, error.detail, error.errors, error.headers)
 
 
 async def on_store_error(request: Request, error: StoreError) -> Response:
+    """Answer an error of the store, with headers where its kind has some."""
     if error.code not in HTTP:
         log.error("error.unmapped", code=error.code)
     problems = [ProblemItem(detail=p.detail, pointer=place_of(p.pointer, request.method)) for p in error.problems]
@@ -174,6 +176,7 @@ async def on_store_error(request: Request, error: StoreError) -> Response:
 
 
 async def on_validation_error(request: Request, error: RequestValidationError) -> Response:
+    """Answer a request with invalid fields: every problem at once."""
     problems = _validation_problems(error)
     if any(found["type"] == "json_invalid" for found in error.errors()):
         return answer(request, "malformed_body", "The body is not valid JSON.", problems)
@@ -192,7 +195,7 @@ FRAMEWORK = {
 
 
 async def on_http_exception(request: Request, error: HTTPException) -> Response:
-    """What the framework itself refuses: unknown routes, wrong methods, unreadable forms."""
+    """Answer what the framework itself refuses: unknown routes, wrong methods, unreadable forms."""
     code = FRAMEWORK.get(error.status_code, "http_error")
     detail = {
         404: f"There is nothing at {request.url.path}.",

@@ -57,9 +57,9 @@ def file_response(
 
 
 def reader_of(db: Database, objects: ObjectStore, file: File) -> Read:
-    """How a stored file is read for an answer. A small one is verified before its first byte is sent, also where a part
-    of it is asked for. A large one is verified while it is sent whole: its last bytes are held back until then, and the
-    connection breaks off where they are wrong. Parts of a large one are for the receiver to verify.
+    """Return the reader of a stored file for an answer. A small one is verified before its first byte is sent, also
+    where a part of it is asked for. A large one is verified while it is sent whole: its last bytes are held back until
+    then, and the connection breaks off where they are wrong. Parts of a large one are for the receiver to verify.
 
     Reading raises DamagedObject, for a small file before the answer begins. A dataset whose file is damaged is marked;
     the mark is taken back when the file was read whole.

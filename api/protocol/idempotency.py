@@ -23,13 +23,19 @@ IdempotencyHeader = Annotated[
 
 
 class Made(Protocol):
-    """What a store's function that makes something says of it: whether its key had made it before, and what was
-    answered then."""
+    """Result of a store's function that makes something: whether its key had made it before, and what was
+    answered then.
+    """
 
     @property
-    def replayed(self) -> bool: ...
+    def replayed(self) -> bool:
+        """Return whether the key had made it before."""
+        ...
+
     @property
-    def answer(self) -> dict[str, Any] | None: ...
+    def answer(self) -> dict[str, Any] | None:
+        """Return the first answer, where it was remembered."""
+        ...
 
 
 def key_of(header: str | None, request: Request, body: BaseModel) -> IdempotencyKey | None:

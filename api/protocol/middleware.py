@@ -1,4 +1,4 @@
-"""What every request and answer gets: a request id, security headers, a log line, a span. Plain ASGI: streams pass."""
+"""Additions to every request and answer: request id, security headers, log line, span. Plain ASGI: streams pass."""
 
 import re
 import time
@@ -36,6 +36,7 @@ class RequestContext:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

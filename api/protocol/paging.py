@@ -32,6 +32,7 @@ T = TypeVar("T")
 
 
 def coerced(page_size: int) -> int:
+    """Return the page size that is used for the one asked for."""
     return min(page_size, MAX_PAGE)
 
 

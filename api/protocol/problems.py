@@ -26,7 +26,7 @@ class ProblemItem(BaseModel):
 
 
 class ProblemDocument(BaseModel):
-    """What went wrong. Branch on `code`; show `detail` and `errors` to people."""
+    """An error. Branch on `code`; show `detail` and `errors` to people."""
 
     type: str = Field(examples=["urn:offhand:problem:invalid_request"])
     title: str = Field(examples=["Invalid request"])
@@ -39,6 +39,8 @@ class ProblemDocument(BaseModel):
 
 
 class ProblemResponse(JSONResponse):
+    """Response with a problem document (RFC 9457)."""
+
     media_type = MEDIA_TYPE
 
 
@@ -53,6 +55,7 @@ def problem_response(
     request_id: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> ProblemResponse:
+    """Return the response for an error."""
     document = ProblemDocument(
         type=f"urn:offhand:problem:{code}",
         title=title,

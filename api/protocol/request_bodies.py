@@ -37,6 +37,7 @@ class SmallBodies:
         self.app, self.limit = app, limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
         if scope["type"] != "http" or takes_files(scope["path"]):
             await self.app(scope, receive, send)
             return
@@ -91,6 +92,7 @@ class Impatience:
         self.app, self.grace = app, grace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -123,6 +125,7 @@ class Magic:
     begins: Callable[[bytes], bool]
 
     def check(self, beginning: bytes) -> None:
+        """Raise for first bytes that this route does not accept."""
         if not self.begins(beginning):
             raise ApiError("unsupported_media_type", f"The content does not begin like {self.kind}.")
 

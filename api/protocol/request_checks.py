@@ -1,4 +1,4 @@
-"""What every request is checked for before its route runs: text that can be stored, and query parameters that exist.
+"""Checks of every request before its route runs: text that can be stored, and query parameters that exist.
 
 One dependency of the whole application does it, so that no route can forget it. PostgreSQL stores no NUL, and text with
 a lone surrogate cannot be written as UTF-8: neither is accepted in any string, at any depth.

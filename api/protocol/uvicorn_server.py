@@ -1,4 +1,4 @@
-"""How the service is served: bounded and strict requests, and connections that end without losing an answer."""
+"""Server of the service: bounded and strict requests, and connections that end without losing an answer."""
 
 import asyncio
 import re
@@ -39,6 +39,7 @@ class StrictBuffer(ReceiveBuffer):
     """
 
     def maybe_extract_lines(self) -> list[bytearray] | None:
+        """Return the lines of a head; refuse bare line feeds."""
         before = bytes(self)
         lines = super().maybe_extract_lines()
         if lines is not None:
@@ -87,9 +88,11 @@ class LingeringTransport:
         return self._timer is not None
 
     def is_closing(self) -> bool:
+        """Return whether the connection is closing."""
         return self.draining or self._transport.is_closing()
 
     def close(self) -> None:
+        """Close once the answer is sent."""
         if self.draining:
             return
         if self._transport.is_closing() or not self._unread() or not self._transport.can_write_eof():
@@ -128,12 +131,14 @@ class PatientOnce(H11Protocol):
     transport: Any
 
     def connection_made(self, transport: Any) -> None:
+        """Begin a connection."""
         self.conn = StrictConnection(self.config.h11_max_incomplete_event_size or HEAD_BYTES)
         super().connection_made(LingeringTransport(transport, self._unread))  # type: ignore[arg-type]
         self._waited_for: tuple[Any, ...] | None = None
         self._look = self.loop.call_later(self.head_seconds, self._look_again)
 
     def data_received(self, data: bytes) -> None:
+        """Handle bytes of the client."""
         # The parser bounds what of a head has not come whole: one that comes whole at once is shown to it in pieces.
         while data and not self.transport.is_closing():
             taken = len(data) if self.conn.their_state is h11.SEND_BODY else PIECE
@@ -145,19 +150,23 @@ class PatientOnce(H11Protocol):
             self.transport.throw_away(len(data))
 
     def eof_received(self) -> None:
+        """Handle the end of what the client sends."""
         if self.transport.draining:
             self.transport.close_now()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """End a connection."""
         self._look.cancel()
         self.transport.close_now()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
+        """Go on after an answer."""
         self.transport.bound_rest()
         super().on_response_complete()
 
     def shutdown(self) -> None:
+        """End the connection when the server stops."""
         if self.transport.draining:
             self.transport.close_now()
         else:
@@ -224,7 +233,7 @@ def _protocol_problem(error: h11.RemoteProtocolError | None, fallback: str) -> l
 
 
 def config(app: ASGIApp, host: str, port: int, protocol: type[asyncio.Protocol] = PatientOnce) -> uvicorn.Config:
-    """What uvicorn is to do."""
+    """Return the configuration of uvicorn."""
     return uvicorn.Config(
         app,
         host=host,

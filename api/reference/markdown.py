@@ -47,7 +47,7 @@ Operation = tuple[str, str, dict[str, Any]]
 
 
 def _statuses(operations: list[Operation]) -> Iterator[str]:
-    """What each error status means, once for all routes."""
+    """Yield the meaning of each error status, once for all routes."""
     meanings = {
         status: answer.get("description", "")
         for _, _, operation in operations
@@ -220,6 +220,7 @@ def _example(operation: dict[str, Any]) -> Any:
 
 
 def main() -> int:
+    """Print the reference; return the exit code."""
     from api.app import create_app
 
     sys.stdout.write(reference(create_app().openapi()))

@@ -47,6 +47,7 @@ def with_head(methods: set[str]) -> set[str]:
 
 
 def document(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document of the application."""
     described = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
     schemas = described.setdefault("components", {}).setdefault("schemas", {})
     # Answers of errors, and the body of a route that takes two kinds: what the framework does not see by itself.

@@ -14,5 +14,6 @@ router = APIRouter(prefix="/v1/catalogue", tags=["generators"])
 @router.get("", responses=documented(422))
 def list_catalogue(page_size: PageSize = MAX_PAGE, page_token: NumberToken = None) -> ListOf[CatalogueEntry]:
     """Well-known public checkpoints, to be imported by name. Unverified ones were never fetched by this project: their
-    addresses are as their makers published them."""
+    addresses are as their makers published them.
+    """
     return list_of(page_of(list(catalogue().values()), page_size, page_token), lambda entry: entry)

@@ -123,7 +123,8 @@ def get_archive(
     split_seed: Annotated[int, Query(ge=0, le=MAX_SEED, description="The `split_seed` of an export.")] = 0,
 ) -> Response:
     """Everything in one file: the native format as a tar or zip that is made while it is sent (shards, manifest, card,
-    contact sheet, SHA256SUMS), other formats as the zip that their export made."""
+    contact sheet, SHA256SUMS), other formats as the zip that their export made.
+    """
     dataset = readable(db, dataset_id, tenant)
     if format != "webdataset":
         if container == "tar":
@@ -169,6 +170,7 @@ def readable(db: Database, dataset_id: str, tenant: str) -> stored.Dataset:
 def named_file(
     request: Request, db: Database, objects: ObjectStore, tenant: str, dataset_id: str, name: str
 ) -> Response:
+    """Serve one file of a dataset by its name."""
     dataset = readable(db, dataset_id, tenant)
     if dataset.state != "ready":
         raise NotReady(f"{dataset_id} ended early and has no {name}")

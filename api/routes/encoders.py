@@ -61,4 +61,5 @@ def get_encoder_picture(
 
 
 def encoder_with_pictures(db: Database, tenant: str, encoder: artifacts.Made) -> Encoder:
+    """Return the document of an encoder with its pictures."""
     return encoder_document(encoder, pictures_of(db, tenant, encoder.id, f"/v1/encoders/{encoder.id}"))

@@ -45,7 +45,7 @@ async def list_job_events(
     page_token: NumberToken = None,
     last_event_id: Annotated[str | None, Header(description="For a stream: the last number that was received.")] = None,
 ) -> Response:
-    """What happened to a job, oldest first. Numbers have no gaps."""
+    """Events of a job, oldest first. Numbers have no gaps."""
     if "text/event-stream" in request.headers.get("accept", ""):
         return await _stream(request, db, tenant, job_id, after=event_number(last_event_id))
     return await run_in_threadpool(_page, db, tenant, job_id, coerced(page_size), page_token)

@@ -35,7 +35,8 @@ async def create_export(
     asked: Asking,
 ) -> Response:
     """Have the dataset written in another format, once: asking for the same format and split again gives the same job.
-    Then fetch it from the export's `url`, `GET /v1/datasets/{id}/archive?format=…`."""
+    Then fetch it from the export's `url`, `GET /v1/datasets/{id}/archive?format=…`.
+    """
     return await asked.start(ExportSpec(dataset=dataset_id, **body.model_dump()))
 
 

@@ -19,11 +19,15 @@ router = APIRouter(tags=["health"])
 
 
 class Health(BaseModel):
+    """Liveness of the process."""
+
     service: str = "offhand"
     status: str = "ok"
 
 
 class Readiness(BaseModel):
+    """Readiness of the service."""
+
     service: str = "offhand"
     status: str = "ready"
     workers: int = Field(description="Workers that were heard from lately.")

@@ -53,7 +53,8 @@ async def create_labeler(
     asked: Asking,
 ) -> Response:
     """Train a labeler alone, for datasets to come, and judge it by cross-validation. The job's `result.labeler` names
-    it; a `generate` job that asks for an equal one uses it."""
+    it; a `generate` job that asks for an equal one uses it.
+    """
     return await asked.start(spec)
 
 
@@ -78,7 +79,8 @@ async def create_labeler_report(
     asked: Asking,
 ) -> Response:
     """Have a labeler judged by cross-validation: as many labelers are trained as there are `folds`, each on all images
-    but its part, and label those. Then fetch `GET /v1/labelers/{id}/report`."""
+    but its part, and label those. Then fetch `GET /v1/labelers/{id}/report`.
+    """
     return await asked.start(AssessLabelerSpec(labeler=labeler_id, folds=body.folds))
 
 
@@ -106,6 +108,7 @@ def _report(request: Request, db: Database, objects: ObjectStore, tenant: str, l
 
 
 def labeler_with_reports(db: Database, tenant: str, labeler: artifacts.Made) -> Labeler:
+    """Return the document of a labeler with its reports and pictures."""
     inversion_id = labeler.parents["inversion_id"]
     pictures = pictures_of(db, tenant, inversion_id, f"/v1/labelers/{labeler.id}")
     inversion = artifacts.get_inversion(db, inversion_id, tenant=tenant)

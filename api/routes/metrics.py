@@ -1,4 +1,4 @@
-"""What the deployment does, for Prometheus. Read from the database: any API process tells of all workers."""
+"""Metrics of the deployment for Prometheus. Read from the database: any API process reports all workers."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -85,7 +85,7 @@ def _sheet(job: views.Job) -> str | None:
 
 
 def _made(db: Database, tenant: str, job: views.Job) -> dict[str, Any]:
-    """What of the job's results is there to be shown."""
+    """Return the results of the job that can be shown."""
     shown: dict[str, Any] = {}
     result = job.result
     if "dataset" in result:

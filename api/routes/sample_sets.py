@@ -30,7 +30,8 @@ async def create_sample_set(
     asked: Asking,
 ) -> Response:
     """Draw images to be labelled. Their codes are kept: labels that come back under the images' names need no
-    inversion (`samples` of `POST /v1/jobs`)."""
+    inversion (`samples` of `POST /v1/jobs`).
+    """
     return await asked.start(spec, where=lambda job_id: f"/v1/sample-sets/{sample_set_id(job_id)}")
 
 
@@ -52,6 +53,7 @@ def get_sample_set(sample_set_id: str, db: Db, tenant: Tenant) -> SampleSet:
 @download(router, "/{sample_set_id}/archive", "application/zip", "The archive.")
 def get_sample_archive(sample_set_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Response:
     """`images/`, named by their place in the stream, and how to label them. With `masks/` and `classes.json` beside, it
-    is what an upload of labelled images holds."""
+    is what an upload of labelled images holds.
+    """
     file = stored.get_samples_file(db, sample_set_id, stored.ARCHIVE, tenant=tenant)
     return file_response(request, objects, file, filename=f"{sample_set_id}.zip")

@@ -66,5 +66,5 @@ def delete_api_key(key_id: str, db: Db, tenant: AdminTenant) -> None:
 
 @router.get("/quota", responses=documented())
 def get_quota(db: Db, tenant: Tenant) -> QuotaList:
-    """What this tenant may have, and what it has."""
+    """Limits of this tenant, and how much of each is used."""
     return quota_document(quotas(db, tenant=tenant))

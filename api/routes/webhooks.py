@@ -128,7 +128,7 @@ def list_webhook_deliveries(
     page_token: PageToken = None,
     state: Annotated[State | None, Query(description="Only deliveries in this state.")] = None,
 ) -> ListOf[WebhookDelivery]:
-    """What was sent to an endpoint in the last 30 days, newest first, with every try."""
+    """Deliveries to an endpoint in the last 30 days, newest first, with every try."""
     page = deliveries.list_deliveries(
         db, endpoint_id, tenant=tenant, state=state, page_size=page_size, page_token=page_token
     )

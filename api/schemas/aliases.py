@@ -10,6 +10,8 @@ from store.resources.aliases import Alias as StoredAlias
 
 
 class AliasRequest(Request):
+    """Dataset that an alias is to name."""
+
     dataset: str = Field(description="A dataset that is ready (`ds_…`).", max_length=64)
 
 
@@ -26,6 +28,7 @@ class Alias(Document):
 
 
 def alias_document(alias: StoredAlias) -> Alias:
+    """Return the document of an alias."""
     url = f"/v1/datasets/{alias.dataset_id}"
     state = alias.gone or "ready"
     return Alias(name=alias.name, dataset=alias.dataset_id, dataset_state=state, url=url, moved_at=alias.moved_at)

@@ -1,4 +1,4 @@
-"""What all documents share."""
+"""Base classes of all documents."""
 
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar

@@ -23,6 +23,7 @@ class Encoder(Document):
 
 
 def encoder_document(made: Made, pictures: list[File]) -> Encoder:
+    """Return the document of an encoder."""
     return Encoder(
         id=made.id,
         digest=made.digest,

@@ -1,4 +1,4 @@
-"""What datasets are worth."""
+"""Evaluations of datasets."""
 
 from datetime import datetime
 
@@ -23,6 +23,7 @@ class Evaluation(Document):
 
 
 def evaluation_document(found: StoredEvaluation) -> Evaluation:
+    """Return the document of an evaluation."""
     path = f"/v1/evaluations/{found.id}"
     return Evaluation(
         id=found.id,

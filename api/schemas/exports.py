@@ -12,7 +12,7 @@ from store.resources.exports import Export as StoredExport
 
 
 class ExportRequest(Request):
-    """Which format, and which part of it is for validation."""
+    """Format of an export, and the part of it that is for validation."""
 
     format: ExportFormat
     split: float | None = Field(None, ge=0.0, le=0.9, description=SPLIT)
@@ -33,6 +33,7 @@ class Export(Document):
 
 
 def export_document(dataset_id: str, export: StoredExport) -> Export:
+    """Return the document of an export."""
     return Export(
         format=export.format,
         split=export.split,

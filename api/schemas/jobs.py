@@ -58,6 +58,8 @@ class JobError(Document):
 
 
 class JobUrls(Document):
+    """Addresses of a job."""
+
     self: str
     cancel: str
     resume: str = Field(description="For a job that failed.")
@@ -96,7 +98,7 @@ class Job(Document):
 
 
 class Estimate(Document):
-    """What a request would make; nothing was started."""
+    """Expected result of a request; nothing was started."""
 
     valid: Literal[True] = True
     count: int | None = Field(None, description="Images delivered; null where no dataset is made.")

@@ -78,10 +78,14 @@ class Labeler(Document):
 
 
 class LabelerReportRequest(Request):
+    """Settings of a quality report."""
+
     folds: int = Field(5, ge=2, le=MOST_FOLDS, description="Parts into which its labelled images are cut.")
 
 
 class DatasetUrls(Document):
+    """Addresses of a dataset."""
+
     self: str
     job: str
     manifest: str
@@ -107,7 +111,7 @@ class HeldOutScore(Document):
 
 
 class Reconstruction(Document):
-    """How well the generator redraws the labelled images. Below a median PSNR of 20 dB it draws other pictures."""
+    """Quality of the labelled images' reconstructions. Below a median PSNR of 20 dB it draws other pictures."""
 
     images: int
     flagged: int = Field(description="Images reconstructed badly.")
@@ -117,7 +121,7 @@ class Reconstruction(Document):
 
 
 class Quality(Document):
-    """What was measured of a dataset when it was made."""
+    """Measurements of a dataset when it was made."""
 
     held_out: HeldOutScore | None = Field(description="Null: no labelled images were kept aside.")
     reconstruction: Reconstruction
@@ -147,10 +151,13 @@ class Dataset(Document):
 
 
 class DatasetChange(Request):
+    """Change of a dataset."""
+
     pinned: bool = Field(description="True: it stays beyond its time. False: it ends, a day from now at the earliest.")
 
 
 def generator_document(generator: StoredGenerator) -> Generator:
+    """Return the document of a generator."""
     facts, description = generator.info.get("info", {}), described(generator.info)
     return Generator(
         id=generator.id,
@@ -174,6 +181,7 @@ def generator_document(generator: StoredGenerator) -> Generator:
 
 
 def label_set_document(made: Made) -> LabelSet:
+    """Return the document of a label set."""
     preview = f"/v1/label-sets/{made.id}/preview"
     return LabelSet(
         id=made.id, digest=made.digest, name=made.name, info=made.info, preview=preview, created_at=made.created_at
@@ -181,10 +189,12 @@ def label_set_document(made: Made) -> LabelSet:
 
 
 def file_document(file: StoredFile, url: str) -> File:
+    """Return the document of a file."""
     return File(name=file.name, bytes=file.bytes, sha256=file.sha256, media_type=file.media_type, url=url)
 
 
 def labeler_document(made: Made, inversion: Made | None, pictures: list[File], judged: bool) -> Labeler:
+    """Return the document of a labeler."""
     return Labeler(
         id=made.id,
         digest=made.digest,
@@ -207,6 +217,7 @@ def quality_document(info: dict[str, Any]) -> Quality | None:
 
 
 def dataset_document(dataset: StoredDataset) -> Dataset:
+    """Return the document of a dataset."""
     path = f"/v1/datasets/{dataset.id}"
     return Dataset(
         id=dataset.id,

@@ -23,6 +23,7 @@ class SampleSet(Document):
 
 
 def sample_set_document(found: StoredSampleSet) -> SampleSet:
+    """Return the document of a sample set."""
     return SampleSet(
         id=found.id,
         job=found.job_id,

@@ -63,6 +63,7 @@ class QuotaList(Document):
 
 
 def key_document(key: StoredKey) -> ApiKey:
+    """Return the document of an API key, without the key."""
     return ApiKey(
         id=key.id,
         name=key.name,
@@ -76,4 +77,5 @@ def key_document(key: StoredKey) -> ApiKey:
 
 
 def quota_document(quotas: list[StoredQuota]) -> QuotaList:
+    """Return the document of all limits."""
     return QuotaList(items=[QuotaItem(name=q.name, limit=q.limit, used=q.used) for q in quotas])

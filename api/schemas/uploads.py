@@ -63,6 +63,8 @@ class PartChecksum(Request):
 
 
 class PartLinksRequest(Request):
+    """Parts that links are asked for."""
+
     parts: Annotated[list[PartChecksum], Field(min_length=1, max_length=MOST_LINKS)]
 
 
@@ -83,6 +85,8 @@ class PartLinks(Document):
 
 
 class UploadUrls(Document):
+    """Addresses of an upload."""
+
     self: str
     content: str = Field(description="Where to PUT the bytes at once.")
     parts: str = Field(description="Where to PUT them in parts: `{parts}/{number}?sha256=…`.")
@@ -113,6 +117,7 @@ class Upload(Document):
 
 
 def upload_document(upload: StoredUpload) -> Upload:
+    """Return the document of an upload."""
     path = f"/v1/uploads/{upload.id}"
     part_size = upload.part_bytes if upload.state == "pending" else None
     return Upload(

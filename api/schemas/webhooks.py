@@ -23,7 +23,7 @@ class WebhookEndpointRequest(Request):
 
 
 class WebhookEndpointChange(Request):
-    """What is absent or null stays as it is."""
+    """Changes of an endpoint. Absent or null fields stay as they are."""
 
     url: Url | None = None
     description: Description | None = None
@@ -32,6 +32,8 @@ class WebhookEndpointChange(Request):
 
 
 class RotationRequest(Request):
+    """Settings of a new secret."""
+
     overlap_hours: float = Field(
         24.0,
         ge=0,
@@ -89,6 +91,7 @@ class WebhookDelivery(Document):
 
 
 def endpoint_document(endpoint: StoredEndpoint) -> WebhookEndpoint:
+    """Return the document of an endpoint, without its secret."""
     return WebhookEndpoint.model_validate(
         {
             "id": endpoint.id,
@@ -103,4 +106,5 @@ def endpoint_document(endpoint: StoredEndpoint) -> WebhookEndpoint:
 
 
 def delivery_document(delivery: StoredDelivery) -> WebhookDelivery:
+    """Return the document of a delivery."""
     return WebhookDelivery.model_validate(delivery)

@@ -47,6 +47,7 @@ class Authentication:
         self.limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse requests without a valid key, or pass them on with their caller."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

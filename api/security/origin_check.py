@@ -20,6 +20,7 @@ class OwnPagesOnly:
         self.app, self.own_names_only = app, own_names_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse requests of other origins and foreign hosts."""
         if scope["type"] == "http" and (refusal := self._refusal(scope)):
             await answer(Request(scope), "foreign_origin", refusal)(scope, receive, send)
             return

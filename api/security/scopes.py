@@ -1,4 +1,4 @@
-"""Who is asking, and what for. Without keys there is one tenant, and the service listens on loopback."""
+"""Tenant and scope of a request. Without keys there is one tenant, and the service listens on loopback."""
 
 from typing import Annotated
 

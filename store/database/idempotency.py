@@ -30,14 +30,14 @@ class IdempotencyKey:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What the key already made, and the first answer where it was remembered."""
+    """Result that the key already has, and the first answer where it was remembered."""
 
     resource_id: str
     answer: dict[str, Any] | None
 
 
 def find(connection: Connection, tenant: str, key: IdempotencyKey | None) -> Replay | None:
-    """What `key` made before, if anything. Raises IdempotencyMismatch when it came with another body."""
+    """Return what `key` made before, if anything. Raises IdempotencyMismatch when it came with another body."""
     if key is None:
         return None
     row = connection.execute(select(table).where(table.c.tenant == tenant, table.c.key == key.key)).one_or_none()

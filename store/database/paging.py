@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Select, Table, tuple_
 from store.errors import InvalidRequest, Problem
 
 DEFAULT_PAGE = 20
-"""What a screen shows. One core answers a page of so many jobs 200 times a second, one of 50 some 150 times."""
+"""Items of a page by default. One core answers a page of so many jobs 200 times a second, one of 50 some 150 times."""
 MAX_PAGE = 200
 #: What a token looks like: the bits of `created_at`, then the id. Whatever fits names a place in the list.
 TOKEN = r"^[0-9a-f]{16}-[0-9A-Za-z_.-]{1,80}$"  # noqa: S105 - a pattern, not a password

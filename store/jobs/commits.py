@@ -1,4 +1,4 @@
-"""How an attempt ends: its result committed once, or its failure counted. Both fenced, both in one transaction."""
+"""Ends of an attempt: its result is committed once, or its failure counted. Both fenced, both in one transaction."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _UNDONE = ("pending", "running", "poisoned", "canceled")
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What an attempt made. Everything here becomes visible together, or not at all.
+    """Result of an attempt. Everything here becomes visible together, or not at all.
 
     `value`: kept with the shard, for later steps. `files`: objects already stored. `made`: label sets and the like.
     `job_result`: ids added to the job's result. `fan_out`: shards of the next step, when that one fans out. `further`:
@@ -220,7 +220,7 @@ def _record_made(connection: Connection, job: Any, result: StepResult) -> list[s
 
 
 def _findings(result: StepResult) -> dict[str, Any]:
-    """What a job's result holds of its dataset beside the id: quality and warnings."""
+    """Return what a job's result has of its dataset beside the id: quality and warnings."""
     if result.dataset is None:
         return {}
     return {"quality": quality_of(result.dataset), "warnings": result.dataset.get("warnings", [])}

@@ -1,4 +1,4 @@
-"""How a job ends: by canceling, by failing, or by its last step's commit.
+"""Ends of a job: by canceling, by failing, or by its last step's commit.
 
 Locks are taken shard first, then job; after the job's row only with SKIP LOCKED. Whoever holds a skipped shard waits
 for the job's row and then sees its new state.

@@ -1,4 +1,4 @@
-"""How far jobs are: their steps and the sums of their shards, read for a whole page of jobs at once."""
+"""Progress of jobs: their steps and the sums of their shards, read for a whole page of jobs at once."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def progress_of(connection: Connection, job_ids: Sequence[str]) -> dict[str, Pro
 
 
 def progress_at_birth(kind: JobKind[Any]) -> Progress:
-    """What `progress_of` finds for a job of which the first shard was just made."""
+    """Return what `progress_of` finds for a job of which the first shard was just made."""
     first = Sums(0, 0, 0)
     return Progress(
         [

@@ -42,7 +42,7 @@ class Damaged:
 
     @property
     def remedy(self) -> str:
-        """What the caller can do, as the end of a sentence; empty where nothing is known to help."""
+        """Return what the caller can do, as the end of a sentence; empty where nothing is known to help."""
         return _REMEDIES.get(self.resource_id.partition("_")[0], "")
 
 

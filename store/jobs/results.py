@@ -1,4 +1,4 @@
-"""What committed shards of a step said, for the steps after it."""
+"""Results of the committed shards of a step, for the steps after it."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ Prepare = Callable[[Connection, str, Mapping[str, str]], None]
 
 
 class Asked(TypedDict):
-    """Who asks for a job, and with what headers: the same for every kind. `rehearsal` is for :func:`rehearse`."""
+    """Caller of a job and the headers of the request: the same for every kind. `rehearsal` is for :func:`rehearse`."""
 
     tenant: str
     request_id: NotRequired[str]
@@ -68,7 +68,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """What would come of a request. `seconds` is None while some step was never measured and nothing typical is known
+    """Expected result of a request. `seconds` is None while some step was never measured and nothing typical is known
     of it; `rough`: it is typical, not measured. `queued_jobs`: the tenant's jobs that wait already.
     """
 

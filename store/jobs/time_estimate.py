@@ -102,7 +102,7 @@ class Estimates:
         return TimeLeft(left + pace * sum(filter(None, typical)), rough=True)
 
     def _labelled_images(self, job: Any) -> int | None:
-        """How many labelled images the job has; None until they were read."""
+        """Return how many labelled images the job has; None until they were read."""
         named = str(job.result.get("label_set") or job.spec.get("labels"))
         if not named.startswith(_LABEL_SET):  # an upload that was not read yet
             return None

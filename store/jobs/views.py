@@ -178,7 +178,7 @@ def _steps(job: Any, progress: Progress) -> tuple[Step, ...]:
 
 
 def _total(job: Any, step: StepProgress) -> int:
-    """What is known of a step's size: its shards may not all be planned yet, but the job knows its images."""
+    """Return what is known of a step's size: its shards may not all be planned yet, but the job knows its images."""
     if step.sums is None:
         return 0
     return max(step.sums.total, job.total) if step.counts_images else step.sums.total

@@ -1,4 +1,4 @@
-"""What an object store must do, and what every one does alike.
+"""Contract of object stores, and what all of them do alike.
 
 Keys are relative paths of `[A-Za-z0-9._-]` segments joined by `/`. An object appears whole or not at all, and never
 changes: writers use unique keys.
@@ -92,7 +92,7 @@ class ObjectStore(Protocol):
 
     @property
     def direct(self) -> DirectParts | None:
-        """How callers send parts straight to the store; None where the service has to take them."""
+        """Return how callers send parts straight to the store; None where the service has to take them."""
 
     def start(self, key: str, *, size: int | None = None, sha256: str | None = None) -> ObjectWriter:
         """Begin an object of `size` bytes and hex `sha256`, both checked at the end where given."""

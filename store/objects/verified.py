@@ -87,8 +87,8 @@ def opened(objects: ObjectStore, file: File, folder: Path | None = None) -> Iter
 
 
 def looked_at(objects: ObjectStore, key: str, check: Callable[[BinaryIO], Found]) -> Found:
-    """What `check` returns for an object that has just been written and has no row yet, open for reading. A check that
-    raises is repeated on bytes read again, `READS` times in all. Raises what `check` raises, NotFound.
+    """Return what `check` returns for an object that has just been written and has no row yet, open for reading. A
+    check that raises is repeated on bytes read again, `READS` times in all. Raises what `check` raises, NotFound.
     """
     for left in reversed(range(READS)):
         try:

@@ -1,4 +1,4 @@
-"""How labelled images become codes: brought into the generator's frame, then inverted."""
+"""Fields of a request about inversion: labelled images are brought into the generator's frame, then inverted."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class FramingSpec(Spec):
 
 
 class InversionSpec(Spec):
-    """How labelled images are turned into latents."""
+    """Settings of the inversion of labelled images."""
 
     steps: int | None = Field(None, ge=0, le=10_000, description="Refinement steps per image; null: the default.")
     encoder: str | None = Field(

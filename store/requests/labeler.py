@@ -1,4 +1,4 @@
-"""What a caller chooses about a labeler: how it is trained, what it says, and which classes it is to know."""
+"""Fields of a request about a labeler: its training, its output and its classes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class CollapseSpec(Spec):
 
 
 class LabelerSpec(Spec):
-    """How the label generator is trained, and how it labels."""
+    """Settings of the labeler: its training and how it labels."""
 
     preset: Literal["fast", "paper"] = Field("fast", description="Named set of defaults.")
     members: int | None = Field(None, ge=1, le=64, description="Ensemble members trained; null: the preset's.")

@@ -70,8 +70,8 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class NewMade:
-    """What a step asks to be recorded when its result commits. `images`, of an inversion: the digest of each image's
-    inversion, in order, under which later inversions find it.
+    """Record that a step asks to be added when its result commits. `images`, of an inversion: the digest of each
+    image's inversion, in order, under which later inversions find it.
     """
 
     kind: Kind
@@ -133,7 +133,7 @@ def list_labelers(
 
 
 def find_made(db: Database, kind: Kind, digest: str, *, tenant: str) -> Made | None:
-    """What was made from the same inputs before and still has its files, or None."""
+    """Return what was made from the same inputs before and still has its files, or None."""
     table = _TABLES[kind]
     with db.read() as connection:
         row = connection.execute(select(table).where(table.c.tenant == tenant, table.c.digest == digest)).one_or_none()
@@ -176,7 +176,7 @@ def upload_of(connection: Connection, label_set_id: str, *, tenant: str) -> str 
 
 
 def find_inverted(db: Database, digests: Iterable[str], *, tenant: str) -> dict[str, InvertedBefore]:
-    """Which of the images were inverted before, by the digest of their inversion."""
+    """Return the images that were inverted before, by the digest of their inversion."""
     table, wanted = inverted_images, sorted(set(digests))
     mine = select(table).where(table.c.tenant == tenant)
     with db.read() as connection:

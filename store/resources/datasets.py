@@ -55,8 +55,9 @@ class Dataset:
 
 
 def quality_of(info: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What was measured of a finished dataset, from its row's `info`: `held_out` scores (None: no labelled images were
-    kept aside), `reconstruction` of the labelled images, reasons under `do_not_use`. None where nothing was measured.
+    """Return what was measured of a finished dataset, from its row's `info`: `held_out` scores (None: no labelled
+    images were kept aside), `reconstruction` of the labelled images, reasons under `do_not_use`. None where nothing was
+    measured.
     """
     reconstruction, held_out = info.get("inversion"), info.get("held_out")
     if reconstruction is None:

@@ -1,4 +1,4 @@
-"""Which object holds what: every object in use has a row here, with its size and SHA-256."""
+"""Files of resources: every object in use has a row here, with its size and SHA-256."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Generator:
 
 @dataclass(frozen=True, slots=True)
 class NewGenerator:
-    """What a step asks to be recorded when its result commits. `info`: its description, and how it was imported."""
+    """Record that a step asks to be added when its result commits. `info`: its description, and how it was imported."""
 
     id: str
     name: str

@@ -1,4 +1,4 @@
-"""Who may ask, and who is told: tenants, API keys, webhooks."""
+"""Tables of callers: tenants, API keys, webhooks."""
 
 from __future__ import annotations
 

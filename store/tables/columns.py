@@ -1,4 +1,4 @@
-"""What all tables share: their metadata, and the types of columns that come again and again."""
+"""Parts that all tables share: their metadata and the types of common columns."""
 
 from __future__ import annotations
 

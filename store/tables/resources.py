@@ -1,4 +1,4 @@
-"""What callers bring and what jobs make: objects, uploads, generators, things made once, datasets."""
+"""Tables of what callers bring and jobs make: objects, uploads, generators, things made once, datasets."""
 
 from __future__ import annotations
 

@@ -57,7 +57,8 @@ class CreatedKey:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: a tenant, by which key, and what that key may do; how many requests the tenant has each minute.
+    """Caller of a request: a tenant, by which key, and what that key may do; how many requests the tenant has each
+    minute.
 
     A service without keys has an empty `key_id` and counts no requests.
     """
@@ -170,7 +171,7 @@ def revoke_key(db: Database, key_id: str, *, tenant: str) -> None:
 
 
 def digest_of(secret: str) -> str:
-    """What is kept of a key. A plain SHA-256 is enough: the key has 256 random bits and cannot be guessed."""
+    """Return what is kept of a key. A plain SHA-256 is enough: the key has 256 random bits and cannot be guessed."""
     return sha256(secret.encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""What supervisor and child say to each other over their pipe. Small and typed; large things go through the store.
+"""Messages of supervisor and child over their pipe. Small and typed; large things go through the store.
 
 supervisor → child                 child → supervisor
 Start(settings, steps, folder)             Ready(steps)
@@ -51,7 +51,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """How far the shard has come, in its step's unit."""
+    """Progress of the shard, in its step's unit."""
 
     done: int
     total: int
@@ -59,7 +59,7 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True)
 class Checkpointed:
-    """What the next attempt may continue from, as a stored object of the shard."""
+    """State that the next attempt may continue from, as a stored object of the shard."""
 
     file: File
 

@@ -1,4 +1,4 @@
-"""What a step gets to work with."""
+"""Surroundings of a step: its request, store, models and callbacks."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ class StepContext:
             self.announce(Measured(plottable(figures)))
 
     def load_checkpoint(self) -> bytes | None:
-        """What an earlier attempt of this shard kept last, or None where there is nothing or it is damaged."""
+        """Return what an earlier attempt of this shard kept last, or None where there is nothing or it is damaged."""
         try:
             return self.read(get_file(self.db, self.claim.shard_id, CHECKPOINT, tenant=self.tenant))
         except NotFound:

@@ -73,7 +73,7 @@ class Upkeep:
 
 
 def worker_upkeep(db: Database, owner: str) -> Upkeep:
-    """What every worker says of itself."""
+    """Return the chores that report this worker to the store."""
 
     def announce_worker() -> None:
         worker_alive(db, owner, perceptual=perceptual_weights(db.settings) is not None)

@@ -50,7 +50,7 @@ def create_app(settings: Settings) -> Celery:
 
 
 def queue_names(settings: Settings, queues: Iterable[str]) -> list[str]:
-    """What the queues of steps are called at the broker."""
+    """Return the names of the queues of steps at the broker."""
     return [f"{settings.broker.queue}.{queue}" for queue in queues]
 
 

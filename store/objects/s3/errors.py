@@ -1,4 +1,4 @@
-"""What an S3-compatible server or the way to it reports, in the store's words."""
+"""Errors of an S3-compatible server, or of the way to it, as those of the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an evaluation looks at: the dataset's samples, the labels that made it, and those that judge it."""
+"""Data of an evaluation: the dataset's samples, the labels that made it, and those that judge it."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def _recipe(spec: EvaluateSpec) -> DownstreamConfig:
 def _with_redrawn(
     context: StepContext, spec: EvaluateSpec, origin: DatasetOrigin, generated: ShardImages, data: EvaluationData
 ) -> tuple[EvaluationData, Regeneration | None, str]:
-    """What generator and labeler of the dataset's job can add, where both are still there; else why not."""
+    """Return what generator and labeler of the dataset's job can add, where both are still there; else why not."""
     try:
         makers = load_makers(context, origin)
     except (OffhandError, StoreError) as error:

@@ -40,7 +40,7 @@ _REDRAWN, _DROPPED = 32, 8
 
 @dataclass(frozen=True)
 class Makers:
-    """What a dataset was made with. `batch`: how many images were drawn at once; `drawn`: which samples were."""
+    """Generator and labeler of a dataset. `batch`: how many images were drawn at once; `drawn`: which samples were."""
 
     sampler: Sampler
     labeler: Labeler

@@ -1,4 +1,4 @@
-"""Which samples of its stream a job has: all from its offset on, but for those that a partial job has to do without."""
+"""Indices of the samples that a job has: all from its offset on, but for those that a partial job has to do without."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a `generate` job asks of its dataset beside the count, in the library's words."""
+"""Composition that a `generate` job asks of its dataset, as objects of the library."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class CompositionRequest:
         return replace(self, count=min(self.count, max(1, there * self.count // self.usual)))
 
     def look(self, candidates: Candidates) -> list[Prevalence]:
-        """How often what is asked for was drawn; empty where nothing is."""
+        """Return how often what is asked for was drawn; empty where nothing is."""
         return prevalence(candidates, self.count, self.demands, self.max_uncertainty)
 
     def candidates_wanted(self, seen: list[Prevalence]) -> int:
-        """How many candidates there should be, by what was seen. Raises SamplingError when none would be enough."""
+        """Return how many candidates there should be, by what was seen. Raises SamplingError where none suffice."""
         return candidates_wanted(self.usual, seen, self.most)
 
     def select_by_uncertainty(self, candidates: Candidates) -> Selection | None:
@@ -68,7 +68,7 @@ class CompositionRequest:
         return replace(self, count=count, demands=()).select(candidates)
 
     def select(self, candidates: Candidates) -> Selection:
-        """Which of them are delivered. Raises SamplingError when they cannot meet what is asked for."""
+        """Return which of them are delivered. Raises SamplingError when they cannot meet what is asked for."""
         quotas = class_quotas(candidates, self.count, self.max_uncertainty) if self.per_class else ()
         return select(candidates, self.count, self.demands, self.max_uncertainty, quotas)
 

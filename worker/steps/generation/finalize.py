@@ -214,7 +214,7 @@ def _describe(context: StepContext, dataset: str, facts: DatasetFacts, packing: 
 
 
 def _info(facts: DatasetFacts, drawn: Drawn, files: Sequence[File], inversion: Made) -> dict[str, Any]:
-    """What the dataset's row says of it."""
+    """Return the facts for the dataset's row."""
     score = facts.held_out
     return {
         "count": facts.statistics.count,

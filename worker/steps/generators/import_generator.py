@@ -87,7 +87,7 @@ def _class_notes(spec: ImportGeneratorSpec, imported: Imported) -> list[str]:
 
 
 def _perceptual_notes(context: StepContext, imported: Imported) -> list[str]:
-    """What labelling jobs with this generator will lack, as far as this worker shows it."""
+    """Return notes on what labelling jobs with this generator will lack, as far as this worker shows it."""
     if "inversion" not in imported.generator.labelled_by:
         return []
     begin = "It has no perceptual network of its own, with which labelled images are compared"
@@ -99,7 +99,7 @@ def _perceptual_notes(context: StepContext, imported: Imported) -> list[str]:
 
 
 def _info(spec: ImportGeneratorSpec, imported: Imported) -> GeneratorInfo:
-    """What the caller says, else what the file says, else what the catalogue says."""
+    """Return the facts that the caller states, else those of the file, else those of the catalogue."""
     entry = catalogue().get(spec.source)
     facts, classes = imported.report.facts, tuple(spec.classes) or imported.generator.info.classes
     if classes and len(classes) != imported.report.classes:

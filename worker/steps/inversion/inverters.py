@@ -1,4 +1,4 @@
-"""What an inversion begins with: the encoder that the caller chose, or the generator's own."""
+"""Start of an inversion: the encoder that the caller chose, or the generator's own."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def sample_codes_content(codes: Codes, indices: list[int], facts: dict[str, str]
 
 
 def sample_name(index: int) -> str:
-    """What the sample's image is called, without a suffix."""
+    """Return the name of the sample's image, without a suffix."""
     return f"{index:09d}"
 
 

@@ -1,4 +1,4 @@
-"""Which classes a job is about: those that its labeler learns, and those that its dataset shows."""
+"""Classes of a job: those that its labeler learns, and those that its dataset shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a job asks of its labeler, in the library's words; and labelers that there are."""
+"""Settings of a job's labeler, as those of the library; and labelers that there are."""
 
 from __future__ import annotations
 

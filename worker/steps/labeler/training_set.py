@@ -1,4 +1,4 @@
-"""What a labeler learns from: labelled images with their codes, and mirror images beside them."""
+"""Training set of a labeler: labelled images with their codes, and mirror images beside them."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def training_set_of(
 
 
 def usable_mirrors(inversion: InversionReport, used: Sequence[int], drop_flagged: bool) -> list[int]:
-    """Which of the images `used` have a mirror image to learn from as well. What is flagged goes where `drop_flagged`
-    says so, unless the image itself is used although it is flagged.
+    """Return which of the images `used` have a mirror image to learn from as well. What is flagged goes where
+    `drop_flagged` says so, unless the image itself is used although it is flagged.
     """
     originals, mirrors = inversion.per_image, inversion.mirrored
     if not mirrors:
