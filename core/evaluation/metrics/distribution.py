@@ -1,52 +1,98 @@
-"""How far generated images are from real ones, given features of both: FID, KID, precision, recall, density, coverage.
+"""Distances between generated and real images, given features of both: FID, KID, precision, recall, density, coverage.
 
-Every function takes features, float [N, D], of an extractor (:mod:`core.evaluation.metrics.extractors`). The numbers
-mean nothing without the extractor's name and the numbers of images, so both belong into every report.
+Every function takes features, float [N, D], of an extractor (:mod:`core.evaluation.metrics.extractors`), which may lie
+in a memory-mapped file: memory does not grow with the number of images. A value depends on the extractor, its resize
+rule and the numbers of images; :mod:`core.evaluation.metrics.comparison` keeps them together.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-_BLOCK = 1024
+from core.evaluation.metrics.nearest import blocks, squared_distances, squared_radii
+
+Device = torch.device | str
 
 
-def frechet_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """FID: Fréchet distance between Gaussians fitted to features [N, D] and [M, D] (Heusel et al. 2017, equation 6).
+@dataclass(frozen=True, eq=False)
+class Gaussian:
+    """Mean and covariance of features.
 
-    Raises ValueError for fewer than two images on a side: there is no covariance.
+    count: images. mean: float64 [D]. factor: float64 [R, D] with R ≤ D; the covariance (divisor N - 1) is its transpose
+    times itself.
     """
-    _check(a, b, least=2)
-    x, y = a.astype(np.float64), b.astype(np.float64)
-    gap = x.mean(0) - y.mean(0)
-    first, second = np.atleast_2d(np.cov(x, rowvar=False)), np.atleast_2d(np.cov(y, rowvar=False))
-    # tr √(AB) is the sum of the roots of AB's eigenvalues, which are real and not negative.
-    roots = np.sqrt(np.maximum(np.linalg.eigvals(first @ second).real, 0)).sum()
-    return max(0.0, float(gap @ gap + np.trace(first) + np.trace(second) - 2 * roots))
+
+    count: int
+    mean: NDArray[np.float64]
+    factor: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, rows: NDArray[np.floating]) -> "Gaussian":
+        """Fit features [N, D] in two passes over blocks of rows. Raises ValueError for fewer than two images."""
+        count, width = rows.shape
+        if count < 2:
+            raise ValueError(f"expected at least 2 images, found {count}: their covariance is not defined")
+        mean = np.zeros(width)
+        for _, part in blocks(rows):
+            mean += part.sum(0).numpy() / count
+        if count <= width:
+            return cls(count, mean, (np.asarray(rows, np.float64) - mean) / np.sqrt(count - 1))
+        covariance = np.zeros((width, width))
+        for _, part in blocks(rows):
+            centred = part.numpy() - mean
+            covariance += centred.T @ centred / (count - 1)
+        variances, axes = np.linalg.eigh(covariance)
+        return cls(count, mean, np.sqrt(np.maximum(variances, 0))[:, None] * axes.T)
+
+    def distance(self, other: "Gaussian") -> float:
+        """Return the squared Fréchet distance (Heusel et al. 2017, equation 6).
+
+        The trace of the root of the product of the covariances is the sum of the singular values of the product of
+        their factors, which is exact for covariances of low rank as well.
+        """
+        gap = self.mean - other.mean
+        common = np.linalg.svd(self.factor @ other.factor.T, compute_uv=False).sum()
+        return max(0.0, float(gap @ gap + (self.factor**2).sum() + (other.factor**2).sum() - 2 * common))
+
+
+def frechet_distance(real: NDArray[np.floating], generated: NDArray[np.floating]) -> float:
+    """FID: squared Fréchet distance of Gaussians fitted to features [N, D] and [M, D].
+
+    Raises ValueError for fewer than two images on a side.
+    """
+    _check(real, generated, least=2)
+    return Gaussian.of(real).distance(Gaussian.of(generated))
 
 
 def kernel_distance(
-    a: NDArray[np.floating], b: NDArray[np.floating], subsets: int = 100, subset_size: int = 1000, seed: int = 0
+    real: NDArray[np.floating],
+    generated: NDArray[np.floating],
+    subsets: int = 100,
+    subset_size: int = 1000,
+    seed: int = 0,
 ) -> tuple[float, float]:
-    """KID: unbiased squared MMD with the kernel (x·y / D + 1)³ (Bińkowski et al. 2018); mean and std over subsets.
+    """KID: unbiased squared MMD with the kernel (x·y / D + 1)³ (Bińkowski et al. 2018); mean and standard deviation
+    (population) over subsets.
 
-    Subsets are drawn without replacement, of ``subset_size`` or of all images where there are fewer.
+    Subsets are drawn without replacement, of ``subset_size`` or of all images where there are fewer. They are those of
+    torch-fidelity with the same seed. Raises ValueError for fewer than two images on a side.
     """
-    _check(a, b, least=2)
-    random = np.random.default_rng(seed)
-    size = min(subset_size, len(a), len(b))
-    values = [
-        _mmd(
-            a[random.choice(len(a), size, replace=False)].astype(np.float64),
-            b[random.choice(len(b), size, replace=False)].astype(np.float64),
-        )
-        for _ in range(subsets)
-    ]
+    _check(real, generated, least=2)
+    random = np.random.RandomState(seed)
+    size = min(subset_size, len(real), len(generated))
+    values = []
+    for _ in range(subsets):
+        x = np.asarray(real[random.choice(len(real), size, replace=False)], np.float64)
+        y = np.asarray(generated[random.choice(len(generated), size, replace=False)], np.float64)
+        values.append(squared_mmd(x, y))
     return float(np.mean(values)), float(np.std(values))
 
 
-def _mmd(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+def squared_mmd(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """Return the unbiased squared MMD of equally many features, [N, D] each, with the kernel of KID."""
     n, width = x.shape
     xx, yy, xy = ((p @ q.T / width + 1) ** 3 for p, q in ((x, x), (y, y), (x, y)))
     inside = (xx.sum() - np.trace(xx) + yy.sum() - np.trace(yy)) / (n * (n - 1))
@@ -68,35 +114,41 @@ class Manifold:
     coverage: float
 
 
-def manifold_scores(real: NDArray[np.floating], generated: NDArray[np.floating], neighbours: int = 5) -> Manifold:
-    """The four numbers, each image's neighbourhood reaching to its ``neighbours``-th nearest of its own kind.
+def manifold_scores(
+    real: NDArray[np.floating], generated: NDArray[np.floating], neighbours: int = 5, device: Device = "cpu"
+) -> Manifold:
+    """Return the four numbers; a neighbourhood reaches to the ``neighbours``-th nearest image of the same side.
 
-    Memory is one block of distances, not all of them. Raises ValueError where a side has too few images.
+    Memory is one block of distances. Raises ValueError where a side has too few images.
     """
     _check(real, generated, least=neighbours + 1)
-    x, y = real.astype(np.float64), generated.astype(np.float64)
-    real_radius, generated_radius = _radii(x, neighbours), _radii(y, neighbours)
-    inside_real = np.zeros(len(y), np.int64)  # real neighbourhoods that hold each generated image
-    recalled, covered = np.zeros(len(x), bool), np.zeros(len(x), bool)
-    for start in range(0, len(x), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        distance = distances(x[rows], y)
-        within = distance < real_radius[rows, None]
-        inside_real += within.sum(0)
-        covered[rows] = within.any(1)
-        recalled[rows] = (distance < generated_radius).any(1)
+    real_radius, generated_radius = (squared_radii(one, neighbours, device) for one in (real, generated))
+    inside_real = torch.zeros(len(generated), dtype=torch.int64, device=device)
+    """Real neighbourhoods that hold each generated image."""
+    recalled, covered = (torch.zeros(len(real), dtype=torch.bool, device=device) for _ in range(2))
+    for rows, mine in blocks(real, device):
+        for columns, other in blocks(generated, device):
+            squared = squared_distances(mine, other)
+            within = squared < real_radius[rows, None]
+            inside_real[columns] += within.sum(0)
+            covered[rows] |= within.any(1)
+            recalled[rows] |= (squared < generated_radius[columns]).any(1)
     return Manifold(
-        precision=float((inside_real > 0).mean()),
-        recall=float(recalled.mean()),
-        density=float(inside_real.mean() / neighbours),
-        coverage=float(covered.mean()),
+        precision=float((inside_real > 0).double().mean()),
+        recall=float(recalled.double().mean()),
+        density=float(inside_real.double().mean() / neighbours),
+        coverage=float(covered.double().mean()),
     )
 
 
-def distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Euclidean distances [N, M] between rows of [N, D] and [M, D]."""
-    squared = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * (a @ b.T)
-    return np.asarray(np.sqrt(np.maximum(squared, 0)))
+@dataclass(frozen=True)
+class ClassDistance:
+    """Fréchet distance within one class. ``fid``: None where a side has too few images for it."""
+
+    name: str
+    real: int
+    generated: int
+    fid: float | None
 
 
 def class_frechet_distances(
@@ -104,24 +156,23 @@ def class_frechet_distances(
     real_shows: NDArray[np.bool_],
     generated: NDArray[np.floating],
     generated_shows: NDArray[np.bool_],
-) -> list[float]:
-    """iFID: the Fréchet distance within each class, NaN where fewer than two images of a side belong to it.
+    names: Sequence[str],
+    least: int = 2,
+) -> tuple[ClassDistance, ...]:
+    """iFID: the Fréchet distance within each class. A class with fewer than ``least`` images on a side has none.
 
     ``real_shows``, ``generated_shows``: bool [N, K] and [M, K], which images show (or, each one alone, are of) which
-    class.
+    class. Raises ValueError for ``least`` below 2.
     """
-    sides = zip(real_shows.T, generated_shows.T, strict=True)
-    parts = [(real[one], generated[other]) for one, other in sides]
-    return [frechet_distance(x, y) if min(len(x), len(y)) > 1 else float("nan") for x, y in parts]
-
-
-def _radii(x: NDArray[np.float64], neighbours: int) -> NDArray[np.float64]:
-    """Distance of each row to its ``neighbours``-th nearest other row."""
-    parts = [
-        np.partition(distances(x[start : start + _BLOCK], x), neighbours, axis=1)[:, neighbours]
-        for start in range(0, len(x), _BLOCK)
-    ]
-    return np.concatenate(parts)
+    if least < 2:
+        raise ValueError(f"expected least of 2 or more, found {least}: one image has no covariance")
+    found = []
+    for name, one, other in zip(names, real_shows.T, generated_shows.T, strict=True):
+        x, y = np.flatnonzero(one), np.flatnonzero(other)
+        enough = min(len(x), len(y)) >= least
+        value = frechet_distance(real[x], generated[y]) if enough else None
+        found.append(ClassDistance(name, len(x), len(y), value))
+    return tuple(found)
 
 
 def _check(a: NDArray[np.floating], b: NDArray[np.floating], least: int) -> None:

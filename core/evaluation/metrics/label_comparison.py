@@ -82,8 +82,8 @@ def image_distances(
     if min(len(a), len(b)) > 5:
         result |= vars(manifold_scores(a, b))
     if shows is not None:
-        by_class = class_frechet_distances(a, shows[0], b, shows[1])
-        result["fid_by_class"] = [one if np.isfinite(one) else None for one in by_class]
+        names = [str(number) for number in range(shows[0].shape[1])]
+        result["fid_by_class"] = [one.fid for one in class_frechet_distances(a, shows[0], b, shows[1], names)]
     return result
 
 

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation.metrics.distribution import distances
+from core.evaluation.metrics.nearest import nearest as nearest_rows
 
-_BLOCK = 2048
 EXACT = 0.25
 """Nearer than this part of the smallest held-out distance counts as the same picture, however few they are."""
 SIGNIFICANT = 0.01
@@ -57,8 +56,8 @@ def memorisation(
     """Compare nearest distances in one feature space, each float [·, D]. Raises ValueError when a side is empty."""
     if not (len(labelled) and len(held_out) and len(generated)):
         raise ValueError("labelled, held-out and generated images are all needed")
-    seen, nearest = _nearest(labelled.astype(np.float64), generated.astype(np.float64))
-    unseen, _ = _nearest(held_out.astype(np.float64), generated.astype(np.float64))
+    seen, nearest = nearest_rows(labelled, generated)
+    unseen, _ = nearest_rows(held_out, generated)
     copies = np.flatnonzero(seen < EXACT * unseen.min())
     return Memorisation(seen, unseen, nearest, tuple(int(one) for one in copies), _chance(seen, unseen))
 
@@ -75,17 +74,6 @@ def picture_features(images: NDArray[np.uint8], side: int = 16) -> NDArray[np.fl
     areas = np.diff(np.append(rows, height))[:, None] * np.diff(np.append(columns, width))
     small = (sums / areas[None, :, :, None] / 255).reshape(n, -1)
     return np.asarray(small / np.sqrt(small.shape[1]))
-
-
-def _nearest(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    best, which = np.full(len(a), np.inf), np.zeros(len(a), np.int64)
-    for start in range(0, len(b), _BLOCK):
-        distance = distances(a, b[start : start + _BLOCK])
-        local = distance.argmin(1)
-        value = distance[np.arange(len(a)), local]
-        better = value < best
-        best[better], which[better] = value[better], local[better] + start
-    return best, which
 
 
 def _chance(seen: NDArray[np.float64], unseen: NDArray[np.float64]) -> float:

@@ -47,8 +47,8 @@ class VisionTransformer(nn.Module):
         self.register_buffer("deviation", torch.tensor(deviation)[:, None, None], persistent=False)
 
     def whole(self, images: Tensor) -> Tensor:
-        """Features of images brought to 224 × 224: [N, D]."""
-        result: Tensor = self.network(self._normal(_resized(images, (224, 224))))
+        """Features [N, D] of images of 224 × 224."""
+        result: Tensor = self.network(self._normal(images))
         return result
 
     def patches(self, images: Tensor, least: int = 224) -> Tensor:

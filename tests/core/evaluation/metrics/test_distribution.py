@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from core.evaluation.metrics.distribution import (
     class_frechet_distances,
@@ -73,13 +75,47 @@ def test_precision_and_recall_like_torch_fidelity(features):
     assert scores.recall == pytest.approx(expected["recall"], abs=1e-6)
 
 
-def test_each_class_by_itself(features):
+def test_fid_within_each_class_names_classes_of_too_few_images(features):
     real, generated = features
     shows = np.arange(len(real))[:, None] % 2 == np.arange(3)
     other = np.arange(len(generated))[:, None] % 3 == np.arange(3)
-    found = class_frechet_distances(real, shows, generated, other)
-    assert found[0] == pytest.approx(frechet_distance(real[::2], generated[::3]))
-    assert np.isnan(found[2])
+    first, _, third = class_frechet_distances(real, shows, generated, other, ["cat", "dog", "emu"])
+    assert (first.name, first.real, first.generated) == ("cat", 60, 50)
+    assert first.fid == pytest.approx(frechet_distance(real[::2], generated[::3]))
+    assert (third.name, third.real, third.fid) == ("emu", 0, None)
+
+
+def test_class_with_one_image_has_no_fid(features):
+    real, generated = features
+    shows = np.arange(len(real))[:, None] == np.array([0])
+    (one,) = class_frechet_distances(real, shows, generated, np.ones((150, 1), bool), ["rare"])
+    assert (one.real, one.generated, one.fid) == (1, 150, None)
+    with pytest.raises(ValueError, match="least"):
+        class_frechet_distances(real, shows, generated, np.ones((150, 1), bool), ["rare"], least=1)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), width=st.integers(1, 6), rank=st.integers(1, 6))
+def test_fid_of_gaussians_equals_the_closed_form(seed, width, rank):
+    """Samples with exactly the wanted mean and covariance; covariances that commute have a closed form."""
+    random = np.random.default_rng(seed)
+    axes = np.linalg.qr(random.standard_normal((width, width)))[0]
+    means = random.standard_normal((2, width))
+    deviations = random.uniform(0.1, 3, (2, width)) * (np.arange(width) < rank)
+    expected = np.square(means[0] - means[1]).sum() + np.square(deviations[0] - deviations[1]).sum()
+    sides = [
+        mean + _white(random, 60, width) * deviation @ axes for mean, deviation in zip(means, deviations, strict=True)
+    ]
+    assert frechet_distance(*sides) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    few = _white(random, 3, 2) @ np.eye(2, 12)  # fewer images than features
+    assert frechet_distance(few, 2 * few + 1) == pytest.approx(12 + 2, rel=1e-9)
+
+
+def _white(random, count, width):
+    """Samples of mean 0 and covariance 1, exactly."""
+    drawn = random.standard_normal((count, width))
+    drawn -= drawn.mean(0)
+    return np.linalg.qr(drawn)[0] * np.sqrt(count - 1)
 
 
 def test_too_few_images_are_refused(features):
