@@ -18,7 +18,7 @@ _MODELS: dict[TransformerName, tuple[str, dict[str, Any], tuple[float, ...], tup
     # OpenAI trained with QuickGELU.
     "clip": (
         "vit_base_patch32_clip_quickgelu_224", {"num_classes": 512},
-        (0.4815, 0.4578, 0.4082), (0.2686, 0.2613, 0.2758),
+        (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711),
     ),
     "dinov2": (
         "vit_small_patch14_dinov2", {"num_classes": 0, "img_size": 224, "dynamic_img_size": True},
