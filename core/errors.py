@@ -4,6 +4,7 @@
 
     OffhandError                code, detail, problems, retryable
     ├── LabelSetError           bad_label_set       the labelled archive, or what is in it
+    ├── ImageSetError           bad_image_set       photographs without labels, or the archive that holds them
     ├── GeneratorError          bad_generator       a generator folder, its configuration or its use
     │   └── CheckpointError     bad_checkpoint      foreign weights: tensors missing, of wrong shape, not finite
     │       └── UnsafeCheckpointError  unsafe_checkpoint  a file that names what no checkpoint needs, or is crafted
@@ -77,6 +78,12 @@ class LabelSetError(OffhandError):
     """The labelled archive cannot be used as it is."""
 
     code = "bad_label_set"
+
+
+class ImageSetError(OffhandError):
+    """Photographs without labels cannot be used as they are."""
+
+    code = "bad_image_set"
 
 
 class GeneratorError(OffhandError):

@@ -171,6 +171,30 @@ class LabelSet(TypedDict):
     created_at: str
 
 
+class ImageSet(TypedDict):
+    """Unlabelled images at one size. ``classes``: images of each class; ``held_out``: images kept from training."""
+
+    id: str
+    name: str
+    digest: str
+    images: int
+    height: int
+    width: int
+    channels: Literal[1, 3]
+    classes: dict[str, int]
+    held_out: int
+    fit: Literal["crop", "pad", "stretch"]
+    flips: bool
+    flips_reason: str
+    unreadable: int
+    copies: int
+    warnings: list[str]
+    licence: str
+    report: str
+    contact_sheet: str
+    created_at: str
+
+
 class Labeler(TypedDict):
     """A trained label generator. ``quality``: address of its newest report, None before the first."""
 

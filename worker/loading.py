@@ -22,12 +22,14 @@ from core.inversion.perceptual.distance import Perceptual
 from core.label_sets.classes import ClassMap
 from core.label_sets.label_set import LabelSet
 from core.label_sets.storage import load_label_set
+from core.training.images import PackedImages
 from store.errors import NotFound
 from store.requests.inversion import FramingSpec
 from store.resources.artifacts import Made
 from store.resources.files import list_files
 from store.resources.generators import Generator as GeneratorRow
 from store.resources.generators import get_generator
+from store.resources.image_sets import PACKED, get_image_set
 from store.resources.reports import label_set_report
 from worker.runtime.step_context import StepContext
 from worker.steps.label_sets.framing import framed
@@ -131,6 +133,18 @@ def load_labels(context: StepContext, label_set_id: str) -> LabelSet:
     folder = context.folder / label_set_id
     context.fetch_all(label_set_id, folder)
     return load_label_set(folder)
+
+
+def load_images(context: StepContext, image_set: str) -> PackedImages:
+    """Return the images of an image set, by name or id, mapped to a verified copy in the shard's folder. Raises
+    NotFound, DamagedObject, ShardError.
+    """
+    row = get_image_set(context.db, image_set, tenant=context.tenant)
+    folder = context.folder / row.id
+    folder.mkdir(exist_ok=True)
+    if not (folder / PACKED).exists():
+        context.fetch(row.id, PACKED, into=folder)
+    return PackedImages(folder / PACKED)
 
 
 def fitted_labels(context: StepContext, label_set_id: str, source: Source, asked: FramingSpec) -> LabelSet:

@@ -1,4 +1,4 @@
-"""A first look at an upload: does it begin like an archive or a checkpoint, is it whole? A worker judges the rest."""
+"""A first look at an upload: its first bytes, and whether it is whole. A worker checks the rest."""
 
 import struct
 from typing import BinaryIO
@@ -10,6 +10,7 @@ from api.protocol.request_bodies import Magic
 ZIP = b"PK\x03\x04"
 EMPTY_ZIP = b"PK\x05\x06"
 GZIP = b"\x1f\x8b"
+PARQUET = b"PAR1"
 TAR_MAGIC, TAR_MAGIC_AT = b"ustar", 257
 
 END_RECORD = struct.Struct("<4s4H2LH")
@@ -32,9 +33,11 @@ def begins_like_a_checkpoint(beginning: bytes) -> bool:
 
 #: What an upload may be. A checkpoint that torch saved is a zip.
 UPLOADED = Magic(
-    "a zip, tar or tar.gz archive, or a checkpoint (.pkl, .pt, .safetensors)",
+    "a zip, tar or tar.gz archive, a checkpoint (.pkl, .pt, .safetensors), or images in parquet",
     TAR_MAGIC_AT + len(TAR_MAGIC),
-    lambda beginning: begins_like_an_archive(beginning) or begins_like_a_checkpoint(beginning),
+    lambda beginning: (
+        begins_like_an_archive(beginning) or begins_like_a_checkpoint(beginning) or beginning.startswith(PARQUET)
+    ),
 )
 
 

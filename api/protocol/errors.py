@@ -73,6 +73,7 @@ HTTP: dict[str, Meaning] = {
     # The library's: met in a job's `error`, and mapped for whoever passes one on.
     "error": Meaning(500, "Internal server error"),
     "bad_label_set": Meaning(422, "Invalid label set"),
+    "bad_image_set": Meaning(422, "Invalid image set"),
     "bad_generator": Meaning(422, "Invalid generator"),
     "bad_checkpoint": Meaning(422, "Invalid checkpoint"),
     "unsafe_checkpoint": Meaning(422, "Unsafe checkpoint"),

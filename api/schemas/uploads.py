@@ -25,7 +25,7 @@ class UploadRequest(Request):
     filename: Filename
     size: Annotated[int, Field(ge=1, description="Bytes.")]
     sha256: Annotated[Sha256, Field(description="Of the whole file, hexadecimal.")]
-    purpose: Literal["label-set", "checkpoint"] = "label-set"
+    purpose: Literal["label-set", "checkpoint", "images"] = "label-set"
 
 
 class UploadPart(Document):

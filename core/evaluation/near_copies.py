@@ -26,6 +26,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from core.label_sets.resize import fitted
+
 SMALL_LIMIT, LARGE_LIMIT = 0.04, 0.055
 """Distance up to which two images count as copies: of fewer than ``LARGE`` pixels on the shorter side, and of more."""
 LARGE = 128
@@ -33,8 +35,10 @@ _CELL = 4
 #: Cells on the shorter side, at least, as far as there are pixels.
 _FEWEST = 8
 #: Contrast in grey levels that a pale image is taken to have: encoding changes it by about one level like any other.
-_LEAST_CONTRAST = 25.0
+LEAST_CONTRAST = 25.0
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+
+COARSE_SIDE = 64
 
 Images = Sequence[NDArray[np.uint8]]
 
@@ -47,7 +51,7 @@ def near_copies(images: Images, originals: Images) -> dict[int, int]:
     if not len(images) or not len(originals):
         return {}
     known = np.stack([luminance_cells(one) for one in originals])
-    contrast = np.maximum(known.std(1), _LEAST_CONTRAST)
+    contrast = np.maximum(known.std(1), LEAST_CONTRAST)
     limit = LARGE_LIMIT if min(originals[0].shape[:2]) >= LARGE else SMALL_LIMIT
     found = {}
     for index, image in enumerate(images):
@@ -66,3 +70,15 @@ def luminance_cells(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     grey = image[: rows * cell, : columns * cell].astype(np.float32) @ _LUMINANCE
     means: NDArray[np.float32] = grey.reshape(rows, cell, columns, cell).mean((1, 3)).reshape(-1)
     return means
+
+
+def coarse_cells(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return :func:`luminance_cells` of uint8 [H, W, 3] brought to 64 pixels on its shorter side, where it has more.
+
+    Distances of these have the limit ``SMALL_LIMIT`` at every size. A square image has at most 256 cells.
+    """
+    height, width = image.shape[:2]
+    factor = min(height, width) / COARSE_SIDE
+    if factor > 1:
+        image = fitted(image, max(1, round(height / factor)), max(1, round(width / factor)), "stretch")
+    return luminance_cells(image)

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,8 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.errors import LabelSetError, Problem, ShardError
-from core.evaluation.near_copies import LARGE, LARGE_LIMIT, SMALL_LIMIT, luminance_cells
+from core.errors import ImageSetError, LabelSetError, Problem, ShardError
+from core.evaluation.near_copies import LEAST_CONTRAST, SMALL_LIMIT, coarse_cells
 from core.label_sets.reading.images import PictureError, decode_image
 from core.label_sets.resize import Fit, check_target, fitted
 from core.run import Run
@@ -34,7 +34,8 @@ HELD_OUT_SHARE, LEAST_HELD_OUT = 0.05, 200
 MOST_COMPARED = 30_000
 """Images up to which re-encoded and resized copies are found; beyond it those with equal pixels are."""
 LEAST_IMAGES = 2
-_LEAST_CONTRAST = 25.0
+FEW_IMAGES = 500
+"""Images below which a report warns."""
 _COMPARED_AT_ONCE = 2048
 
 
@@ -53,12 +54,21 @@ class PackReport:
     images: int
     counts: dict[str, int]
     """Images of each class; empty without classes."""
+    channels: int
     held_out: int
     unreadable: tuple[Problem, ...]
     """Files that are left out, and why."""
     copies: tuple[tuple[str, str], ...]
     """(image, earlier image) of each image that is a copy. Copies stay in the training part."""
     notes: tuple[str, ...] = ()
+    asymmetry: float = 0.0
+    """Root mean square difference of the mean image from its mirror image, as a share of an image's mean contrast."""
+    left_out: int = 0
+    """Images that ``select`` did not choose."""
+
+
+Select = Callable[[Sequence[str | None]], Sequence[int]]
+"""From the class of each image, the indices of those to keep, in order."""
 
 
 def pack_images(
@@ -69,22 +79,29 @@ def pack_images(
     *,
     licence: str = "",
     held_out: int | None = None,
+    select: Select | None = None,
     run: Run | None = None,
 ) -> PackReport:
     """Write the images of a stream to ``path`` at (height, width). Memory does not grow with their pixels.
 
     Images that are all grey are stored with one channel. held_out: how many are kept from training, drawn at random
-    with ``run.seed`` among images without copies; None for 5 %, at least 200, at most half. ``run.progress`` gets the
-    number of images, the total of a stream being unknown. Raises :class:`LabelSetError` where the size is wrong, fewer
+    with ``run.seed`` among images without copies; None for 5 %, at least 200, at most half. select: chooses the images
+    to keep once the classes of all are known; None for all. ``run.progress`` gets the
+    number of images, the total of a stream being unknown. Raises :class:`ImageSetError` where the size is wrong, fewer
     than two images can be read, or some have a class and others not; ``path`` is then not written.
     """
-    check_target(*size, fit)
+    try:
+        check_target(*size, fit)
+    except LabelSetError as error:
+        raise ImageSetError("images cannot be packed at this size", error.problems) from error
     packing = _Packing(size, fit, run or Run())
     partial = path.with_name(path.name + ".partial")
     try:
         with partial.open("wb+") as file:
             packing.write_pixels(source, file)
             packing.check()
+            if select is not None:
+                packing.keep(file, select(packing.classes))
             if packing.grey:
                 packing.drop_colour(file)
             report = packing.finish(file, licence, held_out)
@@ -107,12 +124,13 @@ class _Packing:
     cells: list[NDArray[np.float32]] = field(default_factory=list)
     seen: dict[bytes, int] = field(default_factory=dict)
     copies: dict[int, int] = field(default_factory=dict)
-    colourless: int = 0
+    colourless: list[bool] = field(default_factory=list)
+    left_out: int = 0
 
     @property
     def grey(self) -> bool:
         """Whether no image has colour."""
-        return self.colourless == len(self.names)
+        return all(self.colourless)
 
     def write_pixels(self, source: Iterable[SourceImage], file: BinaryIO) -> None:
         """Decode and fit every image, and write it as [3, H, W]."""
@@ -129,8 +147,8 @@ class _Packing:
                 self.copies[index] = self.seen[digest]
             self.seen.setdefault(digest, index)
             if index < MOST_COMPARED:
-                self.cells.append(luminance_cells(pixels))
-            self.colourless += bool((pixels == pixels[..., :1]).all())
+                self.cells.append(coarse_cells(pixels))
+            self.colourless.append(bool((pixels == pixels[..., :1]).all()))
             self.names.append(one.name)
             self.classes.append(one.class_name)
             file.write(content)
@@ -148,7 +166,24 @@ class _Packing:
         if without and len(without) < len(self.names):
             problems += [Problem("has no class, but other images do", name) for name in without]
         if problems:
-            raise LabelSetError("these images cannot be packed", problems)
+            raise ImageSetError("these images cannot be packed", problems)
+
+    def keep(self, file: BinaryIO, indices: Sequence[int]) -> None:
+        """Keep some of the images, in place: every one of them moves toward the beginning."""
+        each, place = 3 * self.size[0] * self.size[1], {old: new for new, old in enumerate(indices)}
+        for new, old in enumerate(indices):
+            file.seek(old * each)
+            content = file.read(each)
+            file.seek(new * each)
+            file.write(content)
+        file.truncate(len(indices) * each)
+        self.left_out = len(self.names) - len(indices)
+        self.cells = [self.cells[old] for old in indices if old < len(self.cells)]
+        self.names, self.classes = [self.names[old] for old in indices], [self.classes[old] for old in indices]
+        self.colourless = [self.colourless[old] for old in indices]
+        self.copies = {
+            place[copy]: place[first] for copy, first in self.copies.items() if copy in place and first in place
+        }
 
     def drop_colour(self, file: BinaryIO) -> None:
         """Keep the first channel of each image, in place: every image moves toward the beginning."""
@@ -185,10 +220,27 @@ class _Packing:
         os.fsync(file.fileno())
         counts = Counter(name for name in self.classes if name is not None)
         copies = tuple((self.names[copy], self.names[first]) for copy, first in sorted(self.copies.items()))
-        notes = () if self.grey or not self.colourless else (f"{self.colourless} of {len(self.names)} images are grey",)
         return PackReport(
-            len(self.names), dict(sorted(counts.items())), len(apart), tuple(self.unreadable), copies, notes
+            len(self.names),
+            dict(sorted(counts.items())),
+            channels,
+            len(apart),
+            tuple(self.unreadable),
+            copies,
+            tuple(self._notes(counts)),
+            _asymmetry(file, (len(self.names), channels, *self.size)),
+            self.left_out,
         )
+
+    def _notes(self, counts: Mapping[str, int]) -> Iterator[str]:
+        count, grey = len(self.names), sum(self.colourless)
+        if 0 < grey < count:
+            yield f"{grey} of {count} images are grey and the others have colour; all are stored with colour"
+        if single := [name for name, images in sorted(counts.items()) if images == 1]:
+            shown = ", ".join(single[:10]) + (f" and {len(single) - 10} more" if len(single) > 10 else "")
+            yield f"classes with a single image: {shown}"
+        if count < FEW_IMAGES:
+            yield f"{count} images; a training needs {FEW_IMAGES} or more to draw new ones rather than repeat these"
 
     def _held_out(self, wanted: int | None) -> list[int]:
         copied = self.copies.keys() | set(self.copies.values())
@@ -200,20 +252,38 @@ class _Packing:
 
     def _near_copies(self) -> Iterator[tuple[int, int]]:
         """Yield (image, earlier image) for each image that is close to an earlier one."""
-        limit = LARGE_LIMIT if min(self.size) >= LARGE else SMALL_LIMIT
         cells = np.stack(self.cells)
         norms = np.square(cells).sum(1)
-        contrast = np.maximum(cells.std(1), _LEAST_CONTRAST)
+        contrast = np.maximum(cells.std(1), LEAST_CONTRAST)
         for start in range(0, len(cells), _COMPARED_AT_ONCE):
             self.run.stop_if_asked()
             rows = slice(start, min(start + _COMPARED_AT_ONCE, len(cells)))
             squares = norms[rows, None] + norms[None, : rows.stop] - 2 * cells[rows] @ cells[: rows.stop].T
             distance = np.sqrt(np.maximum(squares, 0) / cells.shape[1]) / contrast[None, : rows.stop]
-            close = distance <= limit
+            close = distance <= SMALL_LIMIT
             for row in np.flatnonzero(close.any(1)):
                 earlier = np.flatnonzero(close[row, : start + row])
                 if len(earlier):
                     yield int(start + row), int(earlier[distance[row, earlier].argmin()])
+
+
+def _asymmetry(file: BinaryIO, shape: tuple[int, int, int, int]) -> float:
+    """Return :attr:`PackReport.asymmetry`, without the part that chance contributes: from two halves of the images,
+    whose difference images are multiplied with one another.
+    """
+    count, channels, height, width = shape
+    sums, numbers, contrast = np.zeros((2, height, width)), np.zeros(2), 0.0
+    file.seek(0)
+    for index in range(count):
+        pixels = np.frombuffer(file.read(channels * height * width), np.uint8).reshape(channels, height, width)
+        luminance = pixels.mean(0)
+        sums[index % 2] += luminance
+        numbers[index % 2] += 1
+        contrast += float(luminance.std()) / count
+    means = sums / np.maximum(numbers, 1)[:, None, None]
+    differences = means - means[:, :, ::-1]
+    shared = max(0.0, float((differences[0] * differences[1]).mean()))
+    return float(np.sqrt(shared)) / max(contrast, 1.0)
 
 
 def _digests(file: BinaryIO, bytes_each: int, count: int) -> Iterator[str]:
@@ -237,6 +307,7 @@ class PackedImages:
         self.shape: tuple[int, int, int] = tuple(self._facts["shape"])
         self.classes: tuple[str, ...] = tuple(self._facts["classes"])
         self.licence: str = self._facts["licence"]
+        self.fit: Fit = self._facts["fit"]
         self._pixels = np.memmap(path, np.uint8, "r", shape=(len(self._facts["names"]), *self.shape))
         self._indices = np.arange(len(self._pixels)) if indices is None else np.asarray(list(indices), np.int64)
 

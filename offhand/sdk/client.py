@@ -12,6 +12,7 @@ from offhand.sdk.resources.datasets import Datasets
 from offhand.sdk.resources.encoders import Encoders
 from offhand.sdk.resources.evaluations import Evaluations
 from offhand.sdk.resources.generators import Generators
+from offhand.sdk.resources.image_sets import ImageSets
 from offhand.sdk.resources.jobs import Jobs
 from offhand.sdk.resources.keys import Keys
 from offhand.sdk.resources.label_sets import LabelSets
@@ -47,6 +48,7 @@ class Client:
         self.jobs = Jobs(self.connection)
         self.datasets = Datasets(self.connection, self.uploads)
         self.label_sets = LabelSets(self.connection, self.uploads)
+        self.image_sets = ImageSets(self.connection, self.uploads)
         self.generators = Generators(self.connection, self.uploads)
         self.encoders = Encoders(self.connection, self.uploads)
         self.labelers = Labelers(self.connection, self.uploads)

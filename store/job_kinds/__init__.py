@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from store.job_kinds import (
+    add_images,
     assess_labeler,
     check_labels,
     draw_samples,
@@ -34,6 +35,7 @@ _ALL: tuple[JobKind[Any], ...] = (
     train_encoder.KIND,
     draw_samples.KIND,
     import_generator.KIND,
+    add_images.KIND,
 )
 #: Every kind by its name.
 KINDS: dict[str, JobKind[Any]] = {kind.name: kind for kind in _ALL}

@@ -25,6 +25,7 @@ from store.resources.artifacts import NewMade, add_made
 from store.resources.datasets import finish_dataset, mark_damaged, quality_of
 from store.resources.files import File, add_files, has_files, remove_files
 from store.resources.generators import NewGenerator, add_generator
+from store.resources.image_sets import NewImageSet, add_image_set
 from store.tables import files as files_table
 from store.tables import jobs, shards, steps
 
@@ -43,7 +44,7 @@ class StepResult:
     more shards of this step. `next_item`: this shard is an item of a chain, which goes on with that one. `top_up`: more
     shards of the step before, after which this step is done once more; the rest of the result then says nothing about
     the job's end. `rejected`: images the filter dropped; `dataset`: facts that finish the job's dataset (both from the
-    last step). `generator`: a new generator. `events`: lines for the job's log.
+    last step). `generator`, `image_set`: new ones. `events`: lines for the job's log.
     """
 
     value: dict[str, Any] = field(default_factory=dict)
@@ -57,6 +58,7 @@ class StepResult:
     rejected: int = 0
     dataset: dict[str, Any] | None = None
     generator: NewGenerator | None = None
+    image_set: NewImageSet | None = None
     events: tuple[NewEvent, ...] = ()
 
     @property
@@ -211,6 +213,8 @@ def _record_made(connection: Connection, job: Any, result: StepResult) -> list[s
     )
     if result.generator is not None:
         add_generator(connection, job.tenant, result.generator)
+    if result.image_set is not None:
+        add_image_set(connection, job.tenant, result.image_set)
     kept = [file for file in result.files if standing.get(file.resource_id, file.resource_id) == file.resource_id]
     add_files(connection, job.tenant, kept)
     ids = {name: standing.get(value, value) for name, value in result.job_result.items()}

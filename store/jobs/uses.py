@@ -12,7 +12,7 @@ from store.jobs.states import ACTIVE_JOB_STATES
 from store.tables import datasets, jobs, labelers
 
 #: Fields of requests that name a resource.
-_FIELDS = ("labels", "generated_labels", "generator", "samples", "dataset", "labeler", "source")
+_FIELDS = ("labels", "generated_labels", "generator", "samples", "dataset", "labeler", "source", "images")
 #: Jobs that one refusal names at most.
 _NAMED = 10
 

@@ -4,7 +4,7 @@ jobs ─┬─ steps ── shards          a shard is the unit of claiming: own
       ├─ events                   append-only log, numbered per job
       └─ datasets                 what a `generate` job makes; dataset_aliases are names that point at one
 files                             every object that something refers to; an object without a row is an orphan
-uploads, label_sets, inversions, encoders, labelers, generators, sampling_statistics
+uploads, label_sets, image_sets, inversions, encoders, labelers, generators, sampling_statistics
 inverted_images               where the code of an image is that was inverted before
 outbox, idempotency_keys          written in the transaction that makes the job
 tenants, api_keys                 who may ask, and how much they may have
@@ -23,6 +23,7 @@ from store.tables.resources import (
     encoders,
     files,
     generators,
+    image_sets,
     inversions,
     inverted_images,
     label_sets,
@@ -33,7 +34,7 @@ from store.tables.resources import (
 from store.tables.work import events, idempotency_keys, jobs, outbox, shards, steps, workers
 
 #: Revision that this program expects; a test holds it to the newest migration.
-SCHEMA_REVISION = "0013"
+SCHEMA_REVISION = "0014"
 
 __all__ = [
     "SCHEMA_REVISION",
@@ -45,6 +46,7 @@ __all__ = [
     "files",
     "generators",
     "idempotency_keys",
+    "image_sets",
     "inversions",
     "inverted_images",
     "jobs",

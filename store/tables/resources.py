@@ -108,6 +108,23 @@ labelers = _digested(
 
 sampling_statistics = _digested("sampling_statistics", Column("generator_id", ID, nullable=False))
 
+image_sets = Table(
+    "image_sets",
+    metadata,
+    Column("id", ID, primary_key=True),
+    tenant(),
+    Column("name", ID, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("images", BigInteger, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("licence", Text, nullable=False),
+    Column("info", JSON_VALUES, nullable=False),
+    Column("created_at", Double, nullable=False),
+    UniqueConstraint("tenant", "name"),
+    Index(None, "tenant", "created_at", "id"),
+)
+
 datasets = Table(
     "datasets",
     metadata,

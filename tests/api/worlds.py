@@ -16,6 +16,7 @@ from store.jobs.events import record
 from store.objects import ObjectStore
 from store.resources import datasets, files
 from store.resources.artifacts import NewMade, add_made
+from store.resources.image_sets import NewImageSet, add_image_set
 
 TENANT = "local"
 INFO: dict[str, Any] = {
@@ -120,6 +121,22 @@ def add_labeler(db: Database, objects: ObjectStore, generator_id: str) -> str:
     keep(db, objects, "inv_1", "pictures/head_01.png", PICTURE, "image/png")
     keep(db, objects, "inv_1", "report.json", b"{}", "application/json")
     return "lab_1"
+
+
+def add_photographs(db: Database, objects: ObjectStore, name: str = "photos") -> str:
+    """An image set as its job leaves it; its id."""
+    info = {
+        "channels": 3, "classes": {"cat": 300, "dog": 400}, "held_out": 200, "fit": "crop", "flips": True,
+        "flips_reason": "no name of a class has the word left or right", "unreadable": 1, "copies": 0,
+        "warnings": ["1 files cannot be read and are left out; the report names them"],
+    }  # fmt: skip
+    with db.write() as connection:
+        new = NewImageSet("ims_1", name, "d" * 64, 700, 16, 24, "CC BY 4.0", info)
+        add_image_set(connection, TENANT, new)
+    keep(db, objects, "ims_1", "contact_sheet.png", PICTURE, "image/png")
+    keep(db, objects, "ims_1", "report.json", b'{"unreadable": [{"file": "a.png", "reason": "is truncated"}]}',
+         "application/json")  # fmt: skip
+    return "ims_1"
 
 
 def add_encoder(db: Database, objects: ObjectStore, generator_id: str) -> str:

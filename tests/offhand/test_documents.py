@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel
 
-from api.schemas import aliases, encoders, evaluations, events, exports, jobs, resources, sample_sets, tenants
+from api.schemas import (
+    aliases,
+    encoders,
+    evaluations,
+    events,
+    exports,
+    image_sets,
+    jobs,
+    resources,
+    sample_sets,
+    tenants,
+)
 from api.schemas import uploads as upload_schemas
 from api.schemas import webhooks as webhook_schemas
 from offhand import documents
@@ -18,6 +29,7 @@ MODELS: list[type[BaseModel]] = [
     evaluations.Evaluation,
     events.Event,
     exports.Export,
+    image_sets.ImageSet,
     jobs.Counts,
     jobs.Estimate,
     jobs.Job,

@@ -6,6 +6,7 @@ from worker.steps.generation.export import export
 from worker.steps.generation.finalize import finalize
 from worker.steps.generation.sample import sample
 from worker.steps.generators.import_generator import import_generator
+from worker.steps.image_sets.add_images import add_images
 from worker.steps.inversion.invert import invert
 from worker.steps.inversion.train_encoder import train_encoder
 from worker.steps.label_sets.validate import validate
@@ -22,6 +23,7 @@ STEPS = {
     "evaluate": evaluate,
     "export": export,
     "import_generator": import_generator,
+    "add_images": add_images,
     "assess_labeler": assess_labeler,
     "draw_samples": draw_samples,
 }

@@ -10,7 +10,8 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -29,6 +30,8 @@ from core.label_sets.reading.entry_names import (
 from core.label_sets.reading.tar_reader import Kind, Readable, TarError, TarReader
 
 CHUNK = 1 << 18
+BEGINNING = 1 << 16
+"""Bytes of a file that :func:`list_archive` reads at most."""
 _MAGIC_ZIP, _MAGIC_GZIP = b"PK\x03\x04", b"\x1f\x8b"
 _MAGIC_OTHERS = (b"PK\x05\x06", b"BZh", b"7z\xbc\xaf\x27\x1c", b"Rar!", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
 
@@ -46,6 +49,8 @@ class ArchiveLimits:
     max_archive_bytes: int = 4 << 30
     max_entries: int = ENTRIES_PER_IMAGE * MAX_IMAGES + 2000
     """Files and folders: those of ``MAX_IMAGES`` images, and 2,000 of other kinds."""
+    max_directory_entries: int | None = None
+    """Entries of a zip, whose directory is read into memory; None for ``max_entries``."""
     max_entry_bytes: int = 64 << 20
     max_total_bytes: int = 4 << 30
     max_ratio: float = 200.0
@@ -76,6 +81,14 @@ class _Halt(Exception):
     """Nothing more can or may be read; the message is the last problem."""
 
 
+@dataclass(frozen=True)
+class Listed:
+    """Names of an archive's files, without those that operating systems leave, and the beginning of some."""
+
+    names: tuple[str, ...]
+    beginnings: dict[str, bytes]
+
+
 def extract_archive(
     archive: Path, into: Path, limits: ArchiveLimits | None = None, should_stop: ShouldStop = never_stop
 ) -> Extracted:
@@ -84,42 +97,89 @@ def extract_archive(
     Raises :class:`core.errors.LabelSetError` with every problem found: the pointer is the entry's name, or the
     archive's own where no entry is to blame. Files already written then stay behind for the caller to remove.
     """
-    limits = limits or ArchiveLimits()
-    size = archive.stat().st_size
-    if size > limits.max_archive_bytes:
-        raise _refusal([Problem(f"is {size:,} bytes: at most {limits.max_archive_bytes:,} are taken", archive.name)])
-    into.mkdir(parents=True, exist_ok=True)
     with archive.open("rb") as stream:
-        return _Extraction(stream, archive.name, size, into, limits, should_stop).run()
+        reading = _Reading(stream, archive, limits or ArchiveLimits(), should_stop)
+        files = dict(reading.files(into))
+        return Extracted(reading.format, files, tuple(reading.ignored))
+
+
+def iterate_archive(
+    archive: Path, into: Path, limits: ArchiveLimits | None = None, should_stop: ShouldStop = never_stop
+) -> Iterator[tuple[str, Path]]:
+    """Yield name and numbered file of each entry, in the archive's order; the caller removes what it has read.
+
+    Raises what :func:`extract_archive` raises, after the last file that can be read.
+    """
+    with archive.open("rb") as stream:
+        yield from _Reading(stream, archive, limits or ArchiveLimits(), should_stop).files(into)
+
+
+def list_archive(
+    archive: Path,
+    limits: ArchiveLimits | None = None,
+    should_stop: ShouldStop = never_stop,
+    beginning_of: Callable[[str], bool] = lambda _name: False,
+) -> Listed:
+    """Return the names of an archive's files, without unpacking it. beginning_of: names of files to read a little of,
+    up to ``BEGINNING`` bytes each.
+
+    Raises :class:`core.errors.LabelSetError` with every problem of names and entries; the contents are not looked at.
+    """
+    with archive.open("rb") as stream:
+        return _Reading(stream, archive, limits or ArchiveLimits(), should_stop).listed(beginning_of)
 
 
 def _refusal(problems: Iterable[Problem]) -> LabelSetError:
     return LabelSetError("the archive is refused", problems)
 
 
-class _Extraction:
-    """One run over one archive: problems, names and bytes so far."""
+class _Reading:
+    """One pass over one archive: problems, names and bytes so far."""
 
-    def __init__(
-        self, stream: BinaryIO, name: str, size: int, into: Path, limits: ArchiveLimits, should_stop: ShouldStop
-    ) -> None:
-        self.stream, self.name, self.size, self.into, self.limits = stream, name, size, into, limits
-        self.should_stop = should_stop
+    def __init__(self, stream: BinaryIO, archive: Path, limits: ArchiveLimits, should_stop: ShouldStop) -> None:
+        self.stream, self.name, self.size = stream, archive.name, archive.stat().st_size
+        self.limits, self.should_stop = limits, should_stop
         self.problems: list[Problem] = []
         self.register = NameRegister()
-        self.files: dict[str, Path] = {}
         self.ignored: list[str] = []
+        self.numbered = 0
         self.written = 0
-        self.most = min(limits.max_total_bytes, max(limits.ratio_floor_bytes, int(limits.max_ratio * size)))
+        self.most = min(limits.max_total_bytes, max(limits.ratio_floor_bytes, int(limits.max_ratio * self.size)))
+        if self.size > limits.max_archive_bytes:
+            raise _refusal(
+                [Problem(f"is {self.size:,} bytes: at most {limits.max_archive_bytes:,} are taken", self.name)]
+            )
+        self.format, self.entries = self._open()
 
-    def run(self) -> Extracted:
-        kind, entries = self._open()
+    def files(self, into: Path) -> Iterator[tuple[str, Path]]:
+        """Write each file to the folder ``into`` and yield its name and path. Raises in the end for all problems."""
+        into.mkdir(parents=True, exist_ok=True)
+        with self._collecting():
+            for name, entry in self._named():
+                path = into / f"{self.numbered:06d}"
+                wrong = self._write(name, entry, path)
+                if wrong is not None:
+                    self._add(wrong, name)
+                else:
+                    self.numbered += 1
+                    yield name, path
+
+    def listed(self, beginning_of: Callable[[str], bool]) -> Listed:
+        """Return names and beginnings of files. Raises for all problems of names and entries."""
+        names, beginnings = [], {}
+        with self._collecting():
+            for name, entry in self._named():
+                names.append(name)
+                if beginning_of(name) and entry.content is not None:
+                    with suppress(zipfile.BadZipFile):  # found again when the file is read
+                        beginnings[name] = entry.content.read(BEGINNING)
+        return Listed(tuple(names), beginnings)
+
+    @contextmanager
+    def _collecting(self) -> Iterator[None]:
+        """Add what ends the reading to the problems, and raise where there are any."""
         try:
-            for count, entry in enumerate(entries, start=1):
-                stop_if_asked(self.should_stop)
-                if count > self.limits.max_entries:
-                    raise self._too_many()
-                self._take(entry)
+            yield
         except (_Halt, TarError) as halt:
             self.problems.append(Problem(str(halt), self.name))
         except (gzip.BadGzipFile, zlib.error) as error:
@@ -128,7 +188,16 @@ class _Extraction:
             self.problems.append(Problem("ends before its compressed data does: it is truncated", self.name))
         if self.problems:
             raise _refusal(self.problems)
-        return Extracted(kind, self.files, tuple(self.ignored))
+
+    def _named(self) -> Iterator[tuple[str, _Entry]]:
+        """Yield the files, droppings left out, under their normalised names."""
+        for count, entry in enumerate(self.entries, start=1):
+            stop_if_asked(self.should_stop)
+            if count > self.limits.max_entries:
+                raise self._too_many(self.limits.max_entries)
+            name = normalised(entry.name)
+            if self._is_taken(name, entry):
+                yield name, entry
 
     def _open(self) -> tuple[ArchiveFormat, Iterator[_Entry]]:
         head = self.stream.read(512)
@@ -142,20 +211,21 @@ class _Extraction:
         what = "is empty" if not head else "is neither a zip nor a tar archive"
         raise _refusal([Problem(f"{what}: send .zip, .tar or .tar.gz", self.name)])
 
-    def _take(self, entry: _Entry) -> None:
-        """Check one entry and write its content, or add to the problems."""
-        name = normalised(entry.name)
-        if not name and entry.kind == "folder":
-            return
-        wrong = fault(name) or _kind_fault(entry.kind) or self.register.add(name, entry.kind == "folder") or entry.fault
-        if wrong is None and entry.kind == "folder":
-            wrong = "a folder with content of its own" if entry.size else None
-        elif wrong is None and is_dropping(name):
-            self.ignored.append(name)
-        elif wrong is None:
-            wrong = self._write(name, entry)
+    def _is_taken(self, name: str, entry: _Entry) -> bool:
+        """Return whether an entry is a file to read; add what is wrong with it to the problems."""
+        folder = entry.kind == "folder"
+        if not name and folder:
+            return False
+        wrong = fault(name) or _kind_fault(entry.kind) or self.register.add(name, folder) or entry.fault
+        if wrong is None and folder and entry.size:
+            wrong = "a folder with content of its own"
         if wrong is not None:
             self._add(wrong, name)
+            return False
+        if not folder and is_dropping(name):
+            self.ignored.append(name)
+            return False
+        return not folder
 
     def _add(self, detail: str, entry_name: str) -> None:
         # A pointer is shown to people: control characters and lone surrogates are spelt out.
@@ -163,12 +233,11 @@ class _Extraction:
         if len(self.problems) >= self.limits.max_problems:
             raise _Halt("has more problems than are listed here")
 
-    def _write(self, name: str, entry: _Entry) -> str | None:
-        """Write the content to the next numbered file; what is wrong with it, or None."""
+    def _write(self, name: str, entry: _Entry, path: Path) -> str | None:
+        """Write the content to a file; what is wrong with it, or None."""
         assert entry.content is not None
         if entry.size > self.limits.max_entry_bytes:
             return f"declares {entry.size:,} bytes: a file has at most {self.limits.max_entry_bytes:,}"
-        path = self.into / f"{len(self.files):06d}"
         count, head = 0, b""
         try:
             with path.open("wb") as target:
@@ -191,7 +260,6 @@ class _Extraction:
             return f"declares {entry.size:,} bytes and holds {count:,}"
         if _is_archive(name, head):
             return "an archive inside the archive: unpack it first"
-        self.files[name] = path
         return None
 
     def _count(self, size: int) -> None:
@@ -258,12 +326,13 @@ class _Extraction:
         if tail_start + at + 22 + comment != self.size:
             raise _Halt("holds bytes after its end, or is truncated")
         count, directory_bytes = self._wide_end(tail_start + at) or (count, directory_bytes)
-        if count > self.limits.max_entries or directory_bytes > self.limits.max_entries * 2048:
-            raise self._too_many()
+        most = self.limits.max_directory_entries or self.limits.max_entries
+        if count > most or directory_bytes > most * 2048:
+            raise self._too_many(most)
         self.stream.seek(0)
 
-    def _too_many(self) -> _Halt:
-        return _Halt(f"holds more than {self.limits.max_entries:,} entries: leave out what labels no image")
+    def _too_many(self, most: int) -> _Halt:
+        return _Halt(f"holds more than {most:,} entries: leave out files that are not needed")
 
     def _wide_end(self, end: int) -> tuple[int, int] | None:
         """Read entry count and directory bytes from the zip64 record before the end record at ``end``, if there is one.

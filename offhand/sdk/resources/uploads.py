@@ -33,6 +33,11 @@ class Uploads(Resource):
         with labels_archive(Path(labels)) as archive:
             return upload_archive(self._connection, archive, progress, "label-set")
 
+    def create_images(self, images: str | Path, progress: OnBytes | None = None) -> Upload:
+        """Send photographs without labels, an archive, a parquet file or a folder; return the upload."""
+        with labels_archive(Path(images)) as archive:
+            return upload_archive(self._connection, archive, progress, "images")
+
     def create_checkpoint(self, path: str | Path, progress: OnBytes | None = None) -> Upload:
         """Send a checkpoint of a generator (`.pkl`, `.pt`, `.safetensors`); return the upload."""
         return upload_archive(self._connection, Path(path), progress, "checkpoint")

@@ -14,7 +14,7 @@ from store.objects import ObjectStore
 from tests.api.protocol.test_errors import problem
 from tests.api.worlds import add_labeler, end_job, finish_dataset
 
-KINDS = ("encoders", "evaluations", "exports", "generators", "labelers", "reports", "sample-sets")
+KINDS = ("encoders", "evaluations", "exports", "generators", "image-sets", "labelers", "reports", "sample-sets")
 
 
 @pytest.fixture
@@ -31,6 +31,7 @@ def wishes(
         "evaluations": ("/v1/evaluations", {"dataset": dataset, "labels": held_out}),
         "exports": (f"/v1/datasets/{dataset}/exports", {"format": "coco"}),
         "generators": ("/v1/generators", {"source": upload, "name": "cats"}),
+        "image-sets": ("/v1/image-sets", {"source": upload, "name": "photos", "height": 16, "width": 16}),
         "labelers": ("/v1/labelers", {"labels": upload, "generator": "tiny"}),
         "reports": (f"/v1/labelers/{labeler}/reports", {"folds": 3}),
         "sample-sets": ("/v1/sample-sets", {"generator": "tiny", "count": 5}),
@@ -61,6 +62,7 @@ def test_one_may_look_before_one_starts(
         ("/v1/encoders", {"generator": "none", "train_on": "samples"}, ["#/generator"]),
         ("/v1/evaluations", {"dataset": "ds_none", "labels": "upl_none"}, ["#/dataset", "#/labels"]),
         ("/v1/generators", {"source": "upl_none", "name": "tiny"}, ["#/name", "#/source"]),
+        ("/v1/image-sets", {"source": "upl_none", "name": "a", "height": 4}, ["#/height", "#/width"]),
         ("/v1/labelers", {"labels": "upl_none", "generator": "none"}, ["#/generator", "#/labels"]),
         ("/v1/sample-sets", {"generator": "none", "count": 0}, ["#/count", "#/generator"]),
         ("/v1/encoders", {"generator": "none", "train_on": "samples", "odd": 1}, ["#/generator", "#/odd"]),

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from api.protocol.problems import MEDIA_TYPE
 from store.database.database import Database
 from store.objects import ObjectStore
-from tests.api.worlds import add_labeler, finish_dataset
+from tests.api.worlds import add_labeler, add_photographs, finish_dataset
 
 VERBS = "(get|list|create|put|complete|update|delete|cancel|resume|rotate|redeliver|test|undelete)"
 
@@ -112,6 +112,7 @@ def test_every_example_of_a_body_runs(
     here = {"labels": upload, "generator": "tiny", "dataset": dataset, "url": "https://93.184.215.14/offhand"}
     endpoint = http.post("/v1/webhook-endpoints", json={"url": here["url"]}).json()["id"]
     ids = {"dataset_id": dataset, "labeler_id": labeler, "upload_id": upload, "endpoint_id": endpoint, "name": "latest"}
+    ids["image_set_id"] = add_photographs(db, objects)
     ran = []
     for (path, method), operation in operations(document).items():
         body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from core.errors import LabelSetError, ShardError, Stopped
+from core.errors import ImageSetError, ShardError, Stopped
 from core.generators.stylegan2.training.config import GanConfig
 from core.generators.stylegan2.training.training import GanTraining
 from core.label_sets.resize import fitted
@@ -76,12 +76,12 @@ def test_grey_images_are_stored_with_one_channel_and_mixed_ones_with_three(tmp_p
     grey = PackedImages(tmp_path / "grey")
     grey.verify()
     assert grey.shape == (1, 8, 8)
-    assert report.notes == ()
+    assert not any("grey" in note for note in report.notes)
     expected = torch.from_numpy(fitted(picture(3, grey=True), 8, 8, "stretch")[..., 0])
     assert torch.equal(grey.read([3])[0, 0], expected)
     mixed = pack_images([*stream(3), *stream(2, grey=True)], tmp_path / "mixed", (8, 8))
     assert PackedImages(tmp_path / "mixed").shape == (3, 8, 8)
-    assert mixed.notes == ("2 of 5 images are grey",)
+    assert mixed.notes[0] == "2 of 5 images are grey and the others have colour; all are stored with colour"
 
 
 def test_unreadable_files_and_copies_are_listed_and_copies_stay_in_training(tmp_path: Path) -> None:
@@ -104,14 +104,14 @@ def test_unreadable_files_and_copies_are_listed_and_copies_stay_in_training(tmp_
 
 
 def test_images_that_cannot_be_packed_leave_no_file(tmp_path: Path) -> None:
-    with pytest.raises(LabelSetError, match="at least 2 readable images, found 1") as caught:
+    with pytest.raises(ImageSetError, match="at least 2 readable images, found 1") as caught:
         pack_images([*stream(1), SourceImage("text.png", b"no picture")], tmp_path / "set", (8, 8))
     assert "text.png" in str(caught.value)
     images = list(stream(4, ("cat",)))
     images[3] = SourceImage("3.png", images[3].content)
-    with pytest.raises(LabelSetError, match=r"3.png: has no class"):
+    with pytest.raises(ImageSetError, match=r"3.png: has no class"):
         pack_images(images, tmp_path / "set", (8, 8))
-    with pytest.raises(LabelSetError, match="cannot be brought to this size"):
+    with pytest.raises(ImageSetError, match="cannot be packed at this size"):
         pack_images(stream(2), tmp_path / "set", (0, 8))
     stops = iter([False, True])
     with pytest.raises(Stopped):

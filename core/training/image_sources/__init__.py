@@ -1,0 +1,1 @@
+"""Streams of photographs from folders and untrusted files: archives, WebDataset, parquet."""
