@@ -79,6 +79,7 @@ def calls(client: Client) -> Iterator[tuple[str, Any]]:
             if method.startswith("_") or (name, method) in {
                 ("uploads", "create"),
                 ("uploads", "create_checkpoint"),
+                ("uploads", "create_images"),
                 ("uploads", "id_of"),
                 ("datasets", "download"),
                 ("datasets", "download_export"),
