@@ -5,20 +5,14 @@ from torch import Tensor
 
 from core.callbacks import ShouldStop, stop_if_asked
 from core.checkpoints.content import CheckpointContent
+from core.checkpoints.state_dicts import StateDict, choose, state_dicts
 from core.errors import CheckpointError, Problem
 from core.generators.answers import Answers
 from core.generators.interface import GeneratorInfo, ReadGenerator
 from core.generators.stylegan2.checkpoints import nvidia, tensorflow
 from core.generators.stylegan2.checkpoints.found import Found
 from core.generators.stylegan2.checkpoints.other_kinds import refusal, related_kind, unread_kind
-from core.generators.stylegan2.checkpoints.state_dicts import (
-    LATENT_AVG,
-    StateDict,
-    choose,
-    read_chosen,
-    read_state_dicts,
-    state_dicts,
-)
+from core.generators.stylegan2.checkpoints.state_dicts import LATENT_AVG, MARKS, read_chosen, read_state_dicts
 from core.generators.stylegan2.generator import StyleGAN2Generator
 from core.generators.stylegan2.network import Network
 from core.run import Run
@@ -63,9 +57,9 @@ def _of_value(content: CheckpointContent, answers: Answers) -> Found | None:
 def _of_tensors(content: CheckpointContent, answers: Answers) -> Found | None:
     state = dict(content.tensors or {})
     kind = related_kind(state)
-    found = [] if kind else state_dicts(state)
+    found = [] if kind else state_dicts(state, MARKS)
     if found:
-        chosen = choose(found, answers)
+        chosen = choose(found, answers.network)
         average = {LATENT_AVG: state[LATENT_AVG]} if LATENT_AVG in state else {}
         return read_chosen(StateDict(chosen.name, chosen.layout, average | chosen.tensors), answers)
     kind = kind or unread_kind(state)
@@ -78,7 +72,8 @@ def _of_tensors(content: CheckpointContent, answers: Answers) -> Found | None:
 
 
 def _check_answers(found: Found, answers: Answers) -> None:
-    """Raise where an answer contradicts the file."""
+    """Raise where an answer contradicts the file, or answers no question about it."""
+    answers.check_names(("mapping_lr_multiplier", "conv_clamp"))
     config, problems = found.config, []
     if answers.mapping_lr_multiplier not in (None, config.mapping_lr_multiplier):
         problems.append(Problem(f"the file has {config.mapping_lr_multiplier}", "mapping_lr_multiplier"))

@@ -6,12 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from core.checkpoints.limits import Limits, unsafe
-from core.checkpoints.values import StoredArray, StoredTensor
 from core.errors import CheckpointError, Problem
 from core.generators.stylegan2.config import StyleGAN2Config
-
-MISSING = "not in the file"
 
 
 @dataclass(frozen=True)
@@ -33,21 +29,6 @@ class Found:
     """Names of the classes, where the file has them."""
     notes: tuple[str, ...] = ()
     """Assumptions about what the file does not hold, for the report."""
-
-
-def read_all(stored: Mapping[str, StoredTensor | StoredArray], limits: Limits) -> dict[str, Tensor]:
-    """Return views of the tensors. Raises where they would need more memory than ``limits`` of the file allow."""
-    needed = 4 * sum(one.count for one in stored.values())
-    if needed > limits.tensor_bytes:
-        raise unsafe(f"its tensors need {needed} bytes; {limits.tensor_bytes} are allowed")
-    return {name: one.read() for name, one in stored.items()}
-
-
-def ask(*questions: tuple[str, str]) -> CheckpointError:
-    """The error for a file that leaves (option, meaning) open."""
-    problems = [Problem(f"{MISSING}; {meaning}", name) for name, meaning in questions]
-    names = ", ".join(name for name, _ in questions)
-    return CheckpointError(f"this checkpoint needs answers: {names}", problems)
 
 
 def check_filters(state: Mapping[str, Tensor], endings: tuple[str, ...], total: float) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 from torch import Tensor
 
 from core.checkpoints.limits import Budget, Limits, shown
+from core.checkpoints.state_dicts import ask, read_all
 from core.checkpoints.values import Record, StoredTensor
 from core.errors import CheckpointError, Problem
 from core.generators.answers import Answers
-from core.generators.stylegan2.checkpoints.found import Found, ask, check_filters, read_all
+from core.generators.stylegan2.checkpoints.found import Found, check_filters
 from core.generators.stylegan2.checkpoints.other_kinds import refusal, related_kind, unread_kind
 from core.generators.stylegan2.checkpoints.states import MISSING_NOISE, from_nvidia_state, has_noise_maps
 from core.generators.stylegan2.config import Architecture, StyleGAN2Config

@@ -10,7 +10,7 @@ from torch import Tensor
 from core.checkpoints.values import StoredArray, StoredTensor
 from core.errors import CheckpointError, Problem
 
-READABLE = "StyleGAN2 generators are read: of NVIDIA (PyTorch and TensorFlow), of rosinality, of ReStyle, pSp and e4e"
+READABLE = "StyleGAN2 generators of NVIDIA, rosinality, ReStyle, pSp and e4e are read, and BigGAN generators"
 
 #: Kind → parts of names, all of which occur in its tensors' names. These share names with StyleGAN2: asked first.
 _RELATED = {
@@ -25,8 +25,6 @@ _OTHERS = {
     "StyleGAN2 of BasicSR (GFPGAN)": ("style_mlp.", "style_conv1.modulated_conv."),
     "StyleGAN2 of MMGeneration": ("style_mapping.", "conv.style_modulation."),
     "a generator of genforce": ("mapping.dense0.", "synthesis.layer0."),
-    "BigGAN": ("shared.weight", "blocks.0.0.conv1."),
-    "BigGAN of Hugging Face": ("generator.gen_z.",),
     "VQGAN": ("quantize.embedding.", "decoder.conv_in."),
     "a diffusion model": ("model.diffusion_model.",),
     "a diffusion model of diffusers": ("time_embedding.linear_1.",),
@@ -55,7 +53,7 @@ def unread_kind(tensors: Mapping[str, Tensor | StoredTensor | StoredArray]) -> s
 
 def refusal(kind: str, pointer: str = "") -> CheckpointError:
     """Return the error for a file that holds a network of a kind that is not read."""
-    return CheckpointError(f"this is {kind}, not a StyleGAN2 generator", [Problem(READABLE, pointer)])
+    return CheckpointError(f"this is {kind}, which is not read", [Problem(READABLE, pointer)])
 
 
 def _first(kinds: Mapping[str, tuple[str, ...]], names: Iterable[str]) -> str | None:

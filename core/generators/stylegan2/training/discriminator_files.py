@@ -8,9 +8,10 @@ from torch import Tensor
 
 from core.checkpoints.content import CheckpointContent
 from core.checkpoints.limits import Budget
+from core.checkpoints.state_dicts import read_all
 from core.checkpoints.values import Record
 from core.errors import CheckpointError, Problem
-from core.generators.stylegan2.checkpoints.found import check_filters, read_all
+from core.generators.stylegan2.checkpoints.found import check_filters
 from core.generators.stylegan2.checkpoints.nvidia import nested_modules, tensors_of
 from core.generators.stylegan2.checkpoints.states import IGNORED_ENDINGS, LARGEST
 from core.generators.stylegan2.training.discriminator import Discriminator, DiscriminatorConfig
