@@ -35,7 +35,7 @@ async def create_generator(
     spec: Annotated[ImportGeneratorSpec, Body(openapi_examples=EXAMPLES)],
     asked: Asking,
 ) -> Response:
-    """Import a checkpoint: NVIDIA's pickles (PyTorch and TensorFlow), rosinality's, our own safetensors.
+    """Import a checkpoint of another project (docs/generators.md lists them), or one of our own.
 
     Nothing in the file is executed: a pickle that names anything but tensors and plain values fails the job with
     `unsafe_checkpoint`. A setting that the file lacks fails it with `bad_checkpoint`; give it in `answers`.

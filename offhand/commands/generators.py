@@ -41,7 +41,8 @@ group = listing_group(
 @group.command("add")
 def add(
     source: Annotated[
-        str, typer.Argument(help="Checkpoint: a file, an https URL, a name of the catalogue, or an upload's id.")
+        str,
+        typer.Argument(help="Checkpoint: file or folder, an https URL, a name of the catalogue, or an upload's id."),
     ],
     name: Annotated[str | None, typer.Option(help="Its name. [from the source]")] = None,
     licence: Annotated[str | None, typer.Option(help="Licence of the checkpoint; files do not contain it.")] = None,
@@ -50,13 +51,18 @@ def add(
         list[str] | None,
         typer.Option("--set", help="Any other field of the request: NAME=JSON, e.g. answers.conv_clamp=256"),
     ] = None,
+    answer: Annotated[
+        list[str] | None,
+        typer.Option("--answer", help="A fact that the checkpoint does not contain: NAME=VALUE, e.g. norm_eps=1e-4"),
+    ] = None,
     preview: Annotated[Path | None, typer.Option(help="Save a picture of samples here.")] = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Import a checkpoint of another project, or one of our own. Nothing in the file is executed."""
+    """Import a checkpoint, a file or a folder, of another project or our own. Nothing in it is executed."""
     with ending(as_json) as output, connect(url) as client:
-        settings = request_settings(setting, {"licence": licence, "domain": domain})
+        pairs = [*(setting or []), *(f"answers.{one}" for one in answer or [])]
+        settings = request_settings(pairs, {"licence": licence, "domain": domain})
         add_generator(client, source, name, settings, preview, output)
 
 
@@ -74,7 +80,7 @@ def preview(
             raise ClientError(f"{generator['name']} comes with the service and has no preview here")
         path = to or Path(f"{generator['name']}.png")
         _save_preview(client, generator["id"], path)
-        output.result({"generator": generator["id"], "file": str(path)}, f"samples at three truncations: {path}")
+        output.result({"generator": generator["id"], "file": str(path)}, f"samples: {path}")
 
 
 @group.command("show")
@@ -118,7 +124,7 @@ def add_generator(
     name = name or name_of(source)
     if any(known["name"] == name for known in client.generators.list()):
         raise ClientError(f"there is a generator {name} already; choose another name with --name")
-    if Path(source).is_file():
+    if Path(source).exists():
         with ByteProgress(output, f"uploading {Path(source).name}") as on_bytes:
             source = client.uploads.create_checkpoint(source, on_bytes)["id"]
     elif looks_like_a_file(source):
@@ -142,7 +148,7 @@ def _save_preview(client: "Client", name_or_id: str, path: Path) -> None:
 def looks_like_a_file(source: str) -> bool:
     """Whether ``source`` is a path, rather than a URL, an upload's id or a name of the catalogue."""
     return "://" not in source and (
-        Path(source.removesuffix(".gz")).suffix in (".pkl", ".pt", ".pth", ".safetensors")
+        Path(source.removesuffix(".gz")).suffix in (".pkl", ".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".zip")
         or "/" in source
         or "\\" in source
     )
@@ -151,7 +157,7 @@ def looks_like_a_file(source: str) -> bool:
 def name_of(source: str) -> str:
     """Return a name that the service accepts, from a file's, a URL's or the catalogue's."""
     last = source.rstrip("/").partition("?")[0].replace("\\", "/").rpartition("/")[2]
-    stem = re.sub(r"\.(pkl|pt|pth|safetensors)(\.gz)?$", "", last.lower())
+    stem = re.sub(r"\.(pkl|pt|pth|bin|ckpt|safetensors|zip)(\.gz)?$", "", last.lower())
     name = re.sub(r"[^a-z0-9.]+", "-", stem).strip("-.")[:63]
     if not name or source.startswith("upl_"):
         raise ClientError("choose a name for the generator: --name NAME")

@@ -23,16 +23,16 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 @contextmanager
-def labels_archive(labels: Path) -> Iterator[Path]:
-    """``labels`` itself when it is a file; a temporary archive of it when it is a folder."""
-    if labels.is_file():
-        yield labels
+def file_or_archive(path: Path) -> Iterator[Path]:
+    """Yield ``path`` where it is a file, and a temporary archive of it where it is a folder."""
+    if path.is_file():
+        yield path
         return
-    if not labels.is_dir():
-        raise ClientError(f"{labels} is neither an archive nor a folder")
+    if not path.is_dir():
+        raise ClientError(f"{path} is neither a file nor a folder")
     with TemporaryDirectory(prefix="offhand-") as folder:
-        archive = Path(folder) / f"{labels.resolve().name}.zip"
-        pack(labels, archive)
+        archive = Path(folder) / f"{path.resolve().name}.zip"
+        pack(path, archive)
         yield archive
 
 

@@ -27,6 +27,15 @@ class CheckpointAnswers(Spec):
     )
     mapping_lr_multiplier: float | None = Field(None, gt=0, le=1000)
     conv_clamp: float | None = Field(None, ge=0, description="0: no clamping.")
+    norm_eps: float | None = Field(None, gt=0, lt=1, description="BigGAN: eps of the norm layers (`BN_eps`).")
+    spectral_eps: float | None = Field(None, gt=0, lt=1, description="BigGAN: eps of the spectral norm (`SN_eps`).")
+    spectral_iterations: int | None = Field(
+        None, ge=1, le=100, description="BigGAN: power iterations of a training step (`num_G_SV_itrs`)."
+    )
+    standing_statistics: bool | None = Field(
+        None, description="BigGAN: whether batch-norm statistics are sums to divide by their counter."
+    )
+    depth: int | None = Field(None, ge=1, le=16, description="BigGAN-deep: blocks of one resolution (`G_depth`).")
 
 
 class ImportGeneratorSpec(JobSpec):

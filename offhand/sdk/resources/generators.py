@@ -29,9 +29,9 @@ class Generators(UploadingResource):
     def add(self, source: str | Path, name: str, **settings: Any) -> Job:
         """Start the job that imports a checkpoint as the generator ``name`` and return it.
 
-        ``source``: a file, which is uploaded first, an upload's id, a URL, or a name of :meth:`catalogue`.
+        ``source``: a file or folder, which is uploaded first, an upload's id, a URL, or a name of :meth:`catalogue`.
         """
-        if Path(source).is_file():
+        if Path(source).exists():
             source = self._uploads.create_checkpoint(source)["id"]
         body = {"source": str(source), "name": name} | given(settings)
         return self._connection.send(Job, "POST", self.path, body)

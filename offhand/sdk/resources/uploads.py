@@ -8,7 +8,7 @@ from offhand.documents import Upload
 from offhand.sdk.callbacks import OnBytes
 from offhand.sdk.connection import Connection
 from offhand.sdk.resources.resource import Resource
-from offhand.sdk.uploads import is_id, labels_archive, upload_archive
+from offhand.sdk.uploads import file_or_archive, is_id, upload_archive
 
 
 class Uploads(Resource):
@@ -30,7 +30,7 @@ class Uploads(Resource):
         Of a large file only the parts that an earlier try did not send are sent. Raises ClientError where ``labels``
         is neither a file nor a folder.
         """
-        with labels_archive(Path(labels)) as archive:
+        with file_or_archive(Path(labels)) as archive:
             return upload_archive(self._connection, archive, progress, "label-set")
 
     def create_images(self, images: str | Path, progress: OnBytes | None = None) -> Upload:
@@ -39,8 +39,11 @@ class Uploads(Resource):
             return upload_archive(self._connection, archive, progress, "images")
 
     def create_checkpoint(self, path: str | Path, progress: OnBytes | None = None) -> Upload:
-        """Send a checkpoint of a generator (`.pkl`, `.pt`, `.safetensors`); return the upload."""
-        return upload_archive(self._connection, Path(path), progress, "checkpoint")
+        """Send a checkpoint of a generator (`.pkl`, `.pt`, `.safetensors`), or a folder that holds one with its
+        configuration; return the upload.
+        """
+        with file_or_archive(Path(path)) as file:
+            return upload_archive(self._connection, file, progress, "checkpoint")
 
     def delete(self, upload_id: str) -> None:
         """Delete an upload that no waiting or running job needs. Label sets made from it stay."""

@@ -14,7 +14,7 @@ import pytest
 from offhand.errors import ClientError, DownloadFailed, JobFailed, Refused, Unreachable
 from offhand.sdk.client import Client
 from offhand.sdk.connection import service_url
-from offhand.sdk.uploads import is_id, labels_archive
+from offhand.sdk.uploads import file_or_archive, is_id
 from store.database.database import Database
 from store.objects import ObjectStore
 from tests.api.worlds import end_job, finish_dataset
@@ -63,7 +63,7 @@ def test_a_folder_is_packed_the_same_each_time(client: Client, tmp_path: Path) -
     (folder / "images" / "a.png").write_bytes(b"image")
     (folder / "classes.json").write_text("[]")
     (folder / ".DS_Store").write_text("dropping")
-    with labels_archive(folder) as archive, zipfile.ZipFile(archive) as zipped:
+    with file_or_archive(folder) as archive, zipfile.ZipFile(archive) as zipped:
         assert sorted(zipped.namelist()) == ["classes.json", "images/a.png"]
     assert client.uploads.create(folder)["sha256"] == client.uploads.create(folder)["sha256"]
     with pytest.raises(ClientError, match="neither"):

@@ -35,7 +35,7 @@ def import_generator(context: StepContext) -> StepResult:
     prepare_torch(context)
     spec, generator_id = context.request(ImportGeneratorSpec), new_id("gen")
     path = fetch_checkpoint(context)
-    answers, reading = Answers(**spec.answers.model_dump()), context.folder / "reading"
+    answers, reading = Answers.of(spec.answers.model_dump()), context.folder / "reading"
     imported = import_in_process(path, reading, answers, should_stop=context.should_stop)
     path.unlink()
     report = json_values(imported.report.to_json() | {"source": spec.source})
