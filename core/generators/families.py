@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 
 from core.errors import GeneratorError, Problem
+from core.generators.biggan.family import BIGGAN
 from core.generators.interface import Family
 from core.generators.stylegan2.family import STYLEGAN2
 
 FAMILIES: Mapping[str, Family] = {
     STYLEGAN2.name: STYLEGAN2,
+    BIGGAN.name: BIGGAN,
 }
 
 

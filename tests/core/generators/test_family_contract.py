@@ -1,4 +1,4 @@
-"""The contract that every generator family keeps, run for StyleGAN2 and for the awkward family of the tests."""
+"""The contract that every generator family keeps, run for each family and for the awkward one of the tests."""
 
 import json
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from core.image_arrays import pictures
 from core.run import Run
 from core.visualization.generator_preview import preview
 from store.resources.descriptions import described
+from tests.core.generators.biggan import small
 from tests.families.awkward.family import AWKWARD, random_generator
 
 
@@ -35,6 +36,8 @@ def stylegan2(classes: int = 0) -> StyleGAN2Generator:
 GENERATORS: dict[str, Callable[[], Generator]] = {
     "stylegan2": stylegan2,
     "stylegan2-conditional": lambda: stylegan2(classes=3),
+    "biggan": lambda: small.generator(),
+    "biggan-deep": lambda: small.generator(small.deep()),
     "awkward": random_generator,
 }
 

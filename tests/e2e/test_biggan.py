@@ -1,0 +1,90 @@
+"""A BigGAN checkpoint through HTTP: import, samples of each class, labels, a dataset and its export."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.core.generators.biggan import small
+from tests.core.generators.biggan.test_checkpoints import state_of
+from tests.e2e.processes import service
+from tests.e2e.test_second_family import Http
+
+pytestmark = pytest.mark.slow
+
+NAME = "creatures"
+SAMPLING = {"truncation": 0.8}
+
+
+@pytest.fixture(scope="module")
+def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Http]:
+    folder = tmp_path_factory.mktemp("biggan")
+    torch.save(state_of(small.generator()), folder / "G_ema.pth")
+    (folder / "shipped").mkdir()
+    with service(folder / "data", folder / "shipped") as up, httpx.Client(base_url=up.url, timeout=30) as client:
+        http = Http(client, folder / "data")
+        source = http.upload((folder / "G_ema.pth").read_bytes(), "G_ema.pth")
+        body = {"source": source, "name": NAME, "classes": list(small.CLASSES), "answers": {"norm_eps": 1e-4}}
+        http.done(http.post("/v1/generators", body))
+        yield http
+
+
+def labelled(http: Http, samples: str) -> bytes:
+    """The samples with masks of what is brighter than the mean."""
+    target = io.BytesIO()
+    archive = zipfile.ZipFile(io.BytesIO(http.get(f"/v1/sample-sets/{samples}/archive").content))
+    with archive, zipfile.ZipFile(target, "w") as labels:
+        for path in (name for name in archive.namelist() if name.startswith("images/")):
+            content = archive.read(path)
+            grey = np.asarray(Image.open(io.BytesIO(content)).convert("L"))
+            mask = io.BytesIO()
+            Image.fromarray((grey > grey.mean()).astype(np.uint8)).save(mask, "PNG")
+            labels.writestr(path, content)
+            labels.writestr(path.replace("images/", "masks/"), mask.getvalue())
+        labels.writestr("classes.json", json.dumps(["dark", "bright"]))
+    return target.getvalue()
+
+
+def samples_of(http: Http, **more: object) -> str:
+    body = {"generator": NAME, "count": 9, "seed": 4, "sampling": SAMPLING, **more}
+    return str(http.done(http.post("/v1/sample-sets", body))["result"]["samples"])
+
+
+def test_the_import_report_names_family_architecture_and_what_was_assumed(http: Http) -> None:
+    found = http.get(f"/v1/generators/{NAME}").json()
+    assert (found["family"], found["report"]["architecture"]) == ("biggan", "biggan")
+    assert (found["height"], found["classes"], found["labelled_by"]) == (16, list(small.CLASSES), ["samples"])
+    assert found["report"]["config"]["norm_eps"] == 1e-4
+    assert any("spectral_eps" in note for note in found["report"]["notes"])
+    assert sorted(found["settings_schema"]["properties"]) == ["distribution", "statistics", "truncation"]
+
+
+def test_photographs_are_refused_at_the_request(http: Http) -> None:
+    labels = http.upload(labelled(http, samples_of(http)), "photographs.zip")
+    refused = http.post("/v1/jobs", {"kind": "generate", "labels": labels, "generator": NAME, "count": 2}, 422)
+    assert "family biggan cannot invert photographs" in json.dumps(refused)
+
+
+def test_labelled_samples_become_a_dataset_and_an_export(http: Http, tmp_path: Path) -> None:
+    samples = samples_of(http)
+    labels = http.upload(labelled(http, samples), "labelled.zip")
+    body = {
+        "kind": "generate", "labels": labels, "generator": NAME, "count": 12, "seed": 7, "samples": samples,
+        "sampling": SAMPLING, "labeler": {"members": 2, "max_steps": 30},
+    }  # fmt: skip
+    dataset = http.done(http.post("/v1/jobs", body))["result"]["dataset"]
+    manifest = http.get(f"/v1/datasets/{dataset}/manifest").json()
+    assert manifest["settings"]["sampling"] == {**SAMPLING, "distribution": "truncated_normal", "statistics": "auto"}
+    http.done(http.post(f"/v1/datasets/{dataset}/exports", {"format": "coco"}))
+    (export,) = http.get(f"/v1/datasets/{dataset}/exports").json()["items"]
+    content = zipfile.ZipFile(io.BytesIO(http.get(export["url"]).content))
+    assert sum(name.endswith(".png") for name in content.namelist()) == 12
