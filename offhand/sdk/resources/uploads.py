@@ -35,7 +35,7 @@ class Uploads(Resource):
 
     def create_images(self, images: str | Path, progress: OnBytes | None = None) -> Upload:
         """Send photographs without labels, an archive, a parquet file or a folder; return the upload."""
-        with labels_archive(Path(images)) as archive:
+        with file_or_archive(Path(images)) as archive:
             return upload_archive(self._connection, archive, progress, "images")
 
     def create_checkpoint(self, path: str | Path, progress: OnBytes | None = None) -> Upload:
