@@ -1,20 +1,31 @@
 """The `offhand` command. Nothing heavy is imported before a command runs, so that `offhand --help` is quick."""
 
+import json
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
 import typer
+from typer.core import TyperGroup
 
 from offhand.commands import (
+    aliases,
     datasets,
+    delivery,
     doctor,
     encoders,
     evaluations,
+    events,
     generate,
     generators,
     jobs,
     keys,
     label_sets,
     labelers,
+    quota,
     samples,
     up,
+    uploads,
     webhooks,
     weights,
 )
@@ -26,15 +37,20 @@ COMMANDS = (
     jobs.jobs,
     jobs.cancel,
     jobs.resume,
-    datasets.export,
-    datasets.download,
+    events.events,
+    delivery.export,
+    delivery.download,
     evaluations.evaluate,
     evaluations.report,
-    datasets.verify,
+    delivery.verify,
+    quota.quota,
     doctor.doctor,
 )
 GROUPS = {
-    "labels": label_sets.group,
+    "datasets": datasets.group,
+    "aliases": aliases.group,
+    "label-sets": label_sets.group,
+    "uploads": uploads.group,
     "encoders": encoders.group,
     "labelers": labelers.group,
     "samples": samples.group,
@@ -44,11 +60,32 @@ GROUPS = {
     "weights": weights.group,
 }
 
+USAGE = 2
+#: typer brings a copy of click, whose errors have no public name.
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+
+
+class Commands(TyperGroup):
+    """The top of the command line. With ``--json`` a wrong command line is reported as JSON, as every other error."""
+
+    def main(self, args: Sequence[str] | None = None, *more: Any, **options: Any) -> Any:
+        """Run a command. Exits with 2 for a wrong command line."""
+        given = list(sys.argv[1:] if args is None else args)
+        if "--json" not in given or not options.get("standalone_mode", True):
+            return super().main(args, *more, **options)
+        try:
+            return super().main(given, *more, **{**options, "standalone_mode": False})
+        except UsageError as error:
+            document = {"error": {"code": "usage", "detail": str(error), "problems": []}}
+            print(json.dumps(document, indent=2), flush=True)
+            raise SystemExit(USAGE) from error
+
+
 app = typer.Typer(
     name="offhand",
-    help="Labelled datasets of any size from a handful of labelled images and a frozen image generator.",
+    cls=Commands,
+    help="Labelled datasets of any size from a handful of labelled images and an image generator.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,  # rich takes longer to import than the help takes to read
     pretty_exceptions_enable=False,
     epilog=(
@@ -57,6 +94,25 @@ app = typer.Typer(
         "8 the generator cannot redraw the labelled images · 130 Ctrl-C"
     ),
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"offhand {version('offhand')}")
+        raise typer.Exit
+
+
+@app.callback()
+def top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Labelled datasets of any size from a handful of labelled images and an image generator."""
+
+
 for command in COMMANDS:
     app.command()(command)
 for name, group in GROUPS.items():

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from offhand.commands.datasets import DatasetId, dataset_id_of
+from offhand.commands.delivery import DatasetId, dataset_id_of
 from offhand.commands.jobs import follow
 from offhand.commands.uploads import uploaded
 from offhand.errors import ClientError

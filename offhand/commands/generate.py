@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from offhand.commands.datasets import report_dataset
+from offhand.commands.delivery import report_dataset
 from offhand.commands.jobs import follow
 from offhand.commands.uploads import uploaded
 from offhand.documents import Estimate, Job, LabelSet

@@ -1,11 +1,11 @@
-"""`offhand labels`: list label sets, show one."""
+"""`offhand label-sets`: list label sets, show one, its picture and its notes."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from offhand.documents import LabelSet
+from offhand.documents import Document, LabelSet
 from offhand.errors import ClientError
 from offhand.terminal.groups import listing_group
 from offhand.terminal.options import Json, Url, connect
@@ -37,22 +37,40 @@ def list_label_sets(client: "Client", output: Output) -> None:
 group = listing_group("Label sets: labelled images that were read and checked.", "List label sets.", list_label_sets)
 
 
+LabelSetId = Annotated[str, typer.Argument(help="Its id (ls_…).")]
+
+
 @group.command("show")
-def show(
-    label_set: Annotated[str, typer.Argument(help="Its id (ls_…).")],
-    picture: Annotated[Path | None, typer.Option(help="PNG file for the first labels over their images.")] = None,
-    url: Url = None,
-    as_json: Json = False,
-) -> None:
+def show(label_set: LabelSetId, url: Url = None, as_json: Json = False) -> None:
     """Show a label set's classes and notes."""
     with ending(as_json) as output, connect(url) as client:
         found = client.label_sets.get(label_set)
-        if picture is not None:
-            try:
-                picture.write_bytes(client.label_sets.preview(label_set))
-            except OSError as error:
-                raise ClientError(f"cannot write {picture}: {error}") from error
         output.result(found, label_set_text(found))
+
+
+@group.command("preview")
+def preview(
+    label_set: LabelSetId,
+    out: Annotated[Path, typer.Option(help="PNG file for the first labels over their images.")],
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Save a picture of the first labels over their images."""
+    with ending(as_json) as output, connect(url) as client:
+        picture = client.label_sets.preview(label_set)
+        try:
+            out.write_bytes(picture)
+        except OSError as error:
+            raise ClientError(f"cannot write {out}: {error.strerror}") from error
+        output.result({"label_set": label_set, "file": str(out)}, f"{out}")
+
+
+@group.command("notes")
+def notes(label_set: LabelSetId, url: Url = None, as_json: Json = False) -> None:
+    """Print what the service noted when it read the labels."""
+    with ending(as_json) as output, connect(url) as client:
+        found = client.label_sets.get(label_set)["info"]["notes"]
+        output.result(found, "\n".join(map(note_text, found)) or "no notes")
 
 
 def label_set_text(label_set: LabelSet) -> str:
@@ -63,5 +81,10 @@ def label_set_text(label_set: LabelSet) -> str:
     for one in info["classes"]:
         share = info["shares"].get(str(one["id"]), {"images": 0, "pixels": 0.0})
         lines.append(f"  {one['id']:>3} {one['name']:20} {share['images']} images, {share['pixels']:.1%} of the pixels")
-    lines += [f"  note  {' '.join(filter(None, (note.get('pointer'), note['text'])))}" for note in info["notes"]]
+    lines += [f"  note  {note_text(note)}" for note in info["notes"]]
     return "\n".join(lines)
+
+
+def note_text(note: Document) -> str:
+    """Return a note with the file that it is about."""
+    return " ".join(filter(None, (note.get("pointer"), note["text"])))

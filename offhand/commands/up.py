@@ -10,7 +10,9 @@ from offhand.terminal.output import ending
 
 
 def up(
-    data: Annotated[Path, typer.Option(envvar="OFFHAND_HOME", help="Data folder.")] = Path("offhand-data"),
+    data: Annotated[
+        Path | None, typer.Option(envvar="OFFHAND_HOME", help="Data folder. [$XDG_DATA_HOME/offhand]")
+    ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 8321,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
     wait: Annotated[float, typer.Option(help="Seconds the service may take to become ready.")] = 180.0,
@@ -18,9 +20,10 @@ def up(
 ) -> None:
     """Run the whole service on this machine until Ctrl-C."""
     with ending(as_json) as output:
+        from offhand.embedded.data_folder import data_folder
         from offhand.embedded.processes import serve
 
-        serve(data, port, log_level, wait, output)
+        serve(data or data_folder(output), port, log_level, wait, output)
 
 
 def worker(

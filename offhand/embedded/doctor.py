@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 
+from offhand.embedded.data_folder import default_data_folder
 from offhand.embedded.installation import (
     LIBRARIES,
     install_command,
@@ -37,7 +38,7 @@ class Finding:
 
 def examine(url: str | None, output: Output) -> None:
     """Print every finding; exit 1 when one of them stops Offhand from working."""
-    findings = [python(), *parts(), *deployment(), *service(url)]
+    findings = [python(), *parts(), *deployment(url), *service(url)]
     marks = {True: "ok  ", False: "FAIL", None: "--  "}
     text = "\n".join(f"{marks[f.ok]} {f.name:<12} {f.detail}" for f in findings)
     output.result([asdict(f) for f in findings], text)
@@ -66,13 +67,20 @@ def parts() -> list[Finding]:
     return findings
 
 
-def deployment() -> list[Finding]:
-    """Find what a worker started here would use: database, objects, broker, device, disk. The SDK alone: disk."""
+def deployment(url: str | None) -> list[Finding]:
+    """Find what a worker started here would use: database, objects, broker, device, disk. The SDK alone: disk.
+
+    Where nothing configures a deployment and the service at ``url`` is not the one of this machine's data folder, that
+    folder says nothing about the service: it is not examined.
+    """
     if missing_packages() or missing_libraries():
         return [space()]
+    stranger = other_service(url)
+    if stranger is not None:
+        return [space(), stranger]
     examined = subprocess.run(
         [sys.executable, "-m", "worker.service.doctor"],
-        env=service_environment(),
+        env={"OFFHAND_HOME": str(home()), **service_environment()},
         capture_output=True,
         text=True,
         check=False,
@@ -84,9 +92,37 @@ def deployment() -> list[Finding]:
         return [Finding("worker", False, f"cannot be examined: {reasons[0]}")]
 
 
+def home() -> Path:
+    """Return the data folder: ``OFFHAND_HOME``, else the default one of `offhand up`."""
+    return Path(os.environ["OFFHAND_HOME"]) if "OFFHAND_HOME" in os.environ else default_data_folder()
+
+
+def other_service(url: str | None) -> Finding | None:
+    """Return a finding where the service that is asked is not the one that runs on this machine's data folder."""
+    if any(name.startswith("OFFHAND_") and name not in ("OFFHAND_HOME", "OFFHAND_URL") for name in os.environ):
+        return None  # a deployment is configured here: it is what the findings are about
+    with Client(url, timeout=5.0, patience=0.0) as client:
+        asked = client.connection.base_url
+        try:
+            client.connection.http.get("/healthz")
+        except httpx.TransportError:
+            return None
+    try:
+        running = json.loads((home() / "up.lock").read_text())["url"]
+    except (OSError, ValueError, KeyError):
+        running = None
+    if running is not None and httpx.URL(running).port == httpx.URL(asked).port:
+        return None
+    detail = (
+        f"{asked} is not the service of {home()}: its database, objects, broker and workers cannot be examined from "
+        "here; run `offhand doctor` on its machine, with its settings"
+    )
+    return Finding("deployment", None, detail)
+
+
 def space() -> Finding:
     """Check the free disk space of the data folder."""
-    folder = Path(os.environ.get("OFFHAND_HOME", "."))
+    folder = home()
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from offhand.commands.datasets import quality_lines
+from offhand.commands.delivery import quality_lines
 from offhand.commands.jobs import job_text
 from offhand.errors import ClientError, JobFailed
 from offhand.sdk.client import Client
@@ -362,10 +362,12 @@ def test_generators(run: Run) -> None:
 def test_doctor_looks_at_everything(run: Run) -> None:
     findings = {f["name"]: f for f in json.loads(run("doctor", "--json").stdout)}
     assert findings["python"]["ok"] is True
-    assert findings.keys() >= {"database", "objects", "broker", "device", "disk"}, "what a worker here would find"
     assert "no worker" in findings["service"]["detail"]
-    away = run("doctor", url=f"http://127.0.0.1:{free_port()}")
-    assert "offhand up" in away.stdout
+    assert "is not the service of" in findings["deployment"]["detail"], "its data lies elsewhere"
+    away = run("doctor", "--json", url=f"http://127.0.0.1:{free_port()}")
+    findings = {f["name"]: f for f in json.loads(away.stdout)}
+    assert findings.keys() >= {"database", "objects", "broker", "device", "disk"}, "what a worker here would find"
+    assert "offhand up" in findings["service"]["detail"]
 
 
 def test_ctrl_c_leaves_the_job_and_says_how_to_go_on(
@@ -486,3 +488,16 @@ def test_an_export_in_one_command(
     unknown = run("export", started["id"], "--format", "tiff")
     assert unknown.exit_code == 4
     assert "format" in unknown.stderr
+
+
+def test_the_version_is_printed(run: Run) -> None:
+    assert run("--version").stdout == "offhand 0.1.0\n"
+
+
+@pytest.mark.parametrize("words", [("jobs", "--limit", "many"), ("generate",), ("dataset",), ("jobs", "--nothing")])
+def test_a_wrong_command_line_is_reported_as_json_with_json(run: Run, words: tuple[str, ...]) -> None:
+    wrong = run(*words, "--json")
+    assert wrong.exit_code == 2
+    assert json.loads(wrong.stdout)["error"]["code"] == "usage"
+    plain = run(*words)
+    assert (plain.exit_code, plain.stdout) == (2, "")

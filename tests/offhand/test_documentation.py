@@ -21,7 +21,7 @@ def test_every_command_and_exit_code_is_documented(repository: Path) -> None:
         command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback
     }
     commands |= {group.name for group in cli.app.registered_groups if group.name}
-    assert set(re.findall(r"^\| `offhand (\w+)", text, re.MULTILINE)) == commands
+    assert set(re.findall(r"^\| `offhand ([\w-]+)", text, re.MULTILINE)) == commands
     classes = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.ClientError)]
     codes = {0, 2, INTERRUPTED} | {kind.exit_code for kind in classes}
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)} == codes

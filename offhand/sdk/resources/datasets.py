@@ -35,6 +35,10 @@ class Datasets(UploadingResource):
         """Return the manifest: every file with size and SHA-256."""
         return self._connection.get(Document, self._at(dataset_id, "manifest"))
 
+    def statistics(self, dataset_id: str) -> Document:
+        """Return the label statistics of a finished dataset (`statistics.json`)."""
+        return self._connection.get(Document, self._at(dataset_id, "files", "statistics.json"))
+
     def generate(self, labels: str | Path, generator: str, count: int, **settings: Any) -> Job:
         """Start the job that generates a dataset of ``count`` images and return it.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from offhand.documents import Event, Job
 from offhand.errors import Unreachable, job_failure
 from offhand.sdk.callbacks import OnJob
+from offhand.sdk.live_events import live_events
 from offhand.sdk.resources.resource import Resource
 
 TERMINAL = frozenset({"succeeded", "failed", "canceled", "expired"})
@@ -33,6 +34,14 @@ class Jobs(Resource):
     def events(self, job_id: str) -> Iterator[Event]:
         """Yield the log of a job so far."""
         return self._connection.pages(Event, self._at(job_id, "events"))
+
+    def follow_events(self, job_id: str) -> Iterator[Event]:
+        """Yield the log of a job from its beginning, each event as it comes, until the job ends. A connection that
+        breaks is made again, without a gap.
+
+        Raises :class:`~offhand.errors.Unreachable` for a service that does not come back within the client's patience.
+        """
+        yield from live_events(self._connection, self._at(job_id, "events"))
 
     def cancel(self, job_id: str) -> Job:
         """Stop a job. The finished part of its dataset stays readable."""
