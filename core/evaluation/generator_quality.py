@@ -130,14 +130,17 @@ def generator_quality(
 
 
 def _check(sampler: Sampler, training: Images, held_out: Images) -> None:
-    expected = (sampler.generator.channels, *sampler.resolution)
+    height, width = sampler.resolution
+    most = sampler.generator.channels
     problems = []
     for name, images in (("training", training), ("held_out", held_out)):
         if len(images) < 2:
             problems.append(Problem(f"expected at least 2 images, found {len(images)}", name))
-        if images.shape != expected:
-            detail = f"expected images of the generator's (channels, height, width) {expected}, found {images.shape}"
-            problems.append(Problem(detail, name))
+        if images.shape[1:] != (height, width):
+            detail = f"expected images of {width} x {height} pixels as the generator's, found {images.shape[2]} x "
+            problems.append(Problem(f"{detail}{images.shape[1]}", name))
+        if images.shape[0] > most:
+            problems.append(Problem("expected grey images as the generator's, found images in colour", name))
     if problems:
         raise EvaluationError("this generator cannot be evaluated with these images", problems)
 

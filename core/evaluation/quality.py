@@ -26,6 +26,7 @@ from core.evaluation.gates import (
 )
 from core.evaluation.intervals import bootstrap, mean_interval
 from core.evaluation.metrics.label_comparison import (
+    MaskPair,
     depth_statistics,
     extractors,
     image_distances,
@@ -33,7 +34,7 @@ from core.evaluation.metrics.label_comparison import (
     point_statistics,
     small,
 )
-from core.evaluation.metrics.label_statistics import label_shown, plain_findings
+from core.evaluation.metrics.label_statistics import plain_findings
 from core.evaluation.metrics.memorization import Memorisation, memorisation, picture_features
 from core.evaluation.rejection import augrc, auroc, rejection_curve
 from core.run import Run
@@ -104,10 +105,8 @@ def evaluate(
     real_images = np.concatenate([data.labelled.images, data.held_out.images])
     real_labels = np.concatenate([data.labelled.targets, data.held_out.targets])
     statistics, findings = _statistics(data, real_labels, labels)
-    shows = None
-    if scoring.task == "segmentation":
-        shows = label_shown(real_labels, scoring.channels), label_shown(labels, scoring.channels)
-    distributions = [image_distances(one, real_images, images, shows) for one in found]
+    masks = MaskPair(real_labels, labels, data.classes) if scoring.task == "segmentation" else None
+    distributions = [image_distances(one, real_images, images, masks, run) for one in found]
     document = {
         "version": 2,
         "task": scoring.task,
@@ -185,10 +184,11 @@ def _warnings(
         words.append(
             f"Fine-tuning on the labelled images at the end adds {100 * gain:.1f} points of {data.scoring.mean}."
         )
-    if min(distribution["real"], distribution["generated"]) < 2 * distribution["dimensions"]:
+    spec = distribution["spec"]
+    if min(spec["real"], spec["generated"]) < 2 * spec["dimensions"]:
         words.append(
-            f"Distances between distributions rest on {distribution['real']} real images with "
-            f"{distribution['dimensions']} features each: compare them with each other, not with other reports."
+            f"Distances between distributions rest on {spec['real']} real images with "
+            f"{spec['dimensions']} features each: compare them with each other, not with other reports."
         )
     return words
 

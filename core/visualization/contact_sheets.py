@@ -60,6 +60,15 @@ class ComparedLabel:
     caption: str
 
 
+@dataclass(frozen=True, eq=False)
+class PairedImages:
+    """Two images to compare, uint8 [H, W, 3] each, and a line of text."""
+
+    left: NDArray[np.uint8]
+    right: NDArray[np.uint8]
+    caption: str
+
+
 @dataclass(frozen=True)
 class _Strip:
     """Pictures side by side over one line of text."""
@@ -144,6 +153,29 @@ def comparison_sheet(
             _grid([strip(row) for row in rows], SHEET_WIDTH),
         ]
     return canvas.png(_stacked(blocks))
+
+
+def pair_sheet(sections: Sequence[tuple[str, Sequence[PairedImages]]], title: str, subtitle: str = "") -> bytes:
+    """Return a PNG of pairs of images side by side; sections are headings with their pairs, empty ones left out."""
+    blocks = [_header(title, subtitle, SHEET_WIDTH)]
+    for heading, pairs in sections:
+        if pairs:
+            strips = [
+                _Strip(tuple(canvas.fitted(one, ROW_SIDE) for one in (pair.left, pair.right)), pair.caption)
+                for pair in pairs
+            ]
+            blocks += [_section(heading, SHEET_WIDTH), _grid(strips, SHEET_WIDTH)]
+    return canvas.png(_stacked(blocks))
+
+
+def image_grid(images: Sequence[NDArray[np.uint8]], title: str, subtitle: str = "", columns: int = 8) -> bytes:
+    """Return a PNG of images, uint8 [H, W, 3] each, in rows of ``columns``."""
+    cells = [canvas.fitted(one, (SHEET_WIDTH - _GAP * columns) // columns) for one in images]
+    across, below = cells[0].width + _GAP, cells[0].height + _GAP
+    grid = Image.new("RGB", (SHEET_WIDTH, below * -(-len(cells) // columns)), PAPER)
+    for number, cell in enumerate(cells):
+        grid.paste(cell, (number % columns * across, number // columns * below))
+    return canvas.png(_stacked([_header(title, subtitle, SHEET_WIDTH), grid]))
 
 
 def _inversions(

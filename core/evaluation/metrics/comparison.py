@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from core.errors import EvaluationError, Problem
 from core.evaluation.metrics.distribution import (
     ClassDistance,
+    KidSettings,
     Manifold,
-    class_frechet_distances,
+    class_distances,
     frechet_distance,
     kernel_distance,
     manifold_scores,
@@ -116,13 +117,14 @@ def compare_images(
         return DistributionScores(spec, None, None, None, None, notes=notes)
     fid = frechet_distance(real.rows, generated.rows)
     run.stop_if_asked()
-    kid = kernel_distance(real.rows, generated.rows, settings.kid_subsets, settings.kid_subset_size, run.seed)
+    subsets = KidSettings(settings.kid_subsets, settings.kid_subset_size, run.seed)
+    kid = kernel_distance(real.rows, generated.rows, subsets)
     run.stop_if_asked()
     manifold = None
     if fewer > settings.neighbours:
         manifold = manifold_scores(real.rows, generated.rows, settings.neighbours, run.device)
     run.stop_if_asked()
-    by_class, more = _by_class(real, generated, settings.least_in_class)
+    by_class, more = _by_class(real, generated, settings.least_in_class, subsets)
     return DistributionScores(spec, fid, *kid, manifold, by_class, notes + more)
 
 
@@ -137,18 +139,21 @@ def _check_spaces(real: FeatureSpace, generated: FeatureSpace) -> None:
 
 
 def _standardized(real: FeatureSet, generated: FeatureSet, folder: Path | None) -> tuple[FeatureSet, FeatureSet]:
-    """Divide both sides by the standard deviation of the real one."""
-    mean, square = (np.zeros(real.space.dimensions) for _ in range(2))
+    """Move and scale both sides such that the real one has mean 0, and variance 1 on average over the features.
+
+    Features keep their relative scales: those that hardly vary over the real images would dominate otherwise.
+    """
+    mean, variance = np.zeros(real.space.dimensions), 0.0
     for _, part in blocks(real.rows):
         mean += part.sum(0).numpy() / len(real)
     for _, part in blocks(real.rows):
-        square += np.square(part.numpy() - mean).sum(0) / len(real)
-    scale = np.sqrt(square) + 1e-6
+        variance += float(np.square(part.numpy() - mean).sum()) / len(real) / mean.size
+    scale = max(float(np.sqrt(variance)), 1e-12)
     sides = []
     for side in (real, generated):
-        rows = feature_array(len(side), scale.size, folder)
+        rows = feature_array(len(side), mean.size, folder)
         for place, part in blocks(side.rows):
-            rows[place] = part.numpy() / scale
+            rows[place] = (part.numpy() - mean) / scale
         sides.append(replace(side, rows=rows))
     return sides[0], sides[1]
 
@@ -174,21 +179,27 @@ def _notes(spec: MetricSpec) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _by_class(real: FeatureSet, generated: FeatureSet, least: int) -> tuple[tuple[ClassDistance, ...], tuple[str, ...]]:
-    if real.class_index is None or generated.class_index is None:
+def _by_class(
+    real: FeatureSet, generated: FeatureSet, least: int, subsets: KidSettings
+) -> tuple[tuple[ClassDistance, ...], tuple[str, ...]]:
+    if not real.has_classes or not generated.has_classes:
         return (), ()
     names = [*real.classes, *(name for name in generated.classes if name not in real.classes)]
-    found = class_frechet_distances(
-        real.rows, _shown(real, names), generated.rows, _shown(generated, names), names, least
+    found = class_distances(
+        real.rows, _shown(real, names), generated.rows, _shown(generated, names), names, least, subsets
     )
     few = [f"{one.name} ({one.real} real, {one.generated} generated)" for one in found if one.fid is None]
     if not few:
         return found, ()
-    return found, (f"Classes with fewer than {least} images on a side have no distance: {', '.join(few)}.",)
+    return found, (f"Classes with fewer than {least} images on a side have no distances: {', '.join(few)}.",)
 
 
 def _shown(side: FeatureSet, names: Sequence[str]) -> NDArray[np.bool_]:
-    """bool [N, K]: images that are of a class of ``names``."""
-    assert side.class_index is not None
+    """bool [N, K]: images that are of, or show, a class of ``names``."""
     places = np.array([names.index(name) for name in side.classes])
+    if side.shows is not None:
+        found = np.zeros((len(side), len(names)), bool)
+        found[:, places] = side.shows
+        return found
+    assert side.class_index is not None
     return np.asarray(np.equal.outer(places[side.class_index], np.arange(len(names))))

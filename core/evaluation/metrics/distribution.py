@@ -67,24 +67,29 @@ def frechet_distance(real: NDArray[np.floating], generated: NDArray[np.floating]
     return Gaussian.of(real).distance(Gaussian.of(generated))
 
 
+@dataclass(frozen=True)
+class KidSettings:
+    """Subsets of the kernel distance: how many, of how many images, and the seed that draws them."""
+
+    subsets: int = 100
+    subset_size: int = 1000
+    seed: int = 0
+
+
 def kernel_distance(
-    real: NDArray[np.floating],
-    generated: NDArray[np.floating],
-    subsets: int = 100,
-    subset_size: int = 1000,
-    seed: int = 0,
+    real: NDArray[np.floating], generated: NDArray[np.floating], settings: KidSettings = KidSettings()
 ) -> tuple[float, float]:
     """KID: unbiased squared MMD with the kernel (x·y / D + 1)³ (Bińkowski et al. 2018); mean and standard deviation
     (population) over subsets.
 
-    Subsets are drawn without replacement, of ``subset_size`` or of all images where there are fewer. They are those of
-    torch-fidelity with the same seed. Raises ValueError for fewer than two images on a side.
+    Subsets are drawn without replacement, of ``settings.subset_size`` or of all images where there are fewer. They are
+    those of torch-fidelity with the same seed. Raises ValueError for fewer than two images on a side.
     """
     _check(real, generated, least=2)
-    random = np.random.RandomState(seed)
-    size = min(subset_size, len(real), len(generated))
+    random = np.random.RandomState(settings.seed)
+    size = min(settings.subset_size, len(real), len(generated))
     values = []
-    for _ in range(subsets):
+    for _ in range(settings.subsets):
         x = np.asarray(real[random.choice(len(real), size, replace=False)], np.float64)
         y = np.asarray(generated[random.choice(len(generated), size, replace=False)], np.float64)
         values.append(squared_mmd(x, y))
@@ -143,23 +148,25 @@ def manifold_scores(
 
 @dataclass(frozen=True)
 class ClassDistance:
-    """Fréchet distance within one class. ``fid``: None where a side has too few images for it."""
+    """Distances within one class. ``fid``, ``kid``: None where a side has too few images for them."""
 
     name: str
     real: int
     generated: int
     fid: float | None
+    kid: float | None
 
 
-def class_frechet_distances(
+def class_distances(
     real: NDArray[np.floating],
     real_shows: NDArray[np.bool_],
     generated: NDArray[np.floating],
     generated_shows: NDArray[np.bool_],
     names: Sequence[str],
     least: int = 2,
+    kid: KidSettings = KidSettings(),
 ) -> tuple[ClassDistance, ...]:
-    """iFID: the Fréchet distance within each class. A class with fewer than ``least`` images on a side has none.
+    """FID (iFID) and KID within each class. A class with fewer than ``least`` images on a side has none.
 
     ``real_shows``, ``generated_shows``: bool [N, K] and [M, K], which images show (or, each one alone, are of) which
     class. Raises ValueError for ``least`` below 2.
@@ -169,9 +176,11 @@ def class_frechet_distances(
     found = []
     for name, one, other in zip(names, real_shows.T, generated_shows.T, strict=True):
         x, y = np.flatnonzero(one), np.flatnonzero(other)
-        enough = min(len(x), len(y)) >= least
-        value = frechet_distance(real[x], generated[y]) if enough else None
-        found.append(ClassDistance(name, len(x), len(y), value))
+        values: tuple[float, float] | tuple[None, None] = (None, None)
+        if min(len(x), len(y)) >= least:
+            sides = real[x], generated[y]
+            values = frechet_distance(*sides), kernel_distance(*sides, kid)[0]
+        found.append(ClassDistance(name, len(x), len(y), *values))
     return tuple(found)
 
 

@@ -46,7 +46,7 @@ class Extractor:
     """A named network. ``network``: uint8 [N, 3, H, W] → float [N, D]; it resizes by the rule ``resize``.
 
     digest: SHA-256 (hex) of the weights, empty for a network without a file. standardized: whether features have no
-    customary scale, and are divided by their standard deviation over the real images before they are compared.
+    customary scale, and are centred and scaled to variance 1 over the real images before they are compared.
     """
 
     name: str

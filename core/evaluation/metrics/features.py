@@ -57,7 +57,7 @@ class FeatureSpace:
     resize: ResizeRule
     dimensions: int
     standardized: bool = False
-    """Whether features are divided by their standard deviation over the real images before they are compared."""
+    """Whether features are centred and scaled to variance 1 over the real images before they are compared."""
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -66,12 +66,21 @@ class FeatureSpace:
 
 @dataclass(frozen=True, eq=False)
 class FeatureSet:
-    """Features of N images: ``rows`` float32 [N, D], possibly in a file; their classes, if they have some."""
+    """Features of N images: ``rows`` float32 [N, D], possibly in a file.
+
+    Their classes, if they have some: ``class_index`` for one class an image, or ``shows``, bool [N, K], for several.
+    """
 
     space: FeatureSpace
     rows: NDArray[np.float32]
     class_index: NDArray[np.int64] | None = None
     classes: tuple[str, ...] = ()
+    shows: NDArray[np.bool_] | None = None
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the classes of the images are known."""
+        return self.class_index is not None or self.shows is not None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -93,10 +102,14 @@ def extract_features(extractor: Extractor, images: Images, run: Run | None = Non
         run.progress(place.stop, len(images))
     assert rows is not None
     index = None if images.class_index is None else images.class_index.numpy().astype(np.int64)
-    space = FeatureSpace(
-        extractor.name, extractor.digest, extractor.resize, rows.shape[1], standardized=extractor.standardized
+    return FeatureSet(space_of(extractor, rows.shape[1]), rows, index, tuple(images.classes))
+
+
+def space_of(extractor: Extractor, dimensions: int) -> FeatureSpace:
+    """Return the identity of an extractor's features."""
+    return FeatureSpace(
+        extractor.name, extractor.digest, extractor.resize, dimensions, standardized=extractor.standardized
     )
-    return FeatureSet(space, rows, index, tuple(images.classes))
 
 
 def feature_batches(

@@ -1,6 +1,7 @@
 """Real against generated: images by features of named extractors, labels by what they show."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,23 +10,33 @@ from numpy.typing import NDArray
 
 from core.evaluation.downstream.networks import SmallUNet
 from core.evaluation.downstream.training import Trained
-from core.evaluation.metrics.distribution import (
-    class_frechet_distances,
-    frechet_distance,
-    kernel_distance,
-    manifold_scores,
+from core.evaluation.metrics.comparison import MetricSettings, compare_images
+from core.evaluation.metrics.extractors import (
+    NAMED_EXTRACTORS,
+    Extractor,
+    domain_extractor,
+    named_extractor,
+    pixel_extractor,
 )
-from core.evaluation.metrics.extractors import NAMED_EXTRACTORS, Extractor, domain_extractor, named_extractor
+from core.evaluation.metrics.features import FeatureSet, space_of
 from core.evaluation.metrics.geometry import mask_geometry
-from core.evaluation.metrics.label_statistics import LabelStatistics, compare_classes, label_statistics
+from core.evaluation.metrics.label_statistics import (
+    LabelStatistics,
+    background_of,
+    compare_classes,
+    label_shown,
+    label_statistics,
+)
 from core.evaluation.metrics.memorization import picture_features
 from core.evaluation.metrics.published_weights import PublishedWeights
 from core.label_sets.classes import ClassMap
+from core.run import Run
 from core.tasks.keypoints import VISIBLE
 
 _OUTLINED = 60
 """Masks of each side whose outlines are looked at."""
 _PAIRS = 10
+_GREY = 128
 
 
 def extractors(
@@ -37,7 +48,7 @@ def extractors(
     found = [
         domain_extractor(proxy.network.maps, f"{real_images} real images with labels", device)
         if isinstance(proxy.network, SmallUNet)
-        else Extractor("averages of 16 x 16 patches", lambda x: torch.from_numpy(_patches(x)), "cpu")
+        else pixel_extractor()
     ]
     absent: list[str] = []
     for name in NAMED_EXTRACTORS:
@@ -49,42 +60,67 @@ def extractors(
     return found, absent
 
 
-def _patches(images: torch.Tensor) -> NDArray[np.float64]:
-    return picture_features(images.permute(0, 2, 3, 1).contiguous().cpu().numpy())
+@dataclass(frozen=True, eq=False)
+class MaskPair:
+    """Masks of the real and the generated images, uint8 [N, H, W] and [M, H, W], and their classes."""
+
+    real: NDArray[np.uint8]
+    generated: NDArray[np.uint8]
+    classes: ClassMap
 
 
 def image_distances(
     extractor: Extractor,
     real: NDArray[np.uint8],
     generated: NDArray[np.uint8],
-    shows: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None,
+    masks: MaskPair | None = None,
+    run: Run | None = None,
 ) -> dict[str, Any]:
-    """Distances between images uint8 [N, H, W, 3], as JSON values. ``shows``: which image of each side shows which
-    class, bool [N, K] and [M, K], for distances class by class.
+    """Distances between images uint8 [N, H, W, 3], as JSON values.
+
+    With masks, distances between the images that show each class as well, and all of it again with the background
+    masked by grey, where a class is named background.
     """
-    a, b = extractor(real), extractor(generated)
-    if extractor.name.startswith("domain"):
-        # Features of a net of our own have no customary scale.
-        scale = a.std(0) + 1e-6
-        a, b = a / scale, b / scale
-    half = len(a) // 2
-    mean, spread = kernel_distance(a, b, subsets=20)
-    result: dict[str, Any] = {
-        "extractor": extractor.name,
-        "real": len(a),
-        "generated": len(b),
-        "dimensions": a.shape[1],
-        "fid": frechet_distance(a, b),
-        "fid_real_against_real": frechet_distance(a[:half], a[half:]) if half > 1 else None,
-        "kid": mean,
-        "kid_std": spread,
-    }
-    if min(len(a), len(b)) > 5:
-        result |= vars(manifold_scores(a, b))
-    if shows is not None:
-        names = [str(number) for number in range(shows[0].shape[1])]
-        result["fid_by_class"] = [one.fid for one in class_frechet_distances(a, shows[0], b, shows[1], names)]
-    return result
+    found = _distances(extractor, real, generated, masks, run)
+    background = None if masks is None else background_of(masks.classes)
+    if masks is not None and background is not None:
+        sides = ((real, masks.real), (generated, masks.generated))
+        one, other = (_without(images, labels == background) for images, labels in sides)
+        found["background_masked"] = _distances(extractor, one, other, masks, run)
+    return found
+
+
+def _distances(
+    extractor: Extractor,
+    real: NDArray[np.uint8],
+    generated: NDArray[np.uint8],
+    masks: MaskPair | None,
+    run: Run | None,
+) -> dict[str, Any]:
+    one, other = _feature_set(extractor, real), _feature_set(extractor, generated)
+    if masks is not None:
+        one, other = _with_classes(one, masks.real, masks.classes), _with_classes(other, masks.generated, masks.classes)
+    settings = MetricSettings(kid_subsets=20)
+    document = compare_images(one, other, settings, run).to_json()
+    half = len(real) // 2
+    first, second = (replace(one, rows=rows, shows=None) for rows in (one.rows[:half], one.rows[half:]))
+    document["fid_real_against_real"] = compare_images(first, second, settings, run).fid if half > 1 else None
+    return document
+
+
+def _with_classes(side: FeatureSet, masks: NDArray[np.uint8], classes: ClassMap) -> FeatureSet:
+    names = tuple(classes.name(one) for one in classes.ids)
+    return replace(side, classes=names, shows=label_shown(masks, classes.count)[:, list(classes.ids)])
+
+
+def _feature_set(extractor: Extractor, images: NDArray[np.uint8]) -> FeatureSet:
+    rows = extractor(images).astype(np.float32)
+    return FeatureSet(space_of(extractor, rows.shape[1]), rows)
+
+
+def _without(images: NDArray[np.uint8], hidden: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Images with grey in place of hidden pixels, bool [N, H, W]."""
+    return np.where(hidden[..., None], np.uint8(_GREY), images)
 
 
 def mask_statistics(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.formats.translation import is_background
 from core.label_sets.classes import ClassMap
 from core.sampling.composition import Prevalence
 
@@ -58,8 +59,9 @@ def _counts(masks: Iterable[NDArray[np.uint8]], class_count: int) -> NDArray[np.
 
 @dataclass(frozen=True)
 class ClassComparison:
-    """One class in both sets: shares of images and of pixels. ``generated_range``: 95 % interval (Wilson) of the share
-    of generated images, since what is rare may be absent by chance.
+    """One class in both sets: shares of images, of pixels, and of the pixels that are not background (None for the
+    background itself, and without one). ``generated_range``: 95 % interval (Wilson) of the share of generated images,
+    since what is rare may be absent by chance.
     """
 
     class_id: int
@@ -69,6 +71,8 @@ class ClassComparison:
     real_pixels: float
     generated_pixels: float
     generated_range: tuple[float, float]
+    real_foreground: float | None = None
+    generated_foreground: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
@@ -77,14 +81,29 @@ class ClassComparison:
 
 def compare_classes(real: LabelStatistics, generated: LabelStatistics, classes: ClassMap) -> list[ClassComparison]:
     """Every class by id."""
+    background = background_of(classes)
     return [
         ClassComparison(
             one, classes.name(one), float(real.prevalence[one]), float(generated.prevalence[one]),
             float(real.pixel_share[one]), float(generated.pixel_share[one]),
             Prevalence(classes.name(one), 0, generated.images, int(generated.shown[one])).interval,
+            *(_foreground(side, one, background) for side in (real, generated)),
         )
         for one in classes.ids
     ]  # fmt: skip
+
+
+def background_of(classes: ClassMap) -> int | None:
+    """Return the class that is background by its name, or None."""
+    return next((one for one in classes.ids if is_background(classes.name(one))), None)
+
+
+def _foreground(counted: LabelStatistics, class_id: int, background: int | None) -> float | None:
+    """Share of a class in the labelled pixels that are not background."""
+    if background is None or class_id == background:
+        return None
+    pixels = int(counted.pixels.sum() - counted.pixels[background])
+    return float(counted.pixels[class_id] / max(1, pixels))
 
 
 def plain_findings(real: LabelStatistics, generated: LabelStatistics, classes: ClassMap) -> list[str]:

@@ -35,7 +35,7 @@ from scipy.stats import mannwhitneyu
 
 from core.errors import EvaluationError, Problem
 from core.evaluation.metrics.extractors import Extractor
-from core.evaluation.metrics.features import FeatureSpace, Images, feature_batches
+from core.evaluation.metrics.features import FeatureSpace, Images, feature_batches, space_of
 from core.evaluation.metrics.nearest import BLOCK, blocks, squared_distances
 from core.run import Run
 
@@ -165,7 +165,7 @@ def training_memorization(
     theirs = _oriented(distance[split:], relative[split:], index[split:], mirrored)
     test = mannwhitneyu(mine.relative, theirs.relative, alternative="less")
     return TrainingMemorization(
-        space=FeatureSpace(extractor.name, extractor.digest, extractor.resize, width),
+        space=space_of(extractor, width),
         training=len(training),
         held_out=len(held_out),
         samples=len(samples),

@@ -132,7 +132,7 @@ def _classes(rows: Sequence[dict[str, Any]]) -> str:
         ("instances", "IN"), ("mask_image", "MI"), ("box_image", "BI"), ("mask_box", "MB"), ("length", "PL"),
         ("complexity", "SC"), ("diversity", "SD"),
     )  # fmt: skip
-    head = ("class", "images", "95 % of the generated", "pixels", *(short for _, short in shapes))
+    head = ("class", "images", "95 % of the generated", "pixels", "not background", *(short for _, short in shapes))
     lines = []
     for row in rows:
         pair = row["geometry"]["real"], row["geometry"]["generated"]
@@ -143,15 +143,20 @@ def _classes(rows: Sequence[dict[str, Any]]) -> str:
                 f"{row['real_images']:.1%} → {row['generated_images']:.1%}",
                 f"{low:.1%} to {high:.1%}",
                 f"{row['real_pixels']:.2%} → {row['generated_pixels']:.2%}",
+                _pair(row["real_foreground"], row["generated_foreground"]),
                 *(f"{page.number(pair[0][name])} → {page.number(pair[1][name])}" for name, _ in shapes),
             )
         )
     note = (
         "Real → generated. Images that show the class (and the range that their share in all that is drawn may have), "
-        "its share of pixels. IN: instances an image. MI, BI: mask and box over image. MB: mask over box. PL: the "
-        "outline's length. SC: its corners. SD: how much outlines differ."
+        "its share of pixels, and of those that are not background. IN: instances an image. MI, BI: mask and box over "
+        "image. MB: mask over box. PL: the outline's length. SC: its corners. SD: how much outlines differ."
     )
     return page.table(head, lines) + page.note(note)
+
+
+def _pair(real: float | None, generated: float | None) -> str:
+    return "–" if real is None or generated is None else f"{real:.2%} → {generated:.2%}"
 
 
 def _together(rows: Sequence[dict[str, Any]]) -> str:
@@ -167,10 +172,29 @@ def _distribution(found: dict[str, Any]) -> str:
         "fid": "Fréchet distance", "fid_real_against_real": "the same, real against real", "kid": "kernel distance",
         "precision": "precision", "recall": "recall", "density": "density", "coverage": "coverage",
     }  # fmt: skip
-    rows = [(words, page.digits(found.get(name))) for name, words in names.items() if name in found]
-    return page.table(("", ""), rows) + page.note(
-        f"Features: {found['extractor']}; {found['real']} real and {found['generated']} generated images."
+    masked = found.get("background_masked")
+    sides = [found] if masked is None else [found, masked]
+    rows = [(words, *(page.digits(side[name]) for side in sides)) for name, words in names.items()]
+    head = ("whole images",) if masked is None else ("whole images", "background masked")
+    spec = found["spec"]
+    note = page.note(
+        f"Features: {spec['extractor']}; resized by: {spec['resize']}; {spec['real']} real and {spec['generated']} "
+        f"generated images; {spec['neighbours']} neighbours. {' '.join(found['notes'])}"
     )
+    return page.table(("", *head), rows) + _distances_by_class(sides, head) + note
+
+
+def _distances_by_class(sides: Sequence[dict[str, Any]], head: Sequence[str]) -> str:
+    """Distances of the images that show each class."""
+    rows = [
+        (
+            html.escape(found[0]["name"]), str(found[0]["real"]), str(found[0]["generated"]),
+            *(page.digits(one[name]) for one in found for name in ("fid", "kid")),
+        )
+        for found in zip(*(side["by_class"] for side in sides), strict=True)
+    ]  # fmt: skip
+    names = [f"{name}, {side}" for side in head for name in ("Fréchet", "kernel")]
+    return page.table(("images that show", "real", "generated", *names), rows) if rows else ""
 
 
 def _pictures(evaluation: Evaluation, data: EvaluationData) -> str:

@@ -97,7 +97,7 @@ def test_images_of_another_size_and_too_few_images_are_named(drawn) -> None:
         generator_quality(sampler(), small, drawn[1])
     assert [str(one) for one in caught.value.problems] == [
         "training: expected at least 2 images, found 1",
-        "training: expected images of the generator's (channels, height, width) (3, 16, 16), found (3, 8, 8)",
+        "training: expected images of 16 x 16 pixels as the generator's, found 8 x 8",
     ]
     with pytest.raises(EvaluationError) as caught:
         GeneratorQualityConfig(samples=1, class_balance="both")  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import pytest
 
 from core.errors import EvaluationError, Stopped
 from core.evaluation.metrics.comparison import MetricSettings, compare_images
-from core.evaluation.metrics.distribution import frechet_distance, kernel_distance, manifold_scores
+from core.evaluation.metrics.distribution import KidSettings, frechet_distance, kernel_distance, manifold_scores
 from core.evaluation.metrics.features import FeatureSet, FeatureSpace
 from core.run import Run
 
@@ -28,7 +28,7 @@ def test_result_has_the_values_of_each_measure_and_names_what_they_depend_on() -
     settings = MetricSettings(neighbours=3, kid_subsets=4, kid_subset_size=20)
     found = compare_images(real, generated, settings, Run(seed=9))
     assert found.fid == frechet_distance(real.rows, generated.rows)
-    assert (found.kid, found.kid_std) == kernel_distance(real.rows, generated.rows, 4, 20, seed=9)
+    assert (found.kid, found.kid_std) == kernel_distance(real.rows, generated.rows, KidSettings(4, 20, seed=9))
     assert found.manifold == manifold_scores(real.rows, generated.rows, 3)
     assert found.spec.to_json() == {
         "extractor": "inception", "digest": "ab" * 32, "resize": "tf_bilinear", "dimensions": 4, "standardized": False,
@@ -59,7 +59,7 @@ def test_classes_are_matched_by_name_and_those_of_too_few_images_are_named() -> 
     cat, dog, emu = found.by_class
     assert cat.fid == pytest.approx(frechet_distance(real.rows[::2], generated.rows[1:30]))
     assert (dog.name, dog.generated, dog.fid, emu.real, emu.fid) == ("dog", 1, None, 0, None)
-    assert found.notes[-1].endswith("no distance: dog (20 real, 1 generated), emu (0 real, 10 generated).")
+    assert found.notes[-1].endswith("no distances: dog (20 real, 1 generated), emu (0 real, 10 generated).")
     assert found.to_json()["class_fid_mean"] == cat.fid
 
 
@@ -76,12 +76,23 @@ def test_too_few_images_leave_out_values_and_the_reason_is_given() -> None:
     assert any("depends on these numbers" in note for note in fewer_than_features.notes)
 
 
-def test_standardized_features_do_not_depend_on_their_scale() -> None:
+def test_standardized_features_do_not_depend_on_scale_and_origin_of_the_network() -> None:
     space = replace(SPACE, standardized=True)
     real, generated = features(40, 0, space), features(50, 1, space)
-    scale = np.array([1, 10, 0.1, 3], np.float32)
-    scaled = [replace(side, rows=side.rows * scale) for side in (real, generated)]
-    assert compare_images(*scaled).fid == pytest.approx(compare_images(real, generated).fid, rel=1e-4)
+    found = compare_images(real, generated)
+    other = compare_images(*(replace(side, rows=70 * side.rows + 300) for side in (real, generated)))
+    assert (other.fid, other.kid) == pytest.approx((found.fid, found.kid), rel=1e-3)
+    alone = compare_images(features(40, 0), features(50, 1))
+    assert found.fid == pytest.approx(alone.fid / real.rows.var(0).mean(), rel=1e-5)
+
+
+def test_feature_that_is_constant_over_the_real_images_does_not_dominate() -> None:
+    space = replace(SPACE, standardized=True)
+    real, generated = features(40, 0, space), features(50, 1, space)
+    before = compare_images(real, generated).fid
+    real.rows[:, 3], generated.rows[:, 3] = 0, 0
+    generated.rows[0, 3] = 1
+    assert compare_images(real, generated).fid < 2 * before
 
 
 def test_settings_out_of_range_are_named() -> None:

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.evaluation.metrics.distribution import (
-    class_frechet_distances,
+    KidSettings,
+    class_distances,
     frechet_distance,
     kernel_distance,
     manifold_scores,
@@ -42,14 +43,14 @@ def test_frechet_distance_like_torch_fidelity(features):
 def test_kernel_distance_by_hand_and_like_torch_fidelity(features):
     # One feature, k(x, y) = (xy + 1)³: 8 within each side, where xy is 1, and 0 across, where it is -1.
     ones, minus = np.ones((2, 1)), -np.ones((2, 1))
-    assert kernel_distance(ones, minus, subsets=1)[0] == pytest.approx(8 + 8 - 2 * 0)
+    assert kernel_distance(ones, minus, KidSettings(subsets=1))[0] == pytest.approx(8 + 8 - 2 * 0)
     import_torchvision()
     from torch_fidelity.metric_kid import kernel_poly, mmd2
 
     x, y = features[0], features[1][:120]
     settings = {"kid_kernel_poly_degree": 3, "kid_kernel_poly_gamma": None, "kid_kernel_poly_coef0": 1.0}
     expected = mmd2(*(kernel_poly(p, q, **settings) for p, q in ((x, x), (x, y), (y, y))))
-    assert kernel_distance(x, y, subsets=1, subset_size=120)[0] == pytest.approx(float(expected), rel=1e-6)
+    assert kernel_distance(x, y, KidSettings(1, 120))[0] == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_manifold_by_hand():
@@ -79,19 +80,20 @@ def test_fid_within_each_class_names_classes_of_too_few_images(features):
     real, generated = features
     shows = np.arange(len(real))[:, None] % 2 == np.arange(3)
     other = np.arange(len(generated))[:, None] % 3 == np.arange(3)
-    first, _, third = class_frechet_distances(real, shows, generated, other, ["cat", "dog", "emu"])
+    first, _, third = class_distances(real, shows, generated, other, ["cat", "dog", "emu"])
     assert (first.name, first.real, first.generated) == ("cat", 60, 50)
     assert first.fid == pytest.approx(frechet_distance(real[::2], generated[::3]))
-    assert (third.name, third.real, third.fid) == ("emu", 0, None)
+    assert first.kid == kernel_distance(real[::2], generated[::3])[0]
+    assert (third.name, third.real, third.fid, third.kid) == ("emu", 0, None, None)
 
 
 def test_class_with_one_image_has_no_fid(features):
     real, generated = features
     shows = np.arange(len(real))[:, None] == np.array([0])
-    (one,) = class_frechet_distances(real, shows, generated, np.ones((150, 1), bool), ["rare"])
+    (one,) = class_distances(real, shows, generated, np.ones((150, 1), bool), ["rare"])
     assert (one.real, one.generated, one.fid) == (1, 150, None)
     with pytest.raises(ValueError, match="least"):
-        class_frechet_distances(real, shows, generated, np.ones((150, 1), bool), ["rare"], least=1)
+        class_distances(real, shows, generated, np.ones((150, 1), bool), ["rare"], least=1)
 
 
 @settings(max_examples=20, deadline=None)

@@ -5,8 +5,9 @@ import pytest
 import safetensors.torch
 import torch
 
+from core.digests import sha256_of
 from core.errors import EvaluationError
-from core.evaluation.metrics.extractors import domain_extractor, named_extractor
+from core.evaluation.metrics.extractors import domain_extractor, named_extractor, pixel_extractor
 from core.evaluation.metrics.vision_transformers import VisionTransformer
 from core.torchvision_import import import_torchvision
 
@@ -74,3 +75,56 @@ def test_files_of_the_original_projects_are_read(tmp_path):
     clip.head.bias.data.zero_()
     assert all(torch.equal(tensor, clip.state_dict()[name]) for name, tensor in read.state_dict().items())
     assert "QuickGELU" in str(read.blocks[0].mlp.act)
+
+
+@pytest.fixture(scope="module")
+def inception(tmp_path_factory):
+    """A weights file of the published network with random weights, and the network of the package itself."""
+    import_torchvision()
+    module = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3", exc_type=ImportError)
+
+    class Fresh(module.FeatureExtractorInceptionV3):
+        def load_state_dict(self, state_dict):
+            assert not state_dict
+
+    folder = tmp_path_factory.mktemp("weights")
+    torch.save({}, folder / "none.pth")
+    torch.manual_seed(0)
+    network = Fresh("inception-v3-compat", ["2048"], str(folder / "none.pth"))
+    for weight in (one for one in network.parameters() if one.dim() == 4):
+        torch.nn.init.kaiming_normal_(weight, nonlinearity="relu")
+    torch.save(network.state_dict(), folder / "inception.pth")
+    return folder / "inception.pth", network
+
+
+def test_inception_features_equal_those_of_the_package_and_depend_on_the_resize_rule(inception):
+    path, network = inception
+    images = torch.randint(0, 256, (2, 3, 40, 60), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    extractor = named_extractor("inception", path)
+    found = extractor.features(images)
+    assert found.max() > 0.1
+    assert found == pytest.approx(network(images)[0].numpy(), rel=1e-4, abs=1e-4)
+    assert (extractor.name, extractor.resize, extractor.digest) == ("inception", "tf_bilinear", sha256_of(path))
+    clean = named_extractor("inception", path, resize="clean")
+    assert clean.resize == "clean"
+    assert np.abs(clean.features(images) - found).max() > 0.02
+
+
+def test_a_weights_file_that_would_run_code_is_refused(tmp_path):
+    pytest.importorskip("torch_fidelity", exc_type=ImportError)
+    torch.save({"weight": print}, tmp_path / "inception.pth")
+    with pytest.raises(EvaluationError, match="unusable weights"):
+        named_extractor("inception", tmp_path / "inception.pth")
+
+
+def test_unknown_resize_rules_are_named_with_the_other_problems(tmp_path):
+    with pytest.raises(EvaluationError) as caught:
+        named_extractor("inception", tmp_path / "inception.pth", resize="nearest")
+    assert [one.pointer for one in caught.value.problems] == ["resize", str(tmp_path / "inception.pth")]
+
+
+def test_pixel_features_are_root_mean_squared_differences():
+    images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    images[1] = 51
+    first, second = pixel_extractor().features(images)
+    assert np.linalg.norm(first - second) == pytest.approx(0.2, rel=1e-6)

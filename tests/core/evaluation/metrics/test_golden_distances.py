@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from core.evaluation.metrics.distribution import (
-    class_frechet_distances,
+    KidSettings,
+    class_distances,
     frechet_distance,
     kernel_distance,
     manifold_scores,
@@ -55,13 +56,13 @@ def test_fid_of_equal_covariances_of_low_rank_is_exact(values, inputs) -> None:
 
 def test_class_fid_equals_the_reference(values, inputs) -> None:
     shows = [inputs[f"labels.{side}"][:, None] == np.arange(3) for side in ("real", "fake")]
-    found = class_frechet_distances(inputs["real"], shows[0], inputs["fake"], shows[1], ["a", "b", "c"])
+    found = class_distances(inputs["real"], shows[0], inputs["fake"], shows[1], ["a", "b", "c"])
     assert [one.fid for one in found] == pytest.approx(values["ifid"]["per_class"], rel=1e-10)
 
 
 def test_kid_equals_the_reference(values, inputs) -> None:
     expected = values["kid.subsets5_size100_seed2020"]
-    found = kernel_distance(inputs["real"], inputs["fake"], subsets=5, subset_size=100, seed=2020)
+    found = kernel_distance(inputs["real"], inputs["fake"], KidSettings(5, 100, seed=2020))
     assert found[0] == pytest.approx(expected["kernel_inception_distance_mean"], rel=1e-10)
     assert found[1] == pytest.approx(expected["kernel_inception_distance_std"], rel=1e-10)
     real, fake = (inputs[side][:180].astype(np.float64) for side in ("real", "fake"))

@@ -8,6 +8,7 @@ from core.evaluation.downstream.networks import build_network
 from core.evaluation.downstream.training import Trained
 from core.evaluation.metrics.extractors import Extractor
 from core.evaluation.metrics.label_comparison import (
+    MaskPair,
     depth_statistics,
     extractors,
     image_distances,
@@ -46,15 +47,54 @@ def test_points_and_depth():
     assert [row["generated"] for row in rows] == [None] * 3
 
 
+MEAN = Extractor("mean", lambda images: images.double().mean((2, 3)))
+
+
+def images_and_masks(count: int, seed: int, shown: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random images; cats in the upper half of the first ``shown``, background elsewhere."""
+    images = np.random.default_rng(seed).integers(0, 256, (count, 8, 8, 3), np.uint8)
+    masks = np.zeros((count, 8, 8), np.uint8)
+    masks[:shown, :4] = 1
+    return images, masks
+
+
 def test_distances_by_class_are_those_of_the_images_that_show_it():
-    random = np.random.default_rng(0)
-    real, generated = (random.integers(0, 256, (count, 8, 8, 3), np.uint8) for count in (20, 30))
-    mean = Extractor("mean", lambda images: images.double().mean((2, 3)))
-    shows = np.zeros((20, 2), bool), np.zeros((30, 2), bool)
-    shows[0][:10, 0] = shows[1][::2, 0] = True
-    found = image_distances(mean, real, generated, shows)
-    alone = image_distances(mean, real[:10], generated[::2])
-    assert found["fid_by_class"] == [pytest.approx(alone["fid"]), None]
+    (real, one), (generated, other) = images_and_masks(20, 0, 10), images_and_masks(30, 1, 15)
+    found = image_distances(MEAN, real, generated, MaskPair(one, other, CLASSES))
+    alone = image_distances(MEAN, real[:10], generated[:15])
+    ground, cat, dog = found["by_class"]
+    assert (ground["fid"], ground["kid"]) == pytest.approx((found["fid"], found["kid"]))
+    assert (cat["name"], cat["real"], cat["generated"], cat["fid"]) == ("cat", 10, 15, pytest.approx(alone["fid"]))
+    assert (dog["real"], dog["fid"], dog["kid"]) == (0, None, None)
+    assert "dog (0 real, 0 generated)" in found["notes"][-1]
+    assert "background_masked" not in found  # no class is named background
+
+
+def test_distances_with_background_masked_depend_on_the_foreground_alone():
+    classes = ClassMap({0: "Background", 1: "cat"})
+    (real, one), (generated, other) = images_and_masks(20, 0, 20), images_and_masks(30, 1, 15)
+    found = image_distances(MEAN, real, generated, MaskPair(one, other, classes))["background_masked"]
+    changed = real.copy()
+    changed[:, 4:] = 7
+    again = image_distances(MEAN, changed, generated, MaskPair(one, other, classes))
+    assert again["background_masked"]["fid"] == found["fid"]
+    grey = [images.copy() for images in (real, generated)]
+    for images, masks in zip(grey, (one, other), strict=True):
+        images[masks == 0] = 128
+    by_hand = image_distances(MEAN, *grey)
+    assert (found["fid"], found["recall"]) == (by_hand["fid"], by_hand["recall"])
+    assert found["by_class"][1]["fid"] == image_distances(MEAN, grey[0], grey[1][:15])["fid"]
+
+
+def test_pixels_of_a_class_are_counted_without_background_as_well():
+    masks = np.array([[[0, 0, 0, 1], [0, 0, 1, 2]]], np.uint8)
+    found, _, _ = mask_statistics(masks, masks, ClassMap({0: "background", 1: "cat", 2: "dog"}))
+    ground, cat, dog = found["classes"]
+    assert (cat["real_pixels"], cat["real_foreground"]) == (0.25, pytest.approx(2 / 3))
+    assert dog["generated_foreground"] == pytest.approx(1 / 3)
+    assert ground["real_foreground"] is None
+    without, _, _ = mask_statistics(masks, masks, CLASSES)
+    assert without["classes"][1]["real_foreground"] is None
 
 
 def test_what_has_no_weights_is_named():
