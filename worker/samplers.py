@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
+from contracts.image_classes import class_indices
 from core.errors import GeneratorError, Problem
 from core.generators.interface import Invertible, Sampler, settings_with_defaults
 from core.run import Run
@@ -62,6 +63,19 @@ def _read(context: StepContext, stored: Made) -> bytes | None:
     except DamagedObject as error:
         log.warning("statistics.damaged", statistics=stored.id, why=error.detail)
         return None
+
+
+def drawn_classes(source: Source, wanted: Sequence[int | str]) -> dict[int, str]:
+    """Return the classes that take turns in a stream, index → name; empty for an unconditional generator.
+
+    wanted: of the request, indices or names; empty for all. Raises GeneratorError for classes that there are not.
+    """
+    count, names = source.generator.code.classes, source.info.classes
+    found = class_indices(wanted, names, count)
+    if found.wrong:
+        problems = [Problem(one.detail, f"classes.{one.at}") for one in found.wrong]
+        raise GeneratorError("the generator does not have these classes", problems)
+    return {index: names[index] if names else f"class {index}" for index in found.indices}
 
 
 def invertible_sampler(context: StepContext, source: Source) -> Invertible:

@@ -1,8 +1,10 @@
-"""A picture for each class: the samples that show most of it, the class alone over each."""
+"""A picture for each class: the samples that show most of it, the class alone over each; and for each class of a
+conditional generator the first samples of it.
+"""
 
 import heapq
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +15,20 @@ from core.visualization.contact_sheets import CELL_SIDE, SheetCell, contact_shee
 
 FOLDER = "galleries/"
 SHOWN = 12
+#: Classes of a generator with a gallery, and samples in each: thumbnails stay in memory until the end.
+MOST_IMAGE_CLASSES, SHOWN_OF_IMAGE_CLASS = 100, 6
 
 
 class Galleries:
-    """Gathers samples while they stream by; for each class it holds a dozen thumbnails and nothing else."""
+    """Gathers samples while they stream by; for each class it holds a dozen thumbnails and nothing else.
 
-    def __init__(self, classes: ClassMap) -> None:
+    ``image_classes``: classes of a conditional generator, index → name; the first hundred get a gallery.
+    """
+
+    def __init__(self, classes: ClassMap, image_classes: Mapping[int, str] | None = None) -> None:
+        few = list((image_classes or {}).items())[:MOST_IMAGE_CLASSES]
+        self._image_classes = dict(few) if len(few) > 1 else {}
+        self._of_class: dict[int, list[SheetCell]] = {index: [] for index in self._image_classes}
         self._classes = classes
         self._best: dict[int, list[tuple[int, int, SheetCell]]] = {class_id: [] for class_id in classes.ids}
         self._images = dict.fromkeys(classes.ids, 0)
@@ -26,6 +36,10 @@ class Galleries:
     def add(self, sample: StoredSample) -> None:
         """Look at one sample; its pictures are decoded only where it is among those with most pixels of a class."""
         cell: SheetCell | None = None
+        cells = self._of_class.get(sample.record().get("class_index", -1))
+        if cells is not None and len(cells) < SHOWN_OF_IMAGE_CLASS:
+            cell = _thumbnail(sample)
+            cells.append(cell)
         for key, count in sample.record()["pixels"].items():
             best = self._best.get(int(key))
             if best is None:
@@ -39,7 +53,13 @@ class Galleries:
                     heapq.heappop(best)
 
     def pictures(self) -> Iterator[tuple[str, bytes]]:
-        """Path and PNG for each class that any sample shows."""
+        """Path and PNG for each class that any sample shows, and for each class of the generator."""
+        for index, cells in self._of_class.items():
+            if cells:
+                name = self._image_classes[index]
+                subtitle = f"First images of class {index} of the generator."
+                picture = contact_sheet([("Labelled images", cells)], self._classes, name, subtitle)
+                yield image_gallery_path(index, name), picture
         for class_id, best in self._best.items():
             if best:
                 yield gallery_path(class_id, self._classes.name(class_id)), self._picture(class_id)
@@ -57,8 +77,17 @@ class Galleries:
 
 def gallery_path(class_id: int, name: str) -> str:
     """Where a class's gallery stands in the dataset."""
+    return f"{FOLDER}{class_id:03d}{_plain(name)}.png"
+
+
+def image_gallery_path(index: int, name: str) -> str:
+    """Return the path of the gallery of a generator's class in the dataset."""
+    return f"{FOLDER}images-{index:03d}{_plain(name)}.png"
+
+
+def _plain(name: str) -> str:
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40]
-    return f"{FOLDER}{class_id:03d}{'-' if plain else ''}{plain}.png"
+    return f"-{plain}" if plain else ""
 
 
 def _thumbnail(sample: StoredSample) -> SheetCell:

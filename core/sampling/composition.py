@@ -58,6 +58,42 @@ class Demand:
 
 
 @dataclass(frozen=True)
+class ImageClassDemand:
+    """At least ``least`` images of one class of a conditional generator, whose classes take turns by index.
+
+    ``number``: place of the class among the ``classes`` that take turns. ``ranges``: (first, last + 1) of the indices
+    of the candidates, ascending.
+    """
+
+    number: int
+    classes: int
+    least: int
+    ranges: tuple[tuple[int, int], ...]
+    name: str = ""
+    """Of the class, for messages."""
+
+    def __str__(self) -> str:
+        return f"image class {self.name!r}"
+
+    def needed(self, count: int) -> int:  # noqa: ARG002 - the number does not depend on the size of the dataset
+        """Images that have to be of the class."""
+        return self.least
+
+    def counts(self, block: Block) -> NDArray[np.bool_]:
+        """Return which candidates are of the class, bool [B]."""
+        lengths = [stop - start for start, stop in self.ranges]
+        firsts = np.cumsum([0, *lengths[:-1]])
+        at = np.searchsorted(firsts, block.places, "right") - 1
+        indices = np.array([start for start, _ in self.ranges])[at] + block.places - firsts[at]
+        found: NDArray[np.bool_] = indices % self.classes == self.number
+        return found
+
+
+Requirement = Demand | ImageClassDemand
+"""Something that a number of the images has to show or be."""
+
+
+@dataclass(frozen=True)
 class Prevalence:
     """How often a generator draws what is asked for: ``shown`` of ``images`` are it, and ``needed`` have to be.
 
@@ -92,7 +128,7 @@ class Prevalence:
 
 
 def prevalence(
-    candidates: Candidates, count: int, demands: Sequence[Demand], max_uncertainty: float = inf
+    candidates: Candidates, count: int, demands: Sequence[Requirement], max_uncertainty: float = inf
 ) -> list[Prevalence]:
     """What candidates show of each demand on a dataset of ``count`` images, those above ``max_uncertainty`` not
     counted; the last row, where there is such a limit, says how many are not above it.

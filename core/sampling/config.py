@@ -22,8 +22,9 @@ class SamplingConfig:
     """(height, width) of the labels; None for the image's."""
     with_divergence: bool = False
     """Hand out each pixel's divergence as well."""
-    class_index: int | None = None
-    """The class to draw from a conditional generator; None draws classes uniformly."""
+    classes: tuple[int, ...] = ()
+    """Classes to draw from a conditional generator, which take turns: sample ``index`` has the class
+    ``classes[index % len(classes)]``. Empty for all of them."""
 
     def __post_init__(self) -> None:
         problems = []
@@ -33,8 +34,8 @@ class SamplingConfig:
                 problems.append(Problem(f"not a whole number from {least} to {most}", name))
         if not problems and self.stop < self.start:
             problems.append(Problem("before start", "stop"))
-        if self.class_index is not None and not _is_count(self.class_index, 0, 1 << 20):
-            problems.append(Problem("neither null nor a whole number", "class_index"))
+        if not all(_is_count(one, 0, 1 << 20) for one in self.classes):
+            problems.append(Problem("not a list of whole numbers", "classes"))
         size = self.size
         if size is not None and not (len(size) == 2 and all(_is_count(side, 1, 1 << 16) for side in size)):
             problems.append(Problem("neither null nor (height, width)", "size"))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from core.errors import Problem, SamplingError
 from core.sampling.candidates import Block, Candidates
-from core.sampling.composition import Demand
+from core.sampling.composition import Requirement
 
 _BITS = 16
 
@@ -25,7 +25,7 @@ Wanted = Callable[[Block], NDArray[np.bool_]]
 class Cut:
     """Takes the candidates that ``demand`` counts (None: every one) up to ``score``, at equal score up to ``place``."""
 
-    demand: Demand | None
+    demand: Requirement | None
     score: float
     place: int
 
@@ -91,9 +91,9 @@ def dropped(candidates: Candidates, kept: Selection, certain: Selection | None, 
 def select(
     candidates: Candidates,
     count: int,
-    demands: Sequence[Demand] = (),
+    demands: Sequence[Requirement] = (),
     max_uncertainty: float = np.inf,
-    quotas: Sequence[Demand] = (),
+    quotas: Sequence[Requirement] = (),
 ) -> Selection:
     """Keep ``count`` candidates that meet every demand, the most certain that do, none above ``max_uncertainty``.
 
@@ -111,7 +111,7 @@ def select(
     def usable(block: Block) -> NDArray[np.bool_]:
         return block.scores <= max_uncertainty
 
-    def showing(demand: Demand) -> Wanted:
+    def showing(demand: Requirement) -> Wanted:
         return lambda block: usable(block) & demand.counts(block)
 
     total = _count(candidates, usable)
@@ -139,7 +139,7 @@ def select(
 
 
 def _with_more(
-    candidates: Candidates, chosen: Selection, wanted: Wanted, demand: Demand | None, number: int, most: int
+    candidates: Candidates, chosen: Selection, wanted: Wanted, demand: Requirement | None, number: int, most: int
 ) -> Selection:
     """`chosen` and the best of the others, `most` of them, until `number` of those that are `wanted` are in it."""
     missing = min(most, number - _count(candidates, lambda block: wanted(block) & chosen.keeps(block)))

@@ -15,9 +15,6 @@ from core.labeling.labeler import Labeler, Labels
 from core.run import Run
 from core.sampling.config import SamplingConfig
 
-CLASS_STREAM = 11
-"""Separates these random numbers from others of the same seed."""
-
 
 @dataclass(frozen=True)
 class Sample:
@@ -114,7 +111,8 @@ def _codes(sampler: Sampler, config: SamplingConfig, indices: range) -> tuple[Co
     """Return the codes of a batch and the class of each."""
     if not sampler.generator.code.classes:
         return sampler.draw(config.seed, indices), [None] * len(indices)
-    classes = [_class_of(sampler.generator.code.classes, config, index) for index in indices]
+    turns = config.classes or range(sampler.generator.code.classes)
+    classes = [turns[index % len(turns)] for index in indices]
     return sampler.draw(config.seed, indices, classes), list(classes)
 
 
@@ -144,17 +142,11 @@ def _batch(sampler: Sampler, labeler: Labeler, config: SamplingConfig, indices: 
     ]
 
 
-def _class_of(classes: int, config: SamplingConfig, index: int) -> int:
-    if config.class_index is not None:
-        return config.class_index
-    return int(np.random.default_rng([config.seed, CLASS_STREAM, index]).integers(classes))
-
-
 def _class_problems(sampler: Sampler, config: SamplingConfig) -> list[Problem]:
     classes = sampler.generator.code.classes
-    if config.class_index is None or config.class_index < classes:
+    if all(one < classes for one in config.classes):
         return []
-    return [Problem(f"the generator has {classes} classes", "class_index")]
+    return [Problem(f"the generator has {classes} classes", "classes")]
 
 
 def _check(sampler: Sampler, labeler: Labeler, config: SamplingConfig) -> None:

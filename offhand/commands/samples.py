@@ -26,7 +26,7 @@ def list_samples(client: "Client", output: Output) -> None:
             one["id"],
             one["name"] or "",
             one["request"]["generator"],
-            str(one["request"]["count"]),
+            str(one["request"]["count"] or "by class"),
             one["state"],
             one["created_at"][:19],
         ]
@@ -48,12 +48,16 @@ Folder = Annotated[Path, typer.Option(help="New folder for the images.")]
 @group.command("draw")
 def draw(
     generator: Annotated[str, typer.Argument(help="Name or id; see `offhand generators`.")],
-    count: Annotated[int, typer.Option(min=1, help="Images.")],
     out: Folder,
+    count: Annotated[int | None, typer.Option(min=1, help="Images.")] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same images. Default: random, recorded.")] = None,
     truncation_psi: Annotated[float | None, typer.Option(help="0 to 1; lower is safer and less varied. [0.7]")] = None,
     setting: Sampling = None,
-    class_index: Annotated[int | None, typer.Option(min=0, help="Class of a conditional generator. [any]")] = None,
+    class_index: Annotated[int | None, typer.Option(min=0, help="Single class of a conditional generator.")] = None,
+    classes: Annotated[
+        list[str] | None, typer.Option("--class", help="Class to draw, by index or name; can be repeated. [all]")
+    ] = None,
+    images_per_class: Annotated[int | None, typer.Option(min=1, help="Images of each class, without --count.")] = None,
     name: Name = None,
     url: Url = None,
     as_json: Json = False,
@@ -61,7 +65,8 @@ def draw(
     """Draw images to be labelled."""
     with ending(as_json) as output, connect(url) as client:
         named = {"seed": seed, "truncation_psi": truncation_psi, "class_index": class_index, "name": name}
-        settings = request_settings(None, named, setting)
+        named["images_per_class"] = images_per_class
+        settings = request_settings(None, named, setting) | class_list(classes)
         draw_samples(client, generator, count, settings, out, output)
 
 
@@ -78,7 +83,7 @@ def fetch(
 
 
 def draw_samples(
-    client: "Client", generator: str, count: int, settings: dict[str, Any], out: Path, output: Output
+    client: "Client", generator: str, count: int | None, settings: dict[str, Any], out: Path, output: Output
 ) -> None:
     """Draw, wait, and lay the images out in the new folder ``out``, ready for masks beside them."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -88,6 +93,11 @@ def draw_samples(
     samples = job["result"]["samples"]
     follow(client, job, f"offhand samples fetch {samples} --out {out}", output)
     fetch_samples(client, samples, out, output)
+
+
+def class_list(classes: list[str] | None) -> dict[str, list[int | str]]:
+    """Return the field ``classes`` of a request: a number is an index, anything else a name."""
+    return {"classes": [int(one) if one.isdigit() else one for one in classes]} if classes else {}
 
 
 def fetch_samples(client: "Client", samples: str, out: Path, output: Output) -> None:

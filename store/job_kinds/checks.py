@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
+from contracts.image_classes import ClassList, class_indices
 from contracts.perceptual import HOW_TO_PROVIDE, SMALLEST_LPIPS_IMAGE, TOO_SMALL
 from store.errors import Problem
 from store.jobs.kinds import Submitting
@@ -48,6 +49,40 @@ def drawing_problems(where: Submitting, generator: str, spec: SamplingSpec) -> l
         expected = f"expected 0 to {classes - 1}" if classes else "this generator draws from no classes; leave it out"
         found.append(Problem(f"{expected}, found {wanted}", "/class_index"))
     return found
+
+
+def image_classes(where: Submitting, generator: str, wanted: Sequence[int | str]) -> ClassList:
+    """Return the classes of a generator that a request draws; none where the generator is unknown."""
+    description = _description(where, generator)
+    if description is None:
+        return ClassList((), ())
+    return class_indices(wanted, description.class_names, description.classes)
+
+
+def image_class_problems(where: Submitting, generator: str, wanted: Sequence[int | str]) -> list[Problem]:
+    """Return every listed class that the generator does not have."""
+    description = _description(where, generator)
+    if description is None or not wanted:
+        return []
+    if not description.classes:
+        return [Problem("this generator draws from no classes; leave it out", "/classes")]
+    return [Problem(one.detail, f"/classes/{one.at}") for one in image_classes(where, generator, wanted).wrong]
+
+
+def per_class_problems(
+    where: Submitting, generator: str, classes: Sequence[int | str], images_per_class: int | None, count: int
+) -> list[Problem]:
+    """Return what is wrong with the classes of a request and with the number of images of each."""
+    found, pointer = image_class_problems(where, generator, classes), "/images_per_class"
+    description = _description(where, generator)
+    if found or images_per_class is None or description is None:
+        return found
+    if not description.classes:
+        return [Problem("this generator draws from no classes; leave it out", pointer)]
+    number = len(image_classes(where, generator, classes).indices)
+    if number * images_per_class <= count:
+        return []
+    return [Problem(f"{number} classes need {number * images_per_class} images; count is {count}", pointer)]
 
 
 def inversion_problems(where: Submitting, generator: str) -> list[Problem]:

@@ -7,13 +7,19 @@ from typing import Literal
 from pydantic import Field
 
 from store.errors import Problem
-from store.job_kinds.checks import SAMPLES_PREFIX, drawing_problems, reference_problems
+from store.job_kinds.checks import (
+    SAMPLES_PREFIX,
+    drawing_problems,
+    image_class_problems,
+    image_classes,
+    reference_problems,
+)
 from store.jobs.kinds import JobKind, Makes, StepPlan, Submitting
 from store.requests.base import MAX_SEED, JobSpec
 from store.requests.sampling import SamplingSpec
 
 #: Samples to be labelled by hand at once.
-MOST_SAMPLES = 2000
+MOST_SAMPLES = 5000
 
 
 class DrawSamplesSpec(SamplingSpec, JobSpec):
@@ -21,10 +27,27 @@ class DrawSamplesSpec(SamplingSpec, JobSpec):
 
     kind: Literal["draw_samples"] = "draw_samples"
     generator: str = Field(description="Name or id of a generator.", max_length=64)
-    count: int = Field(ge=1, le=MOST_SAMPLES, description="Images.")
+    count: int | None = Field(None, ge=1, le=MOST_SAMPLES, description="Images; null: as many as `images_per_class` gives.")
+    classes: list[int | str] = Field(
+        default_factory=list,
+        max_length=10_000,
+        description="Classes of a conditional generator to draw, by index or name, which take turns; empty: all.",
+    )
+    images_per_class: int | None = Field(
+        None, ge=1, le=MOST_SAMPLES, description="Images of each class, in place of `count`."
+    )
     seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Null: drawn at random and recorded.")
     offset: int = Field(0, ge=0, le=MAX_SEED, description="First sample of the seed's stream.")
-    class_index: int | None = Field(None, ge=0, le=1_000_000, description="Of a conditional generator; null: any.")
+    class_index: int | None = Field(None, ge=0, le=1_000_000, description="A single class, in place of `classes`.")
+
+    @property
+    def wanted_classes(self) -> list[int | str]:
+        """Classes that take turns; empty for all."""
+        return self.classes if self.class_index is None else [self.class_index]
+
+    def images(self, classes: int) -> int:
+        """Return how many images are drawn of so many classes."""
+        return self.count if self.count is not None else (self.images_per_class or 0) * classes
 
 
 def sample_set_id(job_id: str) -> str:
@@ -33,8 +56,29 @@ def sample_set_id(job_id: str) -> str:
 
 
 def _check(where: Submitting, spec: DrawSamplesSpec) -> list[Problem]:
-    problems = reference_problems(where, labels=None, generator=spec.generator, count=spec.count)
-    return problems + drawing_problems(where, spec.generator, spec)
+    number = len(image_classes(where, spec.generator, spec.wanted_classes).indices)
+    images = spec.images(number)
+    problems = reference_problems(where, labels=None, generator=spec.generator, count=images)
+    problems += _amount_problems(spec, number, images)
+    problems += drawing_problems(where, spec.generator, spec)
+    return problems + image_class_problems(where, spec.generator, spec.classes)
+
+
+def _amount_problems(spec: DrawSamplesSpec, number: int, images: int) -> list[Problem]:
+    """Return contradictions between the fields that say how many images of which classes are drawn."""
+    if (spec.count is None) == (spec.images_per_class is None):
+        return [Problem("one of count and images_per_class is needed, and not both", "/count")]
+    if spec.classes and spec.class_index is not None:
+        return [Problem("classes and class_index exclude each other", "/class_index")]
+    if spec.images_per_class is not None and not number:
+        return [Problem("this generator draws from no classes; give count", "/images_per_class")]
+    if images > MOST_SAMPLES:
+        return [Problem(f"{images} images; at most {MOST_SAMPLES} at once", "/images_per_class")]
+    return []
+
+
+def _images(where: Submitting, spec: DrawSamplesSpec) -> int:
+    return spec.images(len(image_classes(where, spec.generator, spec.wanted_classes).indices))
 
 
 KIND = JobKind(
@@ -44,6 +88,6 @@ KIND = JobKind(
     makes=Makes("samples", "sample-sets"),
     refusal="these samples cannot be drawn",
     check=_check,
-    images=lambda _where, spec: spec.count,
+    images=_images,
     result=lambda _spec, job_id: {"samples": sample_set_id(job_id)},
 )

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from contracts.candidates import PILOT
 from store.errors import Problem
 from store.ids import new_id
-from store.job_kinds.checks import composition_problems, labeling_problems
+from store.job_kinds.checks import composition_problems, labeling_problems, per_class_problems
 from store.job_kinds.generate_estimate import candidates, dataset_bytes
 from store.job_kinds.generate_shards import first_shard
 from store.job_kinds.labeling import INVERT, TRAIN_LABELER, VALIDATE
@@ -73,6 +73,18 @@ class GenerateSpec(LabelingSpec):
         le=CANDIDATES_PER_IMAGE * MAX_COUNT,
         description="Images drawn at most, for `composition` and `max_uncertainty`; null: ten times `count`.",
     )
+    classes: list[int | str] = Field(
+        default_factory=list,
+        max_length=10_000,
+        description="Classes of a conditional generator to draw, by index or name, in equal parts; empty: all.",
+    )
+    images_per_class: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_COUNT,
+        description="So many images of each class at least: more are drawn where the filter leaves fewer, and the job "
+        "fails with the numbers where `max_candidates` cannot meet it. Null: equal parts as far as the filter allows.",
+    )
     images_per_shard: int = Field(1000, ge=1, le=100_000, description="Images in one file of the dataset.")
 
     @field_validator("fresh")
@@ -97,6 +109,7 @@ def _plan_samples(spec: GenerateSpec, worker: WorkerSettings) -> tuple[ShardPlan
 
 def _check(where: Submitting, spec: GenerateSpec) -> list[Problem]:
     problems = labeling_problems(where, spec, count=spec.count)
+    problems += per_class_problems(where, spec.generator, spec.classes, spec.images_per_class, spec.count)
     return problems + composition_problems(where, spec.composition, spec) + _bound_problems(where, spec)
 
 

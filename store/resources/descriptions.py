@@ -17,7 +17,8 @@ _WIDTHS = {"float32": 4, "int16": 2, "int64": 8}
 class Description:
     """Facts of a generator. `labelled_by`: how labelled images get their codes (inversion, encoder, samples).
 
-    `classes`: how many classes it draws from; 0 for none. `code_bytes`: size of one drawn code as it is stored, equal
+    `classes`: how many classes it draws from; 0 for none. `class_names`: their names in order, empty where they have
+    none. `code_bytes`: size of one drawn code as it is stored, equal
     rows once.
     """
 
@@ -25,6 +26,7 @@ class Description:
     settings_schema: Mapping[str, Any]
     labelled_by: tuple[str, ...]
     classes: int
+    class_names: tuple[str, ...]
     code_bytes: int
 
     @property
@@ -42,6 +44,7 @@ def described(info: Mapping[str, Any]) -> Description:
         settings_schema=first_release.SETTINGS_SCHEMA if first else info["settings_schema"],
         labelled_by=tuple(first_release.LABELLED_BY if first else info["labelled_by"]),
         classes=int(code["classes"]),
+        class_names=tuple(info.get("info", {}).get("classes", ())),
         code_bytes=sum(_stored_bytes(part) for part in code["parts"].values()),
     )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
+from core.datasets.shards import read_shard
 from tests.core.generators.biggan import small
 from tests.core.generators.biggan.test_checkpoints import state_of
 from tests.e2e.processes import service
@@ -74,16 +77,50 @@ def test_photographs_are_refused_at_the_request(http: Http) -> None:
     assert "family biggan cannot invert photographs" in json.dumps(refused)
 
 
+def test_samples_are_drawn_of_named_classes_in_turn_with_a_table_of_their_classes(http: Http) -> None:
+    samples = samples_of(http, count=None, images_per_class=2, classes=["cat", 0])
+    archive = zipfile.ZipFile(io.BytesIO(http.get(f"/v1/sample-sets/{samples}/archive").content))
+    rows = list(csv.DictReader(io.StringIO(archive.read("image_classes.csv").decode())))
+    assert [(row["class_index"], row["class"]) for row in rows] == [("2", "cat"), ("0", "ant")] * 2
+    assert {f"images/{row['image']}" for row in rows} == {
+        name for name in archive.namelist() if name.startswith("images/")
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer", "words"),
+    [
+        ({"classes": ["wasp"]}, "#/classes/0", "no class is named 'wasp'"),
+        ({"count": None}, "#/count", "one of count and images_per_class"),
+        ({"classes": [1], "class_index": 1}, "#/class_index", "exclude each other"),
+        ({"count": None, "images_per_class": 4000}, "#/images_per_class", "at most 5000"),
+    ],
+)
+def test_classes_that_cannot_be_drawn_are_refused_at_the_request(
+    http: Http, changes: dict[str, object], pointer: str, words: str
+) -> None:
+    refused = http.post("/v1/sample-sets", {"generator": NAME, "count": 2, **changes}, 422)
+    assert [words in one["detail"] for one in refused["errors"] if one["pointer"] == pointer] == [True]
+
+
 def test_labelled_samples_become_a_dataset_and_an_export(http: Http, tmp_path: Path) -> None:
     samples = samples_of(http)
     labels = http.upload(labelled(http, samples), "labelled.zip")
     body = {
         "kind": "generate", "labels": labels, "generator": NAME, "count": 12, "seed": 7, "samples": samples,
-        "sampling": SAMPLING, "labeler": {"members": 2, "max_steps": 30},
+        "sampling": SAMPLING, "labeler": {"members": 2, "max_steps": 30}, "images_per_class": 4,
+        "drop_fraction": 0.5,
     }  # fmt: skip
     dataset = http.done(http.post("/v1/jobs", body))["result"]["dataset"]
     manifest = http.get(f"/v1/datasets/{dataset}/manifest").json()
     assert manifest["settings"]["sampling"] == {**SAMPLING, "distribution": "truncated_normal", "statistics": "auto"}
+    shard = http.get(f"/v1/datasets/{dataset}/{manifest['shards'][0]['path']}").content
+    drawn = Counter(one.record()["class_index"] for one in read_shard(io.BytesIO(shard), "shard"))
+    assert drawn == {0: 4, 1: 4, 2: 4}
+    galleries = {file["path"] for file in manifest["files"] if "images-" in file["path"]}
+    assert galleries == {f"galleries/images-{index:03d}-{name}.png" for index, name in enumerate(small.CLASSES)}
+    too_many = http.post("/v1/jobs", body | {"images_per_class": 5}, 422)
+    assert "3 classes need 15 images; count is 12" in json.dumps(too_many)
     http.done(http.post(f"/v1/datasets/{dataset}/exports", {"format": "coco"}))
     (export,) = http.get(f"/v1/datasets/{dataset}/exports").json()["items"]
     content = zipfile.ZipFile(io.BytesIO(http.get(export["url"]).content))

@@ -21,9 +21,13 @@ class SampleSets(Resource):
         """Return one sample set."""
         return self._connection.get(SampleSet, self._at(sample_set_id))
 
-    def draw(self, generator: str, count: int, **settings: Any) -> Job:
-        """Start the job that draws images and return it; its ``result["samples"]`` is the sample set's id."""
-        body = {"generator": generator, "count": count} | given(settings)
+    def draw(self, generator: str, count: int | None = None, **settings: Any) -> Job:
+        """Start the job that draws images and return it; its ``result["samples"]`` is the sample set's id.
+
+        ``count``: images; None where ``images_per_class`` is given. ``classes``: of a conditional generator, by index
+        or name.
+        """
+        body = {"generator": generator} | given({"count": count, **settings})
         return self._connection.send(Job, "POST", self.path, body)
 
     def archive(self, sample_set_id: str) -> bytes:

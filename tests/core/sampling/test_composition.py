@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import SamplingError
-from core.sampling.composition import GROWTH, PILOT, Demand, Prevalence, candidates_wanted, prevalence
+from core.sampling.composition import (
+    GROWTH,
+    PILOT,
+    Demand,
+    ImageClassDemand,
+    Prevalence,
+    candidates_wanted,
+    prevalence,
+)
+from core.sampling.selection import select
 from tests.core.sampling.tables import Table
 
 HAT = Demand(1, 0.5, min_area=0.1, name="hat")
@@ -86,3 +95,18 @@ def test_demands_that_make_no_sense():
     with pytest.raises(SamplingError) as caught:
         Demand(1, 0.0, 2.0)
     assert [problem.pointer for problem in caught.value.problems] == ["min_fraction", "min_area"]
+
+
+def test_image_classes_are_counted_by_the_index_of_each_candidate_across_missing_ranges():
+    scores = [0.5, 0.1, 0.2, 0.3, 0.9, 0.8, 0.7]
+    table = Table(scores, np.zeros((7, 1)))
+    ranges = ((4, 8), (10, 13))  # indices 8 and 9 could not be drawn
+    odd = ImageClassDemand(1, 2, 2, ranges, "odd")
+    found = np.concatenate([odd.counts(block) for block in table.blocks()])
+    assert found.tolist() == [False, True, False, True, False, True, False]
+    everything = select(table, 5, [odd, ImageClassDemand(0, 2, 3, ranges, "even")])
+    assert list(everything.places(table)) == [0, 1, 2, 3, 6]
+    with pytest.raises(SamplingError, match="cannot meet"):
+        select(table, 5, [ImageClassDemand(1, 2, 4, ranges, "odd")])
+    (row,) = prevalence(table, 5, [odd])
+    assert (row.what, row.needed, row.shown) == ("image class 'odd'", 2, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import zipfile
@@ -22,9 +23,11 @@ from store.requests.sampling import sampling_settings
 from store.resources.sample_sets import ARCHIVE, CODES
 from worker.loading import load_source
 from worker.runtime.step_context import StepContext
-from worker.samplers import bind_sampler
+from worker.samplers import bind_sampler, drawn_classes
 from worker.steps.inversion.sample_codes import sample_codes_content, sample_name
 
+#: Table of the images' classes in the archive, of a conditional generator.
+IMAGE_CLASSES = "image_classes.csv"
 _GUIDE = """\
 These images were drawn by the generator {generator}. Label as many of them as you like:
 
@@ -45,21 +48,27 @@ def draw_samples(context: StepContext) -> StepResult:
     """Draw, encode, keep the codes; the same bytes whoever does it and however often."""
     spec, samples = context.request(DrawSamplesSpec), context.result_id("samples")
     source = load_source(context, spec.generator)
+    classes = drawn_classes(source, spec.wanted_classes)
     config = SamplingConfig(
         seed=context.claim.seed,
         start=spec.offset,
-        stop=spec.offset + spec.count,
+        stop=spec.offset + spec.images(len(classes)),
         batch=context.settings.worker.batch,
-        class_index=spec.class_index,
+        classes=tuple(classes),
     )
     bound = bind_sampler(context, source, sampling_settings(spec))
     drawn = draw_unlabelled(bound.sampler, config, context.run(source.device))
     target, codes, indices = context.folder / "samples.zip", [], []
+    rows: list[tuple[str, int, str]] = []
     with zipfile.ZipFile(target, "w") as archive:
         for one in drawn:
             _add(archive, f"images/{sample_name(one.index)}.png", _png(one.image))
             codes.append(one.code)
             indices.append(one.index)
+            if one.class_index is not None:
+                rows.append((f"{sample_name(one.index)}.png", one.class_index, classes[one.class_index]))
+        if rows:
+            _add(archive, IMAGE_CLASSES, _table(rows))
         about = {
             "samples": samples,
             "generator": source.info.digest,
@@ -93,6 +102,13 @@ def draw_samples(context: StepContext) -> StepResult:
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
     # No time of writing: equal samples are equal bytes.
     archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
+
+
+def _table(rows: list[tuple[str, int, str]]) -> bytes:
+    """Return a CSV table of the images' classes."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("image", "class_index", "class"), *rows])
+    return text.getvalue().encode()
 
 
 def _png(image: NDArray[np.uint8]) -> bytes:

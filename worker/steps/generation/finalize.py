@@ -11,6 +11,7 @@ from typing import Any
 
 from contracts.sampling_settings import with_defaults
 from core.datasets.card import write_card
+from core.datasets.class_gallery import Galleries
 from core.datasets.croissant import write_croissant
 from core.datasets.manifest import build_manifest, manifest_bytes
 from core.datasets.quality_warnings import (
@@ -38,6 +39,7 @@ from store.resources.files import File, list_files
 from store.resources.reports import inversion_report, labeler_report
 from worker.loading import Source, class_map, fitted_labels, load_labels, load_source, other_labels
 from worker.runtime.step_context import StepContext
+from worker.samplers import drawn_classes
 from worker.steps.generation.candidate_index import Drawn
 from worker.steps.generation.composition_request import CompositionRequest
 from worker.steps.generation.packing import SCORES, Packing
@@ -48,11 +50,13 @@ _RECONSTRUCTION = ("images", "flagged", "median_psnr", "median_perceptual", "per
 #: What of the request shapes the samples; names of uploads and the caller's tags do not.
 _SETTINGS = (
     "align",
+    "classes",
     "composition",
     "count",
     "drop_fraction",
     "drop_per_class",
     "fit",
+    "images_per_class",
     "images_per_shard",
     "inversion",
     "labeler",
@@ -69,8 +73,9 @@ def finalize(context: StepContext) -> StepResult:
     label_set, inversion, labeler = _made(context)
     request = context.request(GenerateSpec)
     classes = delivered_classes(class_map(label_set), request.labeler.collapse)
-    composition = CompositionRequest.of(request, classes)
     candidates, drawn = _gather(context, classes.count), Drawn.of(context.db, context.claim.job_id)
+    image_classes = drawn_classes(load_source(context, request.generator), request.classes)
+    composition = CompositionRequest.of(request, classes).of_classes(list(image_classes.values()), drawn.ranges)
     seen = composition.look(candidates)
     found = [row.to_json() for row in seen]
     if drawn.lacking:
@@ -80,7 +85,7 @@ def finalize(context: StepContext) -> StepResult:
         looked = NewEvent("dataset.prevalence", {"candidates": len(candidates), "wanted": wanted, "found": found})
         return StepResult(top_up=(_more(context, len(candidates), wanted),), events=(looked,))
     kept, certain = composition.select(candidates), composition.select_by_uncertainty(candidates)
-    packing = Packing(context, kept, certain, candidates, drawn, classes)
+    packing = Packing(context, kept, certain, candidates, drawn, Galleries(classes, image_classes))
     packing.run()
     facts = _facts(context, packing, composition, len(candidates), label_set, inversion, labeler)
     dataset = context.result_id("dataset")

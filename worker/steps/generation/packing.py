@@ -48,13 +48,13 @@ class Packing:
         by_uncertainty: Selection | None,
         candidates: CandidateTable,
         drawn: Drawn,
-        classes: ClassMap,
+        galleries: Galleries,
     ) -> None:
         self.entries: list[ShardEntry] = []
         self.files: list[File] = []
         self.indices: list[File] = []
         self.statistics = DatasetStatistics()
-        self.galleries = Galleries(classes)
+        self.galleries = galleries
         self._context = context
         self._dataset = context.result_id("dataset")
         self._drawn = drawn

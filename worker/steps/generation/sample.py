@@ -24,7 +24,7 @@ from store.requests.sampling import sampling_settings
 from store.resources.artifacts import get_label_set
 from worker.loading import Source, class_map, load_source
 from worker.runtime.step_context import StepContext
-from worker.samplers import bind_sampler
+from worker.samplers import bind_sampler, drawn_classes
 from worker.steps.generation.packing import CANDIDATES, SCORES
 from worker.steps.label_sets.class_collapse import delivered_classes
 from worker.steps.labeler.config import stored_labeler
@@ -57,6 +57,7 @@ def _write(context: StepContext, source: Source, labeler: Labeler, target: Path)
         stop=part.stop,
         batch=part.batch,
         with_divergence=True,
+        classes=tuple(drawn_classes(source, request.classes)),
     )
     labels = get_label_set(context.db, context.result_id("label_set"), tenant=context.tenant)
     classes = delivered_classes(class_map(labels), request.labeler.collapse)
