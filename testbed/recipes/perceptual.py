@@ -1,97 +1,61 @@
-"""Make the perceptual fallback of a shipped generator: a trunk that has learnt to repair damaged pictures of its world,
-without any label.
+"""Make the perceptual network of a shipped generator from rendered scenes, without any label.
 
-    python -m testbed.recipes.perceptual --world heads --minutes 4
+    python -m testbed.recipes.perceptual --world heads --steps 6000
 
-A picture loses random rectangles and gets noise and a colour shift; the trunk's features, through a small decoder that
-is thrown away, must give the whole picture back. What helps to repair a picture is what makes two alike:
-edges, parts, colours. It comes before the generator, which is taught with it. The loss weights stored with it balance
-the gradients of the two terms of the inversion.
+It comes before the generator, which is taught with it. The training is that of `core.training.perceptual`.
 """
 
 import argparse
-import time
+import json
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from core.image_arrays import as_tensor, to_float
-from core.inversion.perceptual.distance import LossWeights
-from core.inversion.perceptual.domain import DomainPerceptual, PerceptualTrunk, save_perceptual
+from core.image_arrays import as_tensor
+from core.inversion.perceptual.domain import save_perceptual
+from core.run import Run
+from core.training.perceptual import train_perceptual
+from core.training.perceptual_config import PerceptualTrainingConfig
 from testbed.recipes.recipe import TRAINING_SEED
 from testbed.recipes.shipping import SHIPPED
-from testbed.worlds import WORLDS
+from testbed.worlds import WORLDS, World
 
 FIRST = 5_000_000  # far from the scenes that the generator sees in the same stream
-LOSS_WEIGHTS = LossWeights(perceptual=1.0, l2=2.0)
+SIZE = (64, 64)
+_POOL = 1024
 
 
-class Repair(nn.Module):
-    """Trunk and throw-away decoder: damaged [N, 3, 64, 64] → repaired [N, 3, 64, 64]."""
+class RenderedPictures:
+    """Source of images for training: `(step, count) → uint8 [count, 3, 64, 64]`, the same for the same step."""
 
-    def __init__(self, trunk: PerceptualTrunk) -> None:
-        super().__init__()
-        self.trunk = trunk
-        self.mix = nn.ModuleList(nn.Conv2d(channels, 24, 3, padding=1) for channels in trunk.channels)
-        self.draw = nn.Conv2d(24, 3, 3, padding=1)
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.pool_index = -1
+        self.pool = torch.empty(0)
 
-    def forward(self, images: Tensor) -> Tensor:
-        x: Tensor | None = None
-        for tap, mix in zip(reversed(self.trunk(images)), reversed(self.mix), strict=True):
-            tap = mix(tap)
-            x = F.relu(tap if x is None else tap + F.interpolate(x, scale_factor=2.0, mode="bilinear"))
-        assert x is not None
-        drawn: Tensor = self.draw(x)
-        return drawn
-
-
-def damaged(images: Tensor) -> Tensor:
-    """Three grey rectangles, noise and a colour shift, for each image its own."""
-    n, _, height, width = images.shape
-    x = images + 0.2 * torch.randn(n, 3, 1, 1) + 0.08 * torch.randn_like(images)
-    rows, columns = torch.arange(height)[None, :, None], torch.arange(width)[None, None, :]
-    for _ in range(3):
-        top, left = torch.randint(height, (n, 1, 1)), torch.randint(width, (n, 1, 1))
-        tall, wide = torch.randint(4, 22, (n, 1, 1)), torch.randint(4, 22, (n, 1, 1))
-        hole = (rows >= top) & (rows < top + tall) & (columns >= left) & (columns < left + wide)
-        x = x.masked_fill(hole[:, None], 0.0)
-    return x
+    def __call__(self, step: int, count: int) -> Tensor:
+        at = step * count
+        if at // _POOL != self.pool_index:
+            self.pool_index = at // _POOL
+            first = FIRST + self.pool_index * _POOL
+            self.pool = as_tensor(self.world.labelled(TRAINING_SEED, _POOL + count, first).images)
+        return self.pool[at % _POOL : at % _POOL + count]
 
 
 def main() -> None:
-    """Train for a time and write the trunk beside the generator."""
+    """Train and write the network beside the generator."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=4.0)
+    parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--world", choices=sorted(WORLDS), default="heads")
     given = parser.parse_args()
-    minutes, world = given.minutes, WORLDS[given.world]
-    torch.manual_seed(0)
-    net = Repair(PerceptualTrunk(((24, 24), (48, 48), (80, 80), (112,))))
-    optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
-    start, step, images = time.time(), 0, torch.empty(0)
-    while (gone := (time.time() - start) / (60 * minutes)) < 1:
-        at = 16 * step % 1024
-        if at == 0:
-            images = to_float(as_tensor(world.labelled(TRAINING_SEED, 1024, FIRST + 16 * step).images))
-        target = images[at : at + 16]
-        for group in optimizer.param_groups:
-            group["lr"] = 2e-3 * min(1.0, 2 * (1 - gone))
-        loss = (net(damaged(target)) - target).abs().mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        step += 1
-        if step % 100 == 0:
-            print(
-                f"step {step}, {16 * step / (time.time() - start):.0f} images/s, error {float(loss.detach()):.4f}",
-                flush=True,
-            )
-    trunk = net.trunk.eval().requires_grad_(False)
-    distance = DomainPerceptual(f"{world.generator}-repair-v1", trunk, LOSS_WEIGHTS)
+    world = WORLDS[given.world]
+    trained = train_perceptual(
+        f"{world.generator}-repair-v1", None, RenderedPictures(world), PerceptualTrainingConfig(steps=given.steps),
+        size=SIZE, run=Run(log=lambda line: print(json.dumps(line), flush=True)),
+    )  # fmt: skip
     folder = SHIPPED / world.generator
     folder.mkdir(parents=True, exist_ok=True)
-    save_perceptual(folder, distance)
+    save_perceptual(folder, trained.perceptual)
 
 
 if __name__ == "__main__":
