@@ -141,6 +141,7 @@ class Generator(TypedDict):
     labelled_by: list[str]
     classes: list[str] | None
     info: Document
+    prepared: Document
     report: Document | None
     preview: str | None
     created_at: str

@@ -15,6 +15,8 @@ from api.schemas.resources import Generator, generator_document
 from api.security.scopes import Tenant
 from store.database.paging import DEFAULT_PAGE
 from store.job_kinds.import_generator import ImportGeneratorSpec
+from store.job_kinds.prepare_generator import PrepareGeneratorSpec
+from store.requests.preparation import Preparation
 from store.resources import generators as stored
 from store.resources.files import get_file
 
@@ -28,6 +30,7 @@ EXAMPLES: dict[str, Any] = {
     "catalogue": {"summary": "One of the catalogue", "value": {"source": "ada-afhqcat", "name": "afhqcat"}},
 }
 JOB = started("The job that fetches, reads and stores it.")
+PREPARING = started("The job that trains them.")
 
 
 @router.post("", status_code=202, response_model=None, responses=JOB | documented(400, 409, 413, 415, 422, 429, 507))
@@ -56,6 +59,23 @@ def list_generators(
 def get_generator(generator_id: str, db: Db, tenant: Tenant) -> Generator:
     """One generator, by name or id."""
     return generator_document(stored.get_generator(db, generator_id, tenant=tenant))
+
+
+@router.post(
+    "/{generator_id}/preparation",
+    status_code=202,
+    response_model=None,
+    responses=PREPARING | documented(400, 404, 409, 413, 415, 422, 429, 507),
+)
+async def create_generator_preparation(
+    generator_id: str,
+    preparation: Annotated[Preparation, Body(examples=[{"encoder_steps": 3000}])],
+    asked: Asking,
+) -> Response:
+    """Train a perceptual network and an encoder for a generator from its own samples. Both become its defaults, so that
+    labelled images can be inverted without ImageNet weights. The job makes way for others every minute.
+    """
+    return await asked.start(PrepareGeneratorSpec(generator=generator_id, preparation=preparation))
 
 
 @router.delete("/{generator_id}", status_code=204, responses=documented(404, 409, 422, 507))

@@ -12,7 +12,7 @@ from store.resources.datasets import DAMAGED, quality_of
 from store.resources.datasets import Dataset as StoredDataset
 from store.resources.descriptions import described
 from store.resources.files import File as StoredFile
-from store.resources.generators import IMPORTED
+from store.resources.generators import IMPORTED, PREPARED
 from store.resources.generators import Generator as StoredGenerator
 
 
@@ -35,6 +35,10 @@ class Generator(Document):
     )
     classes: list[str] | None = Field(description="Classes it can be asked for; null: it is not conditional.")
     info: Info = Field(description="Its whole description.")
+    prepared: Info = Field(
+        description="The perceptual network and the encoder that were trained for it after it was made; each becomes "
+        "its default."
+    )
     report: Info | None = Field(description="How it was imported, and what was noticed; null for a built-in one.")
     preview: str | None = Field(description="Samples at several sampling settings, as a picture.")
     created_at: datetime
@@ -173,7 +177,8 @@ def generator_document(generator: StoredGenerator) -> Generator:
         settings_schema=dict(description.settings_schema),
         labelled_by=list(description.labelled_by),
         classes=facts.get("classes") or None,
-        info={name: value for name, value in generator.info.items() if name != IMPORTED},
+        info={name: value for name, value in generator.info.items() if name not in (IMPORTED, PREPARED)},
+        prepared=generator.info.get(PREPARED, {}),
         report=generator.info.get(IMPORTED),
         preview=f"/v1/generators/{generator.id}/preview" if IMPORTED in generator.info else None,
         created_at=generator.created_at,

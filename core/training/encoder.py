@@ -171,8 +171,7 @@ class _Training:
         run.progress(self.step, total)
         while self.step < total:
             if run.should_stop():
-                if checkpoint is not None:
-                    _replace(checkpoint, self.state())
+                self._keep(checkpoint)
                 raise Stopped
             self.train_step()
             if self.step % self.config.log_every == 0 and run.log is not None:

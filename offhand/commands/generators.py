@@ -66,6 +66,32 @@ def add(
         add_generator(client, source, name, settings, preview, output)
 
 
+@group.command("prepare")
+def prepare(
+    name: Annotated[str, typer.Argument(help="Name or id.")],
+    perceptual: Annotated[bool, typer.Option(help="Train a perceptual network of its domain.")] = True,
+    encoder: Annotated[bool, typer.Option(help="Train an encoder.")] = True,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other field of the request: NAME=JSON, e.g. encoder_steps=3000"),
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Follow the job and print its result.")] = True,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Train a perceptual network and an encoder for a generator; both become its defaults."""
+    with ending(as_json) as output, connect(url) as client:
+        settings = request_settings(setting or [], {"perceptual": perceptual, "encoder": encoder})
+        job = client.generators.prepare(name, **settings)
+        output.note(f"job {job['id']}")
+        if not wait:
+            output.result(job, f"started {job['id']}; follow it with: offhand jobs {job['id']} --watch")
+            return
+        follow(client, job, "offhand generators", output)
+        generator = client.generators.get(name)
+        output.result(generator, prepared_text(generator))
+
+
 @group.command("preview")
 def preview(
     name: Annotated[str, typer.Argument(help="Name or id.")],
@@ -136,6 +162,15 @@ def add_generator(
     if preview is not None:
         _save_preview(client, generator["id"], preview)
     output.result(generator, import_text(generator, preview))
+
+
+def prepared_text(generator: Generator) -> str:
+    """Return what was trained for a generator, in lines."""
+    lines = [f"{generator['name']} is prepared for labelled images"]
+    for part, facts in generator["prepared"].items():
+        about = ", ".join(f"{name} {value}" for name, value in facts.items() if isinstance(value, str | int))
+        lines.append(f"  {part:<11} {about}")
+    return "\n".join(lines)
 
 
 def _save_preview(client: "Client", name_or_id: str, path: Path) -> None:

@@ -19,6 +19,7 @@ from store.job_kinds import (
     export,
     generate,
     import_generator,
+    prepare_generator,
     train_encoder,
     train_labeler,
 )
@@ -36,6 +37,7 @@ _ALL: tuple[JobKind[Any], ...] = (
     draw_samples.KIND,
     import_generator.KIND,
     add_images.KIND,
+    prepare_generator.KIND,
 )
 #: Every kind by its name.
 KINDS: dict[str, JobKind[Any]] = {kind.name: kind for kind in _ALL}

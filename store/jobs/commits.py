@@ -24,7 +24,7 @@ from store.jobs.transitions import end_job, lock_job, move_held_shard, move_job,
 from store.resources.artifacts import NewMade, add_made
 from store.resources.datasets import finish_dataset, mark_damaged, quality_of
 from store.resources.files import File, add_files, has_files, remove_files
-from store.resources.generators import NewGenerator, add_generator
+from store.resources.generators import NewGenerator, PreparedGenerator, add_generator, prepare_generator
 from store.resources.image_sets import NewImageSet, add_image_set
 from store.tables import files as files_table
 from store.tables import jobs, shards, steps
@@ -44,7 +44,8 @@ class StepResult:
     more shards of this step. `next_item`: this shard is an item of a chain, which goes on with that one. `top_up`: more
     shards of the step before, after which this step is done once more; the rest of the result then says nothing about
     the job's end. `rejected`: images the filter dropped; `dataset`: facts that finish the job's dataset (both from the
-    last step). `generator`, `image_set`: new ones. `events`: lines for the job's log.
+    last step). `generator`, `image_set`: new ones. `prepared`: a generator whose files the result's replace, by name.
+    `events`: lines for the job's log.
     """
 
     value: dict[str, Any] = field(default_factory=dict)
@@ -59,6 +60,7 @@ class StepResult:
     dataset: dict[str, Any] | None = None
     generator: NewGenerator | None = None
     image_set: NewImageSet | None = None
+    prepared: PreparedGenerator | None = None
     events: tuple[NewEvent, ...] = ()
 
     @property
@@ -215,12 +217,16 @@ def _record_made(connection: Connection, job: Any, result: StepResult) -> list[s
         add_generator(connection, job.tenant, result.generator)
     if result.image_set is not None:
         add_image_set(connection, job.tenant, result.image_set)
+    replaced: list[str] = []
+    if result.prepared is not None:
+        names = [file.name for file in result.files if file.resource_id == result.prepared.id]
+        replaced = prepare_generator(connection, result.prepared, names)
     kept = [file for file in result.files if standing.get(file.resource_id, file.resource_id) == file.resource_id]
     add_files(connection, job.tenant, kept)
     ids = {name: standing.get(value, value) for name, value in result.job_result.items()}
     merged = {**job.result, **ids, **_findings(result)}
     connection.execute(update(jobs).where(jobs.c.id == job.id).values(result=merged))
-    return [file.key for file in result.files if file not in kept]
+    return [*replaced, *(file.key for file in result.files if file not in kept)]
 
 
 def _findings(result: StepResult) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select
@@ -48,9 +48,13 @@ def add_files(connection: Connection, tenant: str, files: Iterable[File]) -> Non
         connection.execute(insert(table).values(created_at=database_now()), rows)
 
 
-def remove_files(connection: Connection, resource_id: str) -> list[str]:
-    """Untie a resource from its objects; their keys, to be deleted after the transaction (or found by the sweeper)."""
+def remove_files(connection: Connection, resource_id: str, names: Sequence[str] | None = None) -> list[str]:
+    """Untie a resource from its objects, or from those of these names; their keys, to be deleted after the transaction
+    (or found by the sweeper).
+    """
     gone = delete(table).where(table.c.resource_id == resource_id).returning(table.c.key)
+    if names is not None:
+        gone = gone.where(table.c.name.in_(names))
     return list(connection.execute(gone).scalars())
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Connection, bindparam, delete, insert, or_, select
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
 from store.database.clock import database_now, to_datetime
 from store.database.database import Database
@@ -23,6 +24,8 @@ PREVIEW = "preview.png"
 PERCEPTUAL = "perceptual.json"
 #: Key of `info` under which an imported generator's report stands.
 IMPORTED = "imported"
+#: Key of `info` under which stands what was trained for a generator after it was made.
+PREPARED = "prepared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,26 @@ class NewGenerator:
     width: int
     licence: str
     info: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedGenerator:
+    """A record to write when a step's result commits: files of the result replace those of the same name of
+    the generator. `facts`: added to its description under `PREPARED`.
+    """
+
+    id: str
+    facts: dict[str, Any]
+
+
+def prepare_generator(connection: Connection, new: PreparedGenerator, names: Sequence[str]) -> list[str]:
+    """Record facts of a generator and untie its files of these names; their keys. Nothing for one that is gone."""
+    row = connection.execute(select(table.c.info).where(table.c.id == new.id).with_for_update()).one_or_none()
+    if row is None:
+        return []
+    info = {**row.info, PREPARED: {**row.info.get(PREPARED, {}), **new.facts}}
+    connection.execute(update(table).where(table.c.id == new.id).values(info=info))
+    return remove_files(connection, new.id, names)
 
 
 def add_generator(connection: Connection, tenant: str, new: NewGenerator) -> None:

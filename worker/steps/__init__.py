@@ -6,6 +6,8 @@ from worker.steps.generation.export import export
 from worker.steps.generation.finalize import finalize
 from worker.steps.generation.sample import sample
 from worker.steps.generators.import_generator import import_generator
+from worker.steps.generators.prepare_encoder import prepare_encoder
+from worker.steps.generators.prepare_perceptual import prepare_perceptual
 from worker.steps.image_sets.add_images import add_images
 from worker.steps.inversion.invert import invert
 from worker.steps.inversion.train_encoder import train_encoder
@@ -24,6 +26,8 @@ STEPS = {
     "export": export,
     "import_generator": import_generator,
     "add_images": add_images,
+    "prepare_perceptual": prepare_perceptual,
+    "prepare_encoder": prepare_encoder,
     "assess_labeler": assess_labeler,
     "draw_samples": draw_samples,
 }

@@ -36,6 +36,14 @@ class Generators(UploadingResource):
         body = {"source": str(source), "name": name} | given(settings)
         return self._connection.send(Job, "POST", self.path, body)
 
+    def prepare(self, name_or_id: str, **settings: Any) -> Job:
+        """Start the job that trains a perceptual network and an encoder for a generator and return it.
+
+        Both become the generator's defaults. ``settings``: fields of the request, such as ``encoder_steps=3000`` or
+        ``encoder=False``.
+        """
+        return self._connection.send(Job, "POST", self._at(name_or_id, "preparation"), given(settings))
+
     def preview(self, name_or_id: str) -> bytes:
         """Return a PNG of an imported generator's samples."""
         return self._connection.content(self._at(name_or_id, "preview"))

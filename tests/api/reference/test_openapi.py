@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 from api.protocol.problems import MEDIA_TYPE
 from store.database.database import Database
 from store.objects import ObjectStore
-from tests.api.worlds import add_labeler, add_photographs, finish_dataset
+from store.resources.generators import NewGenerator, add_generator, get_generator
+from tests.api.worlds import TENANT, add_labeler, add_photographs, finish_dataset
 
 VERBS = "(get|list|create|put|complete|update|delete|cancel|resume|rotate|redeliver|test|undelete)"
 
@@ -113,6 +114,11 @@ def test_every_example_of_a_body_runs(
     endpoint = http.post("/v1/webhook-endpoints", json={"url": here["url"]}).json()["id"]
     ids = {"dataset_id": dataset, "labeler_id": labeler, "upload_id": upload, "endpoint_id": endpoint, "name": "latest"}
     ids["image_set_id"] = add_photographs(db, objects)
+    tiny = get_generator(db, "tiny", tenant=TENANT)
+    own = NewGenerator("gen_own", "own", tiny.digest, tiny.height, tiny.width, "", tiny.info)
+    with db.write() as connection:
+        add_generator(connection, TENANT, own)
+    ids["generator_id"] = own.id
     ran = []
     for (path, method), operation in operations(document).items():
         body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from offhand.commands.generators import import_text, looks_like_a_file, name_of
+from offhand.commands.generators import import_text, looks_like_a_file, name_of, prepared_text
 from offhand.errors import ClientError
+from tests.offhand.conftest import Run
 
 
 @pytest.mark.parametrize(
@@ -53,3 +54,21 @@ def test_what_was_found_is_import_text() -> None:
     assert "licence     not given" in text
     assert "mean code   measured\n" in text
     assert "note        The file has no mean code." in text
+
+
+def test_generator_of_the_service_is_not_prepared_and_the_reason_is_printed(run: Run) -> None:
+    refused = run("generators", "prepare", "tiny", "--set", "encoder_steps=9", "--no-wait")
+    assert refused.exit_code == 4
+    assert "tiny comes with the service" in refused.output
+    wrong = run("generators", "prepare", "tiny", "--set", "encoder_step=9", "--no-wait", "--json")
+    assert "did you mean `encoder_steps`?" in wrong.stdout
+
+
+def test_text_about_a_prepared_generator_names_each_part() -> None:
+    prepared = {
+        "perceptual": {"network": "xrays-domain-v1", "steps": 1500, "losses": {"repair": 0.1}},
+        "encoder": {"id": "enc_1", "train_on": "samples", "heads": "e4e", "steps": 3000},
+    }
+    text = prepared_text({"name": "xrays", "prepared": prepared})  # type: ignore[typeddict-item]
+    assert "perceptual  network xrays-domain-v1, steps 1500" in text
+    assert "encoder     id enc_1, train_on samples, heads e4e, steps 3000" in text

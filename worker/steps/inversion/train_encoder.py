@@ -14,7 +14,7 @@ from torch import Tensor
 
 from core.generators.interface import Invertible
 from core.image_arrays import as_tensor
-from core.inversion.encoder import Encoder, save_encoder
+from core.inversion.encoder import Encoder, EncoderConfig, save_encoder
 from core.inversion.initial_codes import latent_spread
 from core.inversion.perceptual.distance import Perceptual
 from core.training.config import EncoderTrainingConfig
@@ -54,16 +54,7 @@ def train_encoder(context: StepContext) -> StepResult:
     config = training_config(spec, source)
     spread = latent_spread(sampler, _SEED)
     shape = default_encoder_config(sampler, spread, spec.heads, spec.image_size)
-    digest = digest_of(
-        {
-            "made": "encoder 2",
-            "generator": source.info.digest,
-            "perceptual": [perceptual.name, source.inversion_digest["perceptual"]],
-            "labels": labels_digest,
-            "settings": json_values(asdict(config)),
-            "shape": json_values(asdict(shape)),
-        }
-    )
+    digest = encoder_digest(source, perceptual.name, labels_digest, config, shape)
     equal = find_made(context.db, "encoder", digest, tenant=context.tenant)
     if equal is not None:
         return StepResult(job_result={"encoder": equal.id}, events=(NewEvent("encoder.reused", {"encoder": equal.id}),))
@@ -78,8 +69,24 @@ def train_encoder(context: StepContext) -> StepResult:
             encoder_config=shape,
         )
     )
-    report = _report(context, source, sampler, spec, training, perceptual, learnt, held_out)
-    return _store(context, source, training.encoder, report, digest, images)
+    report = encoder_report(context, source, sampler, spec, training, perceptual, learnt, held_out)
+    return store_encoder(context, source, training.encoder, report, digest, images)
+
+
+def encoder_digest(
+    source: Source, perceptual_name: str, labels_digest: str, config: EncoderTrainingConfig, shape: EncoderConfig
+) -> str:
+    """Digest of everything that an encoder is made from; labels_digest: "" for samples alone."""
+    return digest_of(
+        {
+            "made": "encoder 2",
+            "generator": source.info.digest,
+            "perceptual": [perceptual_name, source.inversion_digest["perceptual"]],
+            "labels": labels_digest,
+            "settings": json_values(asdict(config)),
+            "shape": json_values(asdict(shape)),
+        }
+    )
 
 
 def _images(context: StepContext, source: Source, spec: TrainEncoderSpec) -> tuple[Tensor | None, str]:
@@ -113,15 +120,15 @@ def training_config(spec: TrainEncoderSpec, source: Source) -> EncoderTrainingCo
     return EncoderTrainingConfig(**values)
 
 
-def _report(
+def encoder_report(
     context: StepContext,
     source: Source,
     sampler: Invertible,
     spec: TrainEncoderSpec,
     training: EncoderTraining,
     perceptual: Perceptual,
-    learnt: Tensor | None,
-    held_out: Tensor | None,
+    learnt: Tensor | None = None,
+    held_out: Tensor | None = None,
 ) -> dict[str, Any]:
     """Reconstruction by iteration over images that it never saw, and over those that it did."""
     judged = {
@@ -153,9 +160,15 @@ def _report(
     }
 
 
-def _store(
-    context: StepContext, source: Source, encoder: Encoder, report: dict[str, Any], digest: str, images: Tensor | None
+def store_encoder(
+    context: StepContext,
+    source: Source,
+    encoder: Encoder,
+    report: dict[str, Any],
+    digest: str,
+    images: Tensor | None = None,
 ) -> StepResult:
+    """Store an encoder with its report and the picture of its reconstructions."""
     encoder_id = new_id(PREFIXES["encoder"])
     info = json_values(report)
     folder = context.folder / "encoder"
