@@ -27,7 +27,7 @@ class DrawSamplesSpec(SamplingSpec, JobSpec):
 
     kind: Literal["draw_samples"] = "draw_samples"
     generator: str = Field(description="Name or id of a generator.", max_length=64)
-    count: int | None = Field(None, ge=1, le=MOST_SAMPLES, description="Images; null: as many as `images_per_class` gives.")
+    count: int | None = Field(None, ge=1, le=MOST_SAMPLES, description="Images; null: by `images_per_class`.")
     classes: list[int | str] = Field(
         default_factory=list,
         max_length=10_000,
