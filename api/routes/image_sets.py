@@ -16,13 +16,17 @@ from api.schemas.image_sets import ImageSet, ImageSetChange, image_set_document
 from api.security.scopes import Tenant
 from store.database.paging import DEFAULT_PAGE
 from store.job_kinds.add_images import AddImagesSpec
+from store.job_kinds.preview_images import PreviewImagesSpec
 from store.resources import image_sets as stored
 from store.resources.files import get_file
+from store.resources.image_previews import get_preview
 
 router = APIRouter(prefix="/v1/image-sets", tags=["image sets"], route_class=JobRoute)
 
 EXAMPLE = {"source": "upl_01jd0c5w6w3m8z4k1x2y3z4a5b", "name": "xrays", "height": 64, "width": 64}
+PREVIEW_EXAMPLE = {"source": "upl_01jd0c5w6w3m8z4k1x2y3z4a5b", "height": 64, "width": 64}
 JOB = started("The job that reads and packs them.")
+PREVIEW = started("The job that draws the picture.")
 
 
 @router.post("", status_code=202, response_model=None, responses=JOB | documented(400, 409, 413, 415, 422, 429, 507))
@@ -36,6 +40,23 @@ async def create_image_set(
     tar, or parquet as the Hugging Face hub has it. Files that cannot be read are left out and named in the report.
     """
     return await asked.start(spec)
+
+
+@router.post(
+    "/previews", status_code=202, response_model=None, responses=PREVIEW | documented(400, 409, 413, 415, 422, 429, 507)
+)
+async def create_image_preview(
+    spec: Annotated[PreviewImagesSpec, Body(examples=[PREVIEW_EXAMPLE])],
+    asked: Asking,
+) -> Response:
+    """Show examples of an upload under the rules crop, pad and stretch, before one of them is applied."""
+    return await asked.start(spec)
+
+
+@download(router, "/previews/{job_id}", "image/png", "The photographs, and each of them under the three rules.")
+def get_image_preview(job_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Response:
+    """The picture that a job made of examples. It goes when its upload is deleted."""
+    return file_response(request, objects, get_preview(db, job_id, tenant=tenant), attachment=False)
 
 
 @router.get("", responses=documented(422))

@@ -67,6 +67,13 @@ class PackReport:
     """Images that ``select`` did not choose."""
 
 
+def class_order(classes: Iterable[str | None]) -> list[str]:
+    """Return the names of classes in the order of their indices: numbers by value, else by the alphabet."""
+    names = {name for name in classes if name is not None}
+    numbers = all(name.isascii() and name.isdigit() for name in names)
+    return sorted(names, key=lambda name: (int(name) if numbers else 0, name))
+
+
 Select = Callable[[Sequence[str | None]], Sequence[int]]
 """From the class of each image, the indices of those to keep, in order."""
 
@@ -200,7 +207,7 @@ class _Packing:
         if len(self.names) <= MOST_COMPARED:
             self.copies |= {copy: first for copy, first in self._near_copies() if copy not in self.copies}
         channels = 1 if self.grey else 3
-        names = sorted({name for name in self.classes if name is not None})
+        names = class_order(self.classes)
         apart = self._held_out(held_out)
         facts = {
             "shape": [channels, *self.size],
@@ -222,7 +229,7 @@ class _Packing:
         copies = tuple((self.names[copy], self.names[first]) for copy, first in sorted(self.copies.items()))
         return PackReport(
             len(self.names),
-            dict(sorted(counts.items())),
+            {name: counts[name] for name in names},
             channels,
             len(apart),
             tuple(self.unreadable),

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from core.errors import ImageSetError, Problem
+from core.training.images import class_order
 
 
 def class_sizes(largest: int, classes: int, imbalance: float) -> list[int]:
@@ -22,7 +23,7 @@ def long_tailed(classes: Sequence[str | None], imbalance: float, seed: int = 0) 
     classes: of each image. Which images of a class stay is drawn with ``seed``. A class that has fewer images than its
     size keeps all. Raises :class:`ImageSetError` for fewer than two classes.
     """
-    names = sorted({name for name in classes if name is not None})
+    names = class_order(classes)
     if len(names) < 2:
         detail = f"expected at least 2 classes, found {len(names)}: put the images of each class into one folder"
         raise ImageSetError("a long tail needs classes", [Problem(detail, "imbalance")])

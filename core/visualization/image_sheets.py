@@ -1,13 +1,14 @@
 """Pictures of unlabelled images: some of each class, and examples under each rule that brings them to a size."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from core.label_sets.resize import Fit, fitted
+from core.training.image_sources.examples import Photograph
 from core.training.images import PackedImages
 from core.visualization import canvas
 from core.visualization.canvas import FAINT, PAPER
@@ -15,13 +16,6 @@ from core.visualization.canvas import FAINT, PAPER
 CELL, COLUMNS, GAP, TEXT = 96, 10, 6, 13
 MOST_CLASSES, ROWS_WITHOUT_CLASSES = 16, 6
 PREVIEW_CELL = 176
-
-
-class Photograph(NamedTuple):
-    """A decoded photograph: its name and uint8 [H, W, 3]."""
-
-    name: str
-    pixels: NDArray[np.uint8]
 
 
 def image_sheet(images: PackedImages, title: str, subtitle: str = "", seed: int = 0) -> bytes:
@@ -53,13 +47,20 @@ def fit_preview(photographs: Sequence[Photograph], height: int, width: int) -> b
     for name, pixels in photographs:
         panels = [pixels, *(fitted(pixels, height, width, rule) for rule in rules)]
         captions = [f"as it is, {pixels.shape[1]} x {pixels.shape[0]}", *rules]
-        drawn.append((name, [canvas.fitted(panel, PREVIEW_CELL) for panel in panels], captions))
+        drawn.append((name, [_shown(panel, PREVIEW_CELL) for panel in panels], captions))
     title = f"Photographs at {width} x {height} (width x height) by each rule"
     subtitle = (
         "crop: the largest centred window of the shape. pad: all of the photograph, with grey borders. "
         "stretch: all of it, its shape changed. Labelled images are best brought to the size by the same rule."
     )
     return _sheet(title, subtitle, drawn, 1 + len(rules))
+
+
+def _shown(pixels: NDArray[np.uint8], side: int) -> Image.Image:
+    """Return a picture whose longer side has ``side`` pixels; each pixel of a small one is a rectangle."""
+    image = Image.fromarray(pixels)
+    scale = side / max(image.size)
+    return image.resize((max(1, round(scale * image.width)), max(1, round(scale * image.height))), Image.Resampling.BOX)
 
 
 def _pixels(images: PackedImages, index: int) -> NDArray[np.uint8]:

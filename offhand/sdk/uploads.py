@@ -19,12 +19,17 @@ CHUNK = 1 << 20
 LARGE = 32 << 20
 PART = 16 << 20
 MOST_PARTS = 10_000
+#: Files of a folder of photographs that are sent as examples.
+MOST_EXAMPLES = 200
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 @contextmanager
-def file_or_archive(path: Path) -> Iterator[Path]:
-    """Yield ``path`` where it is a file, and a temporary archive of it where it is a folder."""
+def file_or_archive(path: Path, most: int | None = None) -> Iterator[Path]:
+    """Yield ``path`` where it is a file, and a temporary archive of it where it is a folder.
+
+    ``most``: files of a folder that are packed at most, spread over the order of their names.
+    """
     if path.is_file():
         yield path
         return
@@ -32,13 +37,15 @@ def file_or_archive(path: Path) -> Iterator[Path]:
         raise ClientError(f"{path} is neither a file nor a folder")
     with TemporaryDirectory(prefix="offhand-") as folder:
         archive = Path(folder) / f"{path.resolve().name}.zip"
-        pack(path, archive)
+        pack(path, archive, most)
         yield archive
 
 
-def pack(folder: Path, archive: Path) -> None:
+def pack(folder: Path, archive: Path, most: int | None = None) -> None:
     """Zip a folder: same files, same bytes, so that the service recognises an archive that it has already."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
+    if most is not None and len(files) > most:
+        files = [files[at * len(files) // most] for at in range(most)]
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
         for path in files:
             zipped.writestr(zipfile.ZipInfo(path.relative_to(folder).as_posix(), EPOCH), path.read_bytes())

@@ -20,6 +20,7 @@ from store.job_kinds import (
     generate,
     import_generator,
     prepare_generator,
+    preview_images,
     train_encoder,
     train_labeler,
 )
@@ -38,6 +39,7 @@ _ALL: tuple[JobKind[Any], ...] = (
     import_generator.KIND,
     add_images.KIND,
     prepare_generator.KIND,
+    preview_images.KIND,
 )
 #: Every kind by its name.
 KINDS: dict[str, JobKind[Any]] = {kind.name: kind for kind in _ALL}

@@ -12,7 +12,7 @@ from store.database.database import Database
 from store.objects import ObjectStore
 from store.resources.files import list_files
 from tests.api.protocol.test_errors import problem
-from tests.api.worlds import PICTURE, TENANT, add_photographs
+from tests.api.worlds import PICTURE, TENANT, add_photographs, keep
 
 BINARY = {"Content-Type": "application/octet-stream"}
 
@@ -81,3 +81,14 @@ def test_an_image_set_is_renamed_and_deleted(http: TestClient, db: Database, obj
     assert http.delete("/v1/image-sets/chests").status_code == 204
     problem(http.get(f"/v1/image-sets/{made}"), 404, "not_found")
     assert list_files(db, made, tenant=TENANT) == []
+
+
+def test_a_preview_is_a_job_whose_picture_has_its_own_address(
+    http: TestClient, photos: str, db: Database, objects: ObjectStore
+) -> None:
+    job = http.post("/v1/image-sets/previews", json={"source": photos, "height": 16, "width": 16}).json()
+    assert job["urls"]["result"] == f"/v1/image-sets/previews/{job['id']}"
+    problem(http.get(job["urls"]["result"]), 409, "not_ready")
+    keep(db, objects, photos, f"previews/{job['id']}.png", PICTURE, "image/png")
+    assert http.get(job["urls"]["result"]).content == PICTURE
+    problem(http.get("/v1/image-sets/previews/job_none"), 404, "not_found")

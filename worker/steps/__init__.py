@@ -9,6 +9,7 @@ from worker.steps.generators.import_generator import import_generator
 from worker.steps.generators.prepare_encoder import prepare_encoder
 from worker.steps.generators.prepare_perceptual import prepare_perceptual
 from worker.steps.image_sets.add_images import add_images
+from worker.steps.image_sets.preview_images import preview_images
 from worker.steps.inversion.invert import invert
 from worker.steps.inversion.train_encoder import train_encoder
 from worker.steps.label_sets.validate import validate
@@ -28,6 +29,7 @@ STEPS = {
     "add_images": add_images,
     "prepare_perceptual": prepare_perceptual,
     "prepare_encoder": prepare_encoder,
+    "preview_images": preview_images,
     "assess_labeler": assess_labeler,
     "draw_samples": draw_samples,
 }

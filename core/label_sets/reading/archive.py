@@ -57,6 +57,8 @@ class ArchiveLimits:
     """Bytes written for each byte of the archive, once more than ``ratio_floor_bytes`` are written."""
     ratio_floor_bytes: int = 64 << 20
     max_problems: int = 500
+    archives_inside: bool = False
+    """Whether files of the archive may be archives themselves; the caller reads these with limits of their own."""
 
 
 @dataclass(frozen=True)
@@ -258,7 +260,7 @@ class _Reading:
             return f"its compressed data is damaged: {error or 'it ends too early'}"
         if count != entry.size:
             return f"declares {entry.size:,} bytes and holds {count:,}"
-        if _is_archive(name, head):
+        if not self.limits.archives_inside and _is_archive(name, head):
             return "an archive inside the archive: unpack it first"
         return None
 

@@ -1,7 +1,7 @@
 """Files of a folder or an untrusted archive: their names first, then each in turn."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from core.callbacks import ShouldStop, never_stop, stop_if_asked
@@ -15,7 +15,9 @@ LIMITS = ArchiveLimits(
     max_directory_entries=1_000_000,
     max_entry_bytes=4 << 30,
     max_total_bytes=1 << 42,
+    archives_inside=True,
 )
+_INNER_LIMITS = replace(LIMITS, archives_inside=False)
 
 
 @dataclass(frozen=True)
@@ -30,24 +32,30 @@ class Files:
 
 
 def open_files(
-    path: Path, into: Path, beginning_of: Callable[[str], bool], should_stop: ShouldStop = never_stop
+    path: Path,
+    into: Path,
+    beginning_of: Callable[[str], bool] = lambda _name: False,
+    should_stop: ShouldStop = never_stop,
+    *,
+    inner: bool = False,
 ) -> Files:
     """Return the files of a folder or archive. into: folder for one temporary file at a time. beginning_of: names of
-    files to read a little of.
+    files to read a little of. inner: ``path`` is an archive from inside another one, and may hold none itself.
 
     Raises :class:`ImageSetError` with every problem of an archive's names; ``each`` raises it, after the last file,
     with every problem of their contents.
     """
     if path.is_dir():
         return _of_folder(path, beginning_of, should_stop)
+    limits = _INNER_LIMITS if inner else LIMITS
     try:
-        listed = list_archive(path, LIMITS, should_stop, beginning_of)
+        listed = list_archive(path, limits, should_stop, beginning_of)
     except LabelSetError as error:
         raise ImageSetError(error.detail, error.problems) from error
 
     def each() -> Iterator[tuple[str, Path]]:
         try:
-            for name, file in iterate_archive(path, into, LIMITS, should_stop):
+            for name, file in iterate_archive(path, into, limits, should_stop):
                 yield name, file
                 file.unlink(missing_ok=True)
         except LabelSetError as error:

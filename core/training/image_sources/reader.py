@@ -15,7 +15,7 @@ from core.training.image_sources.webdataset import is_webdataset, photographs_of
 from core.training.images import SourceImage
 
 SourceFormat = Literal["folders", "webdataset", "parquet"]
-_PARQUET = ".parquet"
+_PARQUET, _SHARD = ".parquet", ".tar"
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ def read_photographs(
 ) -> Photographs:
     """Return the photographs of a folder, zip, tar, tar.gz or parquet file. folder: for one temporary file at a time.
 
-    classes: whether images get the classes that folders, labels or columns give. Names and entries of an archive are
-    checked before any image is read; memory holds the names and one image. Raises :class:`ImageSetError` with every
-    problem; the stream raises it for contents.
+    A folder or archive may hold tar or parquet files instead. classes: whether images get the classes that folders,
+    labels or columns give. Names and entries of an archive are checked before any image is read; memory holds the names
+    and one image. Raises :class:`ImageSetError` with every problem; the stream raises it for contents.
     """
     found = _of_parquet(path) if _is_parquet(path) else _of_files(path, folder, should_stop)
     if classes:
@@ -67,14 +67,27 @@ def _of_files(path: Path, folder: Path, should_stop: ShouldStop) -> Photographs:
         raise ImageSetError("these images cannot be read", [Problem(detail, path.name)])
     if tables:
         return Photographs(_of_tables(files), "parquet", licence, 0)
+    if not images and any(name.lower().endswith(_SHARD) for name in files.names):
+        return Photographs(_of_shards(files, folder / "shard", should_stop), "webdataset", licence, 0)
     if not images:
         detail = (
             f"expected files of images ({', '.join(IMAGE_SUFFIXES[:5])}), found none among {len(files.names)} files"
         )
         raise ImageSetError("these images cannot be read", [Problem(detail, path.name)])
-    if is_webdataset(files.names):
-        return Photographs(photographs_of_samples(files), "webdataset", licence, images)
-    return Photographs(photographs_in_folders(files), "folders", licence, images)
+    kind: SourceFormat = "webdataset" if is_webdataset(files.names) else "folders"
+    return Photographs(_of_images(files), kind, licence, images)
+
+
+def _of_images(files: Files) -> Iterator[SourceImage]:
+    return photographs_of_samples(files) if is_webdataset(files.names) else photographs_in_folders(files)
+
+
+def _of_shards(files: Files, folder: Path, should_stop: ShouldStop) -> Iterator[SourceImage]:
+    """Yield the photographs of tar files in a folder or archive, as WebDataset cuts a dataset into."""
+    for name, path in files.each():
+        if name.lower().endswith(_SHARD):
+            for one in _of_images(open_files(path, folder, should_stop=should_stop, inner=True)):
+                yield one._replace(name=f"{name}/{one.name}")
 
 
 def _of_tables(files: Files) -> Iterator[SourceImage]:

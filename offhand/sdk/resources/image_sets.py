@@ -33,6 +33,20 @@ class ImageSets(UploadingResource):
         body = {"source": str(source), "name": name, "height": height, "width": width} | given(settings)
         return self._connection.send(Job, "POST", self.path, body)
 
+    def preview(self, source: str | Path, *, height: int, width: int, **settings: Any) -> Job:
+        """Start the job that shows examples under each rule of ``fit`` and return it; nothing is added.
+
+        ``source``: as for :meth:`add`; of a folder some photographs are sent. :meth:`preview_picture` returns the PNG.
+        """
+        if Path(source).exists():
+            source = self._uploads.create_examples(source)["id"]
+        body = {"source": str(source), "height": height, "width": width} | given(settings)
+        return self._connection.send(Job, "POST", self._at("previews"), body)
+
+    def preview_picture(self, job_id: str) -> bytes:
+        """Return the PNG that the job of :meth:`preview` has made."""
+        return self._connection.content(self._at("previews", job_id))
+
     def report(self, name_or_id: str) -> Document:
         """Return the report: class counts, unreadable files, copies, warnings, the licence."""
         return self._connection.get(Document, self._at(name_or_id, "report"))

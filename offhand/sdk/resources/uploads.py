@@ -8,7 +8,7 @@ from offhand.documents import Upload
 from offhand.sdk.callbacks import OnBytes
 from offhand.sdk.connection import Connection
 from offhand.sdk.resources.resource import Resource
-from offhand.sdk.uploads import file_or_archive, is_id, upload_archive
+from offhand.sdk.uploads import MOST_EXAMPLES, file_or_archive, is_id, upload_archive
 
 
 class Uploads(Resource):
@@ -36,6 +36,11 @@ class Uploads(Resource):
     def create_images(self, images: str | Path, progress: OnBytes | None = None) -> Upload:
         """Send photographs without labels, an archive, a parquet file or a folder; return the upload."""
         with file_or_archive(Path(images)) as archive:
+            return upload_archive(self._connection, archive, progress, "images")
+
+    def create_examples(self, images: str | Path, progress: OnBytes | None = None) -> Upload:
+        """Send some photographs of a folder, spread over the order of their names; an archive as a whole."""
+        with file_or_archive(Path(images), MOST_EXAMPLES) as archive:
             return upload_archive(self._connection, archive, progress, "images")
 
     def create_checkpoint(self, path: str | Path, progress: OnBytes | None = None) -> Upload:

@@ -14,7 +14,17 @@ from store.objects import ObjectStore
 from tests.api.protocol.test_errors import problem
 from tests.api.worlds import add_labeler, end_job, finish_dataset
 
-KINDS = ("encoders", "evaluations", "exports", "generators", "image-sets", "labelers", "reports", "sample-sets")
+KINDS = (
+    "encoders",
+    "evaluations",
+    "exports",
+    "generators",
+    "image-sets",
+    "previews",
+    "labelers",
+    "reports",
+    "sample-sets",
+)
 
 
 @pytest.fixture
@@ -32,6 +42,7 @@ def wishes(
         "exports": (f"/v1/datasets/{dataset}/exports", {"format": "coco"}),
         "generators": ("/v1/generators", {"source": upload, "name": "cats"}),
         "image-sets": ("/v1/image-sets", {"source": upload, "name": "photos", "height": 16, "width": 16}),
+        "previews": ("/v1/image-sets/previews", {"source": upload, "height": 16, "width": 16}),
         "labelers": ("/v1/labelers", {"labels": upload, "generator": "tiny"}),
         "reports": (f"/v1/labelers/{labeler}/reports", {"folds": 3}),
         "sample-sets": ("/v1/sample-sets", {"generator": "tiny", "count": 5}),

@@ -80,6 +80,7 @@ def calls(client: Client) -> Iterator[tuple[str, Any]]:
                 ("uploads", "create"),
                 ("uploads", "create_checkpoint"),
                 ("uploads", "create_images"),
+                ("uploads", "create_examples"),
                 ("uploads", "id_of"),
                 ("datasets", "download"),
                 ("datasets", "download_export"),

@@ -17,7 +17,6 @@ from store.ids import new_id
 from store.job_kinds.add_images import AddImagesSpec
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
-from store.jobs.job_result import JobResult
 from store.resources.image_sets import CONTACT_SHEET, INDEX, PACKED, PREFIX, REPORT, NewImageSet
 from worker.loading import prepare_torch
 from worker.runtime.step_context import StepContext
@@ -48,7 +47,7 @@ def add_images(context: StepContext) -> StepResult:
     write_index(images, context.folder / INDEX, run)
     info = _info(spec, report)
     document = json.dumps(_report(spec, found, report, info), indent=1).encode()
-    title = f"{spec.name}: {report.images:,} images at {spec.width} x {spec.height}"
+    title = f"{spec.name}: {report.images:,} images at {spec.width} x {spec.height} (width x height)"
     sheet = image_sheet(images, title, _subtitle(report, info, licence), spec.seed)
     files = (
         context.put(image_set_id, PACKED, packed, "application/octet-stream", items=report.images),
@@ -61,7 +60,7 @@ def add_images(context: StepContext) -> StepResult:
     return StepResult(
         files=files,
         image_set=made,
-        job_result=JobResult(image_set=image_set_id),
+        job_result={"image_set": image_set_id},
         events=(NewEvent("image_set.added", {"image_set": image_set_id, "images": report.images}), *warnings),
     )
 
@@ -102,11 +101,10 @@ def _info(spec: AddImagesSpec, report: PackReport) -> dict[str, Any]:
 def _warnings(report: PackReport) -> list[str]:
     found = list(report.notes)
     if report.unreadable:
-        found.append(f"{len(report.unreadable)} files cannot be read and are left out; the report names them")
+        found.append(f"files that cannot be read and are left out: {len(report.unreadable)}; the report names them")
     if report.copies:
         found.append(
-            f"{len(report.copies)} images are copies of others; they are kept out of the held-out part, and the report "
-            "names them"
+            f"images that are copies of others: {len(report.copies)}; none is held out, and the report names them"
         )
     return found
 
@@ -134,8 +132,8 @@ def _subtitle(report: PackReport, info: dict[str, Any], licence: str) -> str:
         f"{report.held_out} held out of training",
         f"brought to size by {info['fit']}",
         "mirrored in training" if info["flips"] else "not mirrored in training",
-        f"{info['unreadable']} unreadable files",
-        f"{info['copies']} copies",
+        f"unreadable files: {info['unreadable']}",
+        f"copies: {info['copies']}",
         f"licence: {licence.splitlines()[0][:100] if licence else 'not given'}",
     ]
     return ", ".join(parts)
