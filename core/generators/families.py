@@ -6,9 +6,11 @@ from core.errors import GeneratorError, Problem
 from core.generators.biggan.family import BIGGAN
 from core.generators.interface import Family
 from core.generators.stylegan2.family import STYLEGAN2
+from core.generators.vqgan.family import VQGAN
 
 FAMILIES: Mapping[str, Family] = {
     STYLEGAN2.name: STYLEGAN2,
+    VQGAN.name: VQGAN,
     BIGGAN.name: BIGGAN,
 }
 

@@ -288,6 +288,17 @@ class Invertible(Sampler, Protocol):
         ...
 
 
+@runtime_checkable
+class Encodes(Sampler, Protocol):
+    """A sampler of a family that has an encoder of its own: one forward pass gives the codes of photographs."""
+
+    def encode(self, images: Tensor, class_index: Sequence[int] | None = None) -> Codes:
+        """Images float [N, C, H, W] in [-1, 1] → codes. class_index: one for each image where codes need a class.
+        Raises :class:`GeneratorError` for images of another size, or without classes where codes need them.
+        """
+        ...
+
+
 class Prepared(Protocol):
     """What a family computes once for given settings and stores, such as the statistics of a truncation."""
 

@@ -33,7 +33,7 @@ def labeling_problems(where: Submitting, spec: LabelingSpec, count: int | None =
     problems += _encoder_problems(where, spec.inversion.encoder, spec.generator)
     problems += drawing_problems(where, spec.generator, spec)
     if spec.samples is None:
-        problems += inversion_problems(where, spec.generator)
+        problems += photograph_problems(where, spec.generator)
     problems += _collapse_problems(where.connection, spec, where.tenant)
     return problems + _samples_problems(where, spec)
 
@@ -44,6 +44,9 @@ def drawing_problems(where: Submitting, generator: str, spec: SamplingSpec) -> l
     if description is None:
         return []
     found = sampling_problems(description.settings_schema, spec)
+    if not description.draws:
+        detail = f"expected a generator that draws samples; {generator} encodes and decodes images only"
+        found.append(Problem(detail, "/generator"))
     classes, wanted = description.classes, getattr(spec, "class_index", None)
     if wanted is not None and wanted >= classes:
         expected = f"expected 0 to {classes - 1}" if classes else "this generator draws from no classes; leave it out"
@@ -85,16 +88,28 @@ def per_class_problems(
     return [Problem(f"{number} classes need {number * images_per_class} images; count is {count}", pointer)]
 
 
+def photograph_problems(where: Submitting, generator: str) -> list[Problem]:
+    """Return why photographs get no codes of the generator's family, or nothing."""
+    description = _description(where, generator)
+    if description is None or description.reads_photographs:
+        return []
+    return [_not_inverted(description)]
+
+
 def inversion_problems(where: Submitting, generator: str) -> list[Problem]:
-    """Return why photographs cannot be inverted with the generator's family, or nothing."""
+    """Return why codes of the generator's family cannot be fitted to photographs, or nothing."""
     description = _description(where, generator)
     if description is None or description.inverts:
         return []
+    return [_not_inverted(description)]
+
+
+def _not_inverted(description: Description) -> Problem:
     detail = (
         f"family {description.family} cannot invert photographs; label drawn samples instead: "
         "POST /v1/sample-sets, then name them in `samples`"
     )
-    return [Problem(detail, "/generator")]
+    return Problem(detail, "/generator")
 
 
 def _description(where: Submitting, generator: str) -> Description | None:

@@ -36,6 +36,11 @@ class CheckpointAnswers(Spec):
         None, description="BigGAN: whether batch-norm statistics are sums to divide by their counter."
     )
     depth: int | None = Field(None, ge=1, le=16, description="BigGAN-deep: blocks of one resolution (`G_depth`).")
+    heads: int | None = Field(None, ge=1, le=256, description="VQGAN: heads of the transformer's attention (`n_head`).")
+    classes: int | None = Field(None, ge=1, le=32768, description="VQGAN: number of classes of its training data.")
+    resolution: int | None = Field(
+        None, ge=1, le=4096, description="VQGAN: side of the images that it was trained on, in pixels."
+    )
 
 
 class ImportGeneratorSpec(JobSpec):

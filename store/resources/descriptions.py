@@ -34,6 +34,16 @@ class Description:
         """Whether codes can be fitted to photographs."""
         return "inversion" in self.labelled_by
 
+    @property
+    def reads_photographs(self) -> bool:
+        """Whether photographs get codes, by inversion or by an encoder."""
+        return self.inverts or "encoder" in self.labelled_by
+
+    @property
+    def draws(self) -> bool:
+        """Whether it draws samples; the first stage of a VQGAN alone does not."""
+        return "samples" in self.labelled_by
+
 
 def described(info: Mapping[str, Any]) -> Description:
     """Read a description. One of the first release names no family."""

@@ -15,6 +15,9 @@ from core.generators.interface import Codes, CodeSpec, Generator, GeneratorInfo,
 from core.generators.stylegan2.config import StyleGAN2Config
 from core.generators.stylegan2.generator import StyleGAN2Generator
 from core.generators.stylegan2.network import Network
+from core.generators.vqgan.config import TransformerConfig, VQGANConfig
+from core.generators.vqgan.generator import Network as VQGANNetwork
+from core.generators.vqgan.generator import VQGANGenerator
 from core.image_arrays import pictures
 from core.run import Run
 from core.visualization.generator_preview import preview
@@ -33,11 +36,19 @@ def stylegan2(classes: int = 0) -> StyleGAN2Generator:
     return StyleGAN2Generator(network, GeneratorInfo("small", options={"noise": "none"}))
 
 
+def vqgan() -> VQGANGenerator:
+    torch.manual_seed(3)
+    transformer = TransformerConfig(layers=4, width=16, heads=2, positions=16)
+    config = VQGANConfig(8, 32, (1, 1), 1, (1,), 4, 4, 20, classes=3, transformer=transformer)
+    return VQGANGenerator(VQGANNetwork(config).eval().requires_grad_(False), GeneratorInfo("small"))
+
+
 GENERATORS: dict[str, Callable[[], Generator]] = {
     "stylegan2": stylegan2,
     "stylegan2-conditional": lambda: stylegan2(classes=3),
     "biggan": lambda: small.generator(),
     "biggan-deep": lambda: small.generator(small.deep()),
+    "vqgan": vqgan,
     "awkward": random_generator,
 }
 
@@ -120,7 +131,7 @@ def test_a_generator_comes_back_from_disk_with_the_same_samples(generator: Gener
 
 
 def test_settings_come_from_the_schema_and_change_the_digest(generator: Generator) -> None:
-    ((name, rule),) = [
+    (name, rule), *_ = [
         (name, rule) for name, rule in generator.settings_schema["properties"].items() if rule["type"] == "number"
     ]
     assert bound(generator).settings[name] == rule["default"]

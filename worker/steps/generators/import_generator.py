@@ -44,14 +44,14 @@ def import_generator(context: StepContext) -> StepResult:
     generator = imported.generator.with_info(info)
     title = f"{info.name}: {info.domain}" if info.domain else info.name
     drawing = Run(progress=in_seconds(context.progress, begun), should_stop=context.should_stop)
-    picture = preview(generator, title=title, run=drawing)
+    picture = preview(generator, title=title, run=drawing) if "samples" in generator.labelled_by else None
     folder = context.folder / "generator"
     info = save_generator(folder, generator)
     files = (
         context.put(generator_id, DESCRIPTION, folder / DESCRIPTION, "application/json"),
         context.put(generator_id, WEIGHTS, folder / WEIGHTS, "application/octet-stream"),
         context.put(generator_id, REPORT, json.dumps(report, indent=1).encode(), "application/json"),
-        context.put(generator_id, PREVIEW, picture, "image/png"),
+        *((context.put(generator_id, PREVIEW, picture, "image/png"),) if picture else ()),
     )
     height, width = generator.resolution
     description = json.loads((folder / DESCRIPTION).read_text("utf-8")) | {IMPORTED: report}

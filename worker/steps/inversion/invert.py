@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from core.errors import PoorReconstructionError, Problem
-from core.generators.interface import Codes, Invertible, Sampler
+from core.generators.interface import Codes, Encodes, Invertible, Sampler
 from core.generators.stylegan2 import aliases
 from core.image_arrays import as_pictures, as_tensor
 from core.inversion.config import InversionConfig
+from core.inversion.known_codes import encoded_codes
 from core.inversion.refine import invert as refine
 from core.inversion.report import InvertedImage, summarize
 from core.label_sets.flip import mirrored
@@ -86,11 +87,15 @@ def invert(context: StepContext) -> StepResult:
     if samples:
         known = codes_of_samples(context, samples, labels, source, sampler, perceptual, config)
         return _store(context, source, bound, labels, warps, digest, _Inverted(known))
-    if not isinstance(sampler, Invertible) or perceptual is None:
-        raise not_invertible(source)
     shown = [item.image for item in labels.items]
     if mirror:
         shown += [item.image for item in mirrored(labels).items]
+    if isinstance(sampler, Encodes):
+        images = as_tensor(np.stack(shown))
+        encoded = encoded_codes(sampler, images, perceptual=None, config=config, run=context.run(source.device))
+        return _store(context, source, bound, labels, warps, digest, _Inverted(encoded))
+    if not isinstance(sampler, Invertible) or perceptual is None:
+        raise not_invertible(source)
     digests = image_digests(shown, source, perceptual.name, config)
     before = inverted_before(context, sampler, config, digests)
     todo = [index for index in range(len(shown)) if index not in before]

@@ -10,7 +10,7 @@ from torch import Tensor
 from core.checkpoints.values import StoredArray, StoredTensor
 from core.errors import CheckpointError, Problem
 
-READABLE = "StyleGAN2 generators of NVIDIA, rosinality, ReStyle, pSp and e4e are read, and BigGAN generators"
+READABLE = "StyleGAN2 generators of NVIDIA, rosinality, ReStyle, pSp and e4e are read, BigGAN generators, and VQGAN"
 
 #: Kind → parts of names, all of which occur in its tensors' names. These share names with StyleGAN2: asked first.
 _RELATED = {
@@ -25,7 +25,6 @@ _OTHERS = {
     "StyleGAN2 of BasicSR (GFPGAN)": ("style_mlp.", "style_conv1.modulated_conv."),
     "StyleGAN2 of MMGeneration": ("style_mapping.", "conv.style_modulation."),
     "a generator of genforce": ("mapping.dense0.", "synthesis.layer0."),
-    "VQGAN": ("quantize.embedding.", "decoder.conv_in."),
     "a diffusion model": ("model.diffusion_model.",),
     "a diffusion model of diffusers": ("time_embedding.linear_1.",),
     "NVIDIA's discriminator": ("b4.out.", ".fromrgb."),
