@@ -6,6 +6,7 @@ process; the caller can stop it at any moment.
 """
 
 import contextlib
+import errno
 import json
 import os
 import resource
@@ -152,7 +153,9 @@ def _outcome(read: Callable[[], dict[str, Any]], memory: int) -> dict[str, Any]:
         return read()
     except OffhandError as error:
         refused: OffhandError = error
-    except MemoryError:
+    except (MemoryError, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.ENOMEM:
+            raise
         refused = unsafe(f"reading it takes more than {memory >> 20} MiB of memory")
     problems = [(problem.detail, problem.pointer) for problem in refused.problems]
     return {"error": {"code": refused.code, "detail": refused.detail, "problems": problems}}
