@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from core.errors import GeneratorError, Problem
 
 Quantizer = Literal["nearest", "gumbel"]
-"""Rule by which a feature becomes a code: the nearest vector of the codebook, or the largest logit of a 1x1 convolution."""
+"""Rule for the code of a feature: the nearest vector of the codebook, or the largest logit of a 1x1 convolution."""
 GROUPS = 32
 """Groups of every normalisation; widths are multiples of it."""
 _MOST_LEVELS, _MOST = 12, 1 << 16
