@@ -42,6 +42,7 @@ from store import tables
 from store.database.database import open_database
 from store.objects import open_objects
 from store.resources import datasets
+from store.resources.dataset_reports import DatasetReport
 from store.resources.files import File, add_files
 from store.settings import Settings
 
@@ -188,7 +189,7 @@ def deliver(home: Path, job: Job, path: Path) -> str:
         shard = File(dataset, "shards/000000.tar", info.key, info.bytes, info.sha256, "application/x-tar", 20)
         listed = File(dataset, datasets.MANIFEST, manifest.key, manifest.bytes, manifest.sha256, "application/json")
         add_files(connection, "local", [shard, listed])
-        datasets.finish_dataset(connection, job["id"], {"classes": ["background", "head"]})
+        datasets.finish_dataset(connection, job["id"], DatasetReport())
         connection.execute(update(tables.jobs).where(tables.jobs.c.id == job["id"]).values(state="succeeded"))
     database.close()
     return dataset

@@ -81,15 +81,15 @@ def _sheet(job: views.Job) -> str | None:
     """Where the contact sheet of a finished job is."""
     if job.kind != generate.KIND.name or job.state != "succeeded":
         return None
-    return f"/v1/datasets/{job.result['dataset']}/contact-sheet"
+    return f"/v1/datasets/{job.result.dataset}/contact-sheet"
 
 
 def _made(db: Database, tenant: str, job: views.Job) -> dict[str, Any]:
     """Return the results of the job that can be shown."""
     shown: dict[str, Any] = {}
     result = job.result
-    if "dataset" in result:
-        dataset = datasets.get_dataset(db, result["dataset"], tenant=tenant)
+    if result.dataset:
+        dataset = datasets.get_dataset(db, result.dataset, tenant=tenant)
         shown["dataset"] = dataset_document(dataset)
         if job.kind == export.KIND.name:
             exports = list_exports(db, dataset.id, tenant=tenant)
@@ -99,12 +99,10 @@ def _made(db: Database, tenant: str, job: views.Job) -> dict[str, Any]:
             evaluated = list_evaluations(db, tenant=tenant, dataset=dataset.id).items
             shown["evaluation"] = next((evaluation_document(one) for one in evaluated if one.finished), None)
             shown["galleries"] = [file_document(f, f"/v1/datasets/{dataset.id}/files/{f.name}") for f in found]
-    if "evaluation" in result:
-        shown["evaluation"] = evaluation_document(get_evaluation(db, result["evaluation"], tenant=tenant))
-    if "encoder" in result:
-        shown["encoder"] = encoder_with_pictures(
-            db, tenant, artifacts.get_encoder(db, result["encoder"], tenant=tenant)
-        )
-    if "labeler" in result:
-        shown["labeler"] = labeler_with_reports(db, tenant, artifacts.get_labeler(db, result["labeler"], tenant=tenant))
+    if result.evaluation:
+        shown["evaluation"] = evaluation_document(get_evaluation(db, result.evaluation, tenant=tenant))
+    if result.encoder:
+        shown["encoder"] = encoder_with_pictures(db, tenant, artifacts.get_encoder(db, result.encoder, tenant=tenant))
+    if result.labeler:
+        shown["labeler"] = labeler_with_reports(db, tenant, artifacts.get_labeler(db, result.labeler, tenant=tenant))
     return shown

@@ -146,7 +146,7 @@ def job_document(job: StoredJob, *, pictures: bool = True) -> Job:
         seed=job.seed,
         labels=job.labels,
         request=job.spec,
-        result=job.result,
+        result=job.result.to_json(),
         error=error,
         created_at=job.created_at,
         started_at=job.started_at,
@@ -165,4 +165,5 @@ def job_document(job: StoredJob, *, pictures: bool = True) -> Job:
 def _result_url(job: StoredJob) -> str | None:
     """Return where the result of the job is, once its id is known."""
     makes = KINDS[job.kind].makes if job.kind in KINDS else None
-    return f"/v1/{makes.collection}/{job.result[makes.key]}" if makes is not None and makes.key in job.result else None
+    made = job.result.ids.get(makes.key) if makes is not None else None
+    return f"/v1/{makes.collection}/{made}" if makes is not None and made is not None else None

@@ -1,14 +1,15 @@
 """Generators, label sets, labelers and datasets."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from api.schemas.base import Document, Info, Request
 from store.requests.labeler import MOST_FOLDS
 from store.resources.artifacts import Made
-from store.resources.datasets import DAMAGED, quality_of
+from store.resources.dataset_reports import DatasetReport
+from store.resources.datasets import DAMAGED
 from store.resources.datasets import Dataset as StoredDataset
 from store.resources.descriptions import described
 from store.resources.files import File as StoredFile
@@ -142,7 +143,7 @@ class Dataset(Document):
     count: int = Field(description="Images asked for.")
     warnings: list[str] = Field(description="Reasons not to use it, worst first.")
     quality: Quality | None = Field(description="Null unless `ready`.")
-    info: Info = Field(description="Classes, label statistics, settings.")
+    info: Info = Field(description="Counts, bytes, image size, scores and warnings; empty until it is ready.")
     created_at: datetime
     finished_at: datetime | None
     expires_at: datetime | None = Field(description="Null: it stays.")
@@ -215,30 +216,28 @@ def labeler_document(made: Made, inversion: Made | None, pictures: list[File], j
     )
 
 
-def quality_document(info: dict[str, Any]) -> Quality | None:
-    """The quality that a dataset's `info` holds, if any."""
-    quality = quality_of(info)
-    return None if quality is None else Quality.model_validate(quality)
+def _quality_document(report: DatasetReport) -> Quality | None:
+    return None if report.quality is None else Quality.model_validate(report.quality.model_dump())
 
 
 def dataset_document(dataset: StoredDataset) -> Dataset:
     """Return the document of a dataset."""
-    path = f"/v1/datasets/{dataset.id}"
+    path, report = f"/v1/datasets/{dataset.id}", dataset.report
     return Dataset(
         id=dataset.id,
         job=dataset.job_id,
         name=dataset.name,
         state=dataset.state,
         count=dataset.count,
-        warnings=dataset.info.get("warnings", []),
-        quality=quality_document(dataset.info),
+        warnings=list(report.warnings),
+        quality=_quality_document(report),
         info={name: value for name, value in dataset.info.items() if name != DAMAGED},
         created_at=dataset.created_at,
         finished_at=dataset.finished_at,
         expires_at=dataset.expires_at,
         pinned=dataset.pinned,
         deleted_at=dataset.deleted_at,
-        damaged=[DamagedFile(path=path, detail=why) for path, why in sorted(dataset.info.get(DAMAGED, {}).items())],
+        damaged=[DamagedFile(path=path, detail=why) for path, why in sorted(report.damaged.items())],
         urls=DatasetUrls(
             self=path,
             job=f"/v1/jobs/{dataset.job_id}",

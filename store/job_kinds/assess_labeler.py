@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from store.errors import NotFound, Problem
 from store.job_kinds.labeling import ASSESS_LABELER
+from store.jobs.job_result import JobResult
 from store.jobs.kinds import JobKind, Makes, Submitting
 from store.requests.base import JobSpec
 from store.requests.labeler import FoldsSpec
@@ -36,5 +37,5 @@ KIND = JobKind(
     AssessLabelerSpec,
     makes=Makes("labeler", "labelers"),
     check=_check,
-    result=lambda spec, _job_id: {"labeler": spec.labeler},
+    result=lambda spec, _job_id: JobResult(labeler=spec.labeler),
 )

@@ -14,6 +14,7 @@ from store.job_kinds.checks import (
     image_classes,
     reference_problems,
 )
+from store.jobs.job_result import JobResult
 from store.jobs.kinds import JobKind, Makes, StepPlan, Submitting
 from store.requests.base import MAX_SEED, JobSpec
 from store.requests.sampling import SamplingSpec
@@ -89,5 +90,5 @@ KIND = JobKind(
     refusal="these samples cannot be drawn",
     check=_check,
     images=_images,
-    result=lambda _spec, job_id: {"samples": sample_set_id(job_id)},
+    result=lambda _spec, job_id: JobResult(samples=sample_set_id(job_id)),
 )

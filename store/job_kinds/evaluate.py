@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 from store.database.clock import to_datetime
 from store.errors import Problem
 from store.job_kinds.labeling import VALIDATE
+from store.jobs.job_result import JobResult
 from store.jobs.kinds import JobKind, Makes, StepPlan, Submitting
 from store.requests.base import MAX_SEED, JobSpec
 from store.tables import datasets, jobs, label_sets, uploads
@@ -81,7 +82,7 @@ def _judging_problems(connection: Connection, spec: EvaluateSpec, job_id: str, t
     """
     made_by = connection.execute(select(jobs.c.spec, jobs.c.result).where(jobs.c.id == job_id)).one()
     judging = _label_set_of(connection, spec.labels, tenant)
-    same_set = judging is not None and judging == made_by.result.get("label_set")
+    same_set = judging is not None and judging == JobResult.of(made_by.result).label_set
     if same_set or _same_file(connection, spec.labels, str(made_by.spec.get("labels")), tenant):
         detail = f"{spec.labels!r} are the labels that the dataset was made from: images that took part cannot judge it"
         return [Problem(detail, "/labels")]
@@ -129,5 +130,5 @@ KIND = JobKind(
     makes=Makes("evaluation", "evaluations"),
     refusal="the dataset cannot be evaluated like this",
     check=_check,
-    result=lambda spec, job_id: {"dataset": spec.dataset, "evaluation": job_id},
+    result=lambda spec, job_id: JobResult(dataset=spec.dataset, evaluation=job_id),
 )

@@ -11,6 +11,7 @@ from sqlalchemy import Select, select
 
 from store.database.clock import to_datetime
 from store.errors import Gone, NotFound, NotReady, Problem
+from store.jobs.job_result import JobResult
 from store.jobs.kinds import JobKind, Makes, StepPlan, Submitting
 from store.jobs.states import ACTIVE_JOB_STATES
 from store.requests.base import MAX_SEED, JobSpec
@@ -89,5 +90,5 @@ KIND = JobKind(
     check=_check,
     equal=_equal,
     images=_images,
-    result=lambda spec, _job_id: {"dataset": spec.dataset},
+    result=lambda spec, _job_id: JobResult(dataset=spec.dataset),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
@@ -15,6 +14,7 @@ from store.job_kinds.checks import composition_problems, labeling_problems, per_
 from store.job_kinds.generate_estimate import candidates, dataset_bytes
 from store.job_kinds.generate_shards import first_shard
 from store.job_kinds.labeling import INVERT, TRAIN_LABELER, VALIDATE
+from store.jobs.job_result import DatasetBegun, JobResult
 from store.jobs.kinds import JobKind, Makes, SizeEstimate, StepPlan, Submitting
 from store.jobs.shards import ShardPlan
 from store.requests.base import ALIAS, MAX_SEED
@@ -125,8 +125,9 @@ def _bound_problems(where: Submitting, spec: GenerateSpec) -> list[Problem]:
     return [Problem(f"from {least}, which count and drop_fraction need, to {most}", "/max_candidates")]
 
 
-def _add_dataset(where: Submitting, spec: GenerateSpec, job_id: str, result: Mapping[str, str]) -> None:
-    add_dataset(where.connection, result["dataset"], tenant=where.tenant, job_id=job_id, count=spec.count)
+def _add_dataset(where: Submitting, spec: GenerateSpec, job_id: str, result: JobResult) -> None:
+    dataset = DatasetBegun.of(result.to_json()).dataset
+    add_dataset(where.connection, dataset, tenant=where.tenant, job_id=job_id, count=spec.count)
 
 
 def _size(where: Submitting, spec: GenerateSpec) -> SizeEstimate:
@@ -155,7 +156,7 @@ KIND = JobKind(
     makes=Makes("dataset", "datasets"),
     check=_check,
     images=lambda _where, spec: candidates(spec.count, spec.drop_fraction),
-    result=lambda _spec, _job_id: {"dataset": new_id("ds")},
+    result=lambda _spec, _job_id: JobResult(dataset=new_id("ds")),
     prepare=_add_dataset,
     size=_size,
 )

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from store.errors import Problem
 from store.job_kinds.add_images import LARGEST, SMALLEST
+from store.jobs.job_result import JobResult
 from store.jobs.kinds import JobKind, Makes, StepPlan, Submitting
 from store.requests.base import MAX_SEED, JobSpec
 from store.uploads.files import upload_missing
@@ -24,6 +25,12 @@ class PreviewImagesSpec(JobSpec):
     seed: int = Field(0, ge=0, le=MAX_SEED, description="Of the choice of examples.")
 
 
+class PreviewBegun(JobResult):
+    """Result of a job: the id of its picture, which is its own."""
+
+    preview: str
+
+
 def _check(where: Submitting, spec: PreviewImagesSpec) -> list[Problem]:
     missing = upload_missing(where.connection, spec.source, tenant=where.tenant)
     return [Problem(missing, "/source")] if missing else []
@@ -36,5 +43,5 @@ KIND = JobKind(
     makes=Makes("preview", "image-sets/previews"),
     refusal="these images cannot be previewed",
     check=_check,
-    result=lambda _spec, job_id: {"preview": job_id},
+    result=lambda _spec, job_id: PreviewBegun(preview=job_id),
 )

@@ -12,6 +12,7 @@ from store.database.clock import database_now
 from store.database.database import Database
 from store.jobs.endings import settle_canceling
 from store.jobs.events import record
+from store.jobs.job_result import JobResult
 from store.jobs.kinds import QUEUES
 from store.jobs.states import CLAIMABLE_JOB_STATES
 from store.jobs.transitions import lock_job, move_held_shard, move_job, move_shards, move_steps
@@ -43,7 +44,7 @@ class Claim:
     input: dict[str, Any]
     spec: dict[str, Any]
     seed: int
-    result: dict[str, Any]
+    result: JobResult
     request_id: str
     traceparent: str = ""
 
@@ -102,7 +103,7 @@ def _claim_of(db: Database, job_id: str, owner: str, runnable: ColumnElement[boo
             input=taken.input,
             spec=job.spec,
             seed=job.seed,
-            result=job.result,
+            result=JobResult.of(job.result),
             request_id=job.request_id,
             traceparent=job.traceparent,
         )

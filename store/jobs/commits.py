@@ -16,13 +16,15 @@ from store.jobs.chains import NextItem, is_continued, lower_priority, restore_pr
 from store.jobs.claims import Claim, drop, held, mine
 from store.jobs.endings import fail_job
 from store.jobs.events import NewEvent, record
+from store.jobs.job_result import JobResult
 from store.jobs.partial import UNDONE_OF_PARTIAL, can_do_without, may_lack
 from store.jobs.remaking import Damaged, remake
 from store.jobs.shards import ShardPlan, add_shards
 from store.jobs.states import CLAIMABLE_JOB_STATES
 from store.jobs.transitions import end_job, lock_job, move_held_shard, move_job, move_steps
 from store.resources.artifacts import NewMade, add_made
-from store.resources.datasets import finish_dataset, mark_damaged, quality_of
+from store.resources.dataset_reports import DatasetReport
+from store.resources.datasets import finish_dataset, mark_damaged
 from store.resources.files import File, add_files, has_files, remove_files
 from store.resources.generators import NewGenerator, PreparedGenerator, add_generator, prepare_generator
 from store.resources.image_sets import NewImageSet, add_image_set
@@ -51,13 +53,13 @@ class StepResult:
     value: dict[str, Any] = field(default_factory=dict)
     files: tuple[File, ...] = ()
     made: tuple[NewMade, ...] = ()
-    job_result: dict[str, str] = field(default_factory=dict)
+    job_result: JobResult = field(default_factory=JobResult)
     fan_out: tuple[ShardPlan, ...] = ()
     further: tuple[ShardPlan, ...] = ()
     next_item: NextItem | None = None
     top_up: tuple[ShardPlan, ...] = ()
     rejected: int = 0
-    dataset: dict[str, Any] | None = None
+    dataset: DatasetReport | None = None
     generator: NewGenerator | None = None
     image_set: NewImageSet | None = None
     prepared: PreparedGenerator | None = None
@@ -223,17 +225,11 @@ def _record_made(connection: Connection, job: Any, result: StepResult) -> list[s
         replaced = prepare_generator(connection, result.prepared, names)
     kept = [file for file in result.files if standing.get(file.resource_id, file.resource_id) == file.resource_id]
     add_files(connection, job.tenant, kept)
-    ids = {name: standing.get(value, value) for name, value in result.job_result.items()}
-    merged = {**job.result, **ids, **_findings(result)}
-    connection.execute(update(jobs).where(jobs.c.id == job.id).values(result=merged))
+    made = JobResult.of(job.result).joined(result.job_result.with_ids(standing))
+    if result.dataset is not None:
+        made = made.joined(JobResult(quality=result.dataset.quality, warnings=result.dataset.warnings))
+    connection.execute(update(jobs).where(jobs.c.id == job.id).values(result=made.to_json()))
     return [*replaced, *(file.key for file in result.files if file not in kept)]
-
-
-def _findings(result: StepResult) -> dict[str, Any]:
-    """Return what a job's result has of its dataset beside the id: quality and warnings."""
-    if result.dataset is None:
-        return {}
-    return {"quality": quality_of(result.dataset), "warnings": result.dataset.get("warnings", [])}
 
 
 def _advance(connection: Connection, job: Any, shard: Any, result: StepResult) -> Sequence[str]:

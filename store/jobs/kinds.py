@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from store.database.database import Database
 from store.errors import NotFound, Problem
+from store.jobs.job_result import JobResult
 from store.jobs.shards import ShardPlan
 from store.requests.base import JobSpec
 from store.resources.generators import Generator, find_generator
@@ -112,11 +113,11 @@ def _no_images(_where: Submitting, _request: Any) -> int:
     return 0
 
 
-def _no_result(_request: Any, _job_id: str) -> dict[str, str]:
-    return {}
+def _no_result(_request: Any, _job_id: str) -> JobResult:
+    return JobResult()
 
 
-def _nothing_to_prepare(_where: Submitting, _request: Any, _job_id: str, _result: Mapping[str, str]) -> None:
+def _nothing_to_prepare(_where: Submitting, _request: Any, _job_id: str, _result: JobResult) -> None:
     return None
 
 
@@ -144,6 +145,6 @@ class JobKind(Generic[R]):
     check: Callable[[Submitting, R], list[Problem]] = _no_problems
     equal: Callable[[Submitting, R], str | None] = _no_equal_job
     images: Callable[[Submitting, R], int] = _no_images
-    result: Callable[[R, str], dict[str, str]] = _no_result
-    prepare: Callable[[Submitting, R, str, Mapping[str, str]], None] = _nothing_to_prepare
+    result: Callable[[R, str], JobResult] = _no_result
+    prepare: Callable[[Submitting, R, str, JobResult], None] = _nothing_to_prepare
     size: Callable[[Submitting, R], SizeEstimate] | None = None

@@ -16,6 +16,7 @@ from store.database.clock import database_now
 from store.database.database import Database
 from store.job_kinds import KINDS
 from store.jobs.events import record
+from store.jobs.job_result import JobResult
 from store.jobs.transitions import move_held_shard
 from store.resources.artifacts import upload_of
 from store.resources.files import remove_files
@@ -81,7 +82,7 @@ def _maker(connection: Connection, job: Any, damaged: Damaged) -> Any | None:
         made_by = shards.c.id == damaged.key.split("/")[1]
     else:
         # A label set that the request names stands in the job's result from its first step on.
-        named = {"label_set": job.spec.get("labels"), **job.result}
+        named = {"label_set": job.spec.get("labels"), **JobResult.of(job.result).ids}
         steps = KINDS[job.kind].steps if job.kind in KINDS else ()
         step = next((plan.name for plan in steps if plan.makes and named.get(plan.makes) == damaged.resource_id), None)
         if step is None or (

@@ -10,6 +10,7 @@ from store.database.clock import database_now
 from store.database.database import Database
 from store.errors import Gone, NotFound, NotResumable
 from store.jobs.events import record
+from store.jobs.job_result import JobResult
 from store.jobs.states import TERMINAL_JOB_STATES
 from store.jobs.submit import check_quota
 from store.jobs.transitions import move_job, move_shards, move_steps
@@ -61,11 +62,11 @@ def _refuse_pointless(row: Any) -> None:
 
 def _refuse_deleted_inputs(connection: Connection, row: Any) -> None:
     """Raise Gone where the job cannot go on because something that it reads was deleted after it failed."""
-    missing = []
+    missing, labels_read = [], JobResult.of(row.result).label_set is not None
     for field in _UPLOADS:
         name = row.spec.get(field)
         # Once a label set is made, the upload that it was made of is not read again.
-        if isinstance(name, str) and name.startswith("upl_") and not (field == "labels" and "label_set" in row.result):
+        if isinstance(name, str) and name.startswith("upl_") and not (field == "labels" and labels_read):
             missing.append(upload_missing(connection, name, tenant=row.tenant))
     if generator := row.spec.get("generator"):
         try:

@@ -19,6 +19,7 @@ from store.errors import InvalidRequest, QuotaExceeded
 from store.ids import new_id
 from store.job_kinds import KINDS
 from store.jobs.events import record_first
+from store.jobs.job_result import JobResult
 from store.jobs.kinds import JobKind, Submitting
 from store.jobs.progress import progress_at_birth
 from store.jobs.shards import ShardPlan, add_shards
@@ -31,9 +32,9 @@ from store.tenancy.tenants import active_jobs, limits_of, lock_tenant
 from store.tracing import traceparent
 
 #: Of a new job's id, the job's first `result`.
-Result = Callable[[str], Mapping[str, str]]
+Result = Callable[[str], JobResult]
 #: Given the transaction, the new job's id and its first result, adds the rows that belong to the job.
-Prepare = Callable[[Connection, str, Mapping[str, str]], None]
+Prepare = Callable[[Connection, str, JobResult], None]
 
 
 class Asked(TypedDict):
@@ -108,7 +109,7 @@ def submit_request(db: Database, request: JobSpec, **asked: Unpack[Asked]) -> Su
     kind = KINDS[request.kind]
     tenant = asked["tenant"]
 
-    def prepare(connection: Connection, job_id: str, result: Mapping[str, str]) -> None:
+    def prepare(connection: Connection, job_id: str, result: JobResult) -> None:
         kind.prepare(Submitting(connection, db, tenant), request, job_id, result)
 
     def check(connection: Connection) -> int:
@@ -162,7 +163,7 @@ def submit_job(
                         total = hooks.check(connection)
                     check_quota(connection, db, tenant=tenant)
                     idempotency.keep(connection, tenant, idempotency_key, job_id)
-                    made = dict(hooks.result(job_id)) if hooks.result is not None else {}
+                    made = hooks.result(job_id) if hooks.result is not None else JobResult()
                     row = _insert_job(
                         connection,
                         db,
@@ -175,7 +176,7 @@ def submit_job(
                         labels=dict(labels or {}),
                         priority=priority,
                         request_id=asked.get("request_id", ""),
-                        result=made,
+                        result=made.to_json(),
                     )
                     if hooks.prepare is not None:
                         hooks.prepare(connection, job_id, made)

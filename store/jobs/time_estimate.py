@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Select, bindparam, case, func, or_, select
 
 from store.database.clock import database_now
 from store.job_kinds import find_step
+from store.jobs.job_result import JobResult
 from store.jobs.kinds import TypicalSize
 from store.jobs.progress import Progress, StepProgress
 from store.tables import jobs, label_sets, steps
@@ -103,7 +104,7 @@ class Estimates:
 
     def _labelled_images(self, job: Any) -> int | None:
         """Return how many labelled images the job has; None until they were read."""
-        named = str(job.result.get("label_set") or job.spec.get("labels"))
+        named = str(JobResult.of(job.result).label_set or job.spec.get("labels"))
         if not named.startswith(_LABEL_SET):  # an upload that was not read yet
             return None
         asked = (job.tenant, named)

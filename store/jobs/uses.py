@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from store.errors import InUse
+from store.jobs.job_result import JobResult
 from store.jobs.states import ACTIVE_JOB_STATES
 from store.tables import datasets, jobs, labelers
 
@@ -44,8 +45,8 @@ def _needed(connection: Connection, job: Any) -> set[str]:
     return needed
 
 
-def _named(spec: Mapping[str, Any], result: Mapping[str, str]) -> set[str]:
+def _named(spec: Mapping[str, Any], result: Mapping[str, Any]) -> set[str]:
     encoder = (spec.get("inversion") or {}).get("encoder")
-    found = (*(spec.get(field) for field in _FIELDS), encoder, *result.values())
+    found = (*(spec.get(field) for field in _FIELDS), encoder, *JobResult.of(result).ids.values())
     # The labeler of a labeling job is a table of settings, that of an assessment an id.
     return {name for name in found if isinstance(name, str)}

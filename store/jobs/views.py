@@ -14,6 +14,7 @@ from store.database.database import Database
 from store.database.paging import DEFAULT_PAGE, Page, page
 from store.errors import NotFound, Problem
 from store.job_kinds import step_title
+from store.jobs.job_result import JobResult
 from store.jobs.progress import Progress, StepProgress, progress_of, queue_positions
 from store.jobs.states import TERMINAL_JOB_STATES
 from store.jobs.time_estimate import Estimates
@@ -57,9 +58,7 @@ class JobError:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job. `result`: ids of what it has made so far (`dataset`, `label_set`, `inversion`, `labeler`); of a
-    dataset its `quality` and `warnings`, too.
-    """
+    """A job. `result`: ids of what it has made so far; of a dataset its quality and warnings, too."""
 
     id: str
     kind: str
@@ -73,7 +72,7 @@ class Job:
     seed: int
     spec: dict[str, Any]
     labels: dict[str, str]
-    result: dict[str, Any]
+    result: JobResult
     error: JobError | None
     created_at: datetime
     started_at: datetime | None
@@ -153,7 +152,7 @@ def _view(row: Any, progress: Progress, queue_position: int | None, estimates: E
         seed=row.seed,
         spec=row.spec,
         labels=row.labels,
-        result=row.result,
+        result=JobResult.of(row.result),
         error=_error(row),
         created_at=cast(datetime, to_datetime(row.created_at)),
         started_at=to_datetime(row.started_at),

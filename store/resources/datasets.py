@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
@@ -16,6 +15,7 @@ from store.errors import Gone, NotFound, NotReady
 from store.jobs.states import ACTIVE_JOB_STATES
 from store.jobs.uses import refuse_in_use
 from store.resources.aliases import point
+from store.resources.dataset_reports import DatasetReport
 from store.resources.files import files_of
 from store.tables import datasets as table
 from store.tables import files, jobs
@@ -53,22 +53,10 @@ class Dataset:
     pinned: bool
     deleted_at: datetime | None
 
-
-def quality_of(info: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what was measured of a finished dataset, from its row's `info`: `held_out` scores (None: no labelled
-    images were kept aside), `reconstruction` of the labelled images, reasons under `do_not_use`. None where nothing was
-    measured.
-    """
-    reconstruction, held_out = info.get("inversion"), info.get("held_out")
-    if reconstruction is None:
-        return None
-    if held_out is not None and isinstance(held_out["images"], list):
-        held_out = {**held_out, "images": len(held_out["images"])}  # datasets of earlier releases name the images
-    return {
-        "held_out": held_out,
-        "reconstruction": {"median_perceptual": None, **reconstruction},
-        "do_not_use": info.get("do_not_use", []),
-    }
+    @property
+    def report(self) -> DatasetReport:
+        """Facts of the finished dataset, from its info."""
+        return DatasetReport.of(self.info)
 
 
 _DATASETS = select(table, jobs.c.spec["name"].as_string().label("name")).join(jobs, jobs.c.id == table.c.job_id)
@@ -80,12 +68,12 @@ def add_dataset(connection: Connection, dataset_id: str, *, tenant: str, job_id:
     connection.execute(_ADD, {"id": dataset_id, "tenant": tenant, "job_id": job_id, "count": count, "info": {}})
 
 
-def finish_dataset(connection: Connection, job_id: str, info: dict[str, Any]) -> None:
+def finish_dataset(connection: Connection, job_id: str, report: DatasetReport) -> None:
     """Mark the job's dataset ready and point the job's alias at it, in the transaction that commits the manifest."""
     finished = connection.execute(
         update(table)
         .where(table.c.job_id == job_id, table.c.state == "building")
-        .values(state="ready", info=info, finished_at=database_now(), expires_at=_expiry(job_id))
+        .values(state="ready", info=report.to_json(), finished_at=database_now(), expires_at=_expiry(job_id))
         .returning(table.c.id, table.c.tenant)
     ).one_or_none()
     alias = connection.execute(select(jobs.c.spec["alias"].as_string()).where(jobs.c.id == job_id)).scalar()
@@ -124,8 +112,9 @@ def mark_damaged(connection: Connection, resource_id: str, name: str, why: str) 
     ids are left alone.
     """
     row = connection.execute(select(table.c.id, table.c.info).where(_of(resource_id)).with_for_update()).one_or_none()
-    if row is not None and row.info.get(DAMAGED, {}).get(name) != why:
-        info = {**row.info, DAMAGED: {**row.info.get(DAMAGED, {}), name: why}}
+    marks = {} if row is None else DatasetReport.of(row.info).damaged
+    if row is not None and marks.get(name) != why:
+        info = {**row.info, DAMAGED: {**marks, name: why}}
         connection.execute(update(table).where(table.c.id == row.id).values(info=info))
 
 
@@ -133,7 +122,7 @@ def is_marked_damaged(db: Database, resource_id: str, name: str) -> bool:
     """Return whether :func:`mark_damaged` marked this file."""
     with db.read() as connection:
         row = connection.execute(select(table.c.info).where(_of(resource_id))).one_or_none()
-    return row is not None and name in row.info.get(DAMAGED, {})
+    return row is not None and name in DatasetReport.of(row.info).damaged
 
 
 def clear_damaged(db: Database, resource_id: str, name: str) -> None:
@@ -142,7 +131,7 @@ def clear_damaged(db: Database, resource_id: str, name: str) -> None:
         return
     with db.write() as connection:
         row = connection.execute(select(table.c.id, table.c.info).where(_of(resource_id)).with_for_update()).one()
-        marks = {other: why for other, why in row.info.get(DAMAGED, {}).items() if other != name}
+        marks = {other: why for other, why in DatasetReport.of(row.info).damaged.items() if other != name}
         info = {key: value for key, value in row.info.items() if key != DAMAGED} | ({DAMAGED: marks} if marks else {})
         connection.execute(update(table).where(table.c.id == row.id).values(info=info))
 

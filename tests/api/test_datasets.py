@@ -38,7 +38,7 @@ def ready(start: Start, db: Database, objects: ObjectStore) -> str:
 def test_a_finished_dataset_is_described(http: TestClient, ready: str) -> None:
     dataset = http.get(ready).json()
     assert dataset["state"] == "ready"
-    assert dataset["info"]["classes"] == ["background", "head"]
+    assert dataset["info"] == {"candidates": 60}
     assert http.get("/v1/datasets").json()["items"] == [dataset]
     for name in ("manifest", "archive", "contact_sheet", "card"):
         assert http.get(dataset["urls"][name]).status_code == 200

@@ -16,11 +16,11 @@ from store.jobs.events import record
 from store.objects import ObjectStore
 from store.resources import datasets, files
 from store.resources.artifacts import NewMade, add_made
+from store.resources.dataset_reports import DatasetReport
 from store.resources.image_sets import NewImageSet, add_image_set
 
 TENANT = "local"
 INFO: dict[str, Any] = {
-    "classes": ["background", "head"],
     "inversion": {
         "images": 12,
         "flagged": 11,
@@ -93,7 +93,7 @@ def finish_dataset(
     manifest = {"dataset": dataset, "complete": True, "count": count, "shards": listed, "files": described}
     keep(db, objects, dataset, datasets.MANIFEST, json.dumps(manifest).encode(), "application/json", tenant=tenant)
     with db.write() as connection:
-        datasets.finish_dataset(connection, job["id"], {"classes": ["background", "head"]} if info is None else info)
+        datasets.finish_dataset(connection, job["id"], DatasetReport.of({"candidates": 60} if info is None else info))
         end_job(connection, job["id"], "succeeded")
     return manifest
 

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from store.errors import Problem
+from store.jobs.job_result import JobResult
 from store.jobs.kinds import JobKind, Makes, StepPlan, Submitting
 from store.jobs.shards import ShardPlan
 from store.requests.base import JobSpec
@@ -19,6 +20,12 @@ class CountWordsSpec(JobSpec):
     kind: Literal["count_words"] = "count_words"
     text: str = Field(min_length=1, max_length=1000, description="The text whose words are counted.")
     words_per_part: int = Field(2, ge=1, le=100)
+
+
+class WordsBegun(JobResult):
+    """Result of a job: the id of the count."""
+
+    words: str
 
 
 def _check(_where: Submitting, spec: CountWordsSpec) -> list[Problem]:
@@ -42,5 +49,5 @@ KIND = JobKind(
     refusal="there is nothing to count",
     check=_check,
     images=lambda _where, spec: len(spec.text.split()),
-    result=lambda _spec, job_id: {"words": job_id.replace("job_", "wrd_")},
+    result=lambda _spec, job_id: WordsBegun(words=job_id.replace("job_", "wrd_")),
 )

@@ -13,6 +13,7 @@ from store.jobs.cancel import cancel_job
 from store.jobs.claims import Claim, claim
 from store.jobs.commits import Failure, StepResult, commit, fail
 from store.jobs.events import events
+from store.jobs.job_result import JobResult
 from store.jobs.kinds import JobKind, StepPlan
 from store.jobs.remaking import Damaged
 from store.jobs.submit import submit_job
@@ -57,7 +58,7 @@ def validate(db: Database, label_set: str = "ls_1") -> File:
     assert taken.step == "validate"
     file = file_of(taken, label_set, "labels")
     made = NewMade("label_set", label_set, DIGEST, {})
-    result = StepResult(files=(file,), made=(made,), job_result={"label_set": label_set}, fan_out=plans(2))
+    result = StepResult(files=(file,), made=(made,), job_result=JobResult(label_set=label_set), fan_out=plans(2))
     assert commit(db, taken, result).done
     return file
 
@@ -119,8 +120,8 @@ def test_thing_that_was_made_is_made_again_under_its_id(db: Database) -> None:
     assert (taken.step, taken.attempt) == ("validate", 2)
     made = NewMade("label_set", "ls_2", DIGEST, {})
     new = file_of(taken, "ls_2", "labels")
-    commit(db, taken, StepResult(files=(new,), made=(made,), job_result={"label_set": "ls_2"}, fan_out=plans(2)))
-    assert view(db, job).result["label_set"] == "ls_1"
+    commit(db, taken, StepResult(files=(new,), made=(made,), job_result=JobResult(label_set="ls_2"), fan_out=plans(2)))
+    assert view(db, job).result.label_set == "ls_1"
     assert [file.key for file in list_files(db, "ls_1", tenant=TENANT)] == [new.key]
     assert list_files(db, "ls_2", tenant=TENANT) == []
     work(db)

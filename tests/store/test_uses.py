@@ -17,6 +17,7 @@ from store.job_kinds.export import ExportSpec
 from store.jobs.cancel import cancel_job
 from store.jobs.claims import claim
 from store.jobs.commits import Failure, fail
+from store.jobs.job_result import JobResult
 from store.jobs.kinds import JobKind, StepPlan
 from store.jobs.resume import resume_job
 from store.jobs.submit import Hooks, submit_job, submit_request
@@ -35,7 +36,7 @@ Uses = Callable[..., str]
 
 def use(db: Database, kind: JobKind[Any] = KIND, result: dict[str, str] | None = None, **spec: Any) -> str:
     """A job that waits, of a request with these fields; its id."""
-    hooks = Hooks(result=lambda _job: result or {})
+    hooks = Hooks(result=lambda _job: JobResult.of(result or {}))
     return submit_job(db, kind, tenant=TENANT, spec=spec, total=1, hooks=hooks).job.id
 
 

@@ -121,7 +121,7 @@ def content(db: Database, objects: ObjectStore, resource: str, name: str) -> byt
 
 def shard_digests(db: Database, job: Job) -> list[tuple[str, str]]:
     """Name and SHA-256 of each shard of the job's dataset."""
-    dataset = view(db, job).result["dataset"]
+    dataset = view(db, job).result.dataset
     return [(file.name, file.sha256) for file in list_files(db, dataset, tenant=TENANT, prefix="shards/")]
 
 

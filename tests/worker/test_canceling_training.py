@@ -52,7 +52,7 @@ class Service:
         self.labels = upload(self.db, self.objects, home / "labels.zip")
         made = generate(self.db, self.labels)
         InlineWorker(self.db, self.objects).run()
-        self.dataset = view(self.db, made).result["dataset"]
+        self.dataset = view(self.db, made).result.dataset
         tiny.write_labels(home / "other.zip", generator, count=9)
         with zipfile.ZipFile(home / "other.zip") as source, zipfile.ZipFile(home / "held_out.zip", "w") as target:
             for name in source.namelist():

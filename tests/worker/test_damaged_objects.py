@@ -62,7 +62,7 @@ def flip(service: Service, file: File, bit: int = 0) -> None:
 
 
 def resource_of(claim: Claim, kind: str) -> str:
-    return claim.job_id if kind == "job" else claim.result[kind]
+    return claim.job_id if kind == "job" else claim.result.ids[kind]
 
 
 def flips_before(service: Service, step: str, kind: str, prefix: str) -> Callable[[Claim], None]:
@@ -128,7 +128,7 @@ def test_one_flipped_bit_in_an_answer_costs_no_attempt(service: Service, undistu
     ended = view(service.db, job)
     assert (ended.state, ended.attempts) == ("succeeded", 1), ended.error
     assert shard_digests(service.db, job) == undisturbed
-    spec = ExportSpec(dataset=ended.result["dataset"], format="masks")
+    spec = ExportSpec(dataset=ended.result.dataset, format="masks")
     asked = submit_request(service.db, spec, tenant=TENANT).job
     InlineWorker(service.db, flaky).run()
     assert (view(service.db, asked).state, view(service.db, asked).attempts) == ("succeeded", 1)
@@ -139,7 +139,7 @@ def test_one_flipped_bit_in_an_answer_costs_no_attempt(service: Service, undistu
 def test_what_other_jobs_refer_to_keeps_its_id_when_it_is_made_again(service: Service) -> None:
     first = generate(service.db, service.labels, count=8)
     service.work()
-    made = view(service.db, first).result
+    made = view(service.db, first).result.ids
     for kind in ("label_set", "inversion", "labeler"):
         for file in list_files(service.db, made[kind], tenant=TENANT):
             flip(service, file)
@@ -147,7 +147,7 @@ def test_what_other_jobs_refer_to_keeps_its_id_when_it_is_made_again(service: Se
     service.work()
     ended = view(service.db, second)
     assert ended.state == "succeeded", ended.error
-    assert {kind: ended.result[kind] for kind in ("label_set", "inversion", "labeler")} == {
+    assert {kind: ended.result.ids[kind] for kind in ("label_set", "inversion", "labeler")} == {
         kind: made[kind] for kind in ("label_set", "inversion", "labeler")
     }
     for kind in ("label_set", "inversion", "labeler"):
@@ -159,7 +159,7 @@ def test_what_other_jobs_refer_to_keeps_its_id_when_it_is_made_again(service: Se
 def test_named_label_set_is_read_from_its_upload_again(service: Service, upload_is_there: bool) -> None:
     first = generate(service.db, service.labels, count=8)
     service.work()
-    made = view(service.db, first).result
+    made = view(service.db, first).result.ids
     for file in list_files(service.db, made["label_set"], tenant=TENANT):
         flip(service, file)
     if not upload_is_there:
@@ -168,7 +168,7 @@ def test_named_label_set_is_read_from_its_upload_again(service: Service, upload_
     service.work()
     ended = view(service.db, second)
     if upload_is_there:
-        assert (ended.state, ended.result["label_set"]) == ("succeeded", made["label_set"]), ended.error
+        assert (ended.state, ended.result.label_set) == ("succeeded", made["label_set"]), ended.error
     else:
         assert ended.error is not None
         assert ended.error.code == "damaged_object"
@@ -210,7 +210,7 @@ def test_damaged_upload_is_refused_with_what_to_do(service: Service) -> None:
 def test_damaged_codes_of_samples_are_named(service: Service) -> None:
     drawn = submit_request(service.db, DrawSamplesSpec(generator="tiny", count=4, seed=1), tenant=TENANT).job
     service.work()
-    samples = view(service.db, drawn).result["samples"]
+    samples = view(service.db, drawn).result.samples
     (file,) = list_files(service.db, samples, tenant=TENANT, prefix=CODES)
     flip(service, file)
     job = generate(service.db, service.labels, count=8, samples=samples)
@@ -224,7 +224,7 @@ def test_damaged_codes_of_samples_are_named(service: Service) -> None:
 def test_export_of_a_damaged_dataset_names_the_shard_and_marks_the_dataset(service: Service, fault: str) -> None:
     job = generate(service.db, service.labels, count=8)
     service.work()
-    dataset = view(service.db, job).result["dataset"]
+    dataset = view(service.db, job).result.dataset
     (shard,) = list_files(service.db, dataset, tenant=TENANT, prefix="shards/")
     if fault == "gone":
         service.objects.delete(shard.key)
@@ -264,14 +264,14 @@ def test_damaged_checkpoint_costs_time_and_not_the_job(
 def test_code_of_an_image_inverted_before_is_computed_again_when_damaged(service: Service) -> None:
     first = generate(service.db, service.labels, count=8)
     service.work()
-    (codes,) = list_files(service.db, view(service.db, first).result["inversion"], tenant=TENANT, prefix="codes")
+    (codes,) = list_files(service.db, view(service.db, first).result.inversion, tenant=TENANT, prefix="codes")
     flip(service, codes)
     # Other thresholds: another inversion, of images whose codes are known.
     job = generate(service.db, service.labels, count=8, inversion={"steps": 8, "max_lpips": 9.0})
     service.work()
     ended: Job = view(service.db, job)
     assert ended.state == "succeeded", ended.error
-    assert ended.result["inversion"] != view(service.db, first).result["inversion"]
+    assert ended.result.inversion != view(service.db, first).result.inversion
 
 
 @pytest.mark.slow

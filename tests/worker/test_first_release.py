@@ -108,8 +108,8 @@ def test_its_samples_are_drawn_again_to_the_last_pixel(service: Service, dataset
 def test_an_equal_request_draws_equal_images_and_labels(
     service: Service, dataset: Dataset, before: Job, home: Path
 ) -> None:
-    again = finished(service, generate(service.db, before.result["label_set"], count=10, labeler=LABELER))
-    old, new = (samples_of(service, one) for one in (dataset.id, again.result["dataset"]))
+    again = finished(service, generate(service.db, before.result.label_set, count=10, labeler=LABELER))
+    old, new = (samples_of(service, one) for one in (dataset.id, again.result.dataset))
     spec = read_description(home / "generators" / "tiny").description.code
     assert [one.index for one in old] == [one.index for one in new]
     for one, other in zip(old, new, strict=True):
@@ -124,13 +124,13 @@ def test_an_equal_request_draws_equal_images_and_labels(
 
 def test_more_is_drawn_with_the_same_labels(service: Service, dataset: Dataset, before: Job) -> None:
     following: dict[str, Any] = {"offset": dataset.info["next_offset"], "truncation_psi": 0.7}
-    more = finished(service, generate(service.db, before.result["label_set"], count=4, labeler=LABELER, **following))
-    assert min(one.index for one in samples_of(service, more.result["dataset"])) >= dataset.info["next_offset"]
+    more = finished(service, generate(service.db, before.result.label_set, count=4, labeler=LABELER, **following))
+    assert min(one.index for one in samples_of(service, more.result.dataset)) >= dataset.info["next_offset"]
 
 
 def test_its_labeler_and_inversion_are_read(service: Service, before: Job) -> None:
-    assert get_labeler(service.db, before.result["labeler"], tenant=TENANT).info
-    assert get_inversion(service.db, before.result["inversion"], tenant=TENANT).info["images"] == 3
+    assert get_labeler(service.db, before.result.labeler, tenant=TENANT).info
+    assert get_inversion(service.db, before.result.inversion, tenant=TENANT).info["images"] == 3
 
 
 def test_its_samples_can_be_labelled(service: Service, tmp_path: Path) -> None:

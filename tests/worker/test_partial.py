@@ -35,7 +35,7 @@ def broken_second_shard(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _indices(service: Service, job: Any) -> list[int]:
-    dataset = view(service.db, job).result["dataset"]
+    dataset = view(service.db, job).result.dataset
     return [
         one.index
         for name, _ in shard_digests(service.db, job)
@@ -56,7 +56,7 @@ def test_a_partial_job_delivers_what_could_be_made(service: Service) -> None:
     assert found == sorted(found)
     assert not set(found) & set(BAD)
     assert max(found) > BAD.stop
-    dataset = get_dataset(service.db, ended.result["dataset"], tenant=TENANT)
+    dataset = get_dataset(service.db, ended.result.dataset, tenant=TENANT)
     assert (dataset.info["count"], dataset.info["candidates"], dataset.info["next_offset"]) == (13, 15, 23)
     assert "The dataset is not complete: 13 of 20 images are there." in dataset.info["warnings"]
     manifest = json.loads(content(service.db, service.objects, dataset.id, MANIFEST))

@@ -49,7 +49,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, material: Path) -> Iterat
 def test_the_dataset_holds_what_was_asked_for(finished: tuple[Service, Job]) -> None:
     service, job = finished
     assert (job.counts.done, job.counts.rejected, job.counts.total) == (20, 3, 23)
-    dataset = get_dataset(service.db, job.result["dataset"], tenant=TENANT)
+    dataset = get_dataset(service.db, job.result.dataset, tenant=TENANT)
     assert dataset.state == "ready"
     manifest = json.loads(content(service.db, service.objects, dataset.id, MANIFEST))
     assert (manifest["complete"], manifest["count"]) == (True, 20)
@@ -65,14 +65,14 @@ def test_the_dataset_holds_what_was_asked_for(finished: tuple[Service, Job]) -> 
 
 def test_the_most_certain_candidates_were_kept(finished: tuple[Service, Job]) -> None:
     service, job = finished
-    shard = content(service.db, service.objects, job.result["dataset"], "shards/shard-000000.tar")
+    shard = content(service.db, service.objects, job.result.dataset, "shards/shard-000000.tar")
     kept = {one.index: one.record()["uncertainty"] for one in read_shard(io.BytesIO(shard))}
     assert len(kept) == 20
     everything = Service(service.settings.home / "all", Path(service.settings.generators_folder).parent)
     all_of_them = generate(everything.db, everything.labels, count=23, drop_fraction=0.0)
     everything.work()
     whole = content(
-        everything.db, everything.objects, view(everything.db, all_of_them).result["dataset"], "shards/shard-000000.tar"
+        everything.db, everything.objects, view(everything.db, all_of_them).result.dataset, "shards/shard-000000.tar"
     )
     scores = {one.index: one.record()["uncertainty"] for one in read_shard(io.BytesIO(whole))}
     everything.db.close()
@@ -81,19 +81,19 @@ def test_the_most_certain_candidates_were_kept(finished: tuple[Service, Job]) ->
 
 def test_reports_and_pictures_are_kept(finished: tuple[Service, Job]) -> None:
     service, job = finished
-    preview = content(service.db, service.objects, job.result["label_set"], LABEL_PREVIEW)
+    preview = content(service.db, service.objects, job.result.label_set, LABEL_PREVIEW)
     assert Image.open(io.BytesIO(preview)).format == "PNG"
-    inversion = get_inversion(service.db, job.result["inversion"], tenant=TENANT)
+    inversion = get_inversion(service.db, job.result.inversion, tenant=TENANT)
     assert inversion.info["images"] == len(inversion.info["per_image"]) == 6
     pictures = [f for f in list_files(service.db, inversion.id, tenant=TENANT) if f.media_type == "image/png"]
     assert len(pictures) == 7
-    labeler = get_labeler(service.db, job.result["labeler"], tenant=TENANT)
+    labeler = get_labeler(service.db, job.result.labeler, tenant=TENANT)
     assert labeler.info["held_out"]["images"]
     assert labeler.parents["inversion_id"] == inversion.id
     log = events(service.db, job.id, tenant=TENANT)
     (point, *_) = [event.data for event in log if event.name == "step.measured"]
     assert (point["step"], set(point["figures"])) == ("train_labeler", {"step", "loss", "accuracy"})
-    label_set = get_label_set(service.db, job.result["label_set"], tenant=TENANT)
+    label_set = get_label_set(service.db, job.result.label_set, tenant=TENANT)
     assert (label_set.info["images"], len(label_set.info["classes"])) == (6, 2)
 
 
@@ -105,11 +105,11 @@ def test_equal_runs_write_equal_files_but_for_the_id_in_the_manifest(
     runs = [_of(finished), (service.db, view(service.db, same))]
     made = []
     for (db, job), objects in zip(runs, (finished[0].objects, service.objects), strict=True):
-        dataset = job.result["dataset"]
+        dataset = job.result.dataset
         names = [file.name for file in list_files(db, dataset, tenant=TENANT)]
         files = {name: content(db, objects, dataset, name) for name in names}
         files[MANIFEST] = files[MANIFEST].replace(dataset.encode(), b"ds_")
-        preview = content(db, objects, job.result["label_set"], LABEL_PREVIEW)
+        preview = content(db, objects, job.result.label_set, LABEL_PREVIEW)
         made.append({**files, "preview": preview})
     assert made[0].keys() == made[1].keys() >= {CARD, CROISSANT, CONTACT_SHEET, MANIFEST}
     assert [name for name in made[0] if made[0][name] != made[1][name]] == []
@@ -117,15 +117,17 @@ def test_equal_runs_write_equal_files_but_for_the_id_in_the_manifest(
 
 def test_warnings_and_quality_stand_in_the_job_and_the_dataset(finished: tuple[Service, Job]) -> None:
     service, job = finished
-    info = get_dataset(service.db, job.result["dataset"], tenant=TENANT).info
-    assert job.result["warnings"] == info["warnings"]
+    info = get_dataset(service.db, job.result.dataset, tenant=TENANT).info
+    assert list(job.result.warnings) == info["warnings"]
     assert any("Only 6 labelled images" in words for words in info["warnings"])
-    quality = job.result["quality"]
-    inversion = get_inversion(service.db, job.result["inversion"], tenant=TENANT)
-    assert quality["reconstruction"]["median_psnr"] == inversion.info["median_psnr"]
-    labeler = get_labeler(service.db, job.result["labeler"], tenant=TENANT)
-    assert quality["held_out"]["mean_iou"] == labeler.info["held_out"]["mean_iou"]
-    assert quality["held_out"]["images"] == len(labeler.info["held_out"]["images"])
+    quality = job.result.quality
+    assert quality is not None
+    assert quality.held_out is not None
+    inversion = get_inversion(service.db, job.result.inversion, tenant=TENANT)
+    assert quality.reconstruction.median_psnr == inversion.info["median_psnr"]
+    labeler = get_labeler(service.db, job.result.labeler, tenant=TENANT)
+    assert quality.held_out.mean_iou == labeler.info["held_out"]["mean_iou"]
+    assert quality.held_out.images == len(labeler.info["held_out"]["images"])
     assert set(labeler.info["held_out"]["iou"]) <= {"0", "1"}
     assert info["dropped"] == {"uncertain": 3, "composition": 0}
 
@@ -186,19 +188,19 @@ def test_what_another_release_kept_costs_time_and_not_the_job(
 
 def test_equal_work_is_not_done_twice(finished: tuple[Service, Job]) -> None:
     service, first = finished
-    again = generate(service.db, first.result["label_set"])
+    again = generate(service.db, first.result.label_set)
     service.work()
     second = view(service.db, again)
     names = {event.name for event in events(service.db, again.id, tenant=TENANT)}
     assert {"label_set.reused", "inversion.reused", "labeler.reused"} <= names
     for made in ("label_set", "inversion", "labeler"):
-        assert first.result[made] == second.result[made]
+        assert first.result.ids[made] == second.result.ids[made]
     assert shard_digests(service.db, again) == shard_digests(service.db, first)
     other = generate(service.db, service.labels, labeler={"members": 3})
     service.work()
     result = view(service.db, other).result
-    assert result["labeler"] != first.result["labeler"]
-    assert result["inversion"] == first.result["inversion"]
+    assert result.labeler != first.result.labeler
+    assert result.inversion == first.result.inversion
 
 
 def test_offset_continues_the_stream(service: Service) -> None:
@@ -218,7 +220,7 @@ def test_a_canceled_job_leaves_what_was_finished(service: Service) -> None:
         folder.mkdir()
         worker._do(taken, folder)
     assert cancel_job(service.db, job.id, tenant=TENANT).job.state == "canceled"
-    dataset = get_dataset(service.db, job.result["dataset"], tenant=TENANT)
+    dataset = get_dataset(service.db, job.result.dataset, tenant=TENANT)
     assert dataset.state == "partial"
     manifest = partial_manifest(service.db, dataset.id, tenant=TENANT)
     assert (manifest["complete"], manifest["count"]) == (False, 8)
@@ -230,7 +232,7 @@ def test_expired_data_is_swept(service: Service) -> None:
     service.settings.limits.retention_days = 1e-9
     job = generate(service.db, service.labels, count=4)
     service.work()
-    dataset = view(service.db, job).result["dataset"]
+    dataset = view(service.db, job).result.dataset
     assert list_files(service.db, dataset, tenant=TENANT)
     before = len(list(service.objects.list()))
     assert sweep(service.db, service.objects) > 0
@@ -266,7 +268,7 @@ def test_images_of_another_shape_are_brought_to_the_generators(service: Service,
     service.work()
     ended = view(service.db, job)
     assert ended.state == "succeeded", ended.error
-    card = content(service.db, service.objects, ended.result["dataset"], CARD).decode()
+    card = content(service.db, service.objects, ended.result.dataset, CARD).decode()
     assert "cannot redraw the labelled images" in card
 
 
@@ -287,7 +289,7 @@ def _png(array: np.ndarray) -> bytes:
 
 def test_a_finished_dataset_is_exported_once(finished: tuple[Service, Job]) -> None:
     service, job = finished
-    dataset = job.result["dataset"]
+    dataset = job.result.dataset
     spec = ExportSpec(dataset=dataset, format="coco")
     asked = submit_request(service.db, spec, tenant=TENANT).job
     assert submit_request(service.db, spec, tenant=TENANT).job.id == asked.id, "one job while it is on its way"
@@ -296,7 +298,7 @@ def test_a_finished_dataset_is_exported_once(finished: tuple[Service, Job]) -> N
     service.work()
     ended = view(service.db, asked)
     assert (ended.state, ended.counts.done, ended.counts.total) == ("succeeded", 20, 20), ended.error
-    assert ended.result == {"dataset": dataset}
+    assert ended.result.ids == {"dataset": dataset}
     assert submit_request(service.db, spec, tenant=TENANT).job.id == asked.id, "and when it is there"
     (export,) = list_exports(service.db, dataset, tenant=TENANT)
     file = get_export(service.db, dataset, "coco", tenant=TENANT)
@@ -317,11 +319,11 @@ def test_a_finished_dataset_is_exported_once(finished: tuple[Service, Job]) -> N
 @pytest.mark.parametrize("format", get_args(ExportFormat))
 def test_every_format_is_made_by_the_worker(finished: tuple[Service, Job], format: ExportFormat) -> None:
     service, job = finished
-    spec = ExportSpec(dataset=job.result["dataset"], format=format)
+    spec = ExportSpec(dataset=job.result.dataset, format=format)
     asked = submit_request(service.db, spec, tenant=TENANT).job
     service.work()
     assert view(service.db, asked).state == "succeeded", view(service.db, asked).error
-    file = get_export(service.db, job.result["dataset"], format, tenant=TENANT)
+    file = get_export(service.db, job.result.dataset, format, tenant=TENANT)
     with zipfile.ZipFile(io.BytesIO(b"".join(service.objects.read(file.key)))) as archive:
         assert archive.testzip() is None
         assert sum(name.endswith(".png") for name in archive.namelist()) in (0, 20, 40)
@@ -329,11 +331,11 @@ def test_every_format_is_made_by_the_worker(finished: tuple[Service, Job], forma
 
 def test_an_export_with_a_split_has_a_validation_part(finished: tuple[Service, Job]) -> None:
     service, job = finished
-    spec = ExportSpec(dataset=job.result["dataset"], format="hf", split=0.25, split_seed=7)
+    spec = ExportSpec(dataset=job.result.dataset, format="hf", split=0.25, split_seed=7)
     asked = submit_request(service.db, spec, tenant=TENANT).job
     service.work()
     assert view(service.db, asked).state == "succeeded", view(service.db, asked).error
-    file = get_export(service.db, job.result["dataset"], "hf", 0.25, 7, tenant=TENANT)
+    file = get_export(service.db, job.result.dataset, "hf", 0.25, 7, tenant=TENANT)
     with zipfile.ZipFile(io.BytesIO(b"".join(service.objects.read(file.key)))) as archive:
         card = archive.read("README.md").decode()
         assert "data/validation-00000.parquet" in archive.namelist()
@@ -345,7 +347,7 @@ def test_an_attempt_that_died_leaves_no_second_export(tmp_path: Path, material: 
     service = Service(tmp_path, material)
     job = generate(service.db, service.labels)
     service.work()
-    dataset = view(service.db, job).result["dataset"]
+    dataset = view(service.db, job).result.dataset
     asked = submit_request(service.db, ExportSpec(dataset=dataset, format="masks"), tenant=TENANT).job
     service.work(die_after={"export"})
     assert view(service.db, asked).state == "succeeded"

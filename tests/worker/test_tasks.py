@@ -55,9 +55,9 @@ def test_a_job_with_keypoints_and_depth(tmp_path: Path, masks: bool) -> None:
     ended = view(db, job)
     assert ended.state == "succeeded", ended.error
     tasks = ["segmentation", "keypoints", "depth"][0 if masks else 1 :]
-    assert get_label_set(db, ended.result["label_set"], tenant=TENANT).info["tasks"] == tasks
-    assert list(get_labeler(db, ended.result["labeler"], tenant=TENANT).info["tasks"]) == tasks
-    dataset = ended.result["dataset"]
+    assert get_label_set(db, ended.result.label_set, tenant=TENANT).info["tasks"] == tasks
+    assert list(get_labeler(db, ended.result.labeler, tenant=TENANT).info["tasks"]) == tasks
+    dataset = ended.result.dataset
     manifest = json.loads(content(db, objects, dataset, MANIFEST))
     assert (manifest["tasks"], manifest["keypoints"]) == (tasks, ["brightest", "never"])
     assert manifest["depth"]["unit"] == "m"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, overload
 
 import structlog
+from pydantic import ValidationError
 
 from core.errors import ResumeError
 from core.run import Run
@@ -21,6 +22,7 @@ from store.job_kinds import parse_request
 from store.jobs.chains import NextItem
 from store.jobs.claims import CHECKPOINT, Claim
 from store.jobs.commits import StepResult
+from store.jobs.job_result import JobResult
 from store.objects import ObjectStore, ObjectWriter, verified
 from store.requests.base import JobSpec, Spec
 from store.resources.files import File, get_file, list_files
@@ -31,7 +33,8 @@ from worker.runtime.messages import Checkpointed, Measured
 from worker.runtime.model_cache import Models
 
 log = structlog.get_logger()
-Made = TypeVar("Made")
+Done = TypeVar("Done")
+Made = TypeVar("Made", bound=JobResult)
 Asked = TypeVar("Asked", bound=Spec)
 
 #: Seconds between two points of a curve in the job's log: a day of training leaves no more lines than people read.
@@ -95,12 +98,15 @@ class StepContext:
             raise TypeError(f"{self.claim.step} expected a {model.__name__}, found a {type(self._request).__name__}")
         return self._request
 
-    def result_id(self, key: str) -> str:
-        """Return the id that the job's result has under `key`. Raises LookupError where no earlier step stored one."""
+    def result(self, model: type[Made]) -> Made:
+        """Return what earlier steps of the job have made. model: its required ids are those that this step needs;
+        raises LookupError where no earlier step stored one.
+        """
         try:
-            return str(self.claim.result[key])
-        except KeyError:
-            raise LookupError(f"{self.claim.job_id} has no {key}, which {self.claim.step} needs") from None
+            return model.of(self.claim.result.to_json())
+        except ValidationError as error:
+            missing = ", ".join(str(one["loc"][0]) for one in error.errors())
+            raise LookupError(f"{self.claim.job_id} has no {missing}, which {self.claim.step} needs") from None
 
     def put(
         self,
@@ -163,7 +169,7 @@ class StepContext:
             log.warning("checkpoint.damaged", shard=self.claim.shard_id, why=error.detail)
             return None
 
-    def resume(self, work: Callable[[bytes | None], Made]) -> Made:
+    def resume(self, work: Callable[[bytes | None], Done]) -> Done:
         """`work` from what an earlier attempt kept; from nothing where none did, or where another release kept what
         this one cannot read.
         """

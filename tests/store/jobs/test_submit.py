@@ -81,7 +81,7 @@ def test_a_job_is_accepted_with_all_its_rows(world: Database, objects: ObjectSto
     job = made.job
     assert not made.replayed
     assert [step.name for step in job.steps] == ["validate", "invert", "train_labeler", "sample", "finalize"]
-    assert job.result["dataset"].startswith("ds_")
+    assert job.result.dataset.startswith("ds_")
     assert job.labels == {"team": "eyes"}
     assert 0 <= job.seed < 2**53, "a seed was drawn and recorded"
     with world.read() as connection:

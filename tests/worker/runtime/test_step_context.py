@@ -12,6 +12,7 @@ from store.database.database import open_database
 from store.job_kinds.draw_samples import DrawSamplesSpec
 from store.job_kinds.train_labeler import TrainLabelerSpec
 from store.jobs.claims import Claim
+from store.jobs.job_result import InversionMade, JobResult, LabelSetMade
 from store.objects import open_objects
 from store.requests.labeler import LabelingSpec
 from store.settings import Settings
@@ -21,7 +22,7 @@ from worker.runtime.step_context import StepContext
 
 def context_of(tmp_path: Path, kind: str, spec: dict[str, Any]) -> StepContext:
     settings = Settings(home=tmp_path, generators_folder=str(tmp_path / "generators"))
-    claim = Claim("shard_1", "job_1", kind, "local", "invert", 0, 1, "me", {}, spec, 0, {"label_set": "ls_1"}, "")
+    claim = Claim("shard_1", "job_1", kind, "local", "invert", 0, 1, "me", {}, spec, 0, JobResult(label_set="ls_1"), "")
     return StepContext(
         claim=claim,
         db=open_database(settings),
@@ -51,8 +52,9 @@ def test_request_of_another_model_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_id_that_no_step_stored_is_named(tmp_path: Path) -> None:
     context = context_of(tmp_path, "generate", {})
-    assert context.result_id("label_set") == "ls_1"
+    assert context.result(LabelSetMade).label_set == "ls_1"
     with pytest.raises(LookupError, match="job_1 has no inversion, which invert needs"):
-        context.result_id("inversion")
-    later = replace(context, claim=replace(context.claim, result={"inversion": "inv_1"}))
-    assert later.result_id("inversion") == "inv_1"
+        context.result(InversionMade)
+    made = JobResult(label_set="ls_1", inversion="inv_1", labeler="lab_1")
+    later = replace(context, claim=replace(context.claim, result=made))
+    assert later.result(InversionMade).inversion == "inv_1"

@@ -20,6 +20,7 @@ from core.label_sets.label_set import LabelItem, LabelSet
 from core.tasks.task import Task
 from store.job_kinds.evaluate import EvaluateSpec
 from store.job_kinds.generate import GenerateSpec
+from store.jobs.job_result import LabelSetMade
 from store.jobs.views import job_view
 from store.objects import verified
 from store.resources.datasets import get_dataset
@@ -63,7 +64,8 @@ class DatasetOrigin:
         job_id = get_dataset(context.db, dataset, tenant=context.tenant).job_id
         job = job_view(context.db, job_id, tenant=context.tenant)
         request = GenerateSpec.model_validate(job.spec)
-        return cls(job_id, request, job.result["label_set"], job.result.get("labeler"))
+        made = LabelSetMade.of(job.result.to_json())
+        return cls(job_id, request, made.label_set, made.labeler)
 
 
 def judged_labels(context: StepContext, origin: DatasetOrigin, spec: EvaluateSpec) -> tuple[LabelSet, LabelSet, Task]:
@@ -72,7 +74,7 @@ def judged_labels(context: StepContext, origin: DatasetOrigin, spec: EvaluateSpe
     """
     labelled, held_out = (
         delivered(load_labels(context, labels), origin.request.labeler.collapse)
-        for labels in (origin.label_set, context.result_id("label_set"))
+        for labels in (origin.label_set, context.result(LabelSetMade).label_set)
     )
     task = spec.task or labelled.tasks[0]
     problems = [

@@ -20,6 +20,7 @@ from store.errors import StoreError
 from store.job_kinds.evaluate import EvaluateSpec
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
+from store.jobs.job_result import LabelSetMade
 from store.resources.artifacts import PREFIXES
 from store.resources.evaluations import REPORT_HTML, REPORT_JSON, evaluation_file
 from worker.digests import json_values
@@ -54,7 +55,8 @@ def evaluate(context: StepContext) -> StepResult:
             run=context.run(context.models.device, kept),
         )
     )
-    about = {"evaluation": context.claim.job_id, "dataset": spec.dataset, "against": context.result_id("label_set")}
+    against = context.result(LabelSetMade).label_set
+    about = {"evaluation": context.claim.job_id, "dataset": spec.dataset, "against": against}
     document = json_values({**about, **evaluation.document})
     page = report_html(evaluation, data, f"What is {spec.dataset} worth?")
     text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False).encode()

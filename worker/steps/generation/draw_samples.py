@@ -18,6 +18,7 @@ from core.sampling.stream import draw_unlabelled
 from store.job_kinds.draw_samples import DrawSamplesSpec
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
+from store.jobs.job_result import SamplesBegun
 from store.requests.base import JobSpec
 from store.requests.sampling import sampling_settings
 from store.resources.sample_sets import ARCHIVE, CODES
@@ -46,7 +47,7 @@ _NOT_OF_SAMPLES = set(JobSpec.model_fields) - {"kind"}
 
 def draw_samples(context: StepContext) -> StepResult:
     """Draw, encode, keep the codes; the same bytes whoever does it and however often."""
-    spec, samples = context.request(DrawSamplesSpec), context.result_id("samples")
+    spec, samples = context.request(DrawSamplesSpec), context.result(SamplesBegun).samples
     source = load_source(context, spec.generator)
     classes = drawn_classes(source, spec.wanted_classes)
     config = SamplingConfig(

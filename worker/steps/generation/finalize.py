@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from math import isnan
 from typing import Any
 
 from contracts.sampling_settings import with_defaults
@@ -30,10 +31,12 @@ from store.job_kinds.generate import GenerateSpec
 from store.job_kinds.generate_shards import SampleRange, first_shard
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
+from store.jobs.job_result import DatasetBegun, InversionMade, LabelerMade, LabelSetMade
 from store.jobs.results import shard_results
 from store.jobs.shards import ShardPlan
 from store.requests.sampling import sampling_settings
 from store.resources.artifacts import Made, get_inversion, get_label_set, get_labeler
+from store.resources.dataset_reports import DatasetReport, DroppedCounts, HeldOutScore, Reconstruction
 from store.resources.datasets import CARD, CONTACT_SHEET, CROISSANT, MANIFEST, STATISTICS
 from store.resources.files import File, list_files
 from store.resources.reports import inversion_report, labeler_report
@@ -45,8 +48,6 @@ from worker.steps.generation.composition_request import CompositionRequest
 from worker.steps.generation.packing import SCORES, Packing
 from worker.steps.label_sets.class_collapse import delivered, delivered_classes, taught
 
-#: What of the inversion's report says how well the labelled images are reconstructed.
-_RECONSTRUCTION = ("images", "flagged", "median_psnr", "median_perceptual", "perceptual_name")
 #: What of the request shapes the samples; names of uploads and the caller's tags do not.
 _SETTINGS = (
     "align",
@@ -88,7 +89,7 @@ def finalize(context: StepContext) -> StepResult:
     packing = Packing(context, kept, certain, candidates, drawn, Galleries(classes, image_classes))
     packing.run()
     facts = _facts(context, packing, composition, len(candidates), label_set, inversion, labeler)
-    dataset = context.result_id("dataset")
+    dataset = context.result(DatasetBegun).dataset
     described = [*packing.indices, *_describe(context, dataset, facts, packing)]
     digests = {"generator": facts.generator.digest, **facts.digests}
     manifest = manifest_bytes(
@@ -108,7 +109,7 @@ def finalize(context: StepContext) -> StepResult:
     return StepResult(
         files=tuple(files),
         rejected=len(candidates) - composition.count,
-        dataset=_info(facts, drawn, files, inversion),
+        dataset=_report(facts, drawn, files, inversion),
         events=(NewEvent("dataset.finished", summary),),
     )
 
@@ -131,9 +132,9 @@ def _more(context: StepContext, there: int, wanted: int) -> ShardPlan:
 
 def _made(context: StepContext) -> tuple[Made, Made, Made]:
     return (
-        get_label_set(context.db, context.result_id("label_set"), tenant=context.tenant),
-        get_inversion(context.db, context.result_id("inversion"), tenant=context.tenant),
-        get_labeler(context.db, context.result_id("labeler"), tenant=context.tenant),
+        get_label_set(context.db, context.result(LabelSetMade).label_set, tenant=context.tenant),
+        get_inversion(context.db, context.result(InversionMade).inversion, tenant=context.tenant),
+        get_labeler(context.db, context.result(LabelerMade).labeler, tenant=context.tenant),
     )
 
 
@@ -218,21 +219,25 @@ def _describe(context: StepContext, dataset: str, facts: DatasetFacts, packing: 
     ]
 
 
-def _info(facts: DatasetFacts, drawn: Drawn, files: Sequence[File], inversion: Made) -> dict[str, Any]:
-    """Return the facts for the dataset's row."""
-    score = facts.held_out
-    return {
-        "count": facts.statistics.count,
-        "candidates": facts.candidates,
-        "bytes": sum(file.bytes for file in files),
-        "height": facts.size[0],
-        "width": facts.size[1],
-        "manifest_sha256": files[-1].sha256,
-        # Where a dataset that continues this one's stream begins.
-        "next_offset": drawn.end,
-        "dropped": {"uncertain": facts.dropped.uncertain, "composition": facts.dropped.composition},
-        "inversion": {name: inversion.info[name] for name in _RECONSTRUCTION},
-        "held_out": {name: getattr(score, name) for name in ("images", "accuracy", "mean_iou")} if score else None,
-        "warnings": plain_warnings(facts),
-        "do_not_use": reasons_against(facts),
-    }
+def _report(facts: DatasetFacts, drawn: Drawn, files: Sequence[File], inversion: Made) -> DatasetReport:
+    score, found = facts.held_out, inversion_report(inversion)
+    return DatasetReport(
+        count=facts.statistics.count,
+        candidates=facts.candidates,
+        bytes=sum(file.bytes for file in files),
+        height=facts.size[0],
+        width=facts.size[1],
+        manifest_sha256=files[-1].sha256,
+        next_offset=drawn.end,
+        dropped=DroppedCounts(uncertain=facts.dropped.uncertain, composition=facts.dropped.composition),
+        inversion=Reconstruction(
+            images=found.images,
+            flagged=found.flagged,
+            median_psnr=found.median_psnr,
+            median_perceptual=None if isnan(found.median_perceptual) else found.median_perceptual,
+            perceptual_name=found.perceptual_name,
+        ),
+        held_out=HeldOutScore(images=score.images, mean_iou=score.mean_iou, accuracy=score.accuracy) if score else None,
+        warnings=tuple(plain_warnings(facts)),
+        do_not_use=tuple(reasons_against(facts)),
+    )

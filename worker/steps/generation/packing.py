@@ -18,6 +18,7 @@ from core.sampling.candidates import CandidateTable
 from core.sampling.selection import Selection, dropped
 from core.visualization.contact_sheets import SheetCell, contact_sheet
 from store.job_kinds.generate import GenerateSpec
+from store.jobs.job_result import DatasetBegun
 from store.resources.files import File, list_files
 from worker.runtime.step_context import StepContext
 from worker.steps.generation.candidate_index import Drawn
@@ -56,7 +57,7 @@ class Packing:
         self.statistics = DatasetStatistics()
         self.galleries = galleries
         self._context = context
-        self._dataset = context.result_id("dataset")
+        self._dataset = context.result(DatasetBegun).dataset
         self._drawn = drawn
         self._selection, self._candidates = selection, candidates
         self.dropped = dropped(candidates, selection, by_uncertainty, _SHOWN_DROPPED)

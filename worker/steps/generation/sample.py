@@ -20,6 +20,7 @@ from core.tasks.keypoints import with_visibility
 from store.job_kinds.generate import GenerateSpec
 from store.job_kinds.generate_shards import SampleRange, further_shards
 from store.jobs.commits import StepResult
+from store.jobs.job_result import LabelerMade, LabelSetMade
 from store.requests.sampling import sampling_settings
 from store.resources.artifacts import get_label_set
 from worker.loading import Source, class_map, load_source
@@ -35,7 +36,7 @@ def sample(context: StepContext) -> StepResult:
     job's first shard plans the others.
     """
     source = load_source(context, context.request(GenerateSpec).generator)
-    labeler = stored_labeler(context, context.result_id("labeler"), source.device)
+    labeler = stored_labeler(context, context.result(LabelerMade).labeler, source.device)
     part = SampleRange.of(context.claim.input)
     target = context.folder / "candidates.tar"
     began = time.monotonic()
@@ -59,7 +60,7 @@ def _write(context: StepContext, source: Source, labeler: Labeler, target: Path)
         with_divergence=True,
         classes=tuple(drawn_classes(source, request.classes)),
     )
-    labels = get_label_set(context.db, context.result_id("label_set"), tenant=context.tenant)
+    labels = get_label_set(context.db, context.result(LabelSetMade).label_set, tenant=context.tenant)
     classes = delivered_classes(class_map(labels), request.labeler.collapse)
     table = colours(classes)
     scores = io.BytesIO()

@@ -20,6 +20,7 @@ from store.ids import new_id
 from store.job_kinds.import_generator import ImportGeneratorSpec
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
+from store.jobs.job_result import JobResult
 from store.resources.catalogue import catalogue
 from store.resources.generators import IMPORTED, PREVIEW, NewGenerator
 from worker.digests import json_values
@@ -61,7 +62,7 @@ def import_generator(context: StepContext) -> StepResult:
     return StepResult(
         files=files,
         generator=made,
-        job_result={"generator": generator_id},
+        job_result=JobResult(generator=generator_id),
         events=(NewEvent("generator.imported", summary), *notes),
     )
 

@@ -17,5 +17,5 @@ def preparation_of(context: StepContext) -> Preparation:
 
 def load_prepared(context: StepContext) -> Source:
     """Return the generator that an earlier step of the job made, or that the request names. Raises as `load_source`."""
-    made = context.claim.result.get("generator")
+    made = context.claim.result.generator
     return load_source(context, made or str(context.claim.spec["generator"]))

@@ -9,6 +9,7 @@ from core.training.encoder import default_encoder_config, train_encoder
 from store.job_kinds.train_encoder import TrainEncoderSpec
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
+from store.jobs.job_result import JobResult
 from store.resources.artifacts import Made, find_made
 from store.resources.generators import PreparedGenerator
 from worker.loading import Source, load_inverters
@@ -60,7 +61,7 @@ def prepare_encoder(context: StepContext) -> StepResult:
         stored,
         files=(*stored.files, *own),
         prepared=PreparedGenerator(source.row.id, facts),
-        job_result={**stored.job_result, "generator": source.row.id},
+        job_result=stored.job_result.joined(JobResult(generator=source.row.id)),
     )
 
 
@@ -75,6 +76,6 @@ def _reused(context: StepContext, source: Source, equal: Made) -> StepResult:
     return StepResult(
         files=own,
         prepared=PreparedGenerator(source.row.id, facts),
-        job_result={"encoder": equal.id, "generator": source.row.id},
+        job_result=JobResult(encoder=equal.id, generator=source.row.id),
         events=(NewEvent("encoder.reused", {"encoder": equal.id}),),
     )

@@ -11,6 +11,7 @@ from core.training.perceptual import PerceptualTraining, train_perceptual
 from core.training.perceptual_config import PerceptualTrainingConfig
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
+from store.jobs.job_result import JobResult
 from store.requests.preparation import Preparation
 from store.resources.generators import PREPARED, PreparedGenerator
 from worker.digests import digest_of, json_values
@@ -34,7 +35,7 @@ def prepare_perceptual(context: StepContext) -> StepResult:
     digest = digest_of(
         {"made": "perceptual 1", "generator": source.info.digest, "settings": json_values(asdict(config))}
     )
-    result = {"generator": source.row.id}
+    result = JobResult(generator=source.row.id)
     if source.row.info.get(PREPARED, {}).get(PERCEPTUAL, {}).get("digest") == digest:
         event = NewEvent("perceptual.reused", {"generator": source.row.id})
         return StepResult(job_result=result, events=(event,))

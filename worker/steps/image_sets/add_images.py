@@ -17,6 +17,7 @@ from store.ids import new_id
 from store.job_kinds.add_images import AddImagesSpec
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
+from store.jobs.job_result import JobResult
 from store.resources.image_sets import CONTACT_SHEET, INDEX, PACKED, PREFIX, REPORT, NewImageSet
 from worker.loading import prepare_torch
 from worker.runtime.step_context import StepContext
@@ -60,7 +61,7 @@ def add_images(context: StepContext) -> StepResult:
     return StepResult(
         files=files,
         image_set=made,
-        job_result={"image_set": image_set_id},
+        job_result=JobResult(image_set=image_set_id),
         events=(NewEvent("image_set.added", {"image_set": image_set_id, "images": report.images}), *warnings),
     )
 

@@ -27,6 +27,7 @@ from core.visualization.contact_sheets import InversionRow, inversion_picture, i
 from store.ids import new_id
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
+from store.jobs.job_result import JobResult, LabelSetMade
 from store.requests.inversion import InversionSpec
 from store.requests.labeler import LabelingSpec
 from store.requests.sampling import sampling_settings
@@ -58,7 +59,7 @@ def invert(context: StepContext) -> StepResult:
     request = context.request(LabelingSpec)
     asked, samples = request.inversion, request.samples
     source = load_source(context, request.generator)
-    labels = fitted_labels(context, context.result_id("label_set"), source, request)
+    labels = fitted_labels(context, context.result(LabelSetMade).label_set, source, request)
     bound = bind_sampler(context, source, sampling_settings(request))
     sampler = bound.sampler
     config = _config(asked, sampler)
@@ -83,7 +84,7 @@ def invert(context: StepContext) -> StepResult:
     equal = find_made(context.db, "inversion", digest, tenant=context.tenant)
     if equal is not None:
         event = NewEvent("inversion.reused", {"inversion": equal.id})
-        return StepResult(job_result={"inversion": equal.id}, events=(event,))
+        return StepResult(job_result=JobResult(inversion=equal.id), events=(event,))
     if samples:
         known = codes_of_samples(context, samples, labels, source, sampler, perceptual, config)
         return _store(context, source, bound, labels, warps, digest, _Inverted(known))
@@ -217,7 +218,7 @@ def _store(
         context.put(inversion_id, REPORT, json.dumps(info, indent=1).encode(), "application/json"),
         *_pictures(context, inversion_id, labels, inverted, info),
     )
-    parents = {"label_set_id": context.result_id("label_set"), "generator_id": source.row.id}
+    parents = {"label_set_id": context.result(LabelSetMade).label_set, "generator_id": source.row.id}
     flagged = {row["name"]: "; ".join(row["flags"]) for row in rows if row["flagged"]}
     summary = {
         key: info[key] for key in ("images", "reused_images", "flagged", "median_psnr", "perceptual_name", "start")
@@ -225,7 +226,7 @@ def _store(
     return StepResult(
         files=(*bound.files, *files),
         made=(*bound.made, NewMade("inversion", inversion_id, digest, info, parents, tuple(found.digests))),
-        job_result={"inversion": inversion_id},
+        job_result=JobResult(inversion=inversion_id),
         events=(
             NewEvent("inversion.finished", {"inversion": inversion_id, **summary}),
             *((NewEvent("inversion.flagged", {"images": flagged}, "warning"),) if flagged else ()),

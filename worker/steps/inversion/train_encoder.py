@@ -25,6 +25,7 @@ from store.ids import new_id
 from store.job_kinds.train_encoder import TrainEncoderSpec
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
+from store.jobs.job_result import JobResult, LabelSetMade
 from store.resources.artifacts import PREFIXES, NewMade, find_made
 from worker.digests import digest_of, json_values
 from worker.loading import REPORT, Source, fitted_labels, load_inverters, load_source
@@ -57,7 +58,8 @@ def train_encoder(context: StepContext) -> StepResult:
     digest = encoder_digest(source, perceptual.name, labels_digest, config, shape)
     equal = find_made(context.db, "encoder", digest, tenant=context.tenant)
     if equal is not None:
-        return StepResult(job_result={"encoder": equal.id}, events=(NewEvent("encoder.reused", {"encoder": equal.id}),))
+        reused = NewEvent("encoder.reused", {"encoder": equal.id})
+        return StepResult(job_result=JobResult(encoder=equal.id), events=(reused,))
     learnt, held_out = _split(images)
     training = context.resume(
         lambda kept: train(
@@ -93,7 +95,7 @@ def _images(context: StepContext, source: Source, spec: TrainEncoderSpec) -> tup
     """The labelled images at the generator's size, uint8 [N, 3, H, W], and their digest; nothing for samples alone."""
     if spec.train_on == "samples":
         return None, ""
-    labels = fitted_labels(context, context.result_id("label_set"), source, spec)
+    labels = fitted_labels(context, context.result(LabelSetMade).label_set, source, spec)
     return as_tensor(np.stack([item.image for item in labels.items])), labels.digest
 
 
@@ -179,11 +181,11 @@ def store_encoder(
     files.append(context.put(encoder_id, ATTEMPTS, context.folder / ATTEMPTS, "image/png"))
     parents = {"generator_id": source.row.id}
     if images is not None:
-        parents["label_set_id"] = context.result_id("label_set")
+        parents["label_set_id"] = context.result(LabelSetMade).label_set
     last = {name: entries[-1] for name, entries in info["by_iteration"].items()}
     return StepResult(
         files=tuple(files),
         made=(NewMade("encoder", encoder_id, digest, info, parents),),
-        job_result={"encoder": encoder_id},
+        job_result=JobResult(encoder=encoder_id),
         events=(NewEvent("encoder.trained", {"encoder": encoder_id, "reconstruction": last}),),
     )

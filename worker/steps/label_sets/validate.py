@@ -18,6 +18,7 @@ from store.job_kinds.generate import GenerateSpec
 from store.job_kinds.train_encoder import TrainEncoderSpec
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
+from store.jobs.job_result import JobResult
 from store.requests.labeler import LabelingSpec
 from store.resources.artifacts import LABEL_PREVIEW, PREFIXES, NewMade, find_made, get_label_set, upload_of
 from store.resources.files import has_files
@@ -89,7 +90,7 @@ def fetch_upload(context: StepContext, upload_id: str) -> Path:
 
 def _used(label_set_id: str, images: int) -> StepResult:
     event = NewEvent("label_set.reused", {"label_set": label_set_id, "images": images})
-    return StepResult(job_result={"label_set": label_set_id}, events=(event,))
+    return StepResult(job_result=JobResult(label_set=label_set_id), events=(event,))
 
 
 def _store(context: StepContext, label_set: LabelSet) -> StepResult:
@@ -104,7 +105,7 @@ def _store(context: StepContext, label_set: LabelSet) -> StepResult:
     return StepResult(
         files=(*files, preview),
         made=(NewMade("label_set", label_set_id, label_set.digest, info),),
-        job_result={"label_set": label_set_id},
+        job_result=JobResult(label_set=label_set_id),
         events=(NewEvent("label_set.validated", {"label_set": label_set_id, "images": info["images"]}),),
     )
 

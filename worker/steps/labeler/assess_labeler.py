@@ -12,6 +12,7 @@ from core.labeling.config import LabelerConfig
 from core.labeling.cross_validation import cross_validate
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
+from store.jobs.job_result import LabelerMade
 from store.requests.labeler import FoldsSpec
 from store.requests.sampling import sampling_settings
 from store.resources.artifacts import get_inversion, get_labeler
@@ -29,7 +30,7 @@ def assess_labeler(context: StepContext) -> StepResult:
     """Cross-validate with the labeler's own settings, on the images that it was trained on; finished folds survive an
     interruption. Raises LabelerError for a labeler from before its request was kept with it.
     """
-    labeler = get_labeler(context.db, context.result_id("labeler"), tenant=context.tenant)
+    labeler = get_labeler(context.db, context.result(LabelerMade).labeler, tenant=context.tenant)
     report = labeler_report(labeler)
     asked = report.asked
     if asked is None:

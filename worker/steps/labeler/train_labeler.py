@@ -16,6 +16,7 @@ from core.labeling.training import train_labeler as train
 from store.ids import new_id
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
+from store.jobs.job_result import InversionMade, JobResult, LabelSetMade
 from store.requests.inversion import InversionSpec
 from store.requests.labeler import LabelingSpec, LearningSpec
 from store.requests.sampling import sampling_settings
@@ -43,9 +44,9 @@ def train_labeler(context: StepContext) -> StepResult:
     request = context.request(LabelingSpec)
     asked, collapse = request.labeler, request.labeler.collapse
     source = load_source(context, request.generator)
-    inversion = get_inversion(context.db, context.result_id("inversion"), tenant=context.tenant)
+    inversion = get_inversion(context.db, context.result(InversionMade).inversion, tenant=context.tenant)
     refuse_poor_reconstruction(context, inversion, force=request.force)
-    framed = fitted_labels(context, context.result_id("label_set"), source, request)
+    framed = fitted_labels(context, context.result(LabelSetMade).label_set, source, request)
     learnt, classes = taught(framed, collapse).classes, delivered_classes(framed.classes, collapse)
     report = inversion_report(inversion)
     used, dropped, remark = _chosen(report, request.inversion)
@@ -67,7 +68,7 @@ def train_labeler(context: StepContext) -> StepResult:
     equal = find_made(context.db, "labeler", digest, tenant=context.tenant)
     if equal is not None:
         event = NewEvent("labeler.reused", {"labeler": equal.id})
-        return StepResult(job_result={"labeler": equal.id}, events=(event,))
+        return StepResult(job_result=JobResult(labeler=equal.id), events=(event,))
     training_set = training_set_of(context, framed, inversion, used, mirrors, collapse)
     targets = targets_of(training_set.items, learnt.count, config)
     labeler = context.resume(
@@ -154,7 +155,7 @@ def _store(
     files = [context.put(labeler_id, path.name, path, "application/octet-stream") for path in sorted(folder.iterdir())]
     files.append(context.put(labeler_id, REPORT, json.dumps(info, indent=1).encode(), "application/json"))
     parents = {
-        "label_set_id": context.result_id("label_set"),
+        "label_set_id": context.result(LabelSetMade).label_set,
         "generator_id": source.row.id,
         "inversion_id": inversion.id,
     }
@@ -162,7 +163,7 @@ def _store(
     return StepResult(
         files=(*bound.files, *files),
         made=(*bound.made, NewMade("labeler", labeler_id, trained.digest, info, parents)),
-        job_result={"labeler": labeler_id},
+        job_result=JobResult(labeler=labeler_id),
         events=(
             NewEvent("labeler.trained", {"labeler": labeler_id, "held_out": score}),
             *((NewEvent("images.dropped", {"images": chosen["dropped"]}, "warning"),) if chosen["dropped"] else ()),

@@ -65,7 +65,7 @@ class Service:
         )
         job = generate(self.db, self.labels)
         self.work()
-        self.dataset = view(self.db, job).result["dataset"]
+        self.dataset = view(self.db, job).result.dataset
 
     def work(self) -> InlineWorker:
         worker = InlineWorker(self.db, self.objects)
@@ -189,7 +189,7 @@ def test_labels_that_made_the_dataset_are_refused_when_the_evaluation_is_asked_f
     generate(service.db, other_file)
     service.work()
     made_by = job_view(service.db, get_dataset(service.db, service.dataset, tenant=TENANT).job_id, tenant=TENANT)
-    for labels in (service.labels, made_by.result["label_set"], again, other_file):
+    for labels in (service.labels, made_by.result.label_set, again, other_file):
         with pytest.raises(InvalidRequest) as refused:
             service.evaluate(labels=labels)
         (problem,) = refused.value.problems

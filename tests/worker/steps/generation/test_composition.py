@@ -46,7 +46,7 @@ def _delivered(service: Service, job: Job) -> list[tuple[int, float, float]]:
     """(index, share of the bright class, uncertainty) of every image of the dataset."""
     rows = []
     for name, _ in shard_digests(service.db, job):
-        shard = content(service.db, service.objects, view(service.db, job).result["dataset"], name)
+        shard = content(service.db, service.objects, view(service.db, job).result.dataset, name)
         for one in read_shard(io.BytesIO(shard)):
             record = one.record()
             share = record["pixels"].get(str(BRIGHT), 0) / sum(record["pixels"].values())
@@ -79,16 +79,16 @@ def test_more_is_drawn_until_the_wish_is_met(
     assert sum(area >= least for _, area, _ in delivered) >= 9
     assert ended.counts.done + ended.counts.rejected == ended.counts.total > 14, "more than the filter alone needs"
     log = events(service.db, job.id, tenant=TENANT, limit=1000)
-    info = get_dataset(service.db, ended.result["dataset"], tenant=TENANT).info
+    info = get_dataset(service.db, ended.result.dataset, tenant=TENANT).info
     assert info["dropped"]["uncertain"] + info["dropped"]["composition"] == ended.counts.rejected
     assert info["dropped"]["composition"] > 0
-    card = content(service.db, service.objects, ended.result["dataset"], CARD).decode()
+    card = content(service.db, service.objects, ended.result.dataset, CARD).decode()
     assert f"{info['dropped']['composition']} for the composition" in card
     looks = [event.data for event in log if event.name == "dataset.prevalence"]
     assert looks[0]["candidates"] == 8
     assert looks[0]["found"][0]["shown"] == sum(area >= least for area in areas[:8])
     assert looks[-1]["wanted"] == ended.counts.total
-    assert get_dataset(service.db, ended.result["dataset"], tenant=TENANT).info["next_offset"] == ended.counts.total
+    assert get_dataset(service.db, ended.result.dataset, tenant=TENANT).info["next_offset"] == ended.counts.total
     assert list_files(service.db, job.id, tenant=TENANT) == [], "candidates and scores are gone"
     disturbed = Service(tmp_path / "two", material, shard_images=8)
     same = generate(disturbed.db, disturbed.labels, count=12, **wish)
@@ -108,7 +108,7 @@ def test_what_the_generator_does_not_draw_is_refused_with_numbers(service: Servi
     (problem,) = ended.error.problems
     assert problem.pointer == "class 'bright'"
     assert "25 images are needed and 500 may be drawn; 0 of 8 drawn images are it" in problem.detail
-    assert get_dataset(service.db, ended.result["dataset"], tenant=TENANT).state == "partial", "the look is kept"
+    assert get_dataset(service.db, ended.result.dataset, tenant=TENANT).state == "partial", "the look is kept"
 
 
 def test_tries_are_bounded(areas: list[float], service: Service) -> None:
@@ -152,7 +152,7 @@ def test_a_check_of_labels_finds_unknown_classes_and_bad_archives_and_draws_noth
     assert unusable.error is not None
     assert unusable.error.code == "bad_label_set"
     sound = _check(service, service.labels, **_bright(min_fraction=0.5))
-    assert (sound.state, set(sound.result)) == ("succeeded", {"label_set"})
+    assert (sound.state, set(sound.result.ids)) == ("succeeded", {"label_set"})
     assert [step.name for step in sound.steps] == ["validate"]
 
 
@@ -167,7 +167,7 @@ def test_classes_that_are_not_there_are_named(service: Service) -> None:
     ]
     known = generate(service.db, service.labels)
     service.work()
-    label_set = view(service.db, known).result["label_set"]
+    label_set = view(service.db, known).result.label_set
     with pytest.raises(InvalidRequest) as refused:
         generate(service.db, label_set, count=20, max_candidates=21, **wish)
     assert [problem.pointer for problem in refused.value.problems] == ["/composition/0/class", "/max_candidates"]

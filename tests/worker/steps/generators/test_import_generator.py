@@ -104,7 +104,7 @@ def test_an_upload_becomes_a_generator(service: Service, checkpoint: bytes) -> N
     job = service.imported(service.upload(checkpoint), licence="CC-BY-4.0", domain="noise")
     assert job.state == "succeeded", job.error
     made = get_generator(service.db, "foreign", tenant=TENANT)
-    assert (made.id, made.state, made.builtin) == (job.result["generator"], "ready", False)
+    assert (made.id, made.state, made.builtin) == (job.result.generator, "ready", False)
     assert (made.height, made.width, made.licence) == (16, 16, "CC-BY-4.0")
     report = made.info[IMPORTED]
     assert (report["format"], report["file_sha256"]) == ("nvidia-pytorch", hashlib.sha256(checkpoint).hexdigest())
@@ -128,12 +128,12 @@ def test_jobs_draw_from_an_imported_generator(service: Service, tmp_path: Path, 
     assert job.state == "succeeded", job.error
     made = get_generator(service.db, "tiny", tenant=TENANT)
     assert (made.height, made.width) == config.resolution
-    attach_perceptual(service, job.result["generator"], tmp_path)
+    attach_perceptual(service, job.result.generator, tmp_path)
     job = generate(service.db, upload(service.db, service.objects, tmp_path / "labels.zip"), count=6)
     InlineWorker(service.db, service.objects).run()
     ended = view(service.db, job)
     assert ended.state == "succeeded", ended.error
-    manifest = json.loads(content(service.db, service.objects, ended.result["dataset"], "manifest.json"))
+    manifest = json.loads(content(service.db, service.objects, ended.result.dataset, "manifest.json"))
     assert manifest["count"] == 6
     sheet = Image.open(io.BytesIO(content(service.db, service.objects, made.id, PREVIEW)))
     assert sheet.format == "PNG"
@@ -388,7 +388,7 @@ def test_the_catalogue_is_whole_and_honest() -> None:
 def test_deleting(service: Service, checkpoint: bytes, tmp_path: Path) -> None:
     job = service.imported(service.upload(checkpoint), name="tiny")
     tiny.write_labels(tmp_path / "labels.zip", tiny.write_generator(tmp_path / "shipped"))
-    attach_perceptual(service, job.result["generator"], tmp_path)
+    attach_perceptual(service, job.result.generator, tmp_path)
     waiting = generate(service.db, upload(service.db, service.objects, tmp_path / "labels.zip"))
     with pytest.raises(InUse, match=waiting.id):
         delete_generator(service.db, service.objects, "tiny", tenant=TENANT)
@@ -398,7 +398,7 @@ def test_deleting(service: Service, checkpoint: bytes, tmp_path: Path) -> None:
     delete_generator(service.db, service.objects, "tiny", tenant=TENANT)
     with pytest.raises(NotFound):
         get_generator(service.db, "tiny", tenant=TENANT)
-    assert list_files(service.db, job.result["generator"], tenant=TENANT) == []
+    assert list_files(service.db, job.result.generator, tenant=TENANT) == []
 
 
 def test_a_name_that_was_taken_meanwhile(service: Service, checkpoint: bytes) -> None:
@@ -409,5 +409,5 @@ def test_a_name_that_was_taken_meanwhile(service: Service, checkpoint: bytes) ->
     with service.db.write() as connection:
         add_generator(connection, TENANT, NewGenerator("gen_1", "same", "d" * 64, 16, 16, "", {}))
     InlineWorker(service.db, service.objects).run()
-    made = get_generator(service.db, view(service.db, job).result["generator"], tenant=TENANT)
+    made = get_generator(service.db, view(service.db, job).result.generator, tenant=TENANT)
     assert made.name == f"same-{made.id[-8:]}"

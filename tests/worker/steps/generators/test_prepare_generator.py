@@ -81,13 +81,13 @@ def service(tmp_path: Path) -> Iterator[Service]:
 def test_prepared_generator_has_perceptual_network_and_encoder_that_jobs_use(service: Service, tmp_path: Path) -> None:
     job = service.prepare()
     assert job.state == "succeeded", job.error
-    assert job.result["generator"] == "gen_own"
+    assert job.result.generator == "gen_own"
     folder = service.unpack(tmp_path / "unpacked")
     perceptual, encoder = load_perceptual(folder), load_encoder(folder)
     assert perceptual.name == "own-domain-v1"
     assert encoder is not None
     assert encoder.config.rows == service.network.config.num_ws
-    made = get_encoder(service.db, job.result["encoder"], tenant=TENANT)
+    made = get_encoder(service.db, job.result.encoder, tenant=TENANT)
     assert made.info["perceptual_name"] == "own-domain-v1", "the encoder learns with the new network"
     prepared = get_generator(service.db, "own", tenant=TENANT).info[PREPARED]
     assert prepared["perceptual"]["steps"] == 6
@@ -102,7 +102,7 @@ def test_prepared_generator_has_perceptual_network_and_encoder_that_jobs_use(ser
     InlineWorker(service.db, service.objects).run()
     ended = view(service.db, generated)
     assert ended.state == "succeeded", ended.error
-    report = json.loads(content(service.db, service.objects, ended.result["inversion"], "report.json"))
+    report = json.loads(content(service.db, service.objects, ended.result.inversion, "report.json"))
     assert report["perceptual_name"] == "own-domain-v1"
     assert all(row["start"] == "encoder" for row in report["per_image"])
 
@@ -111,7 +111,7 @@ def test_trained_parts_are_used_again_and_other_settings_replace_them(service: S
     first = service.prepare()
     before, stored = service.files(), {found.key for found in service.objects.list()}
     again = service.prepare()
-    assert again.result["encoder"] == first.result["encoder"]
+    assert again.result.encoder == first.result.encoder
     names = [event.name for event in events(service.db, again.id, tenant=TENANT)]
     assert {"perceptual.reused", "encoder.reused"} <= set(names)
     assert service.files() == before
@@ -120,7 +120,7 @@ def test_trained_parts_are_used_again_and_other_settings_replace_them(service: S
     after = service.files()
     assert after.keys() == before.keys()
     assert all(after[name] != before[name] for name in ("perceptual.safetensors", "encoder.safetensors"))
-    kept = {file.key for one in ("gen_own", first.result["encoder"]) for file in
+    kept = {file.key for one in ("gen_own", first.result.encoder) for file in
             list_files(service.db, one, tenant=TENANT)}  # fmt: skip
     left = {key for key in stored if key.startswith("work/")} - kept
     assert not left & {found.key for found in service.objects.list()}, "replaced objects are deleted"

@@ -86,7 +86,7 @@ def test_an_upload_becomes_an_image_set(service: Service) -> None:
     job = service.added(service.upload(files), height=16, width=24, fit="pad")
     assert job.state == "succeeded", job.error
     made = get_image_set(service.db, "photos", tenant=TENANT)
-    assert made.id == job.result["image_set"]
+    assert made.id == job.result.image_set
     assert (made.images, made.height, made.width, made.licence) == (9, 16, 24, "CC BY 4.0")
     assert (made.classes, made.fit, made.flips) == ({"cat": 4, "dog": 5}, "pad", True)
     assert (made.info["unreadable"], made.info["copies"]) == (1, 1)
@@ -107,7 +107,7 @@ def test_an_upload_becomes_an_image_set(service: Service) -> None:
 
 def test_a_step_loads_the_images_of_a_set_by_its_name(service: Service, tmp_path: Path) -> None:
     job = service.added(service.upload(photographs()))
-    made = get_image_set(service.db, job.result["image_set"], tenant=TENANT)
+    made = get_image_set(service.db, job.result.image_set, tenant=TENANT)
     submit_request(
         service.db,
         AddImagesSpec(source=service.upload(photographs(3), "b.zip"), name="b", height=8, width=8),
@@ -130,7 +130,7 @@ def test_a_step_loads_the_images_of_a_set_by_its_name(service: Service, tmp_path
 def test_flips_are_off_where_a_class_is_named_left_or_right(service: Service) -> None:
     files = photographs(6, ("left_hand/", "right_hand/"))
     job = service.added(service.upload(files))
-    made = get_image_set(service.db, job.result["image_set"], tenant=TENANT)
+    made = get_image_set(service.db, job.result.image_set, tenant=TENANT)
     assert not made.flips
     assert made.info["flips_reason"] == "the name of class 'left_hand' has the word left or right"
     job = service.added(service.upload(files), "asked", flips=True)
@@ -140,7 +140,7 @@ def test_flips_are_off_where_a_class_is_named_left_or_right(service: Service) ->
 def test_imbalance_leaves_a_long_tail(service: Service) -> None:
     files = photographs(24, ("a/", "b/", "c/"))
     job = service.added(service.upload(files), imbalance=4.0)
-    made = get_image_set(service.db, job.result["image_set"], tenant=TENANT)
+    made = get_image_set(service.db, job.result.image_set, tenant=TENANT)
     assert made.classes == {"a": 8, "b": 4, "c": 2}
     assert made.info["left_out"] == 10
     failed = service.added(service.upload(photographs(4), "plain.zip"), "plain", imbalance=4.0)
@@ -150,7 +150,7 @@ def test_imbalance_leaves_a_long_tail(service: Service) -> None:
 
 def test_classes_can_be_left_out(service: Service) -> None:
     job = service.added(service.upload(photographs(6, ("00000/", "01000/"))), classes="none")
-    assert get_image_set(service.db, job.result["image_set"], tenant=TENANT).classes == {}
+    assert get_image_set(service.db, job.result.image_set, tenant=TENANT).classes == {}
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_requests_with_a_taken_name_or_without_an_upload_are_refused(service: Se
 
 
 def test_an_image_set_is_renamed_and_deleted_unless_a_job_uses_it(service: Service) -> None:
-    made = service.added(service.upload(photographs())).result["image_set"]
+    made = service.added(service.upload(photographs())).result.image_set
     assert rename_image_set(service.db, made, "other", tenant=TENANT).name == "other"
     using = submit_request(
         service.db,

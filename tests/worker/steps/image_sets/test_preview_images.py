@@ -36,7 +36,7 @@ def test_a_preview_is_a_picture_and_adds_no_image_set(service: Service) -> None:
     InlineWorker(service.db, service.objects).run()
     ended = view(service.db, job)
     assert ended.state == "succeeded", ended.error
-    assert ended.result["preview"] == job.id
+    assert ended.result.ids["preview"] == job.id
     file = get_preview(service.db, job.id, tenant=TENANT)
     assert Image.open(io.BytesIO(content(service.db, service.objects, source, file.name))).format == "PNG"
     assert list_image_sets(service.db, tenant=TENANT).items == []

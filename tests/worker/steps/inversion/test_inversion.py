@@ -59,7 +59,7 @@ def some_labels(material: Path, target: Path, names: list[str]) -> Path:
 
 
 def codes(service: Service, job: Job) -> Tensor:
-    inversion = view(service.db, job).result["inversion"]
+    inversion = view(service.db, job).result.inversion
     return safetensors.torch.load(content(service.db, service.objects, inversion, CODES))["w_plus"]
 
 
@@ -126,12 +126,12 @@ def test_labels_that_the_generator_cannot_redraw_stop_the_job_before_training(
     failed = view(service.db, job)
     assert failed.error is not None
     assert (failed.state, failed.error.code, failed.error.retryable) == ("failed", "poor_reconstruction", False)
-    inversion = get_inversion(service.db, failed.result["inversion"], tenant=TENANT)
+    inversion = get_inversion(service.db, failed.result.inversion, tenant=TENANT)
     measured = f"{inversion.info['median_psnr']:.1f} dB"
     for words in (measured, "18 dB", "force: true", "--force"):
         assert words in failed.error.detail
     assert [step.state for step in failed.steps] == ["succeeded", "succeeded", "failed", "canceled", "canceled"]
-    assert "labeler" not in failed.result
+    assert failed.result.labeler is None
     worst = min(inversion.info["per_image"], key=lambda row: row["psnr"])
     assert failed.error.problems[0].pointer == worst["name"]
     assert all(problem.picture for problem in failed.error.problems)
@@ -141,7 +141,8 @@ def test_labels_that_the_generator_cannot_redraw_stop_the_job_before_training(
     ended = view(service.db, forced)
     assert ended.state == "succeeded", ended.error
     assert not looked_at, "the inversion of the job that was stopped is used again"
-    assert any("cannot redraw" in words for words in ended.result["quality"]["do_not_use"])
+    assert ended.result.quality is not None
+    assert any("cannot redraw" in words for words in ended.result.quality.do_not_use)
 
 
 def test_the_limit_of_reconstructions_can_be_configured(tmp_path: Path, material: Path) -> None:
@@ -172,7 +173,7 @@ def test_an_image_is_inverted_once_whatever_set_it_comes_in(
     assert max(looked_at) == 2, "one image was new, and its mirror image"
     assert torch.equal(codes(service, second)[:2], codes(service, first)[2:])
     old, new = (
-        get_inversion(service.db, view(service.db, job).result["inversion"], tenant=TENANT) for job in (first, second)
+        get_inversion(service.db, view(service.db, job).result.inversion, tenant=TENANT) for job in (first, second)
     )
     assert old.id != new.id
     assert new.info["reused_images"] == 2
@@ -184,7 +185,7 @@ def test_an_image_is_inverted_once_whatever_set_it_comes_in(
         }
     assert log(service.db, second)["inversion.finished"]["reused_images"] == 2
     looked_at.clear()
-    other = generate(service.db, view(service.db, second).result["label_set"], count=2, inversion={"steps": 9})
+    other = generate(service.db, view(service.db, second).result.label_set, count=2, inversion={"steps": 9})
     service.work()
     assert view(service.db, other).state == "succeeded"
     assert max(looked_at) == 6, "other settings, other codes"
@@ -193,21 +194,21 @@ def test_an_image_is_inverted_once_whatever_set_it_comes_in(
 def test_a_labeler_learns_from_mirror_images_as_well(service: Service, looked_at: list[int]) -> None:
     job = generate(service.db, service.labels, count=2)
     service.work()
-    inversion = get_inversion(service.db, view(service.db, job).result["inversion"], tenant=TENANT)
+    inversion = get_inversion(service.db, view(service.db, job).result.inversion, tenant=TENANT)
     names = [row["name"] for row in inversion.info["per_image"]]
     assert [row["name"] for row in inversion.info["mirrored"]] == names
     tensors = safetensors.torch.load(content(service.db, service.objects, inversion.id, CODES))
     assert tensors["mirrored.w_plus"].shape == tensors["w_plus"].shape
     assert not torch.equal(tensors["mirrored.w_plus"], tensors["w_plus"])
-    labeler = get_labeler(service.db, view(service.db, job).result["labeler"], tenant=TENANT)
+    labeler = get_labeler(service.db, view(service.db, job).result.labeler, tenant=TENANT)
     assert labeler.info["mirrored"] == names
     looked_at.clear()
     plain = generate(service.db, service.labels, count=2, inversion={"steps": 8, "mirror": False})
     service.work()
     assert not looked_at, "the codes of the images themselves are there"
-    inversion = get_inversion(service.db, view(service.db, plain).result["inversion"], tenant=TENANT)
+    inversion = get_inversion(service.db, view(service.db, plain).result.inversion, tenant=TENANT)
     assert inversion.info["mirrored"] == []
-    other = get_labeler(service.db, view(service.db, plain).result["labeler"], tenant=TENANT)
+    other = get_labeler(service.db, view(service.db, plain).result.labeler, tenant=TENANT)
     assert other.info["mirrored"] == []
     assert labeler.info["held_out"]["images"] == other.info["held_out"]["images"], "on the images themselves"
     assert labeler.info["pixels"] == 2 * other.info["pixels"]
@@ -235,8 +236,8 @@ def test_a_mirror_image_that_is_lost_teaches_nothing() -> None:
 def test_a_gate_drops_what_is_beyond_it_and_says_why(service: Service, looked_at: list[int]) -> None:
     free = generate(service.db, service.labels, count=2)
     service.work()
-    inversion = get_inversion(service.db, view(service.db, free).result["inversion"], tenant=TENANT)
-    labeler = get_labeler(service.db, view(service.db, free).result["labeler"], tenant=TENANT)
+    inversion = get_inversion(service.db, view(service.db, free).result.inversion, tenant=TENANT)
+    labeler = get_labeler(service.db, view(service.db, free).result.labeler, tenant=TENANT)
     assert labeler.info["dropped"] == []
     assert "all are used" in labeler.info["dropping"], "these eight steps leave every image poor"
     distances = {row["name"]: row["perceptual"] for row in inversion.info["per_image"]}
@@ -247,7 +248,7 @@ def test_a_gate_drops_what_is_beyond_it_and_says_why(service: Service, looked_at
     assert not looked_at, "a gate judges codes that are there"
     ended = view(service.db, gated)
     assert ended.state == "succeeded", ended.error
-    labeler = get_labeler(service.db, ended.result["labeler"], tenant=TENANT)
+    labeler = get_labeler(service.db, ended.result.labeler, tenant=TENANT)
     beyond = sorted(name for name, distance in distances.items() if distance > limit)
     assert [row["name"] for row in labeler.info["dropped"]] == beyond
     assert len(beyond) == 2
@@ -257,7 +258,7 @@ def test_a_gate_drops_what_is_beyond_it_and_says_why(service: Service, looked_at
         service.db, service.labels, count=2, inversion={"steps": 8, "max_lpips": limit, "drop_flagged": False}
     )
     service.work()
-    assert get_labeler(service.db, view(service.db, kept).result["labeler"], tenant=TENANT).info["dropped"] == []
+    assert get_labeler(service.db, view(service.db, kept).result.labeler, tenant=TENANT).info["dropped"] == []
 
 
 def test_a_gate_that_leaves_fewer_than_two_images_fails_the_job_in_words(service: Service) -> None:
@@ -270,13 +271,13 @@ def test_a_gate_that_leaves_fewer_than_two_images_fails_the_job_in_words(service
     assert "only 0 of 6" in ended.error.detail
     assert "raise it" in ended.error.detail
     assert {problem.pointer for problem in ended.error.problems} == {f"0{i}" for i in range(6)}
-    assert ended.result["inversion"], "its pictures can be looked at, and its codes be used again"
+    assert ended.result.inversion, "its pictures can be looked at, and its codes be used again"
 
 
 def test_settings_reach_the_refinement(service: Service) -> None:
     job = generate(service.db, service.labels, count=2, inversion={"steps": 3, "space": "w", "constraint": "none"})
     service.work()
-    inversion = get_inversion(service.db, view(service.db, job).result["inversion"], tenant=TENANT)
+    inversion = get_inversion(service.db, view(service.db, job).result.inversion, tenant=TENANT)
     assert all(row["radius"] is None for row in inversion.info["per_image"])
     found = codes(service, job)
     assert torch.equal(found, found[:, :1].expand_as(found))

@@ -42,11 +42,11 @@ def samples(service: Service) -> str:
     spec = DrawSamplesSpec(generator="tiny", count=6, seed=5, offset=3)
     job = submit_request(service.db, spec, tenant=TENANT).job
     with pytest.raises(NotReady):
-        get_samples_file(service.db, job.result["samples"], ARCHIVE, tenant=TENANT)
+        get_samples_file(service.db, job.result.samples, ARCHIVE, tenant=TENANT)
     service.work(die_after={"draw_samples"})
     ended = view(service.db, job)
     assert (ended.state, ended.counts.done, ended.counts.total) == ("succeeded", 6, 6), ended.error
-    return ended.result["samples"]
+    return ended.result.samples
 
 
 def _archive(service: Service, samples: str) -> zipfile.ZipFile:
@@ -92,7 +92,7 @@ def test_samples_are_the_streams_and_repeat_to_the_byte(service: Service, sample
     assert np.abs(image - ((drawn.permute(1, 2, 0).clamp(-1, 1) + 1) * 127.5).numpy()).max() <= 1
     again = submit_request(service.db, DrawSamplesSpec(generator="tiny", count=6, seed=5, offset=3), tenant=TENANT).job
     service.work()
-    with _archive(service, again.result["samples"]) as other, _archive(service, samples) as first:
+    with _archive(service, again.result.samples) as other, _archive(service, samples) as first:
         assert all(other.read(name) == first.read(name) for name in names if name.startswith("images/"))
     assert get_sample_set(service.db, samples, tenant=TENANT).spec["count"] == 6
 
@@ -106,7 +106,7 @@ def _ended(service: Service, labels: str, samples: str) -> Job:
 def test_labelled_samples_are_learnt_from_without_inversion(service: Service, samples: str, tmp_path: Path) -> None:
     ended = _ended(service, _labelled(service, samples, tmp_path), samples)
     assert ended.state == "succeeded", ended.error
-    inversion = get_inversion(service.db, ended.result["inversion"], tenant=TENANT)
+    inversion = get_inversion(service.db, ended.result.inversion, tenant=TENANT)
     assert (inversion.info["start"], inversion.info["images"], inversion.info["median_steps"]) == ("sample", 5, 0)
     assert inversion.info["median_psnr"] > 50
     stored = b"".join(service.objects.read(get_file(service.db, inversion.id, "codes.safetensors", tenant=TENANT).key))

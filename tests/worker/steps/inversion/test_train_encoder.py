@@ -41,7 +41,7 @@ def train(service: Service, **spec: Any) -> Job:
 
 
 def weights(service: Service, job: Job) -> str:
-    encoder = view(service.db, job).result["encoder"]
+    encoder = view(service.db, job).result.encoder
     return get_file(service.db, encoder, "encoder.safetensors", tenant=TENANT).sha256
 
 
@@ -52,7 +52,7 @@ def test_an_encoder_comes_with_what_it_is_worth(service: Service, train_on: str,
     service.work()
     ended = view(service.db, job)
     assert ended.state == "succeeded", ended.error
-    encoder = get_encoder(service.db, ended.result["encoder"], tenant=TENANT)
+    encoder = get_encoder(service.db, ended.result.encoder, tenant=TENANT)
     assert [one.id for one in list_encoders(service.db, tenant=TENANT).items] == [encoder.id]
     assert ("label_set_id" in encoder.parents) == (train_on != "samples")
     judged = {"samples"} if train_on == "samples" else {"samples", "labels_held_out", "labels_learnt"}
@@ -68,9 +68,9 @@ def test_an_encoder_comes_with_what_it_is_worth(service: Service, train_on: str,
     assert encoder.info["heads"] == heads
     picture = content(service.db, service.objects, encoder.id, "attempts.png")
     assert Image.open(io.BytesIO(picture)).width == 6 * 16 + 5 * 2
-    again = train(service, train_on=train_on, heads=heads, labels=ended.result.get("label_set"), feature_weight=0.5)
+    again = train(service, train_on=train_on, heads=heads, labels=ended.result.label_set, feature_weight=0.5)
     service.work()
-    assert view(service.db, again).result["encoder"] == encoder.id
+    assert view(service.db, again).result.encoder == encoder.id
     assert "encoder.reused" in {event.name for event in events(service.db, again.id, tenant=TENANT)}
 
 
@@ -103,14 +103,14 @@ def test_training_that_was_interrupted_goes_on_from_its_checkpoint(
 def test_an_inversion_begins_with_the_encoder_that_was_chosen(service: Service) -> None:
     job = train(service)
     service.work()
-    encoder = view(service.db, job).result["encoder"]
+    encoder = view(service.db, job).result.encoder
     plain = generate(service.db, service.labels, count=2)
     chosen = generate(service.db, service.labels, count=2, inversion={"steps": 8, "encoder": encoder})
     service.work()
     starts = []
     for one in (plain, chosen):
         assert view(service.db, one).state == "succeeded", view(service.db, one).error
-        starts.append(get_inversion(service.db, view(service.db, one).result["inversion"], tenant=TENANT).info["start"])
+        starts.append(get_inversion(service.db, view(service.db, one).result.inversion, tenant=TENANT).info["start"])
     assert starts == ["mean", "encoder"]
 
 

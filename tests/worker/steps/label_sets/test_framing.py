@@ -33,12 +33,12 @@ def test_what_is_cut_out_of_photographs_is_found_again(
     service.work()
     ended = view(service.db, job)
     assert ended.state == "succeeded", ended.error
-    inversion = get_inversion(service.db, ended.result["inversion"], tenant=TENANT)
+    inversion = get_inversion(service.db, ended.result.inversion, tenant=TENANT)
     assert inversion.info["reused_images"] == 6
     assert inversion.info["align"]["by"] == given
     assert all(row["alignment"]["scale"] == pytest.approx(1) for row in inversion.info["per_image"])
     assert all(row["alignment"]["outside"] == 0 for row in inversion.info["per_image"])
-    manifest = json.loads(content(service.db, service.objects, ended.result["dataset"], "manifest.json"))
+    manifest = json.loads(content(service.db, service.objects, ended.result.dataset, "manifest.json"))
     assert manifest["settings"]["align"]["by"] == given
 
 
@@ -59,14 +59,14 @@ def test_images_without_what_is_needed_fail_the_job_before_anything_is_inverted(
     job = generate(service.db, upload(service.db, service.objects, bare), align={"by": "boxes"})
     service.work()
     ended = view(service.db, job)
-    assert (ended.state, "inversion" in ended.result) == ("failed", False)
+    assert (ended.state, ended.result.inversion) == ("failed", None)
     assert ended.error is not None
     assert ended.error.code == "bad_label_set"
     assert [problem.pointer for problem in ended.error.problems] == ["01", "04"]
     # A label set that is there already is looked at as well.
     plain = generate(service.db, service.labels, count=2)
     service.work()
-    again = generate(service.db, view(service.db, plain).result["label_set"], count=2, align=BY_POINTS)
+    again = generate(service.db, view(service.db, plain).result.label_set, count=2, align=BY_POINTS)
     service.work()
     failed = view(service.db, again).error
     assert failed is not None
@@ -84,5 +84,5 @@ def test_encoders_learn_from_aligned_images(service: Service, material: Path, tm
         spec = {"generator": "tiny", "train_on": "labels", "labels": labels, "steps": 2, "align": align}
         job = submit_request(service.db, TrainEncoderSpec.model_validate(spec), tenant=TENANT).job
         service.work()
-        trained.append(view(service.db, job).result["encoder"])
+        trained.append(view(service.db, job).result.encoder)
     assert trained[0] == trained[1], "cut out, they are the images that it was trained on before"

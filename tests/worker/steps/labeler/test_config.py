@@ -54,7 +54,7 @@ def _done(service: Service, **labeler: Any) -> Job:
 
 def _samples(service: Service, job: Job) -> list[StoredSample]:
     ((name, _),) = shard_digests(service.db, job)
-    return list(read_shard(io.BytesIO(content(service.db, service.objects, job.result["dataset"], name))))
+    return list(read_shard(io.BytesIO(content(service.db, service.objects, job.result.dataset, name))))
 
 
 @pytest.mark.parametrize("when", ["before_training", "after_voting"])
@@ -63,9 +63,9 @@ def test_classes_are_collapsed_before_training_or_after_voting(
 ) -> None:
     job = _done(service, collapse={"classes": SWAPPED, "when": when})
     found = _samples(service, job)
-    manifest = json.loads(content(service.db, service.objects, job.result["dataset"], MANIFEST))
+    manifest = json.loads(content(service.db, service.objects, job.result.dataset, MANIFEST))
     assert [one["name"] for one in manifest["classes"]] == ["light", "rest"]
-    for file in list_files(service.db, job.result["labeler"], tenant=TENANT):
+    for file in list_files(service.db, job.result.labeler, tenant=TENANT):
         (tmp_path / file.name).write_bytes(b"".join(service.objects.read(file.key)))
     loaded = load_labeler(tmp_path)
     assert [one["name"] for one in loaded.info.classes["classes"]] == ["light", "rest"]
@@ -94,15 +94,15 @@ def test_settings_reach_the_labeler(service: Service) -> None:
         "balance_by": "sampling",
     }
     job = _done(service, **asked)
-    info = get_labeler(service.db, job.result["labeler"], tenant=TENANT).info
+    info = get_labeler(service.db, job.result.labeler, tenant=TENANT).info
     settings = info["settings"]
     assert {name: settings[name] for name in asked if name not in ("members", "keep_members")} == {
         name: value for name, value in asked.items() if name not in ("members", "keep_members")
     }
     assert (settings["members"], settings["max_steps"], info["channels"]) == (3, 20, 8)
     again = _done(service, **asked)
-    assert again.result["labeler"] == job.result["labeler"]
-    assert _done(service, **{**asked, "keep_members": 2}).result["labeler"] != job.result["labeler"]
+    assert again.result.labeler == job.result.labeler
+    assert _done(service, **{**asked, "keep_members": 2}).result.labeler != job.result.labeler
 
 
 def test_a_labeler_alone_is_trained_and_judged_and_used_by_a_later_job(service: Service) -> None:
@@ -115,10 +115,10 @@ def test_a_labeler_alone_is_trained_and_judged_and_used_by_a_later_job(service: 
     service.work()
     ended = view(service.db, job)
     assert ended.state == "succeeded", ended.error
-    labeler = ended.result["labeler"]
+    labeler = ended.result.labeler
     get_labeler_report(service.db, labeler, REPORT_HTML, tenant=TENANT)
-    assert "dataset" not in ended.result
-    assert _done(service, **settings).result["labeler"] == labeler
+    assert ended.result.dataset is None
+    assert _done(service, **settings).result.labeler == labeler
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_what_cannot_be_is_told_before_anything_is_inverted(
 
 
 def test_a_known_label_set_is_judged_when_the_job_is_posted(service: Service) -> None:
-    label_set = _done(service).result["label_set"]
+    label_set = _done(service).result.label_set
     collapse = {"classes": [SWAPPED[0], {"name": "x", "of": ["hat", "dark"]}]}
     wish = {"composition": [{"class": "dark", "min_fraction": 0.1}, {"class": "x", "min_fraction": 0.1}]}
     with pytest.raises(InvalidRequest) as refused:
@@ -171,7 +171,7 @@ def test_drop_per_class_keeps_a_class_that_only_uncertain_images_show(
         assert ended.state == "succeeded", ended.error
         assert (ended.counts.done, ended.counts.rejected) == (count, 20 - count)
         shards = [
-            content(service.db, service.objects, ended.result["dataset"], name)
+            content(service.db, service.objects, ended.result.dataset, name)
             for name, _ in shard_digests(service.db, job)
         ]
         return {one.index: one.record() for shard in shards for one in read_shard(io.BytesIO(shard))}
@@ -197,7 +197,7 @@ def test_drop_per_class_keeps_a_class_that_only_uncertain_images_show(
 
 
 def test_a_labeler_is_judged_by_cross_validation(service: Service) -> None:
-    labeler = _done(service).result["labeler"]
+    labeler = _done(service).result.labeler
     with pytest.raises(NotReady, match="POST /v1/labelers"):
         get_labeler_report(service.db, labeler, REPORT_HTML, tenant=TENANT)
     made = []
