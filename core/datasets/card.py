@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from core.datasets.quality_warnings import DatasetFacts, inversion_verdict, plain_warnings
 from core.datasets.statistics import BINS_PER_DECADE, DatasetStatistics
+from core.datasets.training_script import TRAINING_SCRIPT
 
 # SPDX identifiers that the hub knows, in its lower case. Any other licence is "other" and named.
 _HUB_LICENCES = frozenset(
@@ -27,6 +28,7 @@ def write_card(facts: DatasetFacts) -> str:
         _quality(facts),
         "## Reconstruction of the labelled images\n\n" + inversion_verdict(facts) + _worst(facts),
         "## Uncertainty\n\n" + _uncertainty(facts),
+        _training(facts),
         "## Provenance\n\n" + _provenance(facts),
         "## Reading it\n\n" + _reading(facts),
     ]
@@ -178,6 +180,18 @@ def _provenance(facts: DatasetFacts) -> str:
     return (
         f"{table}\n\nDigests are SHA-256. Every sample carries its code (`code.*.npy`), from which the generator "
         "named above draws the same image again. Settings:\n\n" + _fenced(settings.splitlines(), "json")
+    )
+
+
+def _training(facts: DatasetFacts) -> str:
+    if not facts.classes.names:
+        return ""
+    return (
+        f"## Training on it\n\nTrain on these images first, then fine-tune on the {facts.label_count} labelled images "
+        f"at a lower rate: `python {TRAINING_SCRIPT} --labels LABELLED_IMAGES --test HELD_OUT_IMAGES` does both. "
+        "It needs torch, numpy and pillow, and stands in the native dataset and in the export `masks`. "
+        "`offhand evaluate DATASET --against HELD_OUT_IMAGES` measures whether this beats the labelled images alone, "
+        "with strong augmentation, and recommends what won."
     )
 
 

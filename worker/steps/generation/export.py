@@ -10,6 +10,7 @@ from typing import Any, cast
 from core.callbacks import stop_if_asked
 from core.datasets.samples import StoredSample
 from core.datasets.shards import read_shard
+from core.datasets.training_script import TRAINING_SCRIPT, training_script
 from core.formats.export_card import export_card
 from core.formats.facts import ExportFacts, Split
 from core.formats.package import Writable
@@ -34,7 +35,10 @@ def export(context: StepContext) -> StepResult:
     manifest = _document(context, dataset, MANIFEST)
     facts = _facts(dataset, json.loads(manifest), split_for(format, fraction, seed))
     card = export_card(_document(context, dataset, CARD).decode(), format, facts)
-    facts = replace(facts, documents={CARD: card.encode(), "offhand/manifest.json": manifest})
+    documents = {CARD: card.encode(), "offhand/manifest.json": manifest}
+    if format == "masks" and facts.classes.names:
+        documents[TRAINING_SCRIPT] = training_script()
+    facts = replace(facts, documents=documents)
     name = export_name(format, fraction, seed)
     scratch = context.folder / "scratch"
     scratch.mkdir()

@@ -25,6 +25,7 @@ from core.datasets.quality_warnings import (
     plain_warnings,
     reasons_against,
 )
+from core.datasets.training_script import TRAINING_SCRIPT, training_script
 from core.sampling.candidates import CandidateTable
 from store.first_release import SETTING_ALIASES
 from store.job_kinds.generate import GenerateSpec
@@ -203,7 +204,7 @@ def _inverted(inversion: Made, dropped: Collection[str]) -> list[InvertedLabel]:
 
 
 def _describe(context: StepContext, dataset: str, facts: DatasetFacts, packing: Packing) -> list[File]:
-    """Contact sheet, statistics, card for people and for machines, a gallery for each class."""
+    """Return contact sheet, statistics, cards for people and machines, training script, a gallery for each class."""
     subtitle = (
         f"{facts.statistics.count} of {facts.candidates} drawn by {facts.generator.name}, "
         f"labelled from {facts.label_count} images. Seed {context.claim.seed}."
@@ -215,6 +216,7 @@ def _describe(context: StepContext, dataset: str, facts: DatasetFacts, packing: 
         context.put(dataset, STATISTICS, statistics, "application/json"),
         context.put(dataset, CARD, write_card(facts).encode(), "text/markdown; charset=utf-8"),
         context.put(dataset, CROISSANT, write_croissant(facts, packing.entries), "application/ld+json"),
+        *([context.put(dataset, TRAINING_SCRIPT, training_script(), "text/x-python")] if facts.classes.names else []),
         *(context.put(dataset, path, png, "image/png") for path, png in packing.galleries.pictures()),
     ]
 
