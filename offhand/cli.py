@@ -93,7 +93,7 @@ app = typer.Typer(
     epilog=(
         "Exit codes: 0 done · 1 the job failed · 2 wrong command line · 3 nothing answers · 4 the service refused · "
         "5 download failed · 6 port or data folder in use · 7 a part did not start · "
-        "8 the generator cannot redraw the labelled images · 130 Ctrl-C"
+        "8 the generator cannot redraw the labelled images · 9 --gate: do not use · 130 Ctrl-C"
     ),
 )
 

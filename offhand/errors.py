@@ -11,7 +11,7 @@
     ├── InUse            6    the port or the data folder is in use by another process
     └── NotStarted       7    a part of the service did not start, or ended
 
-A wrong command line ends with 2, Ctrl-C with 130.
+A wrong command line ends with 2, `--gate` with 9 where an evaluation's verdict is "do not use", Ctrl-C with 130.
 """
 
 from collections.abc import Mapping, Sequence

@@ -156,7 +156,13 @@ def _newest_evaluation(client: "Client", dataset_id: str) -> Document | None:
         if one["report_json"]:
             report = client.evaluations.report(one["id"])
             failed = [gate["words"] for gate in report["gates"] if gate["state"] == "failed"]
-            return {"id": one["id"], "sentence": report["sentence"], "failed": failed}
+            recommended = report.get("recommended") or {"words": ""}  # reports of older releases have none
+            return {
+                "id": one["id"],
+                "sentence": report["sentence"],
+                "recommended": recommended["words"],
+                "failed": failed,
+            }
     return None
 
 
@@ -169,6 +175,8 @@ def quality_lines(found: Document) -> list[str]:
     evaluation = found["evaluation"]
     if evaluation is not None:
         lines.append(f"  evaluation     {evaluation['sentence']}")
+        if evaluation["recommended"]:
+            lines.append(f"  recommended    {evaluation['recommended']}")
         lines += [f"  failed         {words}" for words in evaluation["failed"]]
     return lines + [f"  DO NOT USE     {words}" for words in against]
 

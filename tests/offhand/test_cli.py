@@ -84,12 +84,16 @@ def test_the_verdict_of_an_evaluation_stands_beside_the_warnings() -> None:
         {
             "quality": None,
             "warnings": ["Rare."],
-            "evaluation": {"id": "job_1", "sentence": "Do not use it: 2 of 4 gates failed.", "failed": ["too few"]},
+            "evaluation": {
+                "id": "job_1", "sentence": "Do not use it: 2 of 4 gates failed.", "recommended": "Train on labels.",
+                "failed": ["too few"],
+            },
         }
-    )
+    )  # fmt: skip
     assert lines == [
         "  warning        Rare.",
         "  evaluation     Do not use it: 2 of 4 gates failed.",
+        "  recommended    Train on labels.",
         "  failed         too few",
     ]
 

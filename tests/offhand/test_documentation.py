@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from offhand import cli, errors
+from offhand.commands.evaluations import DO_NOT_USE
 from offhand.sdk.client import Client
 from offhand.sdk.resources.resource import Resource
 from offhand.terminal.output import INTERRUPTED
@@ -23,7 +24,7 @@ def test_every_command_and_exit_code_is_documented(repository: Path) -> None:
     commands |= {group.name for group in cli.app.registered_groups if group.name}
     assert set(re.findall(r"^\| `offhand ([\w-]+)", text, re.MULTILINE)) == commands
     classes = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.ClientError)]
-    codes = {0, 2, INTERRUPTED} | {kind.exit_code for kind in classes}
+    codes = {0, 2, DO_NOT_USE, INTERRUPTED} | {kind.exit_code for kind in classes}
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)} == codes
     assert cli.app.info.epilog is not None
     assert {int(code) for code in re.findall(r"(?:: |· )(\d+)", cli.app.info.epilog)} == codes
