@@ -1,20 +1,24 @@
 """The gates a dataset passes or is marked by, from numbers alone, with words for people.
 
-A dataset is for use when every gate is passed. ``unknown`` says that a gate could not be tried, and why.
+A gate is ``passed``, ``failed``, or ``unknown``: not shown, or it could not be tried. A dataset fails only by what is
+shown; docs/adr/0011-verdicts.md has the rule and its error rates.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from math import sqrt
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation.intervals import Interval, paired_interval, repeats_needed, t_quantile
+from core.evaluation.arm_comparison import Comparison, part_intervals
+from core.evaluation.intervals import Interval
 from core.evaluation.metrics.memorization import Memorisation
 
 State = Literal["passed", "failed", "unknown"]
+Verdict = Literal["use", "do not use", "not shown"]
+ADVISORY = frozenset({"uncertainty"})
+"""Gates that are reported and never decide."""
 PART_TOLERANCE = 0.02
 """By how much a class, a keypoint or depth may be worse than with the strongest baseline."""
 
@@ -36,68 +40,54 @@ class Gate:
         return {"name": self.name, "state": self.state, "words": self.words, "numbers": dict(self.numbers)}
 
 
-@dataclass(frozen=True)
-class ArmScores:
-    """One way of training, over paired repeats. ``parts``: float64 [R, K], the score of each class (keypoint, depth),
-    NaN where it does not occur. ``more``: further scores by name, one a repeat.
+def useful(found: Comparison, metric: str = "mIoU") -> Gate:
+    """A net trained on the dataset, alone or then fine-tuned on the labels, beats every baseline with the same labels:
+    passed where the whole 95 % interval is above 0, failed where it is below.
     """
-
-    name: str
-    parts: NDArray[np.float64]
-    more: Mapping[str, Sequence[float]] = field(default_factory=dict)
-
-    @property
-    def means(self) -> list[float]:
-        """Mean over the parts that occur, by repeat."""
-        return [float(one) for one in np.nanmean(self.parts, axis=1)]
-
-    @property
-    def mean(self) -> float:
-        """Mean over repeats."""
-        return float(np.mean(self.means))
-
-
-def strongest(baselines: Sequence[ArmScores]) -> ArmScores:
-    """The baseline of the highest mean."""
-    return max(baselines, key=lambda arm: arm.mean)
-
-
-def useful(generated: ArmScores, baselines: Sequence[ArmScores], metric: str = "mIoU") -> Gate:
-    """A net trained on the dataset beats the strongest baseline with the same labels: lower 95 % bound above 0."""
-    best = strongest(baselines)
-    gap = paired_interval(generated.means, best.means)
+    gap, winner, baseline = found.interval, found.winner, found.strongest
+    state: State = "passed" if gap.low > 0 else "failed" if gap.high < 0 else "unknown"
     words = (
-        f"A net trained on this dataset scores {generated.mean:.3f} {metric} on held-out images; the strongest "
-        f"baseline with the same labels ({best.name}) scores {best.mean:.3f}. Difference {_points(gap)}.{_plan(gap)}"
+        f"The best net trained on this dataset ({winner.name}) scores {winner.mean:.3f} {metric} on held-out images; "
+        f"the strongest baseline with the same labels ({baseline.name}) scores {baseline.mean:.3f}. "
+        f"Difference {_points(gap)}."
     )
-    numbers = {"baseline": best.name, "difference": gap.to_json()}
-    return Gate("useful", "passed" if gap.low > 0 else "failed", words, numbers)
+    plan = _plan(found) if state == "unknown" else {}
+    numbers = {"winner": winner.name, "baseline": baseline.name, "difference": gap.to_json(), **plan}
+    return Gate("useful", state, f"{words}{_told(plan, gap)}", numbers)
 
 
-def every_part(
-    generated: ArmScores, baselines: Sequence[ArmScores], parts: Mapping[int, str], metric: str = "IoU"
-) -> Gate:
-    """No class (keypoint, depth) is worse than with the strongest baseline by more than 2 points."""
-    best = strongest(baselines)
-    change = {one: _change(generated.parts[:, one], best.parts[:, one]) for one in parts}
-    worse = {one: gap for one, gap in change.items() if gap is not None and gap < -PART_TOLERANCE}
-    named = ", ".join(f"'{parts[one]}' {100 * gap:+.1f}" for one, gap in sorted(worse.items(), key=_second))
+def every_part(found: Comparison, parts: Mapping[int, str], metric: str = "IoU") -> Gate:
+    """No class (keypoint, depth) is shown to be worse than with the strongest baseline by more than 2 points: failed
+    where the upper bound of one, corrected for the number of classes, is below -2 points.
+    """
+    change = part_intervals(found, sorted(parts))
+    known = {one: gap for one, gap in change.items() if gap is not None}
+    worse = {one: gap for one, gap in known.items() if gap.high < -PART_TOLERANCE}
+    open_ = {one: gap for one, gap in known.items() if one not in worse and gap.mean < -PART_TOLERANCE}
     words = (
-        f"Worse than the baseline by more than 2 points of {metric}: {named}."
+        f"Worse than the baseline by more than 2 points of {metric}: {_changes(worse, parts)}."
         if worse
-        else "Nothing is worse by 2 points."
+        else f"No part is shown to be worse by more than 2 points of {metric}."
     )
-    numbers = {"change": {str(one): gap for one, gap in change.items()}, "worse": sorted(worse)}
+    if open_:
+        words += f" Not shown, but perhaps worse: {_changes(open_, parts)}."
+    numbers = {
+        "change": {str(one): None if gap is None else gap.to_json() for one, gap in change.items()},
+        "worse": sorted(worse),
+        "undecided": sorted(open_),
+    }
     return Gate("classes", "failed" if worse else "passed", words, numbers)
 
 
 def uncertainty_tells(gain: Interval, auroc: float) -> Gate:
-    """Dropping what the labeler is least certain of beats dropping at random: lower 95 % bound of the gain above 0."""
+    """Dropping what the labeler is least certain of beats dropping at random: the 95 % interval of the gain is above 0;
+    failed where it is below.
+    """
     words = (
         f"Dropping the most uncertain images raises the agreement with the proxy by {_points(gain)} over random "
         f"rejection; AUROC of bad labels {auroc:.2f}."
     )
-    state: State = "passed" if gain.low > 0 else "failed"
+    state: State = "passed" if gain.low > 0 else "failed" if gain.high < 0 else "unknown"
     return Gate("uncertainty", state, words, {"gain": gain.to_json(), "auroc": auroc if np.isfinite(auroc) else None})
 
 
@@ -160,39 +150,56 @@ def regenerates(found: Regeneration | None, why_not: str = "") -> Gate:
     return Gate("regeneration", "failed" if bad else "passed", f"{words} {found.note}".strip(), vars(found))
 
 
-def verdict(gates: Sequence[Gate]) -> tuple[Literal["use", "do not use", "not decided"], str]:
-    """One word and one sentence: any failed gate means "do not use"."""
-    failed = [gate.name for gate in gates if gate.state == "failed"]
-    unknown = [gate.name for gate in gates if gate.state == "unknown"]
+def verdict(gates: Sequence[Gate]) -> tuple[Verdict, str]:
+    """One word and one sentence. A failed gate means "do not use"; "use" requires that each gate is passed. The gate
+    ``uncertainty`` never decides: ``useful`` measures the labels as they are.
+    """
+    deciding = [gate for gate in gates if gate.name not in ADVISORY]
+    failed = [gate.name for gate in deciding if gate.state == "failed"]
     if failed:
         return "do not use", f"Do not use this dataset as it is: it fails {_listed(failed)}."
-    if unknown:
-        return "not decided", f"What could be tried is passed; {_listed(unknown)} could not be tried."
-    return "use", "This dataset passes every gate."
+    if not_shown := [gate.name for gate in deciding if gate.state == "unknown"]:
+        return "not shown", f"Not shown whether to use this dataset: {_listed(not_shown)} could not be decided."
+    return "use", "Use this dataset: it passes every gate that decides."
 
 
-def _change(first: NDArray[np.float64], second: NDArray[np.float64]) -> float | None:
-    known = np.isfinite(first) & np.isfinite(second)
-    return float((first - second)[known].mean()) if known.any() else None
+def _changes(gaps: Mapping[int, Interval], parts: Mapping[int, str]) -> str:
+    """Names of parts with their differences, the largest loss first."""
+    return ", ".join(f"'{parts[one]}' {_points(gap)}" for one, gap in sorted(gaps.items(), key=_mean))
+
+
+def _mean(pair: tuple[int, Interval]) -> float:
+    return pair[1].mean
 
 
 def _points(gap: Interval) -> str:
-    if not np.isfinite(gap.low):
-        return f"{100 * gap.mean:+.1f} points (one repeat: no interval)"
+    if not np.isfinite(gap.low) or not np.isfinite(gap.high):
+        return f"{100 * gap.mean:+.1f} points (no interval)"
     return f"{100 * gap.mean:+.1f} points (95 %: {100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
 
 
-def _plan(gap: Interval) -> str:
-    """How many repeats would show a gain that these do not, were it and its spread what they seem."""
-    if not (np.isfinite(gap.low) and gap.low <= 0 < gap.mean):
-        return ""
-    spread = (gap.high - gap.mean) * sqrt(gap.repeats) / t_quantile(0.975, gap.repeats - 1)
-    return f" If it is as it seems, {repeats_needed(gap.mean, spread)} repeats would show it four times in five."
+def _plan(found: Comparison) -> dict[str, int | None]:
+    """Repeats, or else test images, with which a difference of this size would be shown four times in five."""
+    if not np.isfinite(found.interval.low):
+        return {}
+    estimate = found.estimate
+    repeats = estimate.repeats_to_show(found.tail)
+    images = found.winner.resampled.images if found.winner.resampled is not None else 0
+    more = estimate.images_to_show(found.tail, images) if repeats is None and images else None
+    return {"repeats_to_show": repeats, "images_to_show": more}
+
+
+def _told(plan: Mapping[str, int | None], gap: Interval) -> str:
+    """The plan in words; empty without one."""
+    if not plan:
+        return " More than one repeat is needed." if not np.isfinite(gap.low) else ""
+    repeats, images = plan["repeats_to_show"], plan["images_to_show"]
+    if repeats is not None:
+        return f" If it is as it seems, {max(repeats, gap.repeats + 1)} repeats would show it four times in five."
+    if images is not None:
+        return f" More repeats would not show it; if it is as it seems, {images} held-out images for testing would."
+    return " The difference is too small to be shown by more repeats: the dataset is about as good as the labels alone."
 
 
 def _listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else list(names))
-
-
-def _second(pair: tuple[int, float]) -> float:
-    return pair[1]

@@ -72,23 +72,6 @@ def bootstrap(
     return Interval(mean, float(low), float(high), count)
 
 
-def repeats_needed(effect: float, spread: float, power: float = 0.8, confidence: float = 0.95) -> int:
-    """Paired repeats with which a true difference ``effect`` shows above 0, given the pairs' standard deviation.
-
-    The smallest n with effect·√n / spread ≥ t(confidence) + t(power) at n - 1 degrees of freedom, two-sided.
-
-    >>> repeats_needed(1.0, 1.0)
-    10
-    """
-    if effect == 0:
-        raise ValueError("no number of repeats shows a difference of 0")
-    for count in range(2, 100_000):
-        needed = t_quantile((1 + confidence) / 2, count - 1) + t_quantile(power, count - 1)
-        if abs(effect) * sqrt(count) >= needed * spread:
-            return count
-    raise ValueError("more than 100,000 repeats would be needed")
-
-
-def t_quantile(probability: float, degrees: int) -> float:
+def t_quantile(probability: float, degrees: float) -> float:
     """Return the quantile of Student's t with ``degrees`` degrees of freedom."""
     return float(stdtrit(degrees, probability))

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation.arms import GENERATED, GENERATED_LABELS, MIXED, Arms, EvaluationConfig, EvaluationData
-from core.evaluation.downstream.baselines import BASELINES
+from core.evaluation.arm_comparison import ArmScores, compare
+from core.evaluation.arms import CANDIDATES, GENERATED_LABELS, LEAST_VALIDATED, Arms, EvaluationConfig, EvaluationData
 from core.evaluation.gates import (
-    ArmScores,
     Gate,
     Regeneration,
     every_part,
@@ -36,6 +35,7 @@ from core.evaluation.metrics.label_comparison import (
 )
 from core.evaluation.metrics.label_statistics import plain_findings
 from core.evaluation.metrics.memorization import Memorisation, memorisation, picture_features
+from core.evaluation.recommendation import recommend
 from core.evaluation.rejection import augrc, auroc, rejection_curve
 from core.run import Run
 
@@ -83,8 +83,7 @@ def evaluate(
     arms = Arms(data, config, run)
     scoring = data.scoring
     scores = arms.run()
-    generated = next(arm for arm in scores if arm.name == GENERATED)
-    baselines = [arm for arm in scores if arm.name in arms.baselines]
+    comparison = compare(scores[: len(CANDIDATES)], scores[len(CANDIDATES) :])
     look = np.linspace(0, len(data.generated) - 1, min(_LOOKED_AT, len(data.generated))).astype(np.int64)
     images, labels = data.generated.take(look)
     proxy = arms.proxy()
@@ -94,8 +93,8 @@ def evaluate(
     copies = memorisation(*(picture_features(one) for one in (data.labelled.images, data.held_out.images, every_image)))
     label_quality, label_gate = _labels(quality, uncertainty, scoring.mean)
     gates = [
-        useful(generated, baselines, scoring.mean),
-        every_part(generated, baselines, scoring.parts, scoring.metric),
+        useful(comparison, scoring.mean),
+        every_part(comparison, scoring.parts, scoring.metric),
         label_gate,
         no_copies(copies, data.labelled_names),
         regenerates(regeneration, why_not_regenerated),
@@ -108,16 +107,17 @@ def evaluate(
     masks = MaskPair(real_labels, labels, data.classes) if scoring.task == "segmentation" else None
     distributions = [image_distances(one, real_images, images, masks, run) for one in found]
     document = {
-        "version": 2,
+        "version": 3,
         "task": scoring.task,
         "metric": scoring.mean,
         "verdict": decided,
         "sentence": sentence,
+        "recommended": recommend(decided, comparison, scoring.mean).to_json(),
         "gates": [gate.to_json() for gate in gates],
         "warnings": [
             *findings,
-            *_warnings(config, data, scores, distributions[0]),
-            *_absent(config, data, absent, arms.pretrained_name),
+            *_warnings(arms, distributions[0]),
+            *_absent(config, data, absent),
         ],
         "arms": [_arm_json(arm, scoring.parts) for arm in scores],
         "labels": label_quality,
@@ -129,7 +129,9 @@ def evaluate(
         },
         "settings": {
             "repeats": config.repeats, "seed": config.seed, "downstream": config.downstream.to_json(),
-            "pretrained": arms.pretrained_name,
+            "start": config.start.trunk_weights.name if config.start.trunk_weights else "random weights",
+            "backbone": config.backbone if "frozen_features" in config.tried else None,
+            "augmentation": {"chosen": arms.augmentation, "validation": arms.augmentation_scores},
         },
     }  # fmt: skip
     return Evaluation(document, _shown(data, look, quality, uncertainty), copies)
@@ -168,21 +170,16 @@ def _statistics(data: EvaluationData, real: NDArray[Any], generated: NDArray[Any
     return {"points": points}, words
 
 
-def _warnings(
-    config: EvaluationConfig, data: EvaluationData, scores: Sequence[ArmScores], distribution: dict[str, Any]
-) -> list[str]:
+def _warnings(arms: Arms, distribution: dict[str, Any]) -> list[str]:
     words = []
+    config = arms.config
     if config.repeats < 3:
         repeats = "one repeat" if config.repeats == 1 else f"{config.repeats} repeats"
         words.append(f"Only {repeats}: the intervals are wide or unknown. Three or more are needed.")
-    left_out = [name for name in BASELINES if name not in config.baselines]
-    if left_out:
-        words.append(f"Baselines not tried: {', '.join(left_out)}.")
-    by_name = {arm.name: arm.mean for arm in scores}
-    gain = by_name[MIXED] - by_name[GENERATED]
-    if gain > 0.01:
+    if arms.validated is None:
         words.append(
-            f"Fine-tuning on the labelled images at the end adds {100 * gain:.1f} points of {data.scoring.mean}."
+            f"The augmentation of the baselines was not tuned ('{arms.augmentation}' was taken): that needs "
+            f"{LEAST_VALIDATED} held-out images, and there are {len(arms.data.held_out)}."
         )
     spec = distribution["spec"]
     if min(spec["real"], spec["generated"]) < 2 * spec["dimensions"]:
@@ -193,17 +190,9 @@ def _warnings(
     return words
 
 
-def _absent(
-    config: EvaluationConfig, data: EvaluationData, extractors_absent: Sequence[str], pretrained: str
-) -> list[str]:
+def _absent(config: EvaluationConfig, data: EvaluationData, extractors_absent: Sequence[str]) -> list[str]:
     """Comparisons that were left out for want of weights or labels."""
-    words = []
-    if pretrained.startswith("denoising"):
-        words.append(
-            "No published weights on the worker: transfer starts from a trunk pretrained here on the generated images."
-        )
-    if set(config.baselines) != set(config.tried):
-        words.append("Frozen self-supervised features were not tried: the weights of DINOv2 (dinov2.pth) are absent.")
+    words = [f"Baseline '{name}' was not tried: {why}." for name, why in config.left_out.items()]
     if data.relabelled is None:
         words.append(f"'{GENERATED_LABELS}' was not compared: no labelled images of the dataset were given.")
     if extractors_absent:

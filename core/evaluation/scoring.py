@@ -52,6 +52,14 @@ class Scoring(ABC):
         """float64 [channels], pooled over the images; NaN for a part that does not occur."""
 
     @abstractmethod
+    def shown(self, truth: Targets) -> NDArray[np.int64]:
+        """int64 [channels]: how many of the images show each part."""
+
+    def resampled(self, truth: Targets, said: Targets, picks: NDArray[np.int64]) -> NDArray[np.float64]:
+        """float64 [D, channels]: :meth:`scores` of the images that each row of ``picks`` [D, N] names."""
+        return np.stack([self.scores(truth[pick], said[pick]) for pick in picks])
+
+    @abstractmethod
     def each(self, truth: Targets, said: Targets) -> NDArray[np.float64]:
         """float64 [N]: every image by itself, NaN where nothing can be said."""
 
@@ -85,6 +93,16 @@ class MaskScoring(Scoring):
     def scores(self, truth: Targets, said: Targets) -> NDArray[np.float64]:
         """Intersection over union by class."""
         return pooled_iou(self._confusions(truth, said))
+
+    def shown(self, truth: Targets) -> NDArray[np.int64]:
+        """Images with a pixel of each class."""
+        return np.array([(truth == one).any(axis=(1, 2)).sum() for one in range(self.channels)], np.int64)
+
+    def resampled(self, truth: Targets, said: Targets, picks: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The same from one confusion matrix an image."""
+        confusions = self._confusions(truth, said)
+        times = np.stack([np.bincount(pick, minlength=len(confusions)) for pick in picks])
+        return pooled_iou(np.tensordot(times, confusions, 1)[:, None])
 
     def each(self, truth: Targets, said: Targets) -> NDArray[np.float64]:
         """mIoU of the image by itself."""
@@ -121,6 +139,10 @@ class PointScoring(Scoring):
     def scores(self, truth: Targets, said: Targets) -> NDArray[np.float64]:
         """PCK-0.1 by point."""
         return np.asarray(keypoint_hits(truth, said, (_ALPHA,)).per_point[0])
+
+    def shown(self, truth: Targets) -> NDArray[np.int64]:
+        """Images in which each point is visible."""
+        return np.asarray((truth[..., 2] >= VISIBLE).sum(0), np.int64)
 
     def each(self, truth: Targets, said: Targets) -> NDArray[np.float64]:
         """PCK-0.1 of the image by itself."""
@@ -168,6 +190,10 @@ class DepthScoring(Scoring):
     def scores(self, truth: Targets, said: Targets) -> NDArray[np.float64]:
         """The one number."""
         return np.array([1 - depth_sums(truth, said).mnmse])
+
+    def shown(self, truth: Targets) -> NDArray[np.int64]:
+        """Images with a measured depth."""
+        return np.array([(truth > 0).any(axis=(1, 2)).sum()], np.int64)
 
     def each(self, truth: Targets, said: Targets) -> NDArray[np.float64]:
         """1 - mNMSE of the image by itself."""

@@ -33,16 +33,19 @@ class EvaluateSpec(JobSpec):
         "small", description="How every net is trained: ours for small images, or a paper’s settings."
     )
     steps: int | None = Field(None, ge=1, le=1_000_000, description="Training steps of each net; null: the preset’s.")
-    repeats: int = Field(3, ge=1, le=100, description="Paired repeats of every arm; fewer than three prove little.")
+    repeats: int = Field(5, ge=1, le=100, description="Repeats of every arm; fewer than three prove little.")
     task: Literal["segmentation", "keypoints", "depth"] | None = Field(
         None, description="Which of the dataset’s labels are judged; null: the first of those that it has."
     )
-    baselines: list[Literal["from_scratch", "head_only", "fine_tuned", "frozen_features"]] = Field(
-        default=["from_scratch", "head_only", "fine_tuned", "frozen_features"],
-        min_length=1,
-        max_length=4,
-        description="What the dataset has to beat, with the same labels. `frozen_features` needs DINOv2’s weights on "
-        "the worker; where they are absent, the report states it.",
+    baselines: list[Literal["strong_augmentation", "from_scratch", "head_only", "fine_tuned", "frozen_features"]] = (
+        Field(
+            default=["strong_augmentation", "head_only", "frozen_features"],
+            min_length=1,
+            max_length=5,
+            description="What the dataset has to beat, with the same labels; `strong_augmentation` is always among "
+            "them. `head_only` and `fine_tuned` need published weights of the network’s trunk on the worker, "
+            "`frozen_features` those of DINOv3 or DINOv2; the report states what is left out.",
+        )
     )
     generated_labels: str | None = Field(
         None,

@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from core.evaluation.downstream.baselines import Baseline
 from core.evaluation.metrics.label_statistics import label_shown
 from core.evaluation.overlap import image_confusions, image_miou
 from core.evaluation.rejection import auroc, rejection_curve
 from core.sampling.filtering import candidates_needed, keep_most_certain
 from core.tasks.task import Task
+from testbed.claims.baselines import Baseline
 from testbed.claims.class_balance import add, substitute
 from testbed.claims.trial import FEW, Scores, Trial, picked
 

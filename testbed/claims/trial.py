@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.evaluation.downstream.baselines import Baseline, Pretrained, pretrain_on, train_baseline
 from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages, Targets
-from core.evaluation.downstream.training import TargetFormat, Trained, train_downstream
+from core.evaluation.downstream.loss import TargetFormat
+from core.evaluation.downstream.training import Trained, train_downstream
 from core.evaluation.scoring import DepthScoring, MaskScoring, PointScoring, Scoring, Taught
 from core.generators.files import shipped_generators
 from core.generators.interface import Codes
@@ -40,6 +40,7 @@ from core.sampling.filtering import candidates_needed, keep_most_certain
 from core.sampling.stream import Sample, draw
 from core.tasks.keypoints import with_visibility
 from core.tasks.task import Task
+from testbed.claims.baselines import Baseline, Pretrained, pretrain_on, train_baseline
 from testbed.examples import TEST_SEED
 from testbed.shipped import codes_of, load_stylegan2
 from testbed.worlds import Scenes, World

@@ -43,8 +43,10 @@ def test_people_and_programs_are_told_the_verdict_and_keep_the_page(
 ) -> None:
     page, again = tmp_path / "report.html", tmp_path / "again.html"
     job, url = undisturbed.job["id"], ("--url", undisturbed.up.url)
-    told = offhand("evaluate", job, "--against", str(held_out), "--out", str(page), *QUICK, *url).stdout
-    assert told.startswith("Do not use this dataset as it is: it fails ")
+    asked = ("evaluate", job, "--against", str(held_out), "--out", str(page), "--gate")
+    told = offhand(*asked, *QUICK, *url).stdout
+    assert told.startswith("Not shown whether to use this dataset: useful could not be decided.")
+    assert "\n  recommended: No way of training is shown to be best. The highest score so far, " in told
     assert "passed   regeneration   24 samples drawn again from their latents are the same to the last pixel." in told
     assert f"page     {page}" in told
     html = page.read_text()
@@ -55,7 +57,7 @@ def test_people_and_programs_are_told_the_verdict_and_keep_the_page(
     assert again.read_bytes() == page.read_bytes()
     dataset = undisturbed.job["result"]["dataset"]
     found = _reported("report", dataset, *url)
-    assert (found["dataset"], found["verdict"]) == (dataset, "do not use")
+    assert (found["dataset"], found["verdict"]) == (dataset, "not shown")
     assert [gate["name"] for gate in found["gates"]] == ["useful", "classes", "uncertainty", "copies", "regeneration"]
     assert _reported("report", found["evaluation"], *url) == found
 

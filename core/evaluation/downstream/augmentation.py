@@ -1,7 +1,8 @@
 """Augmentation of images and their targets together, each image by its own draw.
 
 ``basic``: flip, shift, turn, scale, brightness, contrast, saturation, each image. ``portraits``: the list of "Knowing
-the Distance" (appendix A) with its probabilities; the paper gives no magnitudes, ours are moderate.
+the Distance" (appendix A) with its probabilities; the paper gives no magnitudes, ours are moderate. ``strong``: flip,
+shift, turn, scale, shear, colour, blur, noise and copy-paste, by a strength.
 """
 
 import io
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from core.evaluation.downstream.config import Augmentation
+from core.evaluation.downstream.strong_augmentation import copy_paste, strong_colours
 from core.image_arrays import to_bytes, to_float
 
 Effect = Callable[[Tensor, torch.Generator], Tensor]
@@ -24,17 +26,24 @@ def augmented(
     kind: Augmentation,
     generator: torch.Generator,
     mirrored: tuple[tuple[int, int], ...] = (),
+    strength: float = 1.0,
+    ignore_index: int = 255,
 ) -> tuple[Tensor, Tensor]:
     """images: float32 [N, 3, H, W] in [-1, 1]. targets: int64 [N, H, W] ids or float32 [N, K, H, W] maps.
 
-    ``mirrored``: pairs of ids, or of channels of maps, that change places in a flipped image.
+    ``mirrored``: pairs of ids, or of channels of maps, that change places in a flipped image. ``strength``: of
+    ``strong``.
     """
     if kind == "none":
         return images, targets
     portraits = kind == "portraits"
-    grid, flipped = _grid(images, generator, portraits)
+    grid, flipped = _grid(images, generator, portraits, 0.2 * strength if kind == "strong" else 0.0)
     images = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     targets = _moved(_mirrored(targets, flipped, mirrored), grid)
+    if kind == "strong":
+        if targets.ndim == 3:
+            images, targets = copy_paste(images, targets, strength, generator, ignore_index)
+        return strong_colours(images, strength, generator).clamp(-1, 1), targets
     return (_portraits if portraits else _basic_colours)(images, generator).clamp(-1, 1), targets
 
 
@@ -46,8 +55,10 @@ def _chosen(count: int, probability: float, generator: torch.Generator) -> Tenso
     return torch.rand(count, generator=generator) < probability
 
 
-def _grid(images: Tensor, generator: torch.Generator, portraits: bool) -> tuple[Tensor, Tensor]:
-    """Where each output pixel is taken from, [N, H, W, 2], and which images are flipped, bool [N]."""
+def _grid(images: Tensor, generator: torch.Generator, portraits: bool, shear: float) -> tuple[Tensor, Tensor]:
+    """Where each output pixel is taken from, [N, H, W, 2], and which images are flipped, bool [N]. ``shear``: the most
+    that columns move with a row.
+    """
     n = len(images)
     flipped = _chosen(n, 0.1 if portraits else 0.5, generator)
     moves = (_chosen(n, 0.1, generator) if portraits else torch.ones(n)).float()
@@ -61,7 +72,8 @@ def _grid(images: Tensor, generator: torch.Generator, portraits: bool) -> tuple[
         shift = shift - torch.stack([torch.zeros(n), 0.1 * aligned], 1)
     sign = torch.where(flipped, -1.0, 1.0)
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
-    rows = [torch.stack([cos * sign, -sin, shift[:, 0]], 1), torch.stack([sin * sign, cos, shift[:, 1]], 1)]
+    slant = _uniform(n, -shear, shear, generator) if shear else torch.zeros(n)
+    rows = [torch.stack([cos * sign, slant - sin, shift[:, 0]], 1), torch.stack([sin * sign, cos, shift[:, 1]], 1)]
     grid = F.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
     if portraits:
         tilt = torch.stack([_uniform(n, -0.25, 0.25, generator) for _ in range(2)], 1)

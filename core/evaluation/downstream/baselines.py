@@ -1,100 +1,18 @@
-"""What the same labels give without a generated dataset: the arms that a dataset has to beat.
+"""Names of the arms that a dataset has to beat: the same labels without it.
 
-``from_scratch``    a fresh net on the labelled images, with augmentation
-``head_only``       a pretrained trunk kept frozen, the rest learnt (transfer learning)
-``fine_tuned``      the same start, all of it learnt
-``frozen_features`` one linear layer on frozen features that were learnt without labels (DINOv2)
+``strong_augmentation``  a net on the labelled images; its augmentation is chosen on validation images
+``from_scratch``         the same with the recipe's own augmentation, from random weights
+``fine_tuned``           the same from a published trunk
+``head_only``            the same with the published trunk kept frozen (transfer learning)
+``frozen_features``      a small head on frozen features that were learnt without labels (DINOv3 or DINOv2)
 
-The pretrained trunk is either published weights in a local file or, where there are none, one pretrained here without
-labels on the generated images: to take noise and blanks away from them. Which one it was stands beside every score.
-DatasetGAN's way, labels on generated images, requires manual labels: see :mod:`core.evaluation.arms`.
+All nets start alike: from the published trunk where the worker has it, else from random weights. An arm whose start is
+missing is left out. DatasetGAN's way, labels on generated images, requires manual labels: :mod:`core.evaluation.arms`.
 """
 
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
-from core.evaluation.downstream.config import DownstreamConfig
-from core.evaluation.downstream.images import LabelledImages, Targets
-from core.evaluation.downstream.networks import DownstreamNet
-from core.evaluation.downstream.training import Start, Trained, train_downstream
-from core.run import Run
-
-Baseline = Literal["from_scratch", "head_only", "fine_tuned", "frozen_features"]
+Baseline = Literal["strong_augmentation", "from_scratch", "head_only", "fine_tuned", "frozen_features"]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
-_STREAM = 41
-
-
-@dataclass(frozen=True)
-class Pretrained:
-    """Where transfer starts. ``name`` says what it is, in words; ``weights`` or ``network`` is given."""
-
-    name: str
-    weights: Path | None = None
-    network: DownstreamNet | None = None
-
-
-class DenoisingImages:
-    """Unlabelled images as a task: noise and blank squares on the way in, the clean image as the target."""
-
-    def __init__(self, images: LabelledImages, noise: float = 0.25, squares: int = 4, seed: int = 0) -> None:
-        self._images, self._noise, self._squares, self._seed = images, noise, squares, seed
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def take(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], Targets]:
-        """Spoilt uint8 [B, H, W, 3] and clean float32 [B, 3, H, W] in [-1, 1]; the same indices give the same."""
-        clean, _ = self._images.take(indices)
-        random = np.random.default_rng([self._seed, _STREAM, *(int(one) for one in indices)])
-        spoilt = clean + 255 * self._noise * random.standard_normal(clean.shape, np.float32)
-        side = max(1, clean.shape[1] // 6)
-        for image in spoilt:
-            for _ in range(self._squares):
-                top, left = (int(random.integers(0, max(1, size - side))) for size in clean.shape[1:3])
-                image[top : top + side, left : left + side] = 127.5
-        target = (clean.astype(np.float32) / 127.5 - 1).transpose(0, 3, 1, 2)
-        return spoilt.clip(0, 255).round().astype(np.uint8), target
-
-
-def pretrain_on(
-    images: LabelledImages,
-    config: DownstreamConfig,
-    run: Run,
-) -> Pretrained:
-    """Train a trunk on the images' domain without labels."""
-    recipe = replace(config, augment="none", mirrored=(), validate_every=0, fine_tune_steps=0)
-    trained = train_downstream(DenoisingImages(images), 3, recipe, run=run)
-    return Pretrained(f"denoising of {len(images)} generated images", network=trained.network)
-
-
-def train_baseline(
-    name: Baseline,
-    images: LabelledImages,
-    class_count: int,
-    config: DownstreamConfig,
-    *,
-    run: Run,
-    pretrained: Pretrained | None = None,
-    **settings: Any,
-) -> Trained:
-    """Train one arm. All but ``from_scratch`` need ``pretrained``; ``frozen_features`` those of DINOv2. ``settings``
-    are those of :func:`core.evaluation.downstream.training.train_downstream`.
-    """
-    transfer = name != "from_scratch"
-    assert pretrained is not None or not transfer
-    start = None
-    if pretrained is not None and transfer:
-        frozen = name in ("head_only", "frozen_features")
-        start = Start(pretrained.weights, pretrained.network, freeze_trunk=frozen)
-    return train_downstream(
-        images,
-        class_count,
-        replace(config, network="dinov2_linear") if name == "frozen_features" else config,
-        run=run,
-        start=start,
-        **settings,
-    )
+EVERY: Baseline = "strong_augmentation"
+"""The baseline of every evaluation, whichever others are asked for."""

@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from core.errors import EvaluationError, Problem
 from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.metrics.published_weights import missing_package
-from core.evaluation.metrics.vision_transformers import VisionTransformer
 from core.torchvision_import import import_torchvision
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -81,29 +80,10 @@ class _OnImageNet(DownstreamNet):
         return self._logits(self.network(((images + 1) / 2 - cast(Tensor, self.mean)) / cast(Tensor, self.std)))
 
 
-class LinearOnPatches(DownstreamNet):
-    """One linear layer on each patch of a published vision transformer, brought up to the image's size (DINOv2's own
-    protocol: batch-norm, then 1 × 1 convolution). For ``freeze_trunk``: the features stay as they were published.
-    """
-
-    def __init__(self, channels: int, weights: Path | None) -> None:
-        super().__init__()
-        self.trunk = VisionTransformer("dinov2", weights)
-        width = self.trunk.network.num_features
-        self.head = nn.Sequential(nn.BatchNorm2d(width), nn.Conv2d(width, channels, 1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the scores [N, channels, H, W] of images [N, 3, H, W] in [-1, 1]."""
-        patches = cast(VisionTransformer, self.trunk).patches((images + 1) / 2)
-        return F.interpolate(self.head(patches), images.shape[2:], mode="bilinear", align_corners=False)
-
-
 def build_network(config: DownstreamConfig, channels: int, trunk_weights: Path | None = None) -> DownstreamNet:
     """A fresh net; with ``trunk_weights`` (a state dict of the trunk, as torchvision publishes them) its trunk starts
     there. Nothing is fetched. Raises :class:`core.errors.EvaluationError` for a missing package or unusable weights.
     """
-    if config.network == "dinov2_linear":
-        return _linear_on_patches(channels, trunk_weights)
     if config.network == "unet_small":
         net: DownstreamNet = SmallUNet(channels, config.width)
     elif config.network == "unet_resnet18":
@@ -124,22 +104,15 @@ def _deeplab(name: str, channels: int) -> DownstreamNet:
 
 
 def _unet_resnet18(channels: int) -> DownstreamNet:
-    _need("segmentation_models_pytorch")
+    require_package("segmentation_models_pytorch")
     import_torchvision()
     smp: Any = importlib.import_module("segmentation_models_pytorch")
     network = smp.Unet("resnet18", encoder_weights=None, classes=channels)
     return _OnImageNet(network, network.encoder, lambda result: cast(Tensor, result))
 
 
-def _linear_on_patches(channels: int, weights: Path | None) -> DownstreamNet:
-    _need("timm")
-    try:
-        return LinearOnPatches(channels, weights)
-    except _UNUSABLE as error:
-        raise _unusable(weights, error) from error
-
-
-def _need(module: str) -> None:
+def require_package(module: str) -> None:
+    """Raise :class:`core.errors.EvaluationError` where a package is not installed."""
     problems = missing_package(module, "network")
     if problems:
         raise EvaluationError("unsupported downstream network", problems)
@@ -157,12 +130,13 @@ def _load_trunk(net: DownstreamNet, path: Path) -> None:
         if missing:
             raise ValueError(f"{len(missing)} of {len(wanted)} tensors are missing, {missing[0]} among them")
         net.trunk.load_state_dict(found)
-    except _UNUSABLE as error:
-        raise _unusable(path, error) from error
+    except UNUSABLE as error:
+        raise unusable_weights(path, error) from error
 
 
-_UNUSABLE = (OSError, RuntimeError, ValueError, AttributeError, KeyError, pickle.UnpicklingError)
+UNUSABLE = (OSError, RuntimeError, ValueError, AttributeError, KeyError, pickle.UnpicklingError)
 
 
-def _unusable(path: Path | None, error: Exception) -> EvaluationError:
+def unusable_weights(path: Path, error: Exception) -> EvaluationError:
+    """Return the error for a file that holds other weights."""
     return EvaluationError("unusable trunk weights", [Problem(str(error)[:300], str(path))])

@@ -3,7 +3,7 @@
 import copy
 import io
 import pickle
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +11,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from core.errors import EvaluationError, Problem, ResumeError
 from core.evaluation.downstream.augmentation import augmented
 from core.evaluation.downstream.config import DownstreamConfig
-from core.evaluation.downstream.images import LabelledImages, Targets
+from core.evaluation.downstream.images import LabelledImages
+from core.evaluation.downstream.loss import TargetFormat, as_target, class_weights, pixel_loss
 from core.evaluation.downstream.networks import DownstreamNet, build_network
 from core.evaluation.overlap import image_confusions, pooled_miou
 from core.image_arrays import as_tensor, to_float
+from core.inversion.precision import uses_bfloat16
 from core.run import Run
 
-_FINE_TUNE_RATE = 0.1
-_WEIGHED_IMAGES = 2000
+FINE_TUNE_STEPS, FINE_TUNE_RATE = 1 / 3, 0.15
+"""Length and learning rate of fine-tuning, as shares of those of the first phase."""
 _STREAM = 40
 _CHECKPOINT_EVERY = 500
-_NEAR = 0.01
-"""Of a heatmap's height: about three standard deviations around a point."""
 
 
 @dataclass(frozen=True)
@@ -41,20 +40,6 @@ class Trained:
     losses: list[tuple[int, float]] = field(default_factory=list)
     scores: list[tuple[int, float]] = field(default_factory=list)
     chosen_step: int = 0
-
-
-@dataclass(frozen=True)
-class TargetFormat:
-    """The values in the targets of a training.
-
-    Attributes:
-        ignore_index: id of mask pixels that do not count.
-        heat: height of the peaks where targets are heatmaps, else 0. Pixels near a point and far from any then weigh as
-            two classes do; without that, a network predicts "nowhere" everywhere.
-    """
-
-    ignore_index: int = 255
-    heat: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -80,14 +65,12 @@ def train_downstream(
     run: Run,
     target: TargetFormat | None = None,
     validation: LabelledImages | None = None,
-    fine_tune_on: LabelledImages | None = None,
     start: Start | None = None,
 ) -> Trained:
     """Train on ``images``; the target's type gives the task: ids (cross-entropy) or maps (squared error where known).
 
-    ``channels``: classes or maps. ``fine_tune_on``: real images for the last ``config.fine_tune_steps``. Step ``s``
-    depends on (``run.seed``, s) alone, so a resumed training ends with the same weights. A checkpoint is made every 500
-    steps unless ``run`` names another interval.
+    ``channels``: classes or maps. Step ``s`` depends on (``run.seed``, s) alone, so a resumed training ends with the
+    same weights. A checkpoint is made every 500 steps unless ``run`` names another interval.
 
     Raises :class:`core.errors.EvaluationError` for data that cannot be trained on, :class:`core.errors.ResumeError` for
     the state of another training, :class:`core.errors.Stopped` between steps when asked.
@@ -95,12 +78,11 @@ def train_downstream(
     training = _Training(images, channels, config, run, target or TargetFormat(), start or Start())
     if run.resume_from is not None:
         training.load(run.resume_from)
-    total = config.steps + (config.fine_tune_steps if fine_tune_on is not None else 0)
+    total = config.steps
     checkpoint_every = run.checkpoint_every or _CHECKPOINT_EVERY
     while training.step < total:
         run.stop_if_asked()
-        source = images if training.step < config.steps or fine_tune_on is None else fine_tune_on
-        training.learn(source)
+        training.learn(images)
         last = training.step == total
         if validation is not None and (last or (config.validate_every and training.step % config.validate_every == 0)):
             training.validate(validation)
@@ -108,6 +90,21 @@ def train_downstream(
             run.checkpoint(training.save())
         run.progress(training.step, total)
     return training.result()
+
+
+def fine_tune(
+    trained: Trained, images: LabelledImages, config: DownstreamConfig, *, run: Run, **settings: Any
+) -> Trained:
+    """Train ``trained`` on, on other images (the second phase of the recommended use): a third of ``config.steps`` at
+    0.15 of its rate. ``settings``: ``target`` and ``validation`` of :func:`train_downstream`, which has the errors.
+    """
+    slow = replace(
+        config,
+        steps=max(1, round(FINE_TUNE_STEPS * config.steps)),
+        learning_rate=FINE_TUNE_RATE * config.learning_rate,
+        schedule="constant",
+    )
+    return train_downstream(images, trained.channels, slow, run=run, start=Start(network=trained.network), **settings)
 
 
 @torch.no_grad()
@@ -143,7 +140,7 @@ class _Training:
         if not len(images):
             raise EvaluationError("nothing to train on", [Problem("no images", "images")])
         self.config, self.seed, self.device = config, run.seed, run.device
-        self.ignore_index, self.near = target.ignore_index, target.heat * _NEAR
+        self.target, self.bfloat16 = target, uses_bfloat16(config.precision, torch.device(run.device))
         self.channels = channels
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(run.seed)
@@ -157,7 +154,7 @@ class _Training:
         self.optimizer = torch.optim.AdamW(
             learnt, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
         )
-        self.weights = _weights(images, channels, config.class_weight_power, target.ignore_index, self.near)
+        self.weights = class_weights(images, channels, config.class_weight_power, target)
         self.step = 0
         self.losses: list[tuple[int, float]] = []
         self.scores: list[tuple[int, float]] = []
@@ -169,9 +166,11 @@ class _Training:
         random = np.random.default_rng([self.seed, _STREAM, self.step])
         pick = random.integers(0, len(source), config.batch)
         pixels, targets = source.take(pick)
-        x, y = to_float(as_tensor(pixels)), _as_target(targets)
+        x, y = to_float(as_tensor(pixels)), as_target(targets)
         generator = torch.Generator().manual_seed(int(random.integers(1 << 62)))
-        x, y = augmented(x, y, config.augment, generator, config.mirrored)
+        x, y = augmented(
+            x, y, config.augment, generator, config.mirrored, config.augment_strength, self.target.ignore_index
+        )
         self.network.train()
         if self.freeze_trunk:
             self.network.trunk.eval()
@@ -181,7 +180,7 @@ class _Training:
         with torch.random.fork_rng(devices=[]), self._arithmetic():
             torch.manual_seed(int(random.integers(1 << 62)))
             output = self.network(x.to(self.device).contiguous(memory_format=torch.channels_last))
-        loss = self._loss(output.float(), y.to(self.device))
+        loss = pixel_loss(output.float(), y.to(self.device), self.weights, self.target)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -191,22 +190,11 @@ class _Training:
 
     def _arithmetic(self) -> torch.autocast:
         kind = torch.device(self.device).type
-        return torch.autocast(kind, torch.bfloat16, enabled=self.config.precision == "bfloat16")
-
-    def _loss(self, output: Tensor, target: Tensor) -> Tensor:
-        weights = None if self.weights is None else self.weights.to(output.device)
-        if target.ndim == 3:
-            return F.cross_entropy(output, target, weight=weights, ignore_index=self.ignore_index)
-        share = target.isfinite().float()
-        if weights is not None:
-            share = share * weights[(target > self.near).long()]
-        return ((output - target.nan_to_num(0.0)).square() * share).sum() / share.sum().clamp_min(1e-6)
+        return torch.autocast(kind, torch.bfloat16, enabled=self.bfloat16)
 
     def _rate(self) -> float:
-        """One cycle: up over the first 30 %, down by a cosine to almost nothing; fine-tuning at a tenth, constant."""
+        """One cycle: up over the first 30 %, down by a cosine to almost nothing."""
         config = self.config
-        if self.step >= config.steps:
-            return config.learning_rate * _FINE_TUNE_RATE
         if config.schedule == "constant":
             return config.learning_rate
         warm = 0.3 * config.steps
@@ -219,7 +207,8 @@ class _Training:
         pixels, targets = validation.take(np.arange(len(validation)))
         now = Trained(self.network, self.channels)
         if targets.ndim == 3:
-            score = pooled_miou(image_confusions(targets, predict_masks(now, pixels), self.channels, self.ignore_index))
+            said = predict_masks(now, pixels)
+            score = pooled_miou(image_confusions(targets, said, self.channels, self.target.ignore_index))
         else:
             score = -float(np.nanmean((predict(now, pixels) - targets) ** 2))
         if not self.scores or score > max(value for _, value in self.scores):
@@ -254,40 +243,7 @@ class _Training:
         return Trained(self.network.eval(), self.channels, self.losses, self.scores, chosen)
 
     def _key(self) -> str:
-        return repr((self.config, self.seed, self.channels, self.freeze_trunk, self.near))
-
-
-def _as_target(targets: Targets) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(targets, np.int64 if targets.ndim == 3 else np.float32))
-
-
-def _weights(images: LabelledImages, channels: int, power: float, ignore_index: int, near: float) -> Tensor | None:
-    """Frequency to minus ``power``, mean 1 over the classes that occur; None for maps that are no heatmaps. Heatmaps
-    have two classes of pixels: far from a point, and near one, where the map is above ``near``.
-    """
-    look = np.linspace(0, len(images) - 1, min(len(images), _WEIGHED_IMAGES)).astype(np.int64)
-    counts = np.zeros(256, np.int64)
-    for start in range(0, len(look), 64):
-        targets = images.take(look[start : start + 64])[1]
-        if targets.ndim != 3 and not near:
-            return None
-        counts += np.bincount((targets > near if near else targets).ravel(), minlength=256)
-    counts = counts[:2] if near else _of_classes(counts, channels, ignore_index)
-    frequency = counts / counts.sum()
-    weights = np.where(frequency > 0, np.maximum(frequency, 1e-6) ** -power, 0.0)
-    return torch.from_numpy(weights / (weights.sum() / (weights > 0).sum())).float()
-
-
-def _of_classes(counts: NDArray[np.int64], channels: int, ignore_index: int) -> NDArray[np.int64]:
-    """Pixels by id [256] → those of the classes; raises where that leaves nothing to learn or there are more."""
-    beyond = [one for one in np.flatnonzero(counts) if one >= channels and one != ignore_index]
-    if beyond:
-        problem = Problem(f"the id {beyond[0]} occurs, and there are {channels} classes", "images")
-        raise EvaluationError("unusable masks", [problem])
-    known = np.where(np.arange(256) == ignore_index, 0, counts)[:channels]
-    if not known.sum():
-        raise EvaluationError("unusable masks", [Problem("every pixel is ignored", "images")])
-    return known
+        return repr((self.config, self.seed, self.channels, self.freeze_trunk, self.target.heat))
 
 
 def _copy_into(network: DownstreamNet, start: DownstreamNet) -> None:

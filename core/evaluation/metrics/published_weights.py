@@ -6,6 +6,7 @@ file                     content                                                
 inception.pth            Inception-v3 of the original FID, as torch-fidelity publishes    torch-fidelity
 clip.safetensors         OpenAI's ViT-B/32, as OpenCLIP or timm publish                   timm
 dinov2.pth               DINOv2 ViT-S/14, as Meta or timm publish                         timm
+dinov3.pth               DINOv3 ViT-S/16, as timm publishes                               timm
 resnet18.pth             ImageNet weights of the downstream nets' trunks, as torchvision  torchvision
                          publishes; so resnet50, resnet101 and mobilenet_v3_large
 =======================  ===============================================================  ==================

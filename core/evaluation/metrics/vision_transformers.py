@@ -10,9 +10,8 @@ from torch.nn import functional as F
 
 from core.torchvision_import import import_torchvision
 
-TransformerName = Literal["clip", "dinov2"]
-PATCH = 14
-"""Pixels that a patch of DINOv2 is wide and high."""
+TransformerName = Literal["clip", "dinov2", "dinov3"]
+SelfSupervised = Literal["dinov2", "dinov3"]
 _MODELS: dict[TransformerName, tuple[str, dict[str, Any], tuple[float, ...], tuple[float, ...]]] = {
     # Mean and deviation are those of the published models.
     # OpenAI trained with QuickGELU.
@@ -22,6 +21,10 @@ _MODELS: dict[TransformerName, tuple[str, dict[str, Any], tuple[float, ...], tup
     ),
     "dinov2": (
         "vit_small_patch14_dinov2", {"num_classes": 0, "img_size": 224, "dynamic_img_size": True},
+        (0.485, 0.456, 0.406), (0.229, 0.224, 0.225),
+    ),
+    "dinov3": (
+        "vit_small_patch16_dinov3", {"num_classes": 0, "dynamic_img_size": True},
         (0.485, 0.456, 0.406), (0.229, 0.224, 0.225),
     ),
 }  # fmt: skip
@@ -41,7 +44,7 @@ class VisionTransformer(nn.Module):
         self.network: Any = timm.create_model(model, pretrained=False, **settings)
         if weights is not None:  # files of the original projects have other names, and positions of another size
             models: Any = importlib.import_module("timm.models")
-            convert = importlib.import_module("timm.models.vision_transformer").checkpoint_filter_fn
+            convert = importlib.import_module(type(self.network).__module__).checkpoint_filter_fn
             models.load_checkpoint(self.network, str(weights), filter_fn=convert)
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("deviation", torch.tensor(deviation)[:, None, None], persistent=False)
@@ -54,8 +57,9 @@ class VisionTransformer(nn.Module):
     def patches(self, images: Tensor, least: int = 224) -> Tensor:
         """Features of each patch, [N, D, h, w]; images whose shorter side is below ``least`` pixels are enlarged."""
         scale = max(1.0, least / min(images.shape[2:]))
-        rows, columns = (max(1, round(side * scale / PATCH)) for side in images.shape[2:])
-        tokens = self.network.forward_features(self._normal(_resized(images, (rows * PATCH, columns * PATCH))))
+        patch = self.network.patch_embed.patch_size[0]
+        rows, columns = (max(1, round(side * scale / patch)) for side in images.shape[2:])
+        tokens = self.network.forward_features(self._normal(_resized(images, (rows * patch, columns * patch))))
         kept: Tensor = tokens[:, self.network.num_prefix_tokens :]  # [N, rows · columns, D]
         return kept.transpose(1, 2).reshape(len(images), -1, rows, columns)
 

@@ -19,7 +19,7 @@ _TITLES = {
     "copies": "No copies of labelled images",
     "regeneration": "Drawn again exactly",
 }
-_STATES = {"use": "passed", "do not use": "failed", "not decided": "unknown"}
+_STATES = {"use": "passed", "do not use": "failed", "not shown": "unknown"}
 
 
 def report_html(evaluation: Evaluation, data: EvaluationData, title: str) -> str:
@@ -27,6 +27,7 @@ def report_html(evaluation: Evaluation, data: EvaluationData, title: str) -> str
     document = evaluation.document
     parts = [
         f'<p class="verdict {_STATES[document["verdict"]]}">{_sentence(document)}</p>',
+        f"<p><b>Recommended:</b> {html.escape(document['recommended']['words'])}</p>",
         "<h2>Gates</h2>", _gates(document["gates"]),
     ]  # fmt: skip
     if document["warnings"]:
@@ -77,8 +78,9 @@ def _arms(arms: Sequence[dict[str, Any]], settings: dict[str, Any], metric: str)
         for arm in arms
     ]
     note = (
-        f"{metric} on held-out images; paired repeats: {settings['repeats']}; {settings['downstream']['network']}, "
-        f"{settings['downstream']['steps']} steps an arm. Transfer starts from: {settings['pretrained'] or 'nothing'}."
+        f"{metric} on held-out images; repeats: {settings['repeats']}; {settings['downstream']['network']}, "
+        f"{settings['downstream']['steps']} steps an arm. Every net starts from {settings['start']}. Augmentation of "
+        f"the labelled images: {settings['augmentation']['chosen']}."
     )
     return page.table(("trained on", metric, *more, *parts), rows) + page.note(note) + _bars(arms)
 

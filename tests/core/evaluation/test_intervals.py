@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from core.evaluation.intervals import bootstrap, mean_interval, paired_interval, repeats_needed, t_quantile
+from core.evaluation.intervals import bootstrap, mean_interval, paired_interval, t_quantile
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 7, 30, 400])
@@ -53,15 +53,6 @@ def test_quantiles_equal_those_of_earlier_releases():
     # Found by bisection and Gauss-Legendre quadrature, before SciPy was used.
     old = {(0.975, 1): 12.706204736174676, (0.975, 4): 2.7764451051977765, (0.8, 7): 0.8960296443137645}
     assert {key: t_quantile(*key) for key in old} == pytest.approx(old, rel=1e-9)
-
-
-def test_plans():
-    # The textbook's: an effect of one standard deviation, 80 % power, 5 % two-sided.
-    assert repeats_needed(1.0, 1.0) == 10
-    assert repeats_needed(5.0, 5.0) == repeats_needed(1.0, 1.0)
-    assert repeats_needed(0.5, 1.0) > repeats_needed(1.0, 1.0)
-    with pytest.raises(ValueError, match="difference of 0"):
-        repeats_needed(0.0, 1.0)
 
 
 def test_pairs_are_needed():

@@ -17,7 +17,6 @@ from core.label_sets.classes import ClassMap
 QUICK = EvaluationConfig(
     DownstreamConfig(steps=25, batch=8, width=4, learning_rate=1e-2, augment="none", validate_every=10),
     repeats=1,
-    baselines=("from_scratch",),
 )
 
 

@@ -66,7 +66,12 @@ def evaluate(context: StepContext) -> StepResult:
         context.put(spec.dataset, name_html, page.encode(), "text/html; charset=utf-8"),
     )
     failed = [gate["name"] for gate in document["gates"] if gate["state"] == "failed"]
-    summary = {"dataset": spec.dataset, "verdict": document["verdict"], "failed": failed}
+    summary = {
+        "dataset": spec.dataset,
+        "verdict": document["verdict"],
+        "recommended": document["recommended"]["arm"],
+        "failed": failed,
+    }
     return StepResult(files=files, events=(NewEvent("dataset.evaluated", summary),))
 
 

@@ -119,21 +119,21 @@ def test_a_dataset_is_judged_and_drawn_again_exactly(service: Service) -> None:
     gates = {gate["name"]: gate for gate in document["gates"]}
     assert gates["regeneration"]["state"] == "passed", gates["regeneration"]["words"]
     assert gates["regeneration"]["numbers"]["checked"] == 20
-    assert gates["useful"]["state"] == "failed", "one repeat of two steps proves nothing"
-    assert document["verdict"] == "do not use"
-    assert [arm["name"] for arm in document["arms"]][2:] == ["from_scratch", "head_only", "fine_tuned"]
-    counts = {"generated": 20, "looked_at": 20, "labelled": 6, "held_out": 8, "validation": 0, "test": 8}
+    assert gates["useful"]["state"] == "unknown", "one repeat of two steps proves nothing"
+    assert document["verdict"] == "not shown"
+    assert [arm["name"] for arm in document["arms"]][2:] == ["strong_augmentation"]
+    counts = {"generated": 20, "looked_at": 20, "labelled": 6, "held_out": 8, "validation": 2, "test": 6}
     assert document["images"] == counts
-    assert (
-        "Frozen self-supervised features were not tried: the weights of DINOv2 (dinov2.pth) are absent."
-        in (document["warnings"])
-    )
+    said = "'frozen_features' was not tried: no weights of a self-supervised backbone (dinov3.pth or dinov2.pth)."
+    assert f"Baseline {said}" in document["warnings"]
     assert (document["dataset"], document["evaluation"]) == (service.dataset, job.id)
     page = service.report(job, REPORT_HTML).decode()
     assert page.startswith("<!doctype html>")
-    assert "Do not use" in page
+    assert "Not shown" in page
     told = [one for one in events(service.db, job.id, tenant=TENANT) if one.name == "dataset.evaluated"]
-    assert told[0].data["verdict"] == "do not use"
+    assert told[0].data == {
+        "dataset": service.dataset, "verdict": "not shown", "recommended": None, "failed": [],
+    }  # fmt: skip
     found = get_evaluation(service.db, job.id, tenant=TENANT)
     assert (found.dataset, found.state, found.finished) == (service.dataset, "succeeded", True)
     listed = list_evaluations(service.db, tenant=TENANT, dataset=service.dataset).items
@@ -226,7 +226,9 @@ def test_labels_on_generated_images_are_one_more_thing_to_beat(service: Service,
     service.work()
     document = json.loads(service.report(job, REPORT_JSON))
     names = [arm["name"] for arm in document["arms"]]
-    assert names == ["generated", "generated, then labelled", "from_scratch", "labels on generated images"]
+    assert names == [
+        "generated", "generated, then fine-tuned", "strong_augmentation", "from_scratch", "labels on generated images",
+    ]  # fmt: skip
     assert all(0 < arm["mean"] < 1 for arm in document["arms"])
     refused = service.evaluate(generated_labels=service.held_out, baselines=["from_scratch"])
     service.work()

@@ -1,18 +1,14 @@
-"""The arms that a dataset has to beat."""
+"""Baselines of the claims: transfer from a trunk pretrained without labels."""
 
 from dataclasses import replace
 
 import numpy as np
-import pytest
 import torch
 
-from core.evaluation.downstream.baselines import DenoisingImages, Pretrained, pretrain_on, train_baseline
 from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.images import ArrayImages
-from core.evaluation.downstream.training import predict
-from core.evaluation.metrics.vision_transformers import VisionTransformer
 from core.run import Run
-from core.torchvision_import import import_torchvision
+from testbed.claims.baselines import DenoisingImages, pretrain_on, train_baseline
 
 QUICK = DownstreamConfig(steps=5, batch=4, width=4)
 
@@ -46,24 +42,3 @@ def test_transfer_starts_from_the_pretrained_trunk_and_head_only_leaves_it_there
     assert distance["head_only"] == 0
     assert 0 < distance["fine_tuned"] < distance["from_scratch"]
     assert all(torch.isfinite(net.network.head.weight).all() for net in nets.values())
-
-
-def test_frozen_features_are_learnt_upon_and_left_as_they_were(tmp_path):
-    import_torchvision()
-    pytest.importorskip("timm", exc_type=ImportError)
-    weights = tmp_path / "dinov2.pth"
-    torch.manual_seed(0)
-    published = VisionTransformer("dinov2", None)
-    torch.save(published.network.state_dict(), weights)
-    trained = train_baseline(
-        "frozen_features", images(2), 3, replace(QUICK, steps=1, batch=2), run=Run(),
-        pretrained=Pretrained("DINOv2", weights=weights),
-    )  # fmt: skip
-    assert predict(trained, images(1).images).shape == (1, 3, 16, 16)
-    state, after = published.network.state_dict(), trained.network.trunk.network.state_dict()
-    assert all(
-        torch.equal(state[name], after[name]) for name in ("blocks.0.attn.qkv.weight", "patch_embed.proj.weight")
-    )
-    # A patch is 14 pixels: what is enlarged to 224 × 448 has 16 × 32 of them.
-    with torch.no_grad():
-        assert published.patches(torch.rand(1, 3, 16, 32)).shape == (1, 384, 16, 32)
