@@ -17,6 +17,8 @@ SCARCE = 1 / 3
 FEW_LABELS = 16
 #: Held-out IoU of a class that the composition asks for, and mean IoU, below which is warned.
 LOW_IOU = 0.5
+#: Labelled images that one warning names.
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class DatasetFacts:
     samples drawn before the filter. ``digests``: SHA-256 of label set and labeler. ``perceptual``: the distance that
     inversion used. ``settings``: JSON values. ``pictures``: title and path of the pictures beside the card.
     ``held_out``: None where no labelled image was kept aside. ``steered``: what the composition asks for.
+    ``seen_in_training``: names of labelled images that also trained the generator.
     """
 
     name: str
@@ -103,6 +106,7 @@ class DatasetFacts:
     held_out: HeldOutFacts | None = None
     dropped: DroppedFacts = DroppedFacts()
     steered: Sequence[SteeredClass] = ()
+    seen_in_training: Sequence[str] = ()
 
     def share_of_images(self, class_id: int) -> float:
         """Share of the dataset's images that show the class, 0..1."""
@@ -191,6 +195,13 @@ def _inversion_warnings(facts: DatasetFacts) -> list[str]:
 
 def _label_warnings(facts: DatasetFacts) -> list[str]:
     lines = []
+    if facts.seen_in_training:
+        count, more = len(facts.seen_in_training), len(facts.seen_in_training) - _NAMED
+        names = ", ".join(facts.seen_in_training[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+        lines.append(
+            f"{count} of {facts.label_count} labelled images also trained the generator ({names}): it redraws them better "
+            "than new images, and scores on them are too good."
+        )
     if facts.label_count < FEW_LABELS:
         count = facts.label_count
         images = "labelled image" if count == 1 else "labelled images"

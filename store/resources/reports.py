@@ -51,13 +51,17 @@ class ImageReport(_Report):
 
 
 class InversionReport(_Report):
-    """Reconstruction of all images of a label set; `mirrored`: of their mirror images, empty where there are none."""
+    """Reconstruction of all images of a label set; `mirrored`: of their mirror images, empty where there are none.
+
+    seen_in_training: name of each labelled image that also trained the generator → name of the training image.
+    """
 
     images: int
     flagged: int
     median_psnr: Psnr
     median_perceptual: Distance = nan
     perceptual_name: str
+    seen_in_training: dict[str, str] = Field(default_factory=dict)
     per_image: tuple[ImageReport, ...]
     mirrored: tuple[ImageReport, ...] = ()
 

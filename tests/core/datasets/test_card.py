@@ -67,6 +67,15 @@ def test_a_good_dataset_has_no_warnings():
     assert "Before you use it" not in write_card(facts())
 
 
+def test_labelled_images_that_trained_the_generator_are_named():
+    names = [f"{number:03d}" for number in range(7)]
+    (line,) = plain_warnings(facts(seen_in_training=names))
+    assert line.startswith(
+        "7 of 50 labelled images also trained the generator (000, 001, 002, 003, 004 and 2 more): it redraws"
+    )
+    assert line in write_card(facts(seen_in_training=names))
+
+
 def test_what_the_card_says():
     card = write_card(facts())
     for line in (

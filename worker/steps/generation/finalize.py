@@ -168,6 +168,7 @@ def _facts(
         label_shares=labels.shares,
         inversion=_inverted(inversion, {row.name for row in labeler_report(labeler).dropped}),
         perceptual=inversion_report(inversion).perceptual_name,
+        seen_in_training=sorted(inversion_report(inversion).seen_in_training),
         digests={"label_set": label_set.digest, "inversion": inversion.digest, "labeler": labeler.digest},
         settings={"seed": context.claim.seed, **_settings(request, source)},
         pictures={"Contact sheet": CONTACT_SHEET},

@@ -45,7 +45,7 @@ def add_images(context: StepContext) -> StepResult:
     )
     upload.unlink()
     images = PackedImages(packed)
-    write_index(images, context.folder / INDEX, run)
+    write_index(images.training, context.folder / INDEX, run)
     info = _info(spec, report)
     document = json.dumps(_report(spec, found, report, info), indent=1).encode()
     title = f"{spec.name}: {report.images:,} images at {spec.width} x {spec.height} (width x height)"

@@ -35,12 +35,13 @@ from store.resources.artifacts import PREFIXES, Made, NewMade, find_made
 from store.resources.files import File
 from store.resources.reports import inversion_report
 from worker.digests import digest_of, json_values
-from worker.loading import CODES, REPORT, Source, codes_content, fitted_labels, load_source
+from worker.loading import CODES, REPORT, Source, codes_content, fitted_labels, load_labels, load_source
 from worker.runtime.step_context import StepContext
 from worker.samplers import BoundSampler, bind_sampler, not_invertible
 from worker.steps.inversion.inversion_cache import Reused, image_digests, inverted_before
 from worker.steps.inversion.inverters import chosen_inverters
 from worker.steps.inversion.sample_codes import codes_of_samples
+from worker.steps.label_sets.training_overlap import seen_in_training, training_index
 
 #: Nothing random reaches a result that other jobs use again.
 _SEED = 0
@@ -119,7 +120,10 @@ def invert(context: StepContext) -> StepResult:
         )
         inverted |= dict(zip(todo, refined, strict=True))
     in_order = [inverted[index] for index in range(len(shown))]
-    return _store(context, source, bound, labels, warps, digest, _Inverted(in_order, digests, before))
+    index = training_index(context, source.row.id)
+    whole = load_labels(context, context.result_id("label_set")) if index is not None else None
+    seen = seen_in_training(context, index, whole) if index is not None and whole is not None else {}
+    return _store(context, source, bound, labels, warps, digest, _Inverted(in_order, digests, before, seen))
 
 
 def refuse_poor_reconstruction(context: StepContext, inversion: Made, *, force: bool) -> None:
@@ -172,12 +176,13 @@ def _config(asked: InversionSpec, sampler: Sampler) -> InversionConfig:
 class _Inverted:
     """The labelled images, then their mirror images, if any: codes, digests for reuse, earlier inversions by position.
 
-    Drawn samples have neither digests nor earlier inversions.
+    Drawn samples have neither digests nor earlier inversions. seen: label → image that trained the generator.
     """
 
     images: list[InvertedImage]
     digests: list[str] = field(default_factory=list)
     reused: Mapping[int, Reused] = field(default_factory=dict)
+    seen: Mapping[str, str] = field(default_factory=dict)
 
 
 def _store(
@@ -207,6 +212,7 @@ def _store(
         "height": source.size[0],
         "width": source.size[1],
         "reused_images": sum(row["reused_from"] is not None for row in rows),
+        "seen_in_training": found.seen,
         "per_image": rows,
         "mirrored": each[count:],
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from worker.runtime.step_context import StepContext
 from worker.steps.generation.composition_request import demands_of
 from worker.steps.label_sets.class_collapse import delivered_classes
 from worker.steps.label_sets.framing import check_frame
+from worker.steps.label_sets.training_overlap import overlap_events
 from worker.steps.labeler.config import check_labeler
 
 
@@ -44,17 +46,21 @@ def validate(context: StepContext) -> StepResult:
         known = get_label_set(context.db, labels, tenant=context.tenant)
         upload = _upload_of_bare(context, known.id)
         if upload is None:
-            _check_request(context, class_map(known), lambda: load_labels(context, known.id))
-            return _used(known.id, label_set_report(known).images)
+            warnings = _check_request(context, class_map(known), lambda: load_labels(context, known.id))
+            return _with(warnings, _used(known.id, label_set_report(known).images))
         labels = upload
     label_set = read_label_set(
         fetch_upload(context, labels), context.folder, progress=context.progress, should_stop=context.should_stop
     )
-    _check_request(context, label_set.classes, lambda: label_set)
+    warnings = _check_request(context, label_set.classes, lambda: label_set)
     equal = find_made(context.db, "label_set", label_set.digest, tenant=context.tenant)
     if equal is not None:
-        return _used(equal.id, len(label_set.items))
-    return _store(context, label_set)
+        return _with(warnings, _used(equal.id, len(label_set.items)))
+    return _with(warnings, _store(context, label_set))
+
+
+def _with(warnings: tuple[NewEvent, ...], result: StepResult) -> StepResult:
+    return replace(result, events=(*result.events, *warnings))
 
 
 def _upload_of_bare(context: StepContext, label_set_id: str) -> str | None:
@@ -65,9 +71,9 @@ def _upload_of_bare(context: StepContext, label_set_id: str) -> str | None:
         return upload_of(connection, label_set_id, tenant=context.tenant)
 
 
-def _check_request(context: StepContext, classes: ClassMap, labels: Callable[[], LabelSet]) -> None:
+def _check_request(context: StepContext, classes: ClassMap, labels: Callable[[], LabelSet]) -> tuple[NewEvent, ...]:
     """Raise for a labeler that the generator cannot serve, for classes that the labels do not have, and for images that
-    cannot be aligned. `labels`: loads the label set, where it is needed.
+    cannot be aligned; return warnings. `labels`: loads the label set, where it is needed.
     """
     request = context.request()
     if isinstance(request, LabelingSpec):
@@ -77,6 +83,9 @@ def _check_request(context: StepContext, classes: ClassMap, labels: Callable[[],
             demands_of(request.composition, delivered)
     if isinstance(request, LabelingSpec | TrainEncoderSpec):
         check_frame(context, request.generator, request, labels)
+        if getattr(request, "samples", None) is None:
+            return overlap_events(context, request.generator, request, labels)
+    return ()
 
 
 def fetch_upload(context: StepContext, upload_id: str) -> Path:

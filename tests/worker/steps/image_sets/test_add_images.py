@@ -124,7 +124,10 @@ def test_a_step_loads_the_images_of_a_set_by_its_name(service: Service, tmp_path
         stored = Path(folder) / "index.npz"
         stored.write_bytes(content(service.db, service.objects, made.id, INDEX))
         index = ImageIndex.load(stored)
-        assert index.copies_among([picture(99, 24, 32), picture(3, 24, 32)]) == {1: "03.png"}
+        assert index.names == tuple(images.training.names)
+        trained, apart = (int(part.names[0].removesuffix(".png")) for part in (images.training, images.held_out))
+        found = index.copies_among([picture(number, 24, 32) for number in (99, trained, apart)])
+        assert found == {1: f"{trained:02d}.png"}
 
 
 def test_flips_are_off_where_a_class_is_named_left_or_right(service: Service) -> None:
