@@ -199,8 +199,8 @@ def _label_warnings(facts: DatasetFacts) -> list[str]:
         count, more = len(facts.seen_in_training), len(facts.seen_in_training) - _NAMED
         names = ", ".join(facts.seen_in_training[:_NAMED]) + (f" and {more} more" if more > 0 else "")
         lines.append(
-            f"{count} of {facts.label_count} labelled images also trained the generator ({names}): it redraws them better "
-            "than new images, and scores on them are too good."
+            f"{count} of {facts.label_count} labelled images also trained the generator ({names}): it redraws them "
+            "better than new images, and scores on them are too good."
         )
     if facts.label_count < FEW_LABELS:
         count = facts.label_count
