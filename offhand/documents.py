@@ -124,7 +124,7 @@ class Upload(TypedDict):
 
 class Generator(TypedDict):
     """A frozen image generator. ``settings_schema``: JSON Schema of its sampling settings; ``report`` and ``preview``
-    are None for a built-in one.
+    are None for a built-in one; ``quality``: address of its newest quality report, None before the first.
     """
 
     id: str
@@ -144,6 +144,7 @@ class Generator(TypedDict):
     prepared: Document
     report: Document | None
     preview: str | None
+    quality: str | None
     created_at: str
 
 

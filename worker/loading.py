@@ -30,6 +30,7 @@ from store.resources.files import list_files
 from store.resources.generators import Generator as GeneratorRow
 from store.resources.generators import get_generator
 from store.resources.image_sets import PACKED, get_image_set
+from store.resources.quality_reports import FOLDER as REPORTS
 from store.resources.reports import label_set_report
 from worker.runtime.step_context import StepContext
 from worker.steps.label_sets.framing import framed
@@ -89,7 +90,7 @@ def load_source(context: StepContext, generator: str) -> Source:
     for name in ("encoder", "perceptual"):
         weights = kept.get(f"{name}.safetensors")
         digests[name] = _described_digest(shipped / f"{name}.json") if shipped else weights.sha256 if weights else ""
-    beside = [name for name in kept if name != WEIGHTS]
+    beside = [name for name in kept if name != WEIGHTS and not name.startswith(REPORTS)]
 
     def folder() -> Path:
         return shipped or _fetched(context, row, beside)

@@ -13,12 +13,17 @@ from api.protocol.problems import documented
 from api.schemas.base import ListOf, list_of
 from api.schemas.resources import Generator, generator_document
 from api.security.scopes import Tenant
+from store.database.database import Database
 from store.database.paging import DEFAULT_PAGE
+from store.job_kinds.assess_generator import AssessGeneratorSpec
 from store.job_kinds.import_generator import ImportGeneratorSpec
 from store.job_kinds.prepare_generator import PrepareGeneratorSpec
+from store.objects import ObjectStore
+from store.requests.generator_assessment import GeneratorAssessment
 from store.requests.preparation import Preparation
 from store.resources import generators as stored
 from store.resources.files import get_file
+from store.resources.quality_reports import REPORT_HTML, REPORT_JSON, REPORT_PNG, has_report, newest_report
 
 router = APIRouter(prefix="/v1/generators", tags=["generators"])
 
@@ -31,6 +36,7 @@ EXAMPLES: dict[str, Any] = {
 }
 JOB = started("The job that fetches, reads and stores it.")
 PREPARING = started("The job that trains them.")
+ASSESSMENT = started("The job that assesses it.")
 
 
 @router.post("", status_code=202, response_model=None, responses=JOB | documented(400, 409, 413, 415, 422, 429, 507))
@@ -52,13 +58,13 @@ def list_generators(
 ) -> ListOf[Generator]:
     """Generators, newest first."""
     page = stored.list_generators(db, tenant=tenant, page_size=page_size, page_token=page_token)
-    return list_of(page, generator_document)
+    return list_of(page, lambda one: _with_report(db, tenant, one))
 
 
 @router.get("/{generator_id}", responses=documented(404, 422))
 def get_generator(generator_id: str, db: Db, tenant: Tenant) -> Generator:
     """One generator, by name or id."""
-    return generator_document(stored.get_generator(db, generator_id, tenant=tenant))
+    return _with_report(db, tenant, stored.get_generator(db, generator_id, tenant=tenant))
 
 
 @router.post(
@@ -90,3 +96,53 @@ def get_generator_preview(generator_id: str, request: Request, db: Db, objects: 
     generator = stored.get_generator(db, generator_id, tenant=tenant)
     file = get_file(db, generator.id, stored.PREVIEW, tenant=tenant)
     return file_response(request, objects, file, attachment=False)
+
+
+@router.post(
+    "/{generator_id}/reports",
+    status_code=202,
+    response_model=None,
+    responses=ASSESSMENT | documented(400, 404, 409, 413, 415, 422, 429, 507),
+)
+async def create_generator_report(
+    generator_id: str,
+    assessment: Annotated[GeneratorAssessment, Body(examples=[{"images": "xrays", "count": 2000}])],
+    asked: Asking,
+) -> Response:
+    """Have a generator assessed by the held-out images of an image set: FID, KID, precision, recall, density, coverage,
+    values by class, and whether it repeats training images. Then fetch `GET /v1/generators/{id}/report`.
+    """
+    return await asked.start(AssessGeneratorSpec(generator=generator_id, **assessment.model_dump(exclude_unset=True)))
+
+
+@download(router, "/{generator_id}/report", "text/html", "The report.")
+def get_generator_report(generator_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Response:
+    """Distances, classes, samples and the closest training images as one page that needs nothing else."""
+    return _report(request, db, objects, tenant, generator_id, REPORT_HTML)
+
+
+@download(router, "/{generator_id}/report.json", "application/json", "The report.")
+def get_generator_report_json(
+    generator_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant
+) -> Response:
+    """The same numbers for programs."""
+    return _report(request, db, objects, tenant, generator_id, REPORT_JSON)
+
+
+@download(router, "/{generator_id}/report.png", "image/png", "The samples.")
+def get_generator_report_png(generator_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Response:
+    """The first samples of the report as a picture."""
+    return _report(request, db, objects, tenant, generator_id, REPORT_PNG)
+
+
+def _report(
+    request: Request, db: Database, objects: ObjectStore, tenant: str, generator_id: str, name: str
+) -> Response:
+    generator = stored.get_generator(db, generator_id, tenant=tenant)
+    ask = f"POST /v1/generators/{generator.id}/reports"
+    file = newest_report(db, generator.id, name, tenant=tenant, ask=ask)
+    return file_response(request, objects, file, attachment=False)
+
+
+def _with_report(db: Database, tenant: str, generator: stored.Generator) -> Generator:
+    return generator_document(generator, has_report(db, generator.id, tenant=tenant))

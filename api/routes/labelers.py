@@ -21,8 +21,8 @@ from store.job_kinds.assess_labeler import AssessLabelerSpec
 from store.job_kinds.train_labeler import TrainLabelerSpec
 from store.objects import ObjectStore
 from store.resources import artifacts
-from store.resources.labelers import REPORT_HTML, REPORT_JSON, REPORT_PNG, has_report
 from store.resources.labelers import get_labeler_report as stored_report
+from store.resources.quality_reports import REPORT_HTML, REPORT_JSON, REPORT_PNG, has_report
 
 router = APIRouter(prefix="/v1/labelers", tags=["labelers"], route_class=JobRoute)
 

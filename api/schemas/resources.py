@@ -42,6 +42,7 @@ class Generator(Document):
     )
     report: Info | None = Field(description="How it was imported, and what was noticed; null for a built-in one.")
     preview: str | None = Field(description="Samples at several sampling settings, as a picture.")
+    quality: str | None = Field(description="Its quality report, a page (`.json`, `.png`); null: none was made yet.")
     created_at: datetime
 
 
@@ -161,7 +162,7 @@ class DatasetChange(Request):
     pinned: bool = Field(description="True: it stays beyond its time. False: it ends, a day from now at the earliest.")
 
 
-def generator_document(generator: StoredGenerator) -> Generator:
+def generator_document(generator: StoredGenerator, has_report: bool) -> Generator:
     """Return the document of a generator."""
     facts, description = generator.info.get("info", {}), described(generator.info)
     return Generator(
@@ -182,6 +183,7 @@ def generator_document(generator: StoredGenerator) -> Generator:
         prepared=generator.info.get(PREPARED, {}),
         report=generator.info.get(IMPORTED),
         preview=f"/v1/generators/{generator.id}/preview" if IMPORTED in generator.info else None,
+        quality=f"/v1/generators/{generator.id}/report" if has_report else None,
         created_at=generator.created_at,
     )
 

@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -92,6 +92,49 @@ def prepare(
         output.result(generator, prepared_text(generator))
 
 
+@group.command("assess")
+def assess(
+    name: Annotated[str, typer.Argument(help="Name or id.")],
+    images: Annotated[
+        str, typer.Option(help="Image set whose held-out images samples are compared with; see `offhand images`.")
+    ],
+    count: Annotated[int | None, typer.Option(help="Samples that are drawn. [2000]")] = None,
+    out: Annotated[Path | None, typer.Option(help="HTML file for the report.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="PNG file for the samples.")] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other field of the request: NAME=JSON, e.g. features='[\"inception\"]'"),
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Follow the job and print its result.")] = True,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Compare a generator's samples with held-out images (FID, KID, precision, recall, density, coverage, classes), and
+    check whether they repeat training images.
+    """
+    with ending(as_json) as output, connect(url) as client:
+        job = client.generators.assess(name, images, **request_settings(setting, {"count": count}))
+        output.note(f"job {job['id']}")
+        if not wait:
+            output.result(job, f"started {job['id']}; follow it with: offhand jobs {job['id']} --watch")
+            return
+        follow(client, job, f"offhand generators report {name}", output)
+        report_generator(client, name, out, picture, output)
+
+
+@group.command("report")
+def report(
+    name: Annotated[str, typer.Argument(help="Name or id.")],
+    out: Annotated[Path | None, typer.Option(help="HTML file for the report.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="PNG file for the samples.")] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Show the newest quality report of a generator; `offhand generators assess` makes one."""
+    with ending(as_json) as output, connect(url) as client:
+        report_generator(client, name, out, picture, output)
+
+
 @group.command("preview")
 def preview(
     name: Annotated[str, typer.Argument(help="Name or id.")],
@@ -171,6 +214,43 @@ def prepared_text(generator: Generator) -> str:
         about = ", ".join(f"{name} {value}" for name, value in facts.items() if isinstance(value, str | int))
         lines.append(f"  {part:<11} {about}")
     return "\n".join(lines)
+
+
+def report_generator(client: "Client", name: str, page: Path | None, picture: Path | None, output: Output) -> None:
+    """Print the quality report of a generator, and save the page and the picture of samples."""
+    found = client.generators.report(name)
+    lines = report_lines(found)
+    files: dict[Literal["html", "png"], Path | None] = {"html": page, "png": picture}
+    for kind, path in files.items():
+        if path is not None:
+            try:
+                path.write_bytes(client.generators.report_file(name, kind))
+            except OSError as error:
+                raise ClientError(f"cannot write {path}: {error}") from error
+            lines.append(f"  {kind:5} {path}")
+    output.result(found, "\n".join(lines))
+
+
+def report_lines(report: Document) -> list[str]:
+    """Return a quality report in lines: values of samples, and those of training images for comparison."""
+    lines = [f"{report['generator']['name']} against image set {report['images']['name']}", report["headline"], ""]
+    measures = ("fid", "kid", "precision", "recall", "density", "coverage")
+    rows = [
+        [one["spec"]["extractor"], name, str(one["spec"]["generated"]), *(_digits(one[each]) for each in measures)]
+        for pair in zip(report["scores"], report["training_scores"], strict=True)
+        for name, one in zip(("samples", "training images"), pair, strict=True)
+    ]
+    lines.append(table(["FEATURES", "COMPARED", "IMAGES", *(name.upper() for name in measures)], rows))
+    lines += [
+        f"  {row['name']}: FID {_digits(row['fid'])} ({row['real']} held-out images, {row['generated']} samples)"
+        for row in report["scores"][0]["by_class"]
+    ]
+    notes = [*report["notes"], *(note for one in report["scores"] for note in one["notes"])]
+    return lines + [f"  note  {words}" for words in dict.fromkeys(notes)]
+
+
+def _digits(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
 
 
 def _save_preview(client: "Client", name_or_id: str, path: Path) -> None:

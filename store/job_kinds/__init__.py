@@ -12,6 +12,7 @@ from typing import Any
 
 from store.job_kinds import (
     add_images,
+    assess_generator,
     assess_labeler,
     check_labels,
     draw_samples,
@@ -32,6 +33,7 @@ _ALL: tuple[JobKind[Any], ...] = (
     check_labels.KIND,
     train_labeler.KIND,
     assess_labeler.KIND,
+    assess_generator.KIND,
     evaluate.KIND,
     export.KIND,
     train_encoder.KIND,

@@ -13,8 +13,10 @@ from store.database.database import Database
 from store.objects import ObjectStore
 from store.resources.files import File, add_files
 from store.resources.generators import IMPORTED, PREVIEW, NewGenerator, add_generator
+from store.resources.image_sets import NewImageSet, add_image_set
+from store.resources.quality_reports import report_file
 from tests.api.protocol.test_errors import problem
-from tests.api.worlds import PICTURE
+from tests.api.worlds import PICTURE, end_job, keep
 
 TENANT = "local"
 BINARY = {"Content-Type": "application/octet-stream"}
@@ -119,3 +121,44 @@ def test_the_catalogue(http: TestClient) -> None:
     entries = {entry["name"]: entry for entry in http.get("/v1/catalogue").json()["items"]}
     assert entries["ada-afhqcat"]["licence"]
     assert not entries["ada-afhqcat"]["verified"]
+
+
+def test_a_quality_report_is_asked_for_and_fetched(
+    http: TestClient, db: Database, objects: ObjectStore, imported: str
+) -> None:
+    with db.write() as connection:
+        info = {"channels": 3, "classes": {}, "held_out": 200, "fit": "crop", "flips": True}
+        add_image_set(connection, TENANT, NewImageSet("ims_1", "photos", "d" * 64, 4000, 64, 32, "", info))
+    path = f"/v1/generators/{imported}"
+    assert http.get(path).json()["quality"] is None
+    problem(http.get(f"{path}/report"), 409, "not_ready")
+    answer = http.post(f"{path}/reports", json={"images": "photos", "count": 100, "features": ["pixels"]})
+    job = answer.json()
+    assert (answer.status_code, job["kind"], job["request"]["count"]) == (202, "assess_generator", 100), job
+    for name, content, media_type in (
+        ("report.json", b'{"memorised": false}', "application/json"),
+        ("report.html", b"<!doctype html>", "text/html; charset=utf-8"),
+        ("report.png", PICTURE, "image/png"),
+    ):
+        keep(db, objects, imported, report_file(job["id"], name), content, media_type)
+    with db.write() as connection:
+        end_job(connection, job["id"], "succeeded")
+    quality = http.get(path).json()["quality"]
+    assert [one["quality"] for one in http.get("/v1/generators").json()["items"] if one["id"] == imported] == [quality]
+    assert http.get(quality).text == "<!doctype html>"
+    assert http.get(f"{quality}.json").json() == {"memorised": False}
+    assert http.get(f"{quality}.png").content == PICTURE
+    assert quality in http.get(f"/jobs/{job['id']}").text
+
+
+def test_an_assessment_that_cannot_be_is_refused_with_all_problems(http: TestClient, imported: str) -> None:
+    wrong = {"images": "none", "count": 3, "features": ["eyes"], "resize": "nearest", "class_balance": "even"}
+    found = problem(http.post(f"/v1/generators/{imported}/reports", json=wrong), 422, "invalid_request")
+    assert {one["pointer"] for one in found["errors"]} == {
+        "#/count", "#/features/0", "#/resize", "#/class_balance",
+    }  # fmt: skip
+    found = problem(
+        http.post("/v1/generators/nothing/reports", json={"images": "none", "sampling": {"psi": 2}}), 422,
+        "invalid_request",
+    )  # fmt: skip
+    assert {one["pointer"] for one in found["errors"]} == {"#/generator", "#/images"}

@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from store.database.database import Database
 from store.objects import ObjectStore
-from store.resources.labelers import report_file
+from store.resources.quality_reports import report_file
 from tests.api.protocol.test_errors import problem
 from tests.api.worlds import PICTURE, add_labeler, end_job, keep
 

@@ -5,6 +5,7 @@ from worker.steps.generation.draw_samples import draw_samples
 from worker.steps.generation.export import export
 from worker.steps.generation.finalize import finalize
 from worker.steps.generation.sample import sample
+from worker.steps.generators.assess_generator import assess_generator
 from worker.steps.generators.import_generator import import_generator
 from worker.steps.generators.prepare_encoder import prepare_encoder
 from worker.steps.generators.prepare_perceptual import prepare_perceptual
@@ -31,5 +32,6 @@ STEPS = {
     "prepare_encoder": prepare_encoder,
     "preview_images": preview_images,
     "assess_labeler": assess_labeler,
+    "assess_generator": assess_generator,
     "draw_samples": draw_samples,
 }

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from offhand.documents import CatalogueEntry, Generator, Job
+from offhand.documents import CatalogueEntry, Document, Generator, Job
 from offhand.sdk.connection import given
 from offhand.sdk.resources.uploads import UploadingResource
 
@@ -43,6 +43,18 @@ class Generators(UploadingResource):
         ``encoder=False``.
         """
         return self._connection.send(Job, "POST", self._at(name_or_id, "preparation"), given(settings))
+
+    def assess(self, name_or_id: str, images: str, **settings: Any) -> Job:
+        """Start the job that compares samples with the held-out part of an image set and return it."""
+        return self._connection.send(Job, "POST", self._at(name_or_id, "reports"), {"images": images} | given(settings))
+
+    def report(self, name_or_id: str) -> Document:
+        """Return distances, classes and memorisation of the newest quality report."""
+        return self._connection.get(Document, self._at(name_or_id, "report.json"))
+
+    def report_file(self, name_or_id: str, kind: Literal["html", "png"]) -> bytes:
+        """Return the newest quality report as an HTML page, or its samples as a PNG."""
+        return self._connection.content(self._at(name_or_id, "report" if kind == "html" else f"report.{kind}"))
 
     def preview(self, name_or_id: str) -> bytes:
         """Return a PNG of an imported generator's samples."""

@@ -113,9 +113,9 @@ def test_every_example_of_a_body_runs(
     here = {"labels": upload, "generator": "tiny", "dataset": dataset, "url": "https://93.184.215.14/offhand"}
     endpoint = http.post("/v1/webhook-endpoints", json={"url": here["url"]}).json()["id"]
     ids = {"dataset_id": dataset, "labeler_id": labeler, "upload_id": upload, "endpoint_id": endpoint, "name": "latest"}
-    ids["image_set_id"] = add_photographs(db, objects)
+    ids["image_set_id"] = here["images"] = add_photographs(db, objects)
     tiny = get_generator(db, "tiny", tenant=TENANT)
-    own = NewGenerator("gen_own", "own", tiny.digest, tiny.height, tiny.width, "", tiny.info)
+    own = NewGenerator("gen_own", "own", tiny.digest, 16, 24, "", tiny.info)  # of the size of the photographs
     with db.write() as connection:
         add_generator(connection, TENANT, own)
     ids["generator_id"] = own.id

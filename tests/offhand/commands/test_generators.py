@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from offhand.commands.generators import import_text, looks_like_a_file, name_of, prepared_text
+from offhand.commands.generators import import_text, looks_like_a_file, name_of, prepared_text, report_lines
 from offhand.errors import ClientError
 from tests.offhand.conftest import Run
 
@@ -72,3 +72,31 @@ def test_text_about_a_prepared_generator_names_each_part() -> None:
     text = prepared_text({"name": "xrays", "prepared": prepared})  # type: ignore[typeddict-item]
     assert "perceptual  network xrays-domain-v1, steps 1500" in text
     assert "encoder     id enc_1, train_on samples, heads e4e, steps 3000" in text
+
+
+def test_quality_report_shows_samples_beside_training_images_with_classes_and_notes() -> None:
+    measures = {"kid": 0.5, "precision": 0.25, "recall": None, "density": 1.0, "coverage": 0.75}
+    spec = {"extractor": "inception", "generated": 2000}
+    score = {"spec": spec, "fid": 12.345, **measures, "notes": ["A note."]}
+    rows = [
+        {"name": "cat", "fid": 3.0, "real": 5, "generated": 9},
+        {"name": "dog", "fid": None, "real": 1, "generated": 2},
+    ]
+    lines = report_lines(
+        {
+            "generator": {"name": "cats"},
+            "images": {"name": "photos"},
+            "headline": "FID 12.35. No sign of memorisation.",
+            "scores": [{**score, "by_class": rows}],
+            "training_scores": [{**score, "spec": {**spec, "generated": 900}, "fid": 1.5, "by_class": []}],
+            "notes": ["Another note."],
+        }
+    )
+    text = "\n".join(lines)
+    assert "cats against image set photos\nFID 12.35. No sign of memorisation." in text
+    table = [line.split() for line in text.splitlines() if line.startswith("inception")]
+    assert table[0] == ["inception", "samples", "2000", "12.35", "0.5", "0.25", "-", "1", "0.75"]
+    assert table[1][:5] == ["inception", "training", "images", "900", "1.5"]
+    assert "  cat: FID 3 (5 held-out images, 9 samples)" in text
+    assert "  dog: FID - (1 held-out images, 2 samples)" in text
+    assert text.endswith("  note  Another note.\n  note  A note.")

@@ -16,7 +16,7 @@ from store.jobs.job_result import LabelerMade
 from store.requests.labeler import FoldsSpec
 from store.requests.sampling import sampling_settings
 from store.resources.artifacts import get_inversion, get_labeler
-from store.resources.labelers import REPORT_HTML, REPORT_JSON, REPORT_PNG, report_file
+from store.resources.quality_reports import REPORT_HTML, REPORT_JSON, REPORT_PNG, report_file
 from store.resources.reports import labeler_report
 from worker.digests import json_values
 from worker.loading import fitted_labels, load_source

@@ -26,7 +26,8 @@ from store.requests.labeler import CollapsePreset, LabelerSpec
 from store.resources.artifacts import get_labeler
 from store.resources.datasets import MANIFEST
 from store.resources.files import list_files
-from store.resources.labelers import REPORT_HTML, REPORT_JSON, REPORT_PNG, get_labeler_report
+from store.resources.labelers import get_labeler_report
+from store.resources.quality_reports import REPORT_HTML, REPORT_JSON, REPORT_PNG
 from tests.worker.inline import TENANT, Service, content, generate, shard_digests, view
 
 SWAPPED = [{"name": "light", "of": ["bright"]}, {"name": "rest", "of": ["dark"]}]
