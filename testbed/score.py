@@ -47,7 +47,7 @@ from core.inversion.report import InvertedImage
 from core.label_sets.flip import mirrored
 from core.label_sets.reading.reader import read_label_set
 from core.labeling.files import load_labeler
-from core.labeling.labeler import Labeler
+from core.labeling.labeler import TrainedLabeler
 from core.labeling.training import train_ensemble
 from core.run import Run
 from core.sampling.candidates import Block
@@ -92,7 +92,7 @@ def heldout_quick(labeler_folder: Path, images: int = 40, steps: int = 100) -> H
     return score_labeler(loaded, load_labeler(labeler_folder).labeler, images, steps)
 
 
-def score_labeler(loaded: StyleGAN2Generator, labeler: Labeler, images: int, steps: int) -> HeldOutScore:
+def score_labeler(loaded: StyleGAN2Generator, labeler: TrainedLabeler, images: int, steps: int) -> HeldOutScore:
     """The labeler on inverted held-out heads."""
     heads = labelled_heads(TEST_SEED, images)
     inverted = inverted_scenes(heads.images, steps, HEADS)
@@ -192,7 +192,7 @@ class Scoring:
             result["f_net_on_exact_labels"] = self._tested(net) | {"images": len(kept)}
         return result
 
-    def _generate(self) -> tuple[Labeler, list[Sample]]:
+    def _generate(self) -> tuple[TrainedLabeler, list[Sample]]:
         """The main job in short: invert the 50 and their mirror images, train the labeler, draw the candidates."""
         with tempfile.TemporaryDirectory() as folder:
             labels = read_label_set(ARCHIVE, Path(folder))

@@ -12,10 +12,9 @@ from core import checkpoint_io
 from core.errors import LabelerError, Problem
 from core.generators.interface import Codes, FeatureSource
 from core.label_sets.label_set import LabelItem
-from core.labeling.config import LabelerConfig
-from core.labeling.labeler import Labeler
-from core.labeling.targets import targets_of
-from core.labeling.training import train_labeler
+from core.labeling.interpreter.config import InterpreterConfig
+from core.labeling.labeler import TrainedLabeler
+from core.labeling.methods import MethodConfig, train_by_method
 from core.run import Run
 
 LEAST_IMAGES = 3
@@ -51,7 +50,7 @@ def cross_validate(
     codes: Codes,
     items: Sequence[LabelItem],
     class_count: int,
-    config: LabelerConfig,
+    config: MethodConfig,
     folds: int = 5,
     *,
     origins: Sequence[int] | None = None,
@@ -90,40 +89,50 @@ def cross_validate(
         def tell(step: int, total: int, before: int = before, images: int = len(part)) -> None:
             run.progress(before + images * step // (total + 1), count)
 
-        labeler = train_labeler(
+        labeler = train_by_method(
             source,
             codes[rest.tolist()],
-            targets_of([items[index] for index in rest.tolist()], class_count, config),
+            [items[index] for index in rest.tolist()],
+            class_count,
             _with_held_out(config, count - len(part)),
             origins=origin[rest].tolist(),
             run=replace(run, progress=tell, checkpoint=None, resume_from=None, log=None),
         )
         random = np.random.default_rng([run.seed, FOLD_STREAM, number])
         for index in part.tolist():
-            done[index] = _label(source, labeler, codes[index : index + 1].to(run.device), items[index], random)
+            done[index] = _label(
+                source, labeler, codes[index : index + 1].to(run.device), items[index], config.ignore_index, random
+            )
         run.progress(len(done), count)
         if run.checkpoint is not None and len(done) < count:
             run.checkpoint(_pack(done, fingerprint))
     return [done[index] for index in images.tolist()]
 
 
-def _with_held_out(config: LabelerConfig, images: int) -> LabelerConfig:
+def _with_held_out(config: MethodConfig, images: int) -> MethodConfig:
     held_out = max(0, min(config.held_out, images - 2))
+    if isinstance(config, InterpreterConfig):
+        return replace(config, held_out=held_out)
     return replace(config, held_out=held_out, patience=config.patience if held_out else None)
 
 
 @torch.inference_mode()
 def _label(
-    source: FeatureSource, labeler: Labeler, code: Codes, item: LabelItem, random: np.random.Generator
+    source: FeatureSource,
+    labeler: TrainedLabeler,
+    code: Codes,
+    item: LabelItem,
+    ignore_index: int,
+    random: np.random.Generator,
 ) -> HeldOutLabel:
-    features = source.synthesize(code, with_features=True).features
-    labels = labeler.label(features, item.size)
-    usable = np.flatnonzero(item.mask.ravel() != labeler.config.ignore_index)
+    synthesis = source.synthesize(code, with_features=True)
+    labels = labeler.label_synthesis(synthesis, item.size)
+    usable = np.flatnonzero(item.mask.ravel() != ignore_index)
     if len(usable) > JUDGED_PIXELS:
         usable = np.sort(random.choice(usable, JUDGED_PIXELS, replace=False))
     confidence, correct = np.zeros(0, np.float32), np.zeros(0, bool)
     if labeler.class_count and len(usable):
-        said = labeler.say(features, item.size, torch.from_numpy(usable), "segmentation")
+        said = labeler.say_synthesis(synthesis, item.size, torch.from_numpy(usable), "segmentation")
         top = said.softmax(-1).mean(0).max(-1)
         confidence, correct = top.values.cpu().numpy(), top.indices.cpu().numpy() == item.mask.ravel()[usable]
     empty = np.zeros(0, np.float32)

@@ -16,7 +16,10 @@ from core.generators.interface import FeatureLayer
 from core.labeling.config import LabelerConfig
 from core.labeling.ensemble import FoldedEnsemble, ensemble_from, ensemble_tensors
 from core.labeling.hypercolumn import SelectedLayers
-from core.labeling.labeler import Head, Labeler, VotedCollapse
+from core.labeling.interpreter.config import METHOD, InterpreterConfig
+from core.labeling.interpreter.labeler import InterpreterLabeler
+from core.labeling.interpreter.network import Interpreter
+from core.labeling.labeler import Head, Labeler, TrainedLabeler, VotedCollapse
 from core.tasks.task import TASKS
 
 DESCRIPTION = "labeler.json"
@@ -50,20 +53,16 @@ class LabelerInfo:
 class LoadedLabeler(NamedTuple):
     """A labeler and what is known about it."""
 
-    labeler: Labeler
+    labeler: TrainedLabeler
     info: LabelerInfo
 
 
-def save_labeler(folder: Path, labeler: Labeler, info: LabelerInfo) -> LabelerInfo:
+def save_labeler(folder: Path, labeler: TrainedLabeler, info: LabelerInfo) -> LabelerInfo:
     """Write a labeler into ``folder``, made where it is missing; the description last.
 
     Returns ``info`` with the digest filled in.
     """
-    tensors = {
-        f"{head.task}.{name}": tensor.cpu().contiguous()
-        for head in labeler.heads
-        for name, tensor in ensemble_tensors(head.ensemble).items()
-    }
+    tensors, tasks = _content(labeler)
     folder.mkdir(parents=True, exist_ok=True)
     content = safetensors.torch.save(tensors)
     (folder / WEIGHTS).write_bytes(content)
@@ -71,16 +70,29 @@ def save_labeler(folder: Path, labeler: Labeler, info: LabelerInfo) -> LabelerIn
     description = {
         "format": FORMAT,
         "info": asdict(info),
-        "config": labeler.config.to_json(),
+        "config": labeler.settings_json(),
         "feature_layers": [list(layer) for layer in labeler.feature_layers],
         "feature_digest": labeler.feature_digest,
         "collapse": labeler.collapse and labeler.collapse._asdict(),
-        "tasks": [
-            {"task": head.task, "outputs": head.ensemble.outputs, "report": head.report} for head in labeler.heads
-        ],
+        "tasks": tasks,
     }
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return info
+
+
+def _content(labeler: TrainedLabeler) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+    """Return the tensors of a labeler, and the facts about its tasks."""
+    if isinstance(labeler, InterpreterLabeler):
+        facts = {"outputs": labeler.voted_classes, "condition_dim": labeler.condition_dim, "report": labeler.report}
+        state = {name: one.cpu().contiguous() for name, one in labeler.network.state_dict().items()}
+        return state, [{"task": "segmentation", **facts}]
+    assert isinstance(labeler, Labeler)
+    tensors = {
+        f"{head.task}.{name}": tensor.cpu().contiguous()
+        for head in labeler.heads
+        for name, tensor in ensemble_tensors(head.ensemble).items()
+    }
+    return tensors, [{"task": one.task, "outputs": one.ensemble.outputs, "report": one.report} for one in labeler.heads]
 
 
 def load_labeler(folder: Path, device: torch.device | str = "cpu") -> LoadedLabeler:
@@ -92,7 +104,10 @@ def load_labeler(folder: Path, device: torch.device | str = "cpu") -> LoadedLabe
         raise LabelerError(f"{folder.name} holds no labeler", [Problem(str(error), DESCRIPTION)]) from None
     if not isinstance(description, dict) or description.get("format") not in (FORMAT, FIRST_FORMAT):
         raise LabelerError(f"{folder.name} holds no labeler", [Problem(f"format is not {FORMAT}", DESCRIPTION)])
-    config = LabelerConfig.from_json(description.get("config"))
+    settings = description.get("config")
+    config: LabelerConfig | InterpreterConfig
+    interpreter = isinstance(settings, dict) and settings.get("method") == METHOD
+    config = InterpreterConfig.from_json(settings) if interpreter else LabelerConfig.from_json(settings)
     try:
         info = LabelerInfo(**description["info"])
         layers = tuple(FeatureLayer(str(n), int(c), int(h), int(w)) for n, c, h, w in description["feature_layers"])
@@ -109,6 +124,14 @@ def load_labeler(folder: Path, device: torch.device | str = "cpu") -> LoadedLabe
         tensors = safetensors.torch.load(content)
     except safetensors.SafetensorError as error:
         raise LabelerError("the labeler's weights cannot be read", [Problem(str(error), WEIGHTS)]) from None
+    if isinstance(config, InterpreterConfig):
+        (about,) = description["tasks"]
+        network = _interpreter(layers, about, config, tensors)
+        found = InterpreterLabeler(
+            network, int(about["outputs"]), layers, int(about["condition_dim"]), config, feature_digest,
+            dict(about["report"]), collapse,
+        )  # fmt: skip
+        return LoadedLabeler(found.to(device), info)
     channels = SelectedLayers(layers, config).channels
     heads = []
     for task, outputs, report in tasks:
@@ -117,6 +140,24 @@ def load_labeler(folder: Path, device: torch.device | str = "cpu") -> LoadedLabe
         if task == "segmentation" and collapse is not None and len(collapse.targets) != outputs:
             raise LabelerError(f"{folder.name} is damaged", [Problem(f"not {outputs} ids of collapse", DESCRIPTION)])
     return LoadedLabeler(Labeler(tuple(heads), layers, config, feature_digest, collapse).to(device), info)
+
+
+def _interpreter(
+    layers: tuple[FeatureLayer, ...], about: dict[str, Any], config: InterpreterConfig, tensors: dict[str, Tensor]
+) -> Interpreter:
+    """Return the network of an interpreter with these weights. Raises :class:`LabelerError` where they do not fit."""
+    outputs = 1 if int(about["outputs"]) == 2 else int(about["outputs"])
+    network = Interpreter(layers, int(about["condition_dim"]), outputs, config)
+    wanted = network.state_dict()
+    problems = [
+        Problem(f"missing, or not finite floats of shape {list(one.shape)}", name)
+        for name, one in wanted.items()
+        if name not in tensors or not _fits(tensors[name], tuple(one.shape))
+    ]
+    if problems:
+        raise LabelerError("the labeler's weights do not fit its settings", problems)
+    network.load_state_dict({name: tensors[name].clone() for name in wanted})
+    return network.eval().requires_grad_(False)
 
 
 def _collapse(values: dict[str, Any] | None) -> VotedCollapse | None:

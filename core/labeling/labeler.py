@@ -1,15 +1,15 @@
 """A trained labeler: features → label, uncertainty and score of each image, for every task that it has learnt."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from core.errors import LabelerError, Problem
-from core.generators.interface import FeatureLayer, FeatureSource
+from core.generators.interface import FeatureLayer, FeatureSource, Synthesis
 from core.labeling.aggregation import PeakFinder, classes
 from core.labeling.config import LabelerConfig
 from core.labeling.ensemble import FoldedEnsemble
@@ -68,6 +68,89 @@ class Labels(NamedTuple):
         return next(iter(self.task_scores.values()))
 
 
+class TrainedLabeler(Protocol):
+    """All that sampling and storage know of a labeler, whichever way it was trained."""
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """Tasks that it labels."""
+        ...
+
+    @property
+    def class_count(self) -> int:
+        """Classes of the masks, the largest class id plus one; 0 when segmentation is no task."""
+        ...
+
+    @property
+    def feature_layers(self) -> tuple[FeatureLayer, ...]:
+        """The generator's layers, as they were when the labeler was trained."""
+        ...
+
+    @property
+    def feature_digest(self) -> str:
+        """``FeatureSource.feature_digest`` of the source that it was trained on."""
+        ...
+
+    @property
+    def collapse(self) -> VotedCollapse | None:
+        """Classes of the masks by votes; None where they are the same."""
+        ...
+
+    @property
+    def reports(self) -> Mapping[Task, dict[str, Any]]:
+        """Training report of each task: JSON values, in the order of ``tasks``."""
+        ...
+
+    def settings_json(self) -> dict[str, Any]:
+        """Return the settings that it was trained with, as JSON values."""
+        ...
+
+    def label_synthesis(self, synthesis: Synthesis, size: tuple[int, int]) -> Labels:
+        """Label images from their synthesis with features. size: of the labels, (height, width), up to the image's."""
+        ...
+
+    def say_synthesis(self, synthesis: Synthesis, size: tuple[int, int], pixels: Tensor, task: Task) -> Tensor:
+        """Return the output of each member at single pixels, float32 [M, P, outputs]. pixels: int64 [P], places in the
+        flattened [N, H, W].
+        """
+        ...
+
+    def check_source(self, source: FeatureSource) -> None:
+        """Raise :class:`LabelerError` unless ``source`` gives the features that the labeler was trained on."""
+        ...
+
+    def to(self, device: torch.device | str) -> "TrainedLabeler":
+        """Return the same labeler with its weights on ``device``."""
+        ...
+
+    def pruned(self, members: int) -> "TrainedLabeler":
+        """Return a labeler of its first members. Raises :class:`LabelerError` unless there are so many."""
+        ...
+
+    def collapsed(self, collapse: VotedCollapse) -> "TrainedLabeler":
+        """Return a labeler whose votes are collapsed to fewer classes."""
+        ...
+
+
+def check_source(source: FeatureSource, layers: tuple[FeatureLayer, ...], digest: str) -> None:
+    """Raise :class:`LabelerError` unless ``source`` gives features of these layers and of this digest, if any."""
+    if source.layers != layers:
+        problem = Problem("its feature layers are not those of this generator", "labeler")
+        raise LabelerError("the labeler was trained on another generator", [problem])
+    if digest and source.feature_digest != digest:
+        detail = f"it was trained on features {digest[:12]}, these are {source.feature_digest[:12]}"
+        raise LabelerError("the labeler was trained on other weights or settings", [Problem(detail, "labeler")])
+
+
+def check_features(features: Sequence[Tensor], layers: tuple[FeatureLayer, ...]) -> None:
+    """Raise :class:`LabelerError` for features of other shapes than those of ``layers``."""
+    actual = [tuple(x.shape[1:]) for x in features]
+    expected = [layer[1:] for layer in layers]
+    if actual != expected:
+        problem = Problem(f"features of shapes {actual} where {expected} are needed", "features")
+        raise LabelerError("features of another generator", [problem])
+
+
 @dataclass(frozen=True)
 class Labeler:
     """Ensembles that know what they read. :func:`core.labeling.training.train_labeler` makes one."""
@@ -86,7 +169,7 @@ class Labeler:
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """What it labels."""
+        """Tasks that it labels."""
         return tuple(head.task for head in self.heads)
 
     @property
@@ -100,8 +183,21 @@ class Labeler:
         return self.collapse.class_count if self.collapse and self.voted_classes else self.voted_classes
 
     @property
+    def reports(self) -> dict[Task, dict[str, Any]]:
+        """Training report of each task."""
+        return {head.task: head.report for head in self.heads}
+
+    def settings_json(self) -> dict[str, Any]:
+        """Return the settings that it was trained with, as JSON values."""
+        return self.config.to_json()
+
+    def collapsed(self, collapse: VotedCollapse) -> "Labeler":
+        """Return a labeler whose votes are collapsed to fewer classes."""
+        return replace(self, collapse=collapse)
+
+    @property
     def report(self) -> dict[str, Any]:
-        """How the training of the first task went."""
+        """Training report of the first task."""
         return self.heads[0].report
 
     def head(self, task: Task) -> Head:
@@ -118,7 +214,7 @@ class Labeler:
         features: all of ``Synthesis.features``, float [N, C, h, w] each. size: label (height, width), any up to the
         image's. Raises :class:`LabelerError` when the features are not those of the generator that it was trained on.
         """
-        self._check(features)
+        check_features(features, self.feature_layers)
         picked = SelectedLayers(self.feature_layers, self.config).pick(features)
         count, device = len(features[0]), features[0].device
         first, bias, ensembles = self._working
@@ -139,11 +235,19 @@ class Labeler:
 
         features, size: as for :meth:`label`. pixels: int64 [P], places in the flattened [N, H, W].
         """
-        self._check(features)
+        check_features(features, self.feature_layers)
         ensemble = self.head(task).ensemble
         picked = SelectedLayers(self.feature_layers, self.config).pick(features)
         columns = gather(picked, size, pixels.to(features[0].device))
         return ensemble.say(torch.addmm(ensemble.first_bias, columns, ensemble.first_weight))
+
+    def label_synthesis(self, synthesis: Synthesis, size: tuple[int, int]) -> Labels:
+        """Label images from their synthesis with features, as :meth:`label` does."""
+        return self.label(synthesis.features, size)
+
+    def say_synthesis(self, synthesis: Synthesis, size: tuple[int, int], pixels: Tensor, task: Task) -> Tensor:
+        """Return the output of each member at single pixels, as :meth:`say` does."""
+        return self.say(synthesis.features, size, pixels, task)
 
     @cached_property
     def _working(self) -> tuple[Tensor, Tensor, tuple[FoldedEnsemble, ...]]:
@@ -174,19 +278,7 @@ class Labeler:
 
     def check_source(self, source: FeatureSource) -> None:
         """Raise :class:`LabelerError` unless ``source`` gives the features that the labeler was trained on."""
-        if source.layers != self.feature_layers:
-            problem = Problem("its feature layers are not those of this generator", "labeler")
-            raise LabelerError("the labeler was trained on another generator", [problem])
-        if self.feature_digest and source.feature_digest != self.feature_digest:
-            detail = f"it was trained on features {self.feature_digest[:12]}, these are {source.feature_digest[:12]}"
-            raise LabelerError("the labeler was trained on other weights or settings", [Problem(detail, "labeler")])
-
-    def _check(self, features: Sequence[Tensor]) -> None:
-        actual = [tuple(x.shape[1:]) for x in features]
-        expected = [layer[1:] for layer in self.feature_layers]
-        if actual != expected:
-            problem = Problem(f"features of shapes {actual} where {expected} are needed", "features")
-            raise LabelerError("features of another generator", [problem])
+        check_source(source, self.feature_layers, self.feature_digest)
 
 
 class _Canvas:

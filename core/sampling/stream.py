@@ -11,7 +11,7 @@ from torch import Tensor
 from core.errors import LabelerError, Problem, SamplingError
 from core.generators.interface import Codes, Sampler
 from core.image_arrays import pictures
-from core.labeling.labeler import Labeler, Labels
+from core.labeling.labeler import Labels, TrainedLabeler
 from core.run import Run
 from core.sampling.config import SamplingConfig
 
@@ -57,17 +57,17 @@ class UnlabelledSample:
 
 @torch.inference_mode()
 def draw_codes(
-    sampler: Sampler, labeler: Labeler, codes: Codes, size: tuple[int, int] | None = None
+    sampler: Sampler, labeler: TrainedLabeler, codes: Codes, size: tuple[int, int] | None = None
 ) -> tuple[Tensor, Labels]:
     """N codes → images uint8 [N, H, W, 3] and their labels, from one pass of synthesis."""
     synthesis = sampler.synthesize(codes, with_features=True)
     if not synthesis.image.isfinite().all():
         raise SamplingError("the generator drew values that are not finite", [Problem("not finite", "image")])
-    labels = labeler.label(synthesis.features, size or sampler.resolution)
+    labels = labeler.label_synthesis(synthesis, size or sampler.resolution)
     return pictures(synthesis.image), labels
 
 
-def draw(sampler: Sampler, labeler: Labeler, config: SamplingConfig, run: Run | None = None) -> Iterator[Sample]:
+def draw(sampler: Sampler, labeler: TrainedLabeler, config: SamplingConfig, run: Run | None = None) -> Iterator[Sample]:
     """Draw and label samples ``config.start`` … ``config.stop - 1``, in order.
 
     sampler, labeler: on ``run.device``. Whole batches are computed, also where the requested part begins or ends inside
@@ -117,7 +117,7 @@ def _codes(sampler: Sampler, config: SamplingConfig, indices: range) -> tuple[Co
 
 
 @torch.inference_mode()
-def _batch(sampler: Sampler, labeler: Labeler, config: SamplingConfig, indices: range) -> list[Sample]:
+def _batch(sampler: Sampler, labeler: TrainedLabeler, config: SamplingConfig, indices: range) -> list[Sample]:
     codes, classes = _codes(sampler, config, indices)
     drawn, labels = draw_codes(sampler, labeler, codes, config.size)
     images, masks, kept = drawn.cpu().numpy(), labels.mask.cpu().numpy(), codes.to("cpu")
@@ -149,7 +149,7 @@ def _class_problems(sampler: Sampler, config: SamplingConfig) -> list[Problem]:
     return [Problem(f"the generator has {classes} classes", "classes")]
 
 
-def _check(sampler: Sampler, labeler: Labeler, config: SamplingConfig) -> None:
+def _check(sampler: Sampler, labeler: TrainedLabeler, config: SamplingConfig) -> None:
     problems = _class_problems(sampler, config)
     if config.size is not None and any(side > most for side, most in zip(config.size, sampler.resolution, strict=True)):
         problems.append(Problem(f"larger than the generator's {sampler.resolution}", "size"))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from store.requests.base import JobSpec, Spec
@@ -59,9 +59,22 @@ class CollapseSpec(Spec):
         return classes
 
 
+#: Fields that one method alone has.
+_OF_PIXELS = ("preset", "hidden", "layers", "max_channels", "class_balance", "balance_by", "precision")
+_OF_INTERPRETERS = ("head",)
+
+
 class LabelerSpec(Spec):
     """Settings of the labeler: its training and how it labels."""
 
+    method: Literal["pixels", "interpreter"] = Field(
+        "pixels",
+        description="`pixels`: networks that label each pixel by its features (DatasetGAN, HandsOff). `interpreter`: a "
+        "convolutional branch on whole feature maps, conditioned on the class (BigDatasetGAN); masks alone.",
+    )
+    head: Literal["released", "paper"] | None = Field(
+        None, description="Last convolution of an interpreter: 3×3 (`released`, the default) or 1×1 (`paper`)."
+    )
     preset: Literal["fast", "paper"] = Field("fast", description="Named set of defaults.")
     members: int | None = Field(None, ge=1, le=64, description="Ensemble members trained; null: the preset's.")
     keep_members: int | None = Field(
@@ -104,6 +117,16 @@ class LabelerSpec(Spec):
     )
     collapse: CollapseSpec | None = Field(None, description="Fewer classes than the labels have; null: all of them.")
     held_out: float = Field(0.1, ge=0.0, le=0.5, description="Part of the labelled images kept aside for a score.")
+
+    @model_validator(mode="after")
+    def _of_the_method(self) -> Self:
+        """Refuse fields of the other method."""
+        other = _OF_PIXELS if self.method == "interpreter" else _OF_INTERPRETERS
+        given = [name for name in other if getattr(self, name) != type(self).model_fields[name].default]
+        if given:
+            named = {"fields": ", ".join(given), "method": self.method}
+            raise PydanticCustomError("other_method", "{fields}: not for the method {method}", named)
+        return self
 
     @field_validator("keep_members")
     @classmethod

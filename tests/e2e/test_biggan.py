@@ -71,6 +71,21 @@ def test_the_import_report_names_family_architecture_and_what_was_assumed(http: 
     assert sorted(found["settings_schema"]["properties"]) == ["distribution", "statistics", "truncation"]
 
 
+def test_an_interpreter_is_trained_and_labels_a_dataset_of_several_classes(http: Http) -> None:
+    samples = samples_of(http)
+    labels = http.upload(labelled(http, samples), "labelled.zip")
+    body = {
+        "kind": "generate", "labels": labels, "generator": NAME, "count": 6, "seed": 7, "samples": samples,
+        "sampling": SAMPLING, "labeler": {"method": "interpreter", "members": 3, "max_steps": 4},
+    }  # fmt: skip
+    result = http.done(http.post("/v1/jobs", body))["result"]
+    assert http.get(f"/v1/datasets/{result['dataset']}/manifest").json()["count"] == 6
+    report = http.get(f"/v1/labelers/{result['labeler']}").json()["report"]
+    assert (report["settings"]["method"], report["settings"]["heads"], report["steps"]) == ("interpreter", 3, 4)
+    refused = http.post("/v1/jobs", body | {"labeler": {"method": "interpreter", "hidden": [8]}}, 422)
+    assert "hidden: not for the method interpreter" in json.dumps(refused)
+
+
 def test_photographs_are_refused_at_the_request(http: Http) -> None:
     labels = http.upload(labelled(http, samples_of(http)), "photographs.zip")
     refused = http.post("/v1/jobs", {"kind": "generate", "labels": labels, "generator": NAME, "count": 2}, 422)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from core.generators.biggan.config import FIRST_SIDE, BigGANConfig, BlockShape
 from core.generators.interface import FeatureLayer
+from core.spectral_norm import spectral_normalised
 
 IMAGE_CHANNELS = 3
 #: A bottleneck of BigGAN-deep has a quarter of its block's channels.
@@ -63,18 +64,9 @@ class NormedWeight(nn.Module):
         """Return the weight divided by its spectral norm."""
         if self.kind == "none":
             return self.weight
-        matrix = self.weight.flatten(1)
         if self.kind == "stored":
-            return self.weight / torch.dot(self.u, torch.mv(matrix, self.v))
-        with torch.no_grad():
-            u, v = self.u, self.u
-            # In evaluation each iteration of the original starts from the stored vector again.
-            for _ in range(self.iterations if self.training else 1):
-                v = F.normalize(u @ matrix, dim=0, eps=self.eps)
-                u = F.normalize(matrix @ v, dim=0, eps=self.eps)
-            if self.training:
-                self.u.copy_(u)
-        return self.weight / ((matrix @ v) @ u)
+            return self.weight / torch.dot(self.u, torch.mv(self.weight.flatten(1), self.v))
+        return spectral_normalised(self.weight, self.u, eps=self.eps, iterations=self.iterations, update=self.training)
 
 
 class Conv(NormedWeight):

@@ -18,9 +18,8 @@ from core.evaluation.downstream.images import ArrayImages, Relabelled, ShardImag
 from core.evaluation.gates import Regeneration, rounded_share
 from core.generators.interface import Codes, Sampler
 from core.label_sets.label_set import LabelSet
-from core.labeling.labeler import Labeler, Labels
-from core.labeling.targets import targets_of
-from core.labeling.training import train_labeler
+from core.labeling.labeler import Labels, TrainedLabeler
+from core.labeling.methods import config_from_json, train_by_method
 from core.run import Run
 from core.sampling.config import SamplingConfig
 from core.sampling.stream import Sample, draw, draw_codes
@@ -43,7 +42,7 @@ class Makers:
     """Generator and labeler of a dataset. `batch`: how many images were drawn at once; `drawn`: which samples were."""
 
     sampler: Sampler
-    labeler: Labeler
+    labeler: TrainedLabeler
     device: str
     batch: int
     drawn: Drawn
@@ -134,11 +133,10 @@ def relabel(
     items = labels.items[:most]
     spec = makers.sampler.generator.code
     codes = Codes.cat([generated.sample(places[int(item.name)]).code(spec) for item in items])
-    config = replace(makers.labeler.config, held_out=0)
-    labeler = train_labeler(
-        makers.sampler, codes, targets_of(items, labels.classes.count, config), config,
-        run=Run(makers.device, should_stop=should_stop),
-    )  # fmt: skip
+    config = replace(config_from_json(makers.labeler.settings_json()), held_out=0)
+    labeler = train_by_method(
+        makers.sampler, codes, items, labels.classes.count, config, run=Run(makers.device, should_stop=should_stop)
+    )
     like = generated.take(np.array([0]))[1]
     found = np.lib.format.open_memmap(
         folder / "relabelled.npy", mode="w+", dtype=like.dtype, shape=(len(generated), *like.shape[1:])

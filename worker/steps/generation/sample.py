@@ -12,7 +12,7 @@ from core.datasets.samples import encode_sample
 from core.datasets.shards import ShardEntry, ShardWriter
 from core.generators.interface import Sampler
 from core.label_sets.palette import colours
-from core.labeling.labeler import Labeler
+from core.labeling.labeler import TrainedLabeler
 from core.sampling.candidates import CandidateTable
 from core.sampling.config import SamplingConfig
 from core.sampling.stream import Sample, draw
@@ -49,7 +49,7 @@ def sample(context: StepContext) -> StepResult:
     return StepResult(files=(candidates, rows), further=further)
 
 
-def _write(context: StepContext, source: Source, labeler: Labeler, target: Path) -> tuple[bytes, ShardEntry]:
+def _write(context: StepContext, source: Source, labeler: TrainedLabeler, target: Path) -> tuple[bytes, ShardEntry]:
     """The candidates' tar; the rows of their scores and class areas."""
     part, request = SampleRange.of(context.claim.input), context.request(GenerateSpec)
     config = SamplingConfig(

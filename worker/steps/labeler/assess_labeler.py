@@ -8,8 +8,8 @@ from dataclasses import replace
 from core.errors import LabelerError, Problem
 from core.evaluation.labeler_quality import labeler_quality
 from core.evaluation.report.labeler_report import report_html, report_png
-from core.labeling.config import LabelerConfig
 from core.labeling.cross_validation import cross_validate
+from core.labeling.methods import config_from_json
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
 from store.jobs.job_result import LabelerMade
@@ -53,7 +53,7 @@ def assess_labeler(context: StepContext) -> StepResult:
             training_set.codes,
             training_set.items,
             labels.classes.count,
-            LabelerConfig.from_json(report.settings),
+            config_from_json(report.settings),
             folds,
             origins=training_set.origins,
             run=context.run(source.device, kept),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 
 from core.errors import LabelerError, Problem
 from core.generators.files import parse_description
@@ -11,7 +11,9 @@ from core.label_sets.collapse import collapse_table
 from core.labeling.config import LabelerConfig
 from core.labeling.files import load_labeler
 from core.labeling.hypercolumn import SelectedLayers
-from core.labeling.labeler import Labeler, VotedCollapse
+from core.labeling.interpreter.config import METHOD, InterpreterConfig
+from core.labeling.labeler import TrainedLabeler, VotedCollapse
+from core.labeling.methods import MethodConfig
 from store.requests.labeler import LabelerSpec, LabelingSpec
 from store.resources.generators import get_generator
 from worker.runtime.step_context import StepContext
@@ -26,11 +28,18 @@ _SAME = {
 }  # fmt: skip
 
 
-def labeler_config(asked: LabelerSpec, classes: ClassMap, images: int) -> LabelerConfig:
+def labeler_config(asked: LabelerSpec, classes: ClassMap, images: int) -> MethodConfig:
     """Return the settings of a labeler that learns `classes` from so many images."""
-    held_out = min(round(asked.held_out * images), images - LEAST_IMAGES)
+    held_out = max(0, min(round(asked.held_out * images), images - LEAST_IMAGES))
+    if asked.method == METHOD:
+        named = {"heads": asked.members, "steps": asked.max_steps, "head": asked.head}
+        given: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+        return InterpreterConfig(
+            **given, score=asked.score, aggregation=asked.aggregation, ignore_index=classes.ignore_index,
+            held_out=held_out,
+        )  # fmt: skip
     values = asked.model_dump(include=_SAME, exclude_none=True)
-    return LabelerConfig.from_json({**values, "ignore_index": classes.ignore_index, "held_out": max(0, held_out)})
+    return LabelerConfig.from_json({**values, "ignore_index": classes.ignore_index, "held_out": held_out})
 
 
 def check_labeler(context: StepContext, asked: LabelingSpec) -> None:
@@ -38,14 +47,15 @@ def check_labeler(context: StepContext, asked: LabelingSpec) -> None:
     row = get_generator(context.db, asked.generator, tenant=context.tenant)
     layers = parse_description(row.info).description.layers
     config = labeler_config(asked.labeler, ClassMap({}), LEAST_IMAGES)
-    SelectedLayers(layers, config)
+    if isinstance(config, LabelerConfig):
+        SelectedLayers(layers, config)
     keep = asked.labeler.keep_members
     if keep is not None and keep > config.members:
         problem = Problem(f"only {config.members} are trained", "/labeler/keep_members")
         raise LabelerError("cannot keep that many members", [problem])
 
 
-def finished_labeler(labeler: Labeler, asked: LabelerSpec, classes: ClassMap) -> Labeler:
+def finished_labeler(labeler: TrainedLabeler, asked: LabelerSpec, classes: ClassMap) -> TrainedLabeler:
     """The trained labeler as it will label: with the members that are kept, and votes collapsed. `classes`: those that
     it has learnt.
     """
@@ -55,13 +65,13 @@ def finished_labeler(labeler: Labeler, asked: LabelerSpec, classes: ClassMap) ->
     if collapse is None:
         return labeler
     table = collapse_table(classes, collapse)[: classes.count].tolist()
-    return replace(labeler, collapse=VotedCollapse(tuple(table), delivered_classes(classes, asked.collapse).count))
+    return labeler.collapsed(VotedCollapse(tuple(table), delivered_classes(classes, asked.collapse).count))
 
 
-def stored_labeler(context: StepContext, labeler_id: str, device: str) -> Labeler:
+def stored_labeler(context: StepContext, labeler_id: str, device: str) -> TrainedLabeler:
     """A labeler of the tenant's, kept in the child while it fits."""
 
-    def load() -> Labeler:
+    def load() -> TrainedLabeler:
         folder = context.folder / labeler_id
         context.fetch_all(labeler_id, folder)
         return load_labeler(folder, device).labeler

@@ -10,9 +10,8 @@ from core.errors import InversionError, Problem
 from core.label_sets.classes import ClassMap
 from core.label_sets.label_set import LabelSet
 from core.labeling.files import LabelerInfo, save_labeler
-from core.labeling.labeler import Labeler
-from core.labeling.targets import targets_of
-from core.labeling.training import train_labeler as train
+from core.labeling.labeler import TrainedLabeler
+from core.labeling.methods import train_by_method
 from store.ids import new_id
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
@@ -70,12 +69,12 @@ def train_labeler(context: StepContext) -> StepResult:
         event = NewEvent("labeler.reused", {"labeler": equal.id})
         return StepResult(job_result=JobResult(labeler=equal.id), events=(event,))
     training_set = training_set_of(context, framed, inversion, used, mirrors, collapse)
-    targets = targets_of(training_set.items, learnt.count, config)
     labeler = context.resume(
-        lambda kept: train(
+        lambda kept: train_by_method(
             sampler,
             training_set.codes,
-            targets,
+            training_set.items,
+            learnt.count,
             config,
             origins=training_set.origins,
             run=context.run(source.device, kept, seed=_SEED, checkpoint_every=CHECKPOINT_EVERY),
@@ -119,7 +118,7 @@ def _chosen(inversion: InversionReport, asked: InversionSpec) -> tuple[list[int]
 class _Trained:
     """A new labeler, the digest of its inputs, and which images were mirrored or dropped."""
 
-    labeler: Labeler
+    labeler: TrainedLabeler
     digest: str
     chosen: dict[str, Any]
 
@@ -136,7 +135,7 @@ def _store(
     labeler, chosen = trained.labeler, trained.chosen
     labeler_id = new_id(PREFIXES["labeler"])
     folder = context.folder / "labeler"
-    report = json_values(labeler.report)
+    report = json_values(next(iter(labeler.reports.values())))
     held_out = report["held_out"] or {}
     about = LabelerInfo(
         classes.to_json(),
@@ -149,9 +148,9 @@ def _store(
         depth_unit=labels.depth.unit if labels.depth else "",
     )
     save_labeler(folder, labeler, about)
-    tasks = {head.task: json_values(head.report) for head in labeler.heads}
+    tasks = {task: json_values(one) for task, one in labeler.reports.items()}
     asked = context.request(LabelingSpec).model_dump(mode="json", include=set(LearningSpec.model_fields))
-    info = {"settings": labeler.config.to_json(), "asked": asked, **chosen, **report, "tasks": tasks}
+    info = {"settings": labeler.settings_json(), "asked": asked, **chosen, **report, "tasks": tasks}
     files = [context.put(labeler_id, path.name, path, "application/octet-stream") for path in sorted(folder.iterdir())]
     files.append(context.put(labeler_id, REPORT, json.dumps(info, indent=1).encode(), "application/json"))
     parents = {
