@@ -108,7 +108,7 @@ class File(TypedDict):
 
 
 class Upload(TypedDict):
-    """An archive of labelled images or a checkpoint; ``pending`` until all of its bytes have arrived."""
+    """A file of images, labelled or not, or a checkpoint; ``pending`` until all of its bytes have arrived."""
 
     id: str
     filename: str

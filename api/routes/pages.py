@@ -1,5 +1,6 @@
 """The pages for people: jobs with their progress, and one job with its dataset and what it learnt from."""
 
+import contextlib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,19 @@ from api.routes.encoders import encoder_with_pictures
 from api.routes.labelers import labeler_with_reports
 from api.schemas.evaluations import evaluation_document
 from api.schemas.exports import export_document
+from api.schemas.image_sets import image_set_document
 from api.schemas.jobs import job_document
 from api.schemas.resources import dataset_document, file_document
 from api.security.scopes import Tenant
 from store.database.database import Database
 from store.errors import NotFound
-from store.job_kinds import export, generate
+from store.job_kinds import export, generate, preview_images
 from store.jobs import views
-from store.resources import artifacts, datasets, generators
+from store.resources import artifacts, datasets, generators, image_sets
 from store.resources.evaluations import get_evaluation, list_evaluations
 from store.resources.exports import list_exports
 from store.resources.files import list_files
+from store.resources.image_previews import get_preview
 
 FOLDER = Path(__file__).parents[1] / "pages"
 STATIC = FOLDER / "static"
@@ -101,6 +104,12 @@ def _made(db: Database, tenant: str, job: views.Job) -> dict[str, Any]:
             shown["galleries"] = [file_document(f, f"/v1/datasets/{dataset.id}/files/{f.name}") for f in found]
     if result.evaluation:
         shown["evaluation"] = evaluation_document(get_evaluation(db, result.evaluation, tenant=tenant))
+    with contextlib.suppress(NotFound):  # the image set, or the upload of a preview, was deleted
+        if result.image_set:
+            shown["image_set"] = image_set_document(image_sets.get_image_set(db, result.image_set, tenant=tenant))
+        if job.kind == preview_images.KIND.name and job.state == "succeeded":
+            get_preview(db, job.id, tenant=tenant)
+            shown["fits"] = f"/v1/image-sets/previews/{job.id}"
     if result.encoder:
         shown["encoder"] = encoder_with_pictures(db, tenant, artifacts.get_encoder(db, result.encoder, tenant=tenant))
     if result.labeler:

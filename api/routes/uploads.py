@@ -78,12 +78,13 @@ async def create_upload(
     sha256: Annotated[Sha256 | None, Query(description="For an archive sent at once: what it must have.")] = None,
     idempotency_key: IdempotencyHeader = None,
 ) -> Response:
-    """Upload an archive of labelled images or a checkpoint as the body, or announce one as JSON and PUT its content.
+    """Upload images or a checkpoint as the body, or announce the file as JSON and PUT its content.
 
     A checkpoint is a generator's `.pkl`, `.pt` or `.safetensors`. An archive is a zip or tar with `images/`, `masks/`
     of the same names (palette or grey PNG, one class id a pixel) and `classes.json`; or as COCO, Pascal VOC,
-    Cityscapes, CamVid, CelebAMask-HQ, YOLO segmentation, CVAT XML, Label Studio JSON (docs/formats.md). The job
-    that uses it checks the content.
+    Cityscapes, CamVid, CelebAMask-HQ, YOLO segmentation, CVAT XML, Label Studio JSON (docs/formats.md).
+    Photographs without labels, for an image set, are a zip, tar or parquet file (docs/image-sets.md). The job that uses
+    the upload checks its content.
     """
     media_type = media_type_of(request)
     if media_type == "application/json":

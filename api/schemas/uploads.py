@@ -98,7 +98,7 @@ class UploadUrls(Document):
 
 
 class Upload(Document):
-    """An archive of labelled images or a checkpoint, or the announcement of one."""
+    """A file of images, labelled or not, or a checkpoint; or the announcement of one."""
 
     id: str = Field(examples=["upl_01jd0c5w6w3m8z4k1x2y3z4a5b"])
     filename: str

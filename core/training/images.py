@@ -36,6 +36,8 @@ MOST_COMPARED = 30_000
 LEAST_IMAGES = 2
 FEW_IMAGES = 500
 """Images below which a report warns."""
+MOST_SPARSE_CLASSES = 10
+"""Classes up to which most may have a single image; beyond it they are captions, or folders of single images."""
 _COMPARED_AT_ONCE = 2048
 
 
@@ -132,6 +134,8 @@ class _Packing:
     seen: dict[bytes, int] = field(default_factory=dict)
     copies: dict[int, int] = field(default_factory=dict)
     colourless: list[bool] = field(default_factory=list)
+    captions: int = 0
+    """Names of classes that were taken as captions."""
     left_out: int = 0
 
     @property
@@ -174,6 +178,9 @@ class _Packing:
             problems += [Problem("has no class, but other images do", name) for name in without]
         if problems:
             raise ImageSetError("these images cannot be packed", problems)
+        if len(set(self.classes)) > max(MOST_SPARSE_CLASSES, len(self.names) // 2):
+            self.captions = len(set(self.classes))
+            self.classes = [None] * len(self.names)
 
     def keep(self, file: BinaryIO, indices: Sequence[int]) -> None:
         """Keep some of the images, in place: every one of them moves toward the beginning."""
@@ -241,6 +248,8 @@ class _Packing:
 
     def _notes(self, counts: Mapping[str, int]) -> Iterator[str]:
         count, grey = len(self.names), sum(self.colourless)
+        if self.captions:
+            yield f"{self.captions} names of classes for {count} images are taken as captions: the set has no classes"
         if 0 < grey < count:
             yield f"{grey} of {count} images are grey and the others have colour; all are stored with colour"
         if single := [name for name, images in sorted(counts.items()) if images == 1]:

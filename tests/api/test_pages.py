@@ -15,7 +15,17 @@ from store.database.database import Database
 from store.objects import ObjectStore
 from store.resources.artifacts import get_labeler
 from store.settings import Settings
-from tests.api.worlds import INFO, PICTURE, TENANT, add_encoder, add_labeler, end_job, finish_dataset, keep
+from tests.api.worlds import (
+    INFO,
+    PICTURE,
+    TENANT,
+    add_encoder,
+    add_labeler,
+    add_photographs,
+    end_job,
+    finish_dataset,
+    keep,
+)
 
 Start = Callable[..., dict[str, Any]]
 
@@ -100,6 +110,35 @@ def test_jobs_of_every_kind_have_a_page(
     page = http.get(f"/jobs/{trained['id']}").text
     assert f"/v1/encoders/{encoder}/pictures/attempts.png" in page
     assert "train encoder" in page
+
+
+def test_pages_of_image_sets_show_their_pictures_while_they_are_there(
+    http: TestClient, db: Database, objects: ObjectStore, upload: str
+) -> None:
+    made = add_photographs(db, objects)
+    body = {"source": upload, "height": 16, "width": 16}
+    added = http.post("/v1/image-sets", json=body | {"name": "new"}).json()["id"]
+    previewed = http.post("/v1/image-sets/previews", json=body).json()["id"]
+    keep(db, objects, upload, f"previews/{previewed}.png", PICTURE, "image/png")
+    with db.write() as connection:
+        end_job(connection, added, "succeeded", result={"image_set": made})
+        end_job(connection, previewed, "succeeded")
+    page = http.get(f"/jobs/{added}").text
+    for words in (
+        "Image set photos",
+        "700 of 16 × 24",
+        "200 held out",
+        "CC BY 4.0",
+        "left out: 1; the report names them",
+    ):
+        assert words in page
+    assert f"/v1/image-sets/{made}/contact-sheet" in page
+    assert f'src="/v1/image-sets/previews/{previewed}"' in http.get(f"/jobs/{previewed}").text
+    http.delete(f"/v1/image-sets/{made}")
+    http.delete(f"/v1/uploads/{upload}")
+    for job in (added, previewed):
+        answer = http.get(f"/jobs/{job}")
+        assert (answer.status_code, "/v1/image-sets/" in answer.text) == (200, False)
 
 
 def test_what_a_job_made_can_be_fetched_from_its_page(

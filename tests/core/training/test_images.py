@@ -103,6 +103,19 @@ def test_unreadable_files_and_copies_are_listed_and_copies_stay_in_training(tmp_
     assert not {"0.png", "again.png", "lossy.jpg", "smaller.png"} & set(held_out)
 
 
+def test_a_class_for_each_image_is_a_caption(tmp_path: Path) -> None:
+    report = pack_images(stream(24, tuple(f"caption {index}" for index in range(24))), tmp_path / "set", (8, 8))
+    assert (report.counts, PackedImages(tmp_path / "set").class_index) == ({}, None)
+    assert report.notes[0] == "24 names of classes for 24 images are taken as captions: the set has no classes"
+
+
+def test_notes_name_classes_with_a_single_image_and_few_images(tmp_path: Path) -> None:
+    images = [*stream(4, ("cat", "dog")), SourceImage("5.png", encoded(picture(5)), "bird")]
+    notes = pack_images(images, tmp_path / "set", (8, 8)).notes
+    assert notes[0] == "classes with a single image: bird"
+    assert notes[1].startswith("5 images; a training needs 500 or more")
+
+
 def test_images_that_cannot_be_packed_leave_no_file(tmp_path: Path) -> None:
     with pytest.raises(ImageSetError, match="at least 2 readable images, found 1") as caught:
         pack_images([*stream(1), SourceImage("text.png", b"no picture")], tmp_path / "set", (8, 8))
