@@ -5,11 +5,11 @@ are met more closely than held-out ones.
 """
 
 from dataclasses import dataclass
-from math import comb
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import fisher_exact
 
 from core.evaluation.metrics.nearest import nearest as nearest_rows
 
@@ -78,10 +78,8 @@ def picture_features(images: NDArray[np.uint8], side: int = 16) -> NDArray[np.fl
 
 def _chance(seen: NDArray[np.float64], unseen: NDArray[np.float64]) -> float:
     """Fisher's exact test, one-sided: labelled images among the nearest tenth of all."""
-    count, total = len(seen), len(seen) + len(unseen)
-    closest = max(1, total // 10)
-    limit = np.sort(np.concatenate([seen, unseen]))[closest - 1]
-    hits = int((seen <= limit).sum())
-    drawn = hits + int((unseen <= limit).sum())
-    ways = comb(total, drawn)
-    return sum(comb(count, k) * comb(total - count, drawn - k) for k in range(hits, min(count, drawn) + 1)) / ways
+    total = len(seen) + len(unseen)
+    limit = np.sort(np.concatenate([seen, unseen]))[max(1, total // 10) - 1]
+    near, other = (int((side <= limit).sum()) for side in (seen, unseen))
+    table = [[near, len(seen) - near], [other, len(unseen) - other]]
+    return float(fisher_exact(table, alternative="greater").pvalue)
