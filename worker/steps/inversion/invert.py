@@ -121,8 +121,9 @@ def invert(context: StepContext) -> StepResult:
         inverted |= dict(zip(todo, refined, strict=True))
     in_order = [inverted[index] for index in range(len(shown))]
     index = training_index(context, source.row.id)
-    whole = load_labels(context, context.result_id("label_set")) if index is not None else None
-    seen = seen_in_training(context, index, whole) if index is not None and whole is not None else {}
+    seen: dict[str, str] = {}
+    if index is not None:
+        seen = seen_in_training(context, index, load_labels(context, context.result(LabelSetMade).label_set))
     return _store(context, source, bound, labels, warps, digest, _Inverted(in_order, digests, before, seen))
 
 
