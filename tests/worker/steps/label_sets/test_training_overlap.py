@@ -55,9 +55,9 @@ def test_copies_are_named_in_log_inversion_and_card(trained_here: Service) -> No
     assert ended.state == "succeeded", ended.error
     logged = {event.name: event.data for event in events(trained_here.db, job.id, tenant=TENANT)}
     assert logged["label_set.seen_in_training"]["images"] == {"01": "train/copy.png"}
-    inversion = get_inversion(trained_here.db, ended.result["inversion"], tenant=TENANT)
+    inversion = get_inversion(trained_here.db, ended.result.inversion, tenant=TENANT)
     assert inversion.info["seen_in_training"] == {"01": "train/copy.png"}
-    dataset = get_dataset(trained_here.db, ended.result["dataset"], tenant=TENANT)
+    dataset = get_dataset(trained_here.db, ended.result.dataset, tenant=TENANT)
     line = "1 of 6 labelled images also trained the generator (01)"
     assert any(warning.startswith(line) for warning in dataset.info["warnings"])
     assert line in content(trained_here.db, trained_here.objects, dataset.id, "README.md").decode()
