@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from offhand.commands.generators import import_text, looks_like_a_file, name_of, prepared_text, report_lines
 from offhand.errors import ClientError
+from offhand.sdk.client import Client
+from store.database.database import Database
+from store.objects import ObjectStore
+from store.resources.quality_reports import report_file
+from tests.api.worlds import PICTURE, keep
 from tests.offhand.conftest import Run
 
 
@@ -100,3 +107,35 @@ def test_quality_report_shows_samples_beside_training_images_with_classes_and_no
     assert "  cat: FID 3 (5 held-out images, 9 samples)" in text
     assert "  dog: FID - (1 held-out images, 2 samples)" in text
     assert text.endswith("  note  Another note.\n  note  A note.")
+
+
+def test_assessment_is_refused_with_the_names_of_image_sets_and_a_stored_report_is_saved(
+    run: Run, client: Client, db: Database, objects: ObjectStore, tmp_path: Path
+) -> None:
+    refused = run("generators", "assess", "tiny", "--images", "none", "--no-wait")
+    assert refused.exit_code == 4
+    assert "no image set 'none'" in refused.output
+    missing = run("generators", "report", "tiny", "--json")
+    assert "/reports" in missing.stdout
+    job = client.sample_sets.draw("tiny", 1)
+    generator = client.generators.get("tiny")["id"]
+    score = {
+        "spec": {"extractor": "pixels", "generated": 9}, "fid": 1.5, "kid": None, "precision": 1.0, "recall": 1.0,
+        "density": 1.0, "coverage": 1.0, "by_class": [], "notes": [],
+    }  # fmt: skip
+    report = {
+        "generator": {"name": "tiny"}, "images": {"name": "photos"}, "headline": "FID 1.5.", "notes": [],
+        "scores": [score], "training_scores": [score],
+    }  # fmt: skip
+    for name, content, media_type in (
+        ("report.json", json.dumps(report).encode(), "application/json"),
+        ("report.html", b"<!doctype html>", "text/html"),
+        ("report.png", PICTURE, "image/png"),
+    ):
+        keep(db, objects, generator, report_file(job["id"], name), content, media_type)
+    page, picture = tmp_path / "a.html", tmp_path / "a.png"
+    shown = run("generators", "report", "tiny", "--out", str(page), "--picture", str(picture))
+    assert shown.exit_code == 0, shown.output
+    assert "tiny against image set photos\nFID 1.5." in shown.stdout
+    assert (page.read_bytes(), picture.read_bytes()) == (b"<!doctype html>", PICTURE)
+    assert json.loads(run("generators", "report", "tiny", "--json").stdout)["headline"] == "FID 1.5."
