@@ -158,7 +158,7 @@ def class_map(label_set: Made) -> ClassMap:
     report = label_set_report(label_set)
     if not report.classes:
         return ClassMap({}, report.ignore_index)
-    return ClassMap.from_json({"classes": list(report.classes), "ignore_index": report.ignore_index})
+    return ClassMap({one.id: one.name for one in report.classes}, report.ignore_index)
 
 
 def other_labels(labels: LabelSet) -> dict[str, Any]:

@@ -28,6 +28,16 @@ _MEASURED_BY: Mapping[Task, str] = {
 }
 
 
+@dataclass(frozen=True)
+class Reconstruction:
+    """Reconstruction of a labelled image. psnr: dB; flags: why it counts as poor, empty for a good one."""
+
+    name: str
+    psnr: float
+    perceptual: float
+    flags: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class LabelerQuality:
     """``document``: everything as JSON values, NaN as None. ``worst``: places of the images by quality, worst first."""
@@ -37,12 +47,12 @@ class LabelerQuality:
 
 
 def labeler_quality(
-    labels: LabelSet, found: Sequence[HeldOutLabel], inversion: Sequence[Mapping[str, Any]], folds: int
+    labels: LabelSet, found: Sequence[HeldOutLabel], inversion: Sequence[Reconstruction], folds: int
 ) -> LabelerQuality:
     """Scores of every task, how well uncertainty ranks the images, reliability, and what inversion lost.
 
-    labels: the truth, N images of one size. found: what was said of each. inversion: rows of the inversion's report,
-    by ``name``, with ``psnr``, ``perceptual``, ``flagged`` and ``flags``; images that have none are left out.
+    labels: the truth, N images of one size. found: what was said of each. inversion: reconstruction of each image;
+    images that have none are left out.
     """
     parts: dict[Task, dict[str, Any]] = {}
     qualities: dict[Task, NDArray[np.float64]] = {}
@@ -66,9 +76,14 @@ def labeler_quality(
     ]
     known = np.flatnonzero(np.isfinite(quality))
     failures = [
-        {"name": row["name"], "psnr": row["psnr"], "perceptual": row["perceptual"], "why": "; ".join(row["flags"])}
+        {
+            "name": row.name,
+            "psnr": _finite(row.psnr),
+            "perceptual": _finite(row.perceptual),
+            "why": "; ".join(row.flags),
+        }
         for row in inversion
-        if row["flagged"]
+        if row.flags
     ]
     document: dict[str, Any] = {
         "version": 1,

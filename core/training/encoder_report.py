@@ -1,7 +1,7 @@
 """Encoder quality: reconstruction after each iteration, in numbers and as a picture."""
 
+from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +19,20 @@ _GAP = 2
 """Pixels of white between two pictures."""
 
 
+@dataclass(frozen=True)
+class IterationQuality:
+    """Medians after one iteration, counted from 1."""
+
+    iteration: int
+    perceptual: float
+    l2: float
+    """Of images in [0, 1]."""
+    psnr: float
+    """dB."""
+    layer_spread: float
+    """Root mean square deviation of a code's layers from their mean."""
+
+
 @torch.no_grad()
 def reconstruction_by_iteration(
     sampler: Invertible,
@@ -28,12 +42,8 @@ def reconstruction_by_iteration(
     *,
     iterations: int = ITERATIONS,
     should_stop: ShouldStop = never_stop,
-) -> list[dict[str, Any]]:
-    """Medians over images uint8 [N, 3, H, W] of the generator's size, after each iteration.
-
-    Each entry: ``iteration`` (from 1), ``perceptual``, ``l2`` (of images in [0, 1]), ``psnr`` in dB, and
-    ``layer_spread``, the root mean square deviation of a code's layers from their mean.
-    """
+) -> list[IterationQuality]:
+    """Return medians over images uint8 [N, 3, H, W] of the generator's size, after each iteration."""
     found: list[dict[str, list[float]]] = [{name: [] for name in _MEASURED} for _ in range(iterations)]
     device = sampler.device
     for part in torch.split(images, BATCH):
@@ -49,7 +59,7 @@ def reconstruction_by_iteration(
             for name, values in zip(_MEASURED, measured, strict=True):
                 entry[name] += values.tolist()
     return [
-        {"iteration": number, **{name: median(values) for name, values in entry.items()}}
+        IterationQuality(number, **{name: median(values) for name, values in entry.items()})
         for number, entry in enumerate(found, 1)
     ]
 

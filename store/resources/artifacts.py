@@ -15,6 +15,7 @@ from store.database.database import Database
 from store.database.paging import DEFAULT_PAGE, Page, page
 from store.errors import NotFound
 from store.resources.files import has_files
+from store.resources.reports import ImageReport, InversionReport
 from store.tables import (
     encoders,
     inversions,
@@ -84,11 +85,11 @@ class NewMade:
 
 @dataclass(frozen=True, slots=True)
 class InvertedBefore:
-    """An image that an earlier inversion holds, at `position` among its codes; `report`: what was said of it."""
+    """An image that an earlier inversion holds, at `position` among its codes; `report`: its reconstruction."""
 
     inversion_id: str
     position: int
-    report: dict[str, Any]
+    report: ImageReport
 
 
 def get_label_set(db: Database, label_set_id: str, *, tenant: str) -> Made:
@@ -193,7 +194,7 @@ def find_inverted(db: Database, digests: Iterable[str], *, tenant: str) -> dict[
     }
 
 
-def _reports(connection: Connection, inversion_ids: Sequence[str], tenant: str) -> dict[str, list[dict[str, Any]]]:
+def _reports(connection: Connection, inversion_ids: Sequence[str], tenant: str) -> dict[str, list[ImageReport]]:
     """The reports of all images of each inversion, by position. An inversion's `info` holds them all and grows with
     them, so that each is read once and not with each of its images.
     """
@@ -201,7 +202,8 @@ def _reports(connection: Connection, inversion_ids: Sequence[str], tenant: str) 
     found = {}
     for first in range(0, len(inversion_ids), _BATCH):
         for row in connection.execute(query.where(inversions.c.id.in_(inversion_ids[first : first + _BATCH]))):
-            found[row.id] = [*row.info["per_image"], *row.info.get("mirrored", ())]
+            report = InversionReport.of(row.info)
+            found[row.id] = [*report.per_image, *report.mirrored]
     return found
 
 

@@ -30,17 +30,17 @@ def test_each_iteration_is_measured(networks: tuple[StyleGAN2Sampler, Encoder, D
     assert images.shape == (9, 3, 16, 8)
     assert images.dtype == torch.uint8
     entries = reconstruction_by_iteration(generator, encoder, perceptual, images, iterations=3)
-    assert [entry["iteration"] for entry in entries] == [1, 2, 3]
+    assert [entry.iteration for entry in entries] == [1, 2, 3]
     target = to_float(images)
     for entry in entries:
-        codes = encode(generator, encoder, target, entry["iteration"])
+        codes = encode(generator, encoder, target, entry.iteration)
         drawn = generator.image_of(codes).clamp(-1, 1)
         l2 = (drawn - target).square().mean((1, 2, 3)) / 4
-        assert entry["l2"] == pytest.approx(float(l2.median()), rel=1e-4)
-        assert entry["psnr"] == pytest.approx(float((-10 * l2.log10()).median()), rel=1e-4)
+        assert entry.l2 == pytest.approx(float(l2.median()), rel=1e-4)
+        assert entry.psnr == pytest.approx(float((-10 * l2.log10()).median()), rel=1e-4)
         distance = perceptual.distance(drawn, perceptual.features(target))
-        assert entry["perceptual"] == pytest.approx(float(distance.median()), rel=1e-4)
-        assert entry["layer_spread"] > 0
+        assert entry.perceptual == pytest.approx(float(distance.median()), rel=1e-4)
+        assert entry.layer_spread > 0
 
 
 def test_the_picture_shows_the_image_and_every_attempt(

@@ -17,12 +17,17 @@ def digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+IMAGE = {"psnr": 21.5, "perceptual": 0.2, "flagged": False}
+SUMMARY = {"images": 3, "flagged": 0, "median_psnr": 21.5, "perceptual_name": "lpips"}
+
+
 def add_inversion(db: Database, name: str, images: int, tenant: str = "local") -> list[str]:
     """Record an inversion of `images` images and their mirror images; their digests."""
     digests = tuple(digest_of(f"{name} {index}") for index in range(2 * images))
     info = {
-        "per_image": [{"name": f"{name} {index}"} for index in range(images)],
-        "mirrored": [{"name": f"{name} {index}"} for index in range(images, 2 * images)],
+        "per_image": [IMAGE | {"name": f"{name} {index}"} for index in range(images)],
+        **SUMMARY,
+        "mirrored": [IMAGE | {"name": f"{name} {index}"} for index in range(images, 2 * images)],
     }
     parents = {"label_set_id": "ls_1", "generator_id": "gen_1"}
     with db.write() as connection:
@@ -52,7 +57,7 @@ def test_images_are_found_with_their_own_reports(db: Database) -> None:
         for position in range(2 * images):
             one = found[digest_of(f"{name} {position}")]
             assert (one.inversion_id, one.position) == (f"inv_{name}", position)
-            assert one.report == {"name": f"{name} {position}"}
+            assert one.report.name == f"{name} {position}"
 
 
 def test_no_images_are_found_among_none(db: Database) -> None:

@@ -72,7 +72,7 @@ def inverted_before(
             continue
         for index in indices:
             before = known[digests[index]]
-            report = InversionReport.from_json(before.report)
+            report = InversionReport.from_json(before.report.model_dump())
             report = replace(report, flags=flags(report.perceptual, report.psnr, config))
             code = codes[before.position : before.position + 1]
             found[index] = Reused(inversion_id, InvertedImage(code, _drawn(sampler, code), report))

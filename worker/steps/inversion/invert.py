@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -33,8 +32,8 @@ from store.requests.labeler import LabelingSpec
 from store.requests.sampling import sampling_settings
 from store.resources.artifacts import PREFIXES, Made, NewMade, find_made
 from store.resources.files import File
-from store.resources.reports import inversion_report
-from worker.digests import digest_of, json_values
+from store.resources.reports import ImageReport, InversionReport, inversion_report
+from worker.digests import digest_of
 from worker.loading import CODES, REPORT, Source, codes_content, fitted_labels, load_labels, load_source
 from worker.runtime.step_context import StepContext
 from worker.samplers import BoundSampler, bind_sampler, not_invertible
@@ -198,35 +197,35 @@ def _store(
     inversion_id = new_id(PREFIXES["inversion"])
     count = len(labels.items)
     each = [
-        {
-            "name": labels.items[i % count].name,
+        ImageReport(
+            name=labels.items[i % count].name,
+            reused_from=found.reused[i].inversion_id if i in found.reused else None,
             **image.report.to_json(),
-            "reused_from": found.reused[i].inversion_id if i in found.reused else None,
-        }
+        )
         for i, image in enumerate(found.images)
     ]
-    rows = [{**row, "alignment": warp} for row, warp in zip(each[:count], warps, strict=True)]
+    rows = [row.model_copy(update={"alignment": warp}) for row, warp in zip(each[:count], warps, strict=True)]
     inverted, mirrors = found.images[:count], found.images[count:]
-    info = {
+    report = InversionReport(
         **summarize([image.report for image in inverted]),
         **context.request(LabelingSpec).model_dump(mode="json", include={"fit", "align"}),
-        "height": source.size[0],
-        "width": source.size[1],
-        "reused_images": sum(row["reused_from"] is not None for row in rows),
-        "seen_in_training": found.seen,
-        "per_image": rows,
-        "mirrored": each[count:],
-    }
-    info = json_values(info)
+        height=source.size[0],
+        width=source.size[1],
+        reused_images=sum(row.reused_from is not None for row in rows),
+        seen_in_training=found.seen,
+        per_image=tuple(rows),
+        mirrored=tuple(each[count:]),
+    )
+    info = report.to_json()
     codes = Codes.cat([one.codes for one in inverted])
     content = codes_content(codes, Codes.cat([one.codes for one in mirrors]) if mirrors else None)
     files = (
         context.put(inversion_id, CODES, content, "application/octet-stream"),
         context.put(inversion_id, REPORT, json.dumps(info, indent=1).encode(), "application/json"),
-        *_pictures(context, inversion_id, labels, inverted, info),
+        *_pictures(context, inversion_id, labels, inverted, report),
     )
     parents = {"label_set_id": context.result(LabelSetMade).label_set, "generator_id": source.row.id}
-    flagged = {row["name"]: "; ".join(row["flags"]) for row in rows if row["flagged"]}
+    flagged = {row.name: "; ".join(row.flags) for row in rows if row.flagged}
     summary = {
         key: info[key] for key in ("images", "reused_images", "flagged", "median_psnr", "perceptual_name", "start")
     }
@@ -242,7 +241,7 @@ def _store(
 
 
 def _pictures(
-    context: StepContext, inversion_id: str, labels: LabelSet, inverted: list[InvertedImage], info: dict[str, Any]
+    context: StepContext, inversion_id: str, labels: LabelSet, inverted: list[InvertedImage], report: InversionReport
 ) -> list[File]:
     rows = [
         InversionRow(
@@ -255,8 +254,8 @@ def _pictures(
         )
         for item, image in zip(labels.items, inverted, strict=True)
     ]
-    title = f"{info['images']} labelled images and what the generator makes of them"
-    subtitle = f"Median PSNR {info['median_psnr']:.1f} dB; {info['flagged']} flagged. Start: {info['start']}."
+    title = f"{report.images} labelled images and what the generator makes of them"
+    subtitle = f"Median PSNR {report.median_psnr:.1f} dB; {report.flagged} flagged. Start: {report.start}."
     sheet = inversion_sheet(sorted(rows, key=lambda row: not row.flagged), labels.classes, title, subtitle)
     files = [context.put(inversion_id, SHEET, sheet, "image/png")]
     for number, row in enumerate(rows):

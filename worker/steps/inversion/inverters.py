@@ -8,6 +8,7 @@ from core.errors import InversionError, Problem
 from core.inversion.encoder import Encoder, load_encoder
 from core.inversion.perceptual.distance import Perceptual
 from store.resources.artifacts import get_encoder
+from store.resources.reports import encoder_report
 from worker.loading import Source, load_inverters
 from worker.runtime.step_context import StepContext
 
@@ -23,7 +24,7 @@ def chosen_inverters(
     if encoder_id is None:
         return source, own, perceptual
     made = get_encoder(context.db, encoder_id, tenant=context.tenant)
-    if made.info["generator_digest"] != source.info.digest:
+    if encoder_report(made).generator_digest != source.info.digest:
         problem = Problem(f"{encoder_id} was trained for another generator", "inversion.encoder")
         raise InversionError("the encoder does not fit the generator", [problem])
 

@@ -27,6 +27,7 @@ from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
 from store.jobs.job_result import JobResult, LabelSetMade
 from store.resources.artifacts import PREFIXES, NewMade, find_made
+from store.resources.reports import EncoderReport, IterationReport
 from worker.digests import digest_of, json_values
 from worker.loading import REPORT, Source, fitted_labels, load_inverters, load_source
 from worker.runtime.step_context import StepContext
@@ -131,16 +132,19 @@ def encoder_report(
     perceptual: Perceptual,
     learnt: Tensor | None = None,
     held_out: Tensor | None = None,
-) -> dict[str, Any]:
-    """Reconstruction by iteration over images that it never saw, and over those that it did."""
+) -> EncoderReport:
+    """Return the reconstruction by iteration over images that it never saw, and over those that it did."""
     judged = {
         "samples": own_samples(sampler, _JUDGED_SAMPLES, _JUDGED_SEED),
         "labels_held_out": held_out,
         "labels_learnt": learnt,
     }
     by_iteration = {
-        name: reconstruction_by_iteration(
-            sampler, training.encoder, perceptual, images, should_stop=context.should_stop
+        name: tuple(
+            IterationReport(**asdict(one))
+            for one in reconstruction_by_iteration(
+                sampler, training.encoder, perceptual, images, should_stop=context.should_stop
+            )
         )
         for name, images in judged.items()
         if images is not None
@@ -150,29 +154,29 @@ def encoder_report(
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG")
     context.folder.joinpath(ATTEMPTS).write_bytes(buffer.getvalue())
-    return {
-        "generator_digest": source.info.digest,
-        "train_on": spec.train_on,
-        "heads": spec.heads,
-        "steps": int(training.curve[-1]["step"]) if training.curve else 0,
-        "perceptual_name": perceptual.name,
-        "images": {name: len(images) for name, images in judged.items() if images is not None},
-        "by_iteration": by_iteration,
-        "curve": training.curve,
-    }
+    return EncoderReport(
+        generator_digest=source.info.digest,
+        train_on=spec.train_on,
+        heads=spec.heads,
+        steps=int(training.curve[-1]["step"]) if training.curve else 0,
+        perceptual_name=perceptual.name,
+        images={name: len(images) for name, images in judged.items() if images is not None},
+        by_iteration=by_iteration,
+        curve=tuple(training.curve),
+    )
 
 
 def store_encoder(
     context: StepContext,
     source: Source,
     encoder: Encoder,
-    report: dict[str, Any],
+    report: EncoderReport,
     digest: str,
     images: Tensor | None = None,
 ) -> StepResult:
     """Store an encoder with its report and the picture of its reconstructions."""
     encoder_id = new_id(PREFIXES["encoder"])
-    info = json_values(report)
+    info = report.to_json()
     folder = context.folder / "encoder"
     folder.mkdir()
     save_encoder(folder, encoder, {name: info[name] for name in ("train_on", "heads", "steps", "generator_digest")})
@@ -182,7 +186,7 @@ def store_encoder(
     parents = {"generator_id": source.row.id}
     if images is not None:
         parents["label_set_id"] = context.result(LabelSetMade).label_set
-    last = {name: entries[-1] for name, entries in info["by_iteration"].items()}
+    last = {name: entries[-1].to_json() for name, entries in report.by_iteration.items()}
     return StepResult(
         files=tuple(files),
         made=(NewMade("encoder", encoder_id, digest, info, parents),),

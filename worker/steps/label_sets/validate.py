@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from core.label_sets.classes import ClassMap
 from core.label_sets.label_set import LabelSet
@@ -23,7 +22,7 @@ from store.jobs.job_result import JobResult
 from store.requests.labeler import LabelingSpec
 from store.resources.artifacts import LABEL_PREVIEW, PREFIXES, NewMade, find_made, get_label_set, upload_of
 from store.resources.files import has_files
-from store.resources.reports import label_set_report
+from store.resources.reports import ClassRow, ClassShare, ImageSize, LabelSetReport, Note, label_set_report
 from store.uploads.files import CONTENT, get_upload
 from worker.loading import class_map, load_labels, other_labels
 from worker.runtime.step_context import StepContext
@@ -110,23 +109,24 @@ def _store(context: StepContext, label_set: LabelSet) -> StepResult:
         context.put(label_set_id, path.name, path, "application/octet-stream") for path in sorted(folder.iterdir())
     )
     preview = context.put(label_set_id, LABEL_PREVIEW, label_preview(label_set), "image/png")
-    info = _info(label_set)
+    report = _report(label_set)
     return StepResult(
         files=(*files, preview),
-        made=(NewMade("label_set", label_set_id, label_set.digest, info),),
+        made=(NewMade("label_set", label_set_id, label_set.digest, report.to_json()),),
         job_result=JobResult(label_set=label_set_id),
-        events=(NewEvent("label_set.validated", {"label_set": label_set_id, "images": info["images"]}),),
+        events=(NewEvent("label_set.validated", {"label_set": label_set_id, "images": report.images}),),
     )
 
 
-def _info(label_set: LabelSet) -> dict[str, Any]:
-    shares = label_set.shares.items()
-    return {
-        "images": len(label_set.items),
-        "sizes": [{"height": h, "width": w, "images": n} for (h, w), n in sorted(label_set.sizes.items())],
-        **label_set.classes.to_json(),
+def _report(label_set: LabelSet) -> LabelSetReport:
+    classes, shares = label_set.classes, label_set.shares.items()
+    return LabelSetReport(
+        images=len(label_set.items),
+        sizes=tuple(ImageSize(height=h, width=w, images=n) for (h, w), n in sorted(label_set.sizes.items())),
+        classes=tuple(ClassRow(id=class_id, name=classes.names[class_id]) for class_id in classes.ids),
+        ignore_index=classes.ignore_index,
         **other_labels(label_set),
-        "shares": {str(one): {"pixels": share.pixels, "images": share.images} for one, share in shares},
-        "detected_format": label_set.detected_format,
-        "notes": [{"text": note.text, "pointer": note.pointer} for note in label_set.notes],
-    }
+        shares={str(one): ClassShare(pixels=share.pixels, images=share.images) for one, share in shares},
+        detected_format=label_set.detected_format,
+        notes=tuple(Note(text=note.text, pointer=note.pointer) for note in label_set.notes),
+    )

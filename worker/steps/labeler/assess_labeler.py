@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 from core.errors import LabelerError, Problem
-from core.evaluation.labeler_quality import labeler_quality
+from core.evaluation.labeler_quality import Reconstruction, labeler_quality
 from core.evaluation.report.labeler_report import report_html, report_png
 from core.labeling.cross_validation import cross_validate
 from core.labeling.methods import config_from_json
@@ -17,7 +17,7 @@ from store.requests.labeler import FoldsSpec
 from store.requests.sampling import sampling_settings
 from store.resources.artifacts import get_inversion, get_labeler
 from store.resources.quality_reports import REPORT_HTML, REPORT_JSON, REPORT_PNG, report_file
-from store.resources.reports import labeler_report
+from store.resources.reports import inversion_report, labeler_report
 from worker.digests import json_values
 from worker.loading import fitted_labels, load_source
 from worker.runtime.step_context import StepContext
@@ -59,7 +59,10 @@ def assess_labeler(context: StepContext) -> StepResult:
             run=context.run(source.device, kept),
         )
     )
-    quality = labeler_quality(labels, found, inversion.info["per_image"], folds)
+    reconstructed = [
+        Reconstruction(row.name, row.psnr, row.perceptual, row.flags) for row in inversion_report(inversion).per_image
+    ]
+    quality = labeler_quality(labels, found, reconstructed, folds)
     title = f"Quality of {labeler.id}"
     document = json_values({"labeler": labeler.id, "report": context.claim.job_id, **quality.document})
     text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False).encode()

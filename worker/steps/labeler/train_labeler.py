@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from core.errors import InversionError, Problem
 from core.label_sets.classes import ClassMap
@@ -20,7 +19,7 @@ from store.requests.inversion import InversionSpec
 from store.requests.labeler import LabelingSpec, LearningSpec
 from store.requests.sampling import sampling_settings
 from store.resources.artifacts import PREFIXES, Made, NewMade, find_made, get_inversion
-from store.resources.reports import InversionReport, inversion_report
+from store.resources.reports import DroppedImage, InversionReport, LabelerReport, inversion_report
 from worker.digests import digest_of, json_values
 from worker.loading import REPORT, Source, fitted_labels, load_source
 from worker.runtime.step_context import StepContext
@@ -81,12 +80,14 @@ def train_labeler(context: StepContext) -> StepResult:
         )
     )
     labeler = finished_labeler(labeler, asked, learnt)
-    chosen = {
-        "mirrored": [framed.items[number].name for number in mirrors],
-        "dropped": [{"name": name, "why": why} for name, why in dropped.items()],
-        "dropping": remark,
-    }
-    return _store(context, source, bound, framed, classes, inversion, _Trained(labeler, digest, chosen))
+    trained = _Trained(
+        labeler,
+        digest,
+        mirrored=tuple(framed.items[number].name for number in mirrors),
+        dropped=tuple(DroppedImage(name=name, why=why) for name, why in dropped.items()),
+        dropping=remark,
+    )
+    return _store(context, source, bound, framed, classes, inversion, trained)
 
 
 def _chosen(inversion: InversionReport, asked: InversionSpec) -> tuple[list[int], dict[str, str], str]:
@@ -120,7 +121,9 @@ class _Trained:
 
     labeler: TrainedLabeler
     digest: str
-    chosen: dict[str, Any]
+    mirrored: tuple[str, ...]
+    dropped: tuple[DroppedImage, ...]
+    dropping: str
 
 
 def _store(
@@ -132,25 +135,33 @@ def _store(
     inversion: Made,
     trained: _Trained,
 ) -> StepResult:
-    labeler, chosen = trained.labeler, trained.chosen
+    labeler = trained.labeler
     labeler_id = new_id(PREFIXES["labeler"])
     folder = context.folder / "labeler"
-    report = json_values(next(iter(labeler.reports.values())))
-    held_out = report["held_out"] or {}
+    asked = context.request(LabelingSpec).model_dump(mode="json", include=set(LearningSpec.model_fields))
+    report = LabelerReport.of(
+        {
+            **json_values(next(iter(labeler.reports.values()))),
+            "settings": labeler.settings_json(),
+            "asked": asked,
+            "dropped": trained.dropped,
+            "dropping": trained.dropping,
+            "mirrored": trained.mirrored,
+            "tasks": {task: json_values(one) for task, one in labeler.reports.items()},
+        }
+    )
+    info, held_out = report.to_json(), report.held_out
     about = LabelerInfo(
         classes.to_json(),
         source.info.digest,
         source.generator.family,
         dict(bound.sampler.settings),
         labels.digest,
-        scores=held_out,
+        scores=info["held_out"] or {},
         keypoints=list(labels.keypoints.names) if labels.keypoints else [],
         depth_unit=labels.depth.unit if labels.depth else "",
     )
     save_labeler(folder, labeler, about)
-    tasks = {task: json_values(one) for task, one in labeler.reports.items()}
-    asked = context.request(LabelingSpec).model_dump(mode="json", include=set(LearningSpec.model_fields))
-    info = {"settings": labeler.settings_json(), "asked": asked, **chosen, **report, "tasks": tasks}
     files = [context.put(labeler_id, path.name, path, "application/octet-stream") for path in sorted(folder.iterdir())]
     files.append(context.put(labeler_id, REPORT, json.dumps(info, indent=1).encode(), "application/json"))
     parents = {
@@ -158,14 +169,18 @@ def _store(
         "generator_id": source.row.id,
         "inversion_id": inversion.id,
     }
-    score = {key: held_out.get(key) for key in ("images", "accuracy", "mean_iou")} if held_out else None
+    score = (
+        None
+        if held_out is None
+        else {"images": held_out.images, "accuracy": held_out.accuracy, "mean_iou": held_out.mean_iou}
+    )
     return StepResult(
         files=(*bound.files, *files),
         made=(*bound.made, NewMade("labeler", labeler_id, trained.digest, info, parents)),
         job_result=JobResult(labeler=labeler_id),
         events=(
             NewEvent("labeler.trained", {"labeler": labeler_id, "held_out": score}),
-            *((NewEvent("images.dropped", {"images": chosen["dropped"]}, "warning"),) if chosen["dropped"] else ()),
-            *((NewEvent("images.kept", {"why": chosen["dropping"]}, "warning"),) if chosen["dropping"] else ()),
+            *((NewEvent("images.dropped", {"images": info["dropped"]}, "warning"),) if report.dropped else ()),
+            *((NewEvent("images.kept", {"why": report.dropping}, "warning"),) if report.dropping else ()),
         ),
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.evaluation.labeler_quality import labeler_quality
+from core.evaluation.labeler_quality import Reconstruction, labeler_quality
 from core.evaluation.report.labeler_report import report_html, report_png
 from core.label_sets.classes import ClassMap
 from core.label_sets.depth_maps import DepthUnit
@@ -47,8 +47,8 @@ def segmented():
 
 
 INVERSION = [
-    {"name": "a", "psnr": 30.0, "perceptual": 0.1, "flagged": False, "flags": []},
-    {"name": "b", "psnr": 12.0, "perceptual": 0.9, "flagged": True, "flags": ["PSNR below 20 dB"]},
+    Reconstruction("a", psnr=30.0, perceptual=0.1),
+    Reconstruction("b", psnr=12.0, perceptual=0.9, flags=("PSNR below 20 dB",)),
 ]
 
 
