@@ -31,7 +31,8 @@ FAMILY_PLACES = (
     *("core/generators/stylegan2", "core/generators/shipped", "store/first_release.py"),
     "store/resources/catalogue.json",  # titles of licences
 )
-# Imports every module of a package in a process where the named packages cannot be imported.
+# Imports every module of a package in a process where the named packages cannot be imported; offhand.torch is for those
+# who have torch.
 IMPORT_WITHOUT = """
 import importlib, pkgutil, sys
 
@@ -46,7 +47,7 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 root = importlib.import_module(package)
 for module in pkgutil.walk_packages(root.__path__, package + "."):
-    if not module.name.endswith("__main__"):
+    if not module.name.endswith("__main__") and module.name != "offhand.torch":
         importlib.import_module(module.name)
 print(package, "imported")
 """

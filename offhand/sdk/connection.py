@@ -40,8 +40,8 @@ class Connection:
         self.base_url = service_url(base_url or os.environ.get("OFFHAND_URL") or DEFAULT_URL)
         self.patience, self.timeout = patience, timeout
         self.reached = False  # a service that was never there is not waited for
-        key = api_key or os.environ.get("OFFHAND_API_KEY")
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.api_key = api_key or os.environ.get("OFFHAND_API_KEY")
+        headers = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
         self.http = httpx.Client(base_url=self.base_url, timeout=timeout, transport=transport, headers=headers)
 
     def __enter__(self) -> Self:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from offhand.documents import Dataset, Document, Estimate, Export, Job
 from offhand.errors import ClientError, Refused
@@ -12,6 +12,9 @@ from offhand.sdk.downloads import download_dataset, download_export
 from offhand.sdk.exports import Variant, variant_of
 from offhand.sdk.resources.uploads import UploadingResource
 from offhand.sdk.uploads import is_id
+
+if TYPE_CHECKING:
+    from offhand.torch import DatasetStream
 
 #: Stands for labels that are still to be uploaded.
 NOT_SENT_YET = "upl_00000000000000000000000000"
@@ -72,6 +75,16 @@ class Datasets(UploadingResource):
         that the manifest lists are replaced.
         """
         return download_dataset(self._connection, dataset_id, Path(into), progress, overwrite=overwrite)
+
+    def to_torch(self, dataset_id: str, **options: Any) -> "DatasetStream":
+        """Return the dataset as a PyTorch ``IterableDataset`` that streams it (:class:`offhand.torch.DatasetStream`).
+
+        ``options``: of that class, such as ``shuffle=True``. Raises ImportError without torch, NumPy or Pillow.
+        """
+        from offhand.torch import DatasetStream
+
+        connection = self._connection
+        return DatasetStream(dataset_id, connection.base_url, api_key=connection.api_key, **options)
 
     def pin(self, dataset_id: str) -> Dataset:
         """Keep a dataset whatever its job's retention."""
