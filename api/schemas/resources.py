@@ -131,6 +131,13 @@ class Quality(Document):
 
     held_out: HeldOutScore | None = Field(description="Null: no labelled images were kept aside.")
     reconstruction: Reconstruction
+    score: str | None = Field(
+        description="Image score by which the images were ranked and filtered; null for datasets of earlier releases."
+    )
+    rare_classes: list[str] = Field(
+        description="One sentence for each class that fewer than 10 labelled images show, or whose IoU on the images "
+        "kept aside is below 0.2."
+    )
     do_not_use: list[str] = Field(description="Why the labels should not be used without a look at them.")
 
 

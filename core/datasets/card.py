@@ -1,11 +1,12 @@
 """The dataset's card: a README.md that people read, with the front matter that the Hugging Face hub reads."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from core.datasets.quality_warnings import DatasetFacts, inversion_verdict, plain_warnings
 from core.datasets.statistics import BINS_PER_DECADE, DatasetStatistics
 from core.datasets.training_script import TRAINING_SCRIPT
+from core.labeling.config import Score
 
 # SPDX identifiers that the hub knows, in its lower case. Any other licence is "other" and named.
 _HUB_LICENCES = frozenset(
@@ -13,6 +14,11 @@ _HUB_LICENCES = frozenset(
 )
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10**7, "1M<n<10M"))
 _BAR = 40
+_SCORES: Mapping[Score, str] = {
+    "sum": "sum over its pixels",
+    "top10_mean": "mean of the highest tenth",
+    "class_mean": "mean over the classes that it shows",
+}
 
 
 def write_card(facts: DatasetFacts) -> str:
@@ -81,7 +87,7 @@ def dropped_in_words(facts: DatasetFacts) -> str:
     uncertain, composition = facts.dropped.uncertain, facts.dropped.composition
     parts = []
     if uncertain:
-        parts.append(f"{uncertain:,} as the most uncertain")
+        parts.append(f"{uncertain:,} as the most uncertain (image score {facts.score})")
     if composition:
         parts.append(f"{composition:,} for the composition, in favour of images that show the classes asked for")
     return f"Of {facts.candidates:,} drawn images these were dropped: {'; '.join(parts)}." if parts else ""
@@ -114,6 +120,8 @@ def _quality(facts: DatasetFacts) -> str:
     else:
         accuracy = "" if score.accuracy is None else f", pixel accuracy {score.accuracy:.3f}"
         words = f"Mean IoU {score.mean_iou:.3f}{accuracy}, on {score.images} labelled images that were kept aside."
+        if score.trained_on_all:
+            words += " Then the labeler was trained again on all labelled images."
     return f"## Held-out quality of the labels\n\n{words}"
 
 
@@ -150,7 +158,8 @@ def _uncertainty(facts: DatasetFacts) -> str:
         return "Nothing was counted."
     mean = statistics.score_sum / statistics.count
     return (
-        "Disagreement of the ensemble's members over each kept image (Jensen-Shannon divergence, nats); "
+        f"Disagreement of the ensemble's members over each kept image: {_SCORES[facts.score]} of the Jensen-Shannon "
+        f"divergence, nats (image score `{facts.score}`); "
         f"smallest {statistics.score_min:.4g}, mean {mean:.4g}, largest {statistics.score_max:.4g}.\n\n"
         + _fenced(histogram_lines(statistics))
     )

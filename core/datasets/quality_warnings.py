@@ -8,6 +8,8 @@ from typing import Any
 from core.datasets.statistics import DatasetStatistics
 from core.label_sets.classes import ClassMap
 from core.label_sets.label_set import ClassShare
+from core.labeling.config import Score
+from core.labeling.rare_classes import rare_classes
 
 # Median PSNR of the labelled images' reconstructions, dB: above, they are close; below, they are other pictures.
 CLOSE_PSNR, POOR_PSNR = 28.0, 20.0
@@ -53,6 +55,7 @@ class HeldOutFacts:
     mean_iou: float | None
     accuracy: float | None
     iou: Mapping[int, float] | None
+    trained_on_all: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ class DatasetFacts:
     samples drawn before the filter. ``digests``: SHA-256 of label set and labeler. ``perceptual``: the distance that
     inversion used. ``settings``: JSON values. ``pictures``: title and path of the pictures beside the card.
     ``held_out``: None where no labelled image was kept aside. ``steered``: what the composition asks for.
-    ``seen_in_training``: names of labelled images that also trained the generator.
+    ``seen_in_training``: names of labelled images that also trained the generator. ``score``: image score by which
+    samples were ranked and filtered.
     """
 
     name: str
@@ -107,6 +111,7 @@ class DatasetFacts:
     dropped: DroppedFacts = DroppedFacts()
     steered: Sequence[SteeredClass] = ()
     seen_in_training: Sequence[str] = ()
+    score: Score = "class_mean"
 
     def share_of_images(self, class_id: int) -> float:
         """Share of the dataset's images that show the class, 0..1."""
@@ -144,11 +149,12 @@ def inversion_verdict(facts: DatasetFacts) -> str:
 
 
 def plain_warnings(facts: DatasetFacts) -> list[str]:
-    """Everything that speaks against the dataset as it is: first the :func:`reasons_against`, then lesser findings;
-    empty when nothing was found.
+    """Everything that speaks against the dataset as it is: first the :func:`reasons_against`, then rare classes, then
+    lesser findings; empty when nothing was found.
     """
     return [
         *reasons_against(facts),
+        *rare_classes_of(facts),
         *_delivery_warnings(facts),
         *_inversion_warnings(facts),
         *_label_warnings(facts),
@@ -168,6 +174,12 @@ def reasons_against(facts: DatasetFacts) -> list[str]:
             "It was trained on other pictures; do not use these labels without looking at them."
         ]
     return []
+
+
+def rare_classes_of(facts: DatasetFacts) -> list[str]:
+    """A sentence for each class that few labelled images show, or that was found badly on those kept aside."""
+    iou = None if facts.held_out is None else facts.held_out.iou
+    return rare_classes(facts.classes, facts.label_shares, facts.label_count, iou, "held-out")
 
 
 def _median_psnr(facts: DatasetFacts) -> float | None:

@@ -13,6 +13,7 @@ from core.evaluation.rejection import augrc, rejection_curve
 from core.label_sets.label_set import LabelSet
 from core.labeling.calibration import reliability
 from core.labeling.cross_validation import HeldOutLabel
+from core.labeling.rare_classes import rare_classes
 from core.tasks.depth import DepthSums, depth_sums
 from core.tasks.keypoints import keypoint_hits
 from core.tasks.segmentation import agreement
@@ -20,7 +21,6 @@ from core.tasks.task import Task
 
 ALPHAS = (0.1, 0.05, 0.02)
 """Of PCK; the first one judges single images."""
-_FEW_IMAGES = 3
 _MEASURED_BY: Mapping[Task, str] = {
     "segmentation": "mean IoU of the image",
     "keypoints": f"share of its keypoints found within {ALPHAS[0]:g} of its extent",
@@ -85,6 +85,10 @@ def labeler_quality(
         for row in inversion
         if row.flags
     ]
+    rare: list[str] = []
+    if "segmentation" in parts:
+        iou = {row["id"]: row["iou"] for row in parts["segmentation"]["classes"] if row["iou"] is not None}
+        rare = rare_classes(labels.classes, labels.shares, len(names), iou, "cross-validated")
     document: dict[str, Any] = {
         "version": 1,
         "images": len(names),
@@ -95,7 +99,8 @@ def labeler_quality(
         "reliability": _reliability(found),
         "inversion": {"images": len(inversion), "failures": failures},
         "per_image": rows,
-        "warnings": _warnings(parts, failures, len(inversion)),
+        "rare_classes": rare,
+        "warnings": [*rare, *_warnings(failures, len(inversion))],
     }
     return LabelerQuality(document, tuple(int(one) for one in known[np.argsort(quality[known], kind="stable")]))
 
@@ -163,16 +168,8 @@ def _reliability(found: Sequence[HeldOutLabel]) -> dict[str, Any] | None:
     return reliability(torch.from_numpy(confidence), torch.from_numpy(correct)).to_json()
 
 
-def _warnings(parts: Mapping[Task, dict[str, Any]], failures: Sequence[Any], inverted: int) -> list[str]:
-    words = []
-    for row in parts.get("segmentation", {}).get("classes", ()):
-        if 0 < row["images"] < _FEW_IMAGES:
-            words.append(f"{row['name']} is shown by {row['images']} of the images: its IoU is uncertain.")
-        elif row["iou"] == 0:
-            words.append(f"{row['name']} was never found.")
-    if failures:
-        words.append(f"Reconstructed badly: {len(failures)} of {inverted} labelled images. See below.")
-    return words
+def _warnings(failures: Sequence[Any], inverted: int) -> list[str]:
+    return [f"Reconstructed badly: {len(failures)} of {inverted} labelled images. See below."] if failures else []
 
 
 def _finite(value: float) -> float | None:

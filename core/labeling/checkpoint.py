@@ -1,7 +1,7 @@
 """The state of a labeler's training between two steps, as bytes that the caller keeps wherever it likes."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,21 +62,35 @@ class TrainingState:
         self.held_out_curve = [(step, value) for step, value in facts["held_out_curve"]]
 
 
-def pack_heads(done: Sequence[Head], state: bytes, fingerprint: str) -> bytes:
-    """The tasks that are learnt already beside the state of the one that is being learnt."""
-    tensors = {"state": torch.frombuffer(bytearray(state), dtype=torch.uint8)}
-    for head in done:
+@dataclass(frozen=True)
+class Position:
+    """Progress of the training of a labeler.
+
+    done: heads of the tasks that are learnt. measured: report of the current task's first training while it is trained
+    again on all images, else None. state: of the current training.
+    """
+
+    done: tuple[Head, ...] = ()
+    measured: dict[str, Any] | None = None
+    state: bytes | None = None
+
+
+def pack_position(position: Position, fingerprint: str) -> bytes:
+    """Write a state between two steps as bytes; there is a ``state``."""
+    assert position.state is not None
+    tensors = {"state": torch.frombuffer(bytearray(position.state), dtype=torch.uint8)}
+    for head in position.done:
         tensors |= {f"{head.task}.{name}": tensor for name, tensor in ensemble_tensors(head.ensemble).items()}
-    facts = [{"task": head.task, "report": head.report} for head in done]
-    return checkpoint_io.pack(tensors, RUN, fingerprint, facts)
+    done = [{"task": head.task, "report": head.report} for head in position.done]
+    return checkpoint_io.pack(tensors, RUN, fingerprint, {"done": done, "measured": position.measured})
 
 
-def unpack_heads(content: bytes, fingerprint: str, members: int) -> tuple[list[Head], bytes]:
-    """The inverse of :func:`pack_heads`. Raises :class:`ResumeError` for damaged bytes or another training's."""
+def unpack_position(content: bytes, fingerprint: str, members: int) -> Position:
+    """The inverse of :func:`pack_position`. Raises :class:`ResumeError` for damaged bytes or another training's."""
     tensors, facts = checkpoint_io.unpack(content, RUN, fingerprint)
     heads = []
-    for fact in facts:
+    for fact in facts["done"]:
         start = f"{fact['task']}."
         mine = {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
         heads.append(Head(fact["task"], ensemble_from(mine, members), fact["report"]))
-    return heads, tensors["state"].numpy().tobytes()
+    return Position(tuple(heads), facts["measured"], tensors["state"].numpy().tobytes())

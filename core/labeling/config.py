@@ -15,7 +15,7 @@ Balancing = Literal["loss", "sampling"]
 SigmaMeaning = Literal["std", "variance"]
 
 COUNTS = {"members": (1, 100), "pixel_batch": (2, 1 << 20), "ignore_index": (0, 255), "held_out": (0, 1000)}
-COUNTS |= {"measure_every": (1, 1 << 30), "keypoint_sigma_at": (1, 1 << 16)}
+COUNTS |= {"measure_every": (1, 1 << 30), "keypoint_sigma_at": (1, 1 << 16), "min_class_pixels": (0, 1 << 30)}
 OPTIONAL_COUNTS = {"max_channels": (1, 1 << 16), "components": (1, 1 << 16)}
 OPTIONAL_COUNTS |= {"max_steps": (1, 1 << 30), "patience": (1, 1 << 30)}
 """Least and most of the fields that are whole numbers; the optional ones may be None."""
@@ -63,17 +63,22 @@ class LabelerConfig:
     """Use those weights in the loss, or draw pixels by them."""
     ignore_index: int = 255
     """Mask value of pixels that count for nothing."""
+    min_class_pixels: int = 0
+    """Classes 1 to 49 on fewer pixels of a labelled image than this become class 0 there (30 in the released code)."""
     held_out: int = 0
     """Images kept from training to measure on."""
+    train_on_all: bool = True
+    """Once they are measured on, train again on all images, as long as was best, with the temperature that was found;
+    False: the labeler that was measured is the result."""
     patience: int | None = None
     """End after so many measurements on the held-out images without a better one, and keep the best; None: never."""
     measure_every: int = 100
     """Steps between measurements and between points of the loss curve."""
     calibrate: bool = True
     """Fit one temperature for the ensemble's probabilities on the held-out images, where there are any."""
-    score: Score = "sum"
-    """Image score: divergence summed over pixels (the paper), the mean of its top tenth (the released code), or the
-    mean over the classes that an image shows of their mean divergence, so that small parts count."""
+    score: Score = "class_mean"
+    """Image score: the mean over the classes that an image shows of their mean divergence, so that small parts count;
+    divergence summed over pixels (the paper); or the mean of its top tenth (the released code)."""
     aggregation: Aggregation = "vote"
     """Class of a pixel: the majority of the members' choices, or the largest mean probability."""
     precision: Precision = "float32"
@@ -107,19 +112,22 @@ class LabelerConfig:
     def from_json(cls, values: Any) -> "LabelerConfig":
         """Settings from a JSON object; what it leaves out is taken from its ``"preset"`` ("fast" where it names none).
 
-        Raises :class:`LabelerError` naming every wrong field.
+        ``"keypoint_size"`` stands for the papers' Gaussians, see :data:`KEYPOINT_SIZES`. Raises :class:`LabelerError`
+        naming every wrong field.
         """
         if not isinstance(values, dict):
             raise LabelerError("labeler settings are a JSON object", [Problem("not an object", "labeler")])
         values = dict(values)
-        name = values.pop("preset", "fast")
+        name, size = values.pop("preset", "fast"), values.pop("keypoint_size", None)
         known = {f.name for f in fields(cls)}
         problems = [Problem("unknown field", str(field)) for field in sorted(set(map(str, values)) - known)]
         if not isinstance(name, str) or name not in PRESETS:
             problems.append(Problem(f"not one of {', '.join(PRESETS)}", "preset"))
+        if size is not None and (not isinstance(size, str) or size not in KEYPOINT_SIZES):
+            problems.append(Problem(f"not one of {', '.join(KEYPOINT_SIZES)}", "keypoint_size"))
         if problems:
             raise LabelerError("invalid labeler settings", problems)
-        return replace(PRESETS[name], **values)
+        return replace(PRESETS[name], **{**KEYPOINT_SIZES.get(size, {}), **values})
 
 
 def _tuple(value: Any) -> Any:
@@ -138,7 +146,7 @@ def _problems(config: LabelerConfig) -> list[Problem]:
     found = [*_number_problems(config), *_list_problems(config)]
     found += [
         Problem("neither true nor false", name)
-        for name in ("standardise", "calibrate")
+        for name in ("standardise", "calibrate", "train_on_all")
         if not isinstance(getattr(config, name), bool)
     ]
     found += [
@@ -175,7 +183,8 @@ def _list_problems(config: LabelerConfig) -> Iterator[Problem]:
 
 PRESETS = {
     "fast": LabelerConfig(),
-    # What the papers' released code does: raw features, Adam 1e-3, batches of 64 pixels, about four epochs.
+    # What the papers' released code does: raw features, Adam 1e-3, batches of 64 pixels, about four epochs, parts of
+    # fewer than 30 pixels removed. The image score is the paper's: the code's is "top10_mean".
     "paper": LabelerConfig(
         standardise=False,
         components=None,
@@ -187,6 +196,15 @@ PRESETS = {
         class_balance=0.0,
         calibrate=False,
         measure_every=1000,
+        score="sum",
+        min_class_pixels=30,
     ),
 }
 """Settings by name."""
+KEYPOINT_SIZES: dict[str, dict[str, Any]] = {
+    "faces": {"keypoint_sigma": 5.0, "keypoint_sigma_at": 218},
+    "bodies": {"keypoint_sigma": 25.0, "keypoint_sigma_at": 1024},
+}
+"""Widths of keypoint Gaussians by the size of what is labelled (HandsOff appendix B.6). Faces: pixels of CelebA's
+images, 178 × 218. Bodies: the paper states no size; that of StyleGAN-Human, 512 × 1024, to which it resizes its images.
+"""

@@ -113,7 +113,8 @@ def _with_held_out(config: MethodConfig, images: int) -> MethodConfig:
     held_out = max(0, min(config.held_out, images - 2))
     if isinstance(config, InterpreterConfig):
         return replace(config, held_out=held_out)
-    return replace(config, held_out=held_out, patience=config.patience if held_out else None)
+    # What is looked at is not in any training: one training each is enough.
+    return replace(config, held_out=held_out, patience=config.patience if held_out else None, train_on_all=False)
 
 
 @torch.inference_mode()

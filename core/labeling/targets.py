@@ -215,7 +215,8 @@ def targets_of(items: Sequence[LabelItem], class_count: int, config: LabelerConf
     """All that labelled images of one size have to teach. ``class_count``: 0 where they have no masks."""
     targets: list[Target] = []
     if class_count:
-        targets.append(MaskTarget(np.stack([item.mask for item in items]), class_count))
+        masks = np.stack([without_small_classes(item.mask, config) for item in items])
+        targets.append(MaskTarget(masks, class_count))
     points = [item.keypoints for item in items if item.keypoints is not None]
     depths = [item.depth for item in items if item.depth is not None]
     if points:
@@ -223,6 +224,16 @@ def targets_of(items: Sequence[LabelItem], class_count: int, config: LabelerConf
     if depths:
         targets.append(DepthTarget(np.stack(depths)))
     return targets
+
+
+def without_small_classes(mask: NDArray[np.uint8], config: LabelerConfig) -> NDArray[np.uint8]:
+    """Return the mask, uint8 [H, W], in which every class 1 to 49 on fewer than ``config.min_class_pixels`` pixels is
+    class 0, as in the papers' released code; the ignore index stays.
+    """
+    counts = np.bincount(mask.ravel(), minlength=256)
+    small = (counts > 0) & (counts < config.min_class_pixels)
+    small[0], small[50:], small[config.ignore_index] = False, False, False
+    return np.where(small[mask], np.uint8(0), mask) if small.any() else mask
 
 
 def _size(maps: Tensor) -> tuple[int, int]:

@@ -197,6 +197,7 @@ class Trainer:
             "loss_curve": [list(point) for point in state.loss_curve],
             "held_out": held_out,
             "calibration": self._calibration,
+            "trained_on_all": False,
         }
 
 

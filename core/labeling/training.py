@@ -1,7 +1,8 @@
 """Training the ensemble: all members at once, on pixels gathered from native features, never on hypercolumn images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 from core import checkpoint_io
 from core.errors import GeneratorError, LabelerError, Problem
 from core.generators.interface import Codes, FeatureSource
-from core.labeling.checkpoint import pack_heads, unpack_heads
+from core.labeling.checkpoint import Position, pack_position, unpack_position
 from core.labeling.config import LabelerConfig
 from core.labeling.hypercolumn import SelectedLayers
 from core.labeling.labeler import Head, Labeler
@@ -41,7 +42,8 @@ def train_labeler(
     source: what draws the features, on ``run.device``. codes: N codes. targets: labels of these N images, one target a
     task, all of one size up to the generator's resolution. origins: the number of the labelled image of each code,
     where an image has several (its mirror image's beside its own): these are held out together, and ``held_out``
-    counts images.
+    counts images. With held-out images each task is trained twice: first without them, for scores and a temperature,
+    then on all images (``config.train_on_all``).
 
     run.checkpoint: called every 500 steps unless ``checkpoint_every`` is given; ``resume_from`` continues to the same
     result, bit for bit. run.log: called with ``step``, ``loss`` and, for held-out images, ``accuracy`` every
@@ -61,32 +63,48 @@ def train_labeler(
     memory_bytes = MEMORY_BYTES if run.memory_bytes is None else run.memory_bytes
     pixel_source = PixelSource(source, codes, layers, targets[0].size, memory_bytes, run.folder)
     fingerprint = _fingerprint(source, codes, targets, origins, config, run.seed)
-    kept, every = run.resume_from, run.checkpoint_every or CHECKPOINT_EVERY
-    heads, state = ([], None) if kept is None else unpack_heads(kept, fingerprint, config.members)
+    every = run.checkpoint_every or CHECKPOINT_EVERY
+    at = Position() if run.resume_from is None else unpack_position(run.resume_from, fingerprint, config.members)
+    trainings = 2 if config.held_out and config.train_on_all else 1
     with closing(pixel_source):
-        for index, target in enumerate(targets[len(heads) :], start=len(heads)):
+        for index, target in enumerate(targets[len(at.done) :], start=len(at.done)):
+            for number in range(0 if at.measured is None else 1, trainings):
+                settings = config if at.measured is None else _on_all_images(config, at.measured)
+                pixels = LabelledPixels(pixel_source, target, origins, settings, run.seed, run.should_stop)
+                trainer = Trainer(pixels, settings, run.seed, run.device)
+                if at.state is not None:
+                    trainer.state.restore(at.state, fingerprint)
+                # Trainings count alike, each as many steps as this one has.
+                first, total = (index * trainings + number) * trainer.total, len(targets) * trainings * trainer.total
+                for step in trainer.steps(run.should_stop):
+                    run.progress(first + step, total)
+                    if run.log is not None and (point := trainer.point()):
+                        run.log(point)
+                    if run.checkpoint is not None and step % every == 0 and step < trainer.total:
+                        state = trainer.state.to_bytes(fingerprint)
+                        run.checkpoint(pack_position(Position(at.done, at.measured, state), fingerprint))
+                run.progress(first + trainer.total, total)
+                head = trainer.finished() if at.measured is None else _with_scores(trainer.finished(), at.measured)
+                at = Position(at.done, head.report)
+            at = Position((*at.done, head))
+    return Labeler(at.done, source.layers, config, source.feature_digest)
 
-            def tell(done: int, total: int, first: int = index) -> None:
-                # Tasks count alike, each as many steps as this one has.
-                run.progress(first * total + done, len(targets) * total)
 
-            def keep(content: bytes, done: Sequence[Head] = tuple(heads)) -> None:
-                if run.checkpoint is not None:
-                    run.checkpoint(pack_heads(done, content, fingerprint))
+def _on_all_images(config: LabelerConfig, measured: Mapping[str, Any]) -> LabelerConfig:
+    """Settings of the second training, on all images. ``measured``: report of the first one; where that ended early,
+    the second takes as many steps as were best.
+    """
+    steps = config.max_steps
+    if config.patience is not None:
+        steps = max(measured["held_out"]["curve"], key=lambda point: point[1])[0]
+    return replace(config, held_out=0, patience=None, max_steps=steps)
 
-            pixels = LabelledPixels(pixel_source, target, origins, config, run.seed, run.should_stop)
-            trainer = Trainer(pixels, config, run.seed, run.device)
-            if state is not None:
-                trainer.state.restore(state, fingerprint)
-            for step in trainer.steps(run.should_stop):
-                tell(step, trainer.total)
-                if run.log is not None and (point := trainer.point()):
-                    run.log(point)
-                if step % every == 0 and step < trainer.total:
-                    keep(trainer.state.to_bytes(fingerprint))
-            tell(trainer.total, trainer.total)
-            heads, state = [*heads, trainer.finished()], None
-    return Labeler(tuple(heads), source.layers, config, source.feature_digest)
+
+def _with_scores(head: Head, measured: Mapping[str, Any]) -> Head:
+    """The head trained on all images, with the scores and the temperature that the first training has found."""
+    report = {**head.report, **{name: measured[name] for name in ("held_out", "calibration")}, "trained_on_all": True}
+    calibration, ensemble = measured["calibration"], head.ensemble
+    return Head(head.task, ensemble.scaled(1 / calibration["temperature"]) if calibration else ensemble, report)
 
 
 def train_ensemble(

@@ -167,17 +167,18 @@ def _newest_evaluation(client: "Client", dataset_id: str) -> Document | None:
 
 
 def quality_lines(found: Document) -> list[str]:
-    """Return the result of :func:`quality_of` as lines: scores, then warnings, then reasons against using it."""
+    """Return the result of :func:`quality_of` as lines: scores, warnings, rare classes, reasons against using it."""
     quality = found["quality"] or {}
     lines = _scores(quality)
-    against = quality.get("do_not_use") or []
-    lines += [f"  warning        {words}" for words in found["warnings"] if words not in against]
+    against, rare = quality.get("do_not_use") or [], quality.get("rare_classes") or []
+    lines += [f"  warning        {words}" for words in found["warnings"] if words not in (*against, *rare)]
     evaluation = found["evaluation"]
     if evaluation is not None:
         lines.append(f"  evaluation     {evaluation['sentence']}")
         if evaluation["recommended"]:
             lines.append(f"  recommended    {evaluation['recommended']}")
         lines += [f"  failed         {words}" for words in evaluation["failed"]]
+    lines += [f"  RARE CLASS     {words.removeprefix('Rare class ')}" for words in rare]
     return lines + [f"  DO NOT USE     {words}" for words in against]
 
 

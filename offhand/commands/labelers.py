@@ -105,7 +105,9 @@ def report_labeler(
         output.note(f"job {job['id']}")
         follow(client, job, f"offhand labelers report {labeler['id']}", output)
     found = client.labelers.report(labeler["id"])
-    lines = [*_scores(found), *(f"  note  {words}" for words in found["warnings"])]
+    rare = found.get("rare_classes", [])
+    lines = [*_scores(found), *(f"  note  {words}" for words in found["warnings"] if words not in rare)]
+    lines += [f"  RARE CLASS  {words.removeprefix('Rare class ')}" for words in rare]
     files: dict[Literal["html", "png"], Path | None] = {"html": page, "png": picture}
     for kind, path in files.items():
         if path is not None:

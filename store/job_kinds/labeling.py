@@ -29,11 +29,15 @@ def _assessment_seconds(spec: Mapping[str, Any], _size: TypicalSize) -> float | 
     return float(_TRAIN * spec["folds"]) if "folds" in spec else None
 
 
+def _training_seconds(spec: Mapping[str, Any], _size: TypicalSize) -> float | None:
+    asked = spec.get("labeler") or {}
+    twice = asked.get("held_out", 0.1) > 0 and asked.get("train_on_all", True)
+    return _TRAIN * (2 if twice else 1)
+
+
 VALIDATE = StepPlan(
     "validate", "cpu", title="reading labels", makes="label_set", typical=lambda _spec, _size: _VALIDATE
 )
 INVERT = StepPlan("invert", "train", title="inverting images", makes="inversion", typical=_inversion_seconds)
-TRAIN_LABELER = StepPlan(
-    "train_labeler", "train", title="training labeler", makes="labeler", typical=lambda _spec, _size: _TRAIN
-)
+TRAIN_LABELER = StepPlan("train_labeler", "train", title="training labeler", makes="labeler", typical=_training_seconds)
 ASSESS_LABELER = StepPlan("assess_labeler", "train", title="judging labeler", typical=_assessment_seconds)

@@ -110,13 +110,32 @@ class LabelerSpec(Spec):
     aggregation: Literal["vote", "mean"] = Field(
         "vote", description="Class of a pixel: what most members choose, or the largest mean probability."
     )
-    score: Literal["sum", "top10_mean", "class_mean"] = Field(
-        "sum",
-        description="Uncertainty of an image: over all pixels (the paper), the mean of the highest tenth (its code), "
-        "or the mean over the classes that it shows, so that small parts count.",
+    score: Literal["sum", "top10_mean", "class_mean"] | None = Field(
+        None,
+        description="Uncertainty of an image, by which it is ranked and filtered. `class_mean`: the mean over the "
+        "classes that it shows of their mean uncertainty, so that small parts count. `sum`: over all pixels (the "
+        "paper). `top10_mean`: the mean of the highest tenth of its pixels (its code). Null: the preset's, "
+        "`class_mean` for `fast` and `sum` for `paper`.",
+    )
+    min_class_pixels: int | None = Field(
+        None,
+        ge=0,
+        le=1 << 30,
+        description="Classes 1 to 49 on fewer pixels of a labelled image become class 0 there; null: the preset's, 0 "
+        "for `fast` and 30 for `paper`.",
+    )
+    keypoint_size: Literal["faces", "bodies"] | None = Field(
+        None,
+        description="Width of the keypoints' Gaussians, by what is labelled: the papers' for faces (5 pixels of 218) "
+        "or bodies (25 of 1024). Null: 5 pixels of 256.",
     )
     collapse: CollapseSpec | None = Field(None, description="Fewer classes than the labels have; null: all of them.")
     held_out: float = Field(0.1, ge=0.0, le=0.5, description="Part of the labelled images kept aside for a score.")
+    train_on_all: bool = Field(
+        True,
+        description="Train again on all labelled images once those kept aside are scored, and use that labeler; false: "
+        "use the labeler that was scored, as earlier releases did. Training takes twice as long.",
+    )
 
     @model_validator(mode="after")
     def _of_the_method(self) -> Self:

@@ -43,12 +43,17 @@ class DroppedCounts(_Facts):
 
 
 class DatasetQuality(_Facts):
-    """Measurements of a finished dataset. held_out: None where no labelled images were kept aside. do_not_use: reasons
-    not to use the labels without a look at them.
+    """Measurements of a finished dataset.
+
+    held_out: None where no labelled images were kept aside. score: image score by which the images were ranked, None in
+    datasets of earlier releases. rare_classes: a sentence for each. do_not_use: reasons not to use the labels without a
+    look at them.
     """
 
     held_out: HeldOutScore | None
     reconstruction: Reconstruction
+    score: str | None = None
+    rare_classes: tuple[str, ...] = ()
     do_not_use: tuple[str, ...] = ()
 
 
@@ -69,6 +74,8 @@ class DatasetReport(_Facts):
     dropped: DroppedCounts | None = None
     inversion: Reconstruction | None = None
     held_out: HeldOutScore | None = None
+    score: str | None = None
+    rare_classes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     do_not_use: tuple[str, ...] = ()
     damaged: dict[str, str] = Field(default_factory=dict)
@@ -87,4 +94,4 @@ class DatasetReport(_Facts):
         """Measurements of the dataset; None where nothing was measured."""
         if self.inversion is None:
             return None
-        return DatasetQuality(held_out=self.held_out, reconstruction=self.inversion, do_not_use=self.do_not_use)
+        return DatasetQuality(held_out=self.held_out, reconstruction=self.inversion, score=self.score, rare_classes=self.rare_classes, do_not_use=self.do_not_use)

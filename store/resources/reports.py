@@ -140,7 +140,8 @@ class LabelerReport(Report):
 
     settings: of the library. asked: the part of the request on which its images and classes depend, None for labelers
     of older releases. mirrored: names of images that it learnt mirrored as well. dropping:
-    why flagged images were kept, in words. tasks: reports of the training by task.
+    why flagged images were kept, in words. tasks: reports of the training by task. trained_on_all: it was trained again
+    on all images after the held-out ones were scored.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -152,6 +153,7 @@ class LabelerReport(Report):
     mirrored: tuple[str, ...] = ()
     tasks: dict[str, dict[str, Any]] = Field(default_factory=dict)
     held_out: Annotated[HeldOutReport | None, BeforeValidator(_or_none)] = None
+    trained_on_all: bool = False
 
 
 class ClassRow(Report):

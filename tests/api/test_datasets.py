@@ -52,19 +52,23 @@ def test_warnings_and_quality_stand_in_the_dataset_document(
     building = http.get(path).json()
     assert (building["warnings"], building["quality"]) == ([], None)
     earlier = {**INFO, "held_out": {**INFO["held_out"], "images": [3, 7]}}  # as releases before this one kept them
-    del earlier["do_not_use"]
+    for name in ("do_not_use", "score", "rare_classes"):
+        del earlier[name]
     finish_dataset(db, objects, job, info=INFO)
     dataset = http.get(path).json()
     assert dataset["warnings"] == INFO["warnings"]
     assert dataset["quality"] == {
         "held_out": INFO["held_out"],
         "reconstruction": INFO["inversion"],
+        "score": "class_mean",
+        "rare_classes": INFO["rare_classes"],
         "do_not_use": INFO["do_not_use"],
     }
     second = start()
     finish_dataset(db, objects, second, info=earlier)
     quality = http.get(second["urls"]["result"]).json()["quality"]
     assert (quality["held_out"], quality["do_not_use"]) == (INFO["held_out"], [])
+    assert (quality["score"], quality["rare_classes"]) == (None, [])
 
 
 def test_every_shard_is_what_the_manifest_says(http: TestClient, ready: str) -> None:

@@ -59,6 +59,7 @@ def test_warnings_and_scores_stand_on_the_job_page(
     finish_dataset(db, objects, job, info=warned)
     page = http.get(f"/jobs/{job['id']}").text
     assert page.count(INFO["do_not_use"][0]) == 1, "a reason against it is not repeated among the warnings"
+    assert page.count("2 of 12 labelled images show it") == 1
     for words in (
         "Do not use this dataset",
         "Only 12 labelled images.",

@@ -31,7 +31,13 @@ INFO: dict[str, Any] = {
     "held_out": {"images": 2, "accuracy": 0.89, "mean_iou": 0.43},
     "candidates": 60,
     "dropped": {"uncertain": 6, "composition": 48},
-    "warnings": ["The generator cannot redraw the labelled images.", "Only 12 labelled images."],
+    "warnings": [
+        "The generator cannot redraw the labelled images.",
+        "Rare class 'hat': 2 of 12 labelled images show it.",
+        "Only 12 labelled images.",
+    ],
+    "score": "class_mean",
+    "rare_classes": ["Rare class 'hat': 2 of 12 labelled images show it."],
     "do_not_use": ["The generator cannot redraw the labelled images."],
 }
 CLASSES = [{"id": 0, "name": "background"}, {"id": 1, "name": "head"}]

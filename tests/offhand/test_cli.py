@@ -68,12 +68,13 @@ def test_scores_warnings_and_reasons_against_are_the_last_lines(
         "  held-out mIoU  0.430 on 2 labelled images kept aside",
         "  reconstruction median PSNR 16.3 dB, median lpips 0.412; 11 of 12 images flagged",
         "  warning        Only 12 labelled images.",
+        "  RARE CLASS     'hat': 2 of 12 labelled images show it.",
         "  DO NOT USE     The generator cannot redraw the labelled images.",
     ]
-    assert made.stdout.splitlines()[-4:] == last, made.stderr
+    assert made.stdout.splitlines()[-5:] == last, made.stderr
     dataset = next(iter(client.datasets.list()))["id"]
     fetched = run("download", dataset, "--out", str(tmp_path / "fetched"))
-    assert fetched.stdout.splitlines()[-4:] == last
+    assert fetched.stdout.splitlines()[-5:] == last
     document = json.loads(run("download", dataset, "--out", str(tmp_path / "fetched"), "--json").stdout)
     assert (document["warnings"], document["evaluation"]) == (INFO["warnings"], None)
     assert document["quality"]["do_not_use"] == INFO["do_not_use"]

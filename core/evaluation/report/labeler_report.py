@@ -43,9 +43,11 @@ def report_html(quality: LabelerQuality, labels: LabelSet, found: Sequence[HeldO
             f"{document['folds']} labelers, each trained as this one was, on the others."
         ),
     ]
-    if document["warnings"]:
-        words = "".join(f"<li>{html.escape(one)}</li>" for one in document["warnings"])
-        parts += ["<h2>Warnings</h2>", f"<ul>{words}</ul>"]
+    rare = document["rare_classes"]
+    for heading, lines in (("Rare classes", rare), ("Warnings", [w for w in document["warnings"] if w not in rare])):
+        if lines:
+            words = "".join(f"<li>{html.escape(one)}</li>" for one in lines)
+            parts += [f"<h2>{heading}</h2>", f"<ul>{words}</ul>"]
     parts += _scores(document)
     if document["uncertainty"]:
         parts += ["<h2>Does uncertainty find the bad labels?</h2>", _uncertainty(document["uncertainty"])]

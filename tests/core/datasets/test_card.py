@@ -80,7 +80,8 @@ def test_what_the_card_says():
     card = write_card(facts())
     for line in (
         "90 generated images of 48 × 64 pixels",
-        "Of 100 drawn images these were dropped: 10 as the most uncertain.",
+        "Of 100 drawn images these were dropped: 10 as the most uncertain (image score class_mean).",
+        "mean over the classes that it shows of the Jensen-Shannon divergence",
         "Mean IoU 0.631, pixel accuracy 0.930, on 5 labelled images that were kept aside.",
         "| 4 | hat | 1.11 % | 45 (50.00 %) | 25 (50.00 %) |",
         "![Contact sheet](contact_sheet.png)",
@@ -98,7 +99,10 @@ def test_what_the_card_says():
 def test_the_card_separates_what_was_dropped_for_composition_from_what_was_uncertain():
     steered = facts(dropped=DroppedFacts(uncertain=6, composition=48), candidates=144, steered=[HATS])
     card = write_card(steered)
-    words = "6 as the most uncertain; 48 for the composition, in favour of images that show the classes asked for."
+    words = (
+        "6 as the most uncertain (image score class_mean); 48 for the composition, in favour of images that show the "
+        "classes asked for."
+    )
     assert f"Of 144 drawn images these were dropped: {words}" in card
     assert "## Composition" in card
     assert "| hat | 90.00 % of the images | 0.10 % |" in card
@@ -114,6 +118,27 @@ def test_reasons_against_a_dataset_come_first_among_the_warnings():
     assert plain_warnings(poor)[: len(reasons_against(poor))] == reasons_against(poor)
     assert len(reasons_against(poor)) == 1 < len(plain_warnings(poor))
     assert reasons_against(facts()) == []
+
+
+def test_rare_classes_are_named_after_the_reasons_against():
+    shares = {**dict.fromkeys(CLASSES.ids, HALF), 5: ClassShare(0.001, 3)}
+    held_out = HeldOutFacts(5, 0.6, 0.9, {0: 0.9, 1: 0.8, 4: 0.19, 5: 0.01})
+    warned = plain_warnings(facts(label_shares=shares, held_out=held_out))
+    assert warned[:2] == [
+        "Rare class 'hat': its held-out IoU is 0.19. Its labels are often wrong or missing: "
+        "label more images that show it.",
+        "Rare class 'glasses': 3 of 50 labelled images show it and its held-out IoU is 0.01. "
+        "Its labels are often wrong or missing: label more images that show it.",
+    ]
+    card = write_card(facts(label_shares=shares, held_out=held_out))
+    assert card.index("Rare class 'glasses'") < card.index("## Classes")
+    boundary = {**shares, 5: ClassShare(0.001, 10)}
+    assert plain_warnings(facts(label_shares=boundary)) == []
+
+
+def test_the_card_says_that_the_labeler_was_trained_on_all_images_after_the_score():
+    trained = facts(held_out=HeldOutFacts(5, 0.631, 0.93, None, trained_on_all=True))
+    assert "kept aside. Then the labeler was trained again on all labelled images." in write_card(trained)
 
 
 def test_front_matter():

@@ -18,6 +18,17 @@ def test_a_preset_can_be_changed_in_part():
     assert LabelerConfig.from_json({"hidden": []}).hidden == ()
 
 
+def test_images_are_ranked_by_class_mean_and_by_the_sum_in_the_papers_preset():
+    assert LabelerConfig().score == "class_mean"
+    assert (PRESETS["paper"].score, PRESETS["paper"].min_class_pixels) == ("sum", 30)
+
+
+@pytest.mark.parametrize(("size", "image", "std"), [("faces", (218, 178), 5.0), ("bodies", (1024, 512), 25.0)])
+def test_keypoint_sizes_are_those_of_the_paper(size, image, std):
+    assert LabelerConfig.from_json({"keypoint_size": size}).keypoint_std(image) == pytest.approx(std)
+    assert LabelerConfig.from_json({"keypoint_size": size, "keypoint_sigma": 7.0}).keypoint_sigma == 7
+
+
 def test_all_problems_at_once():
     values = {
         "members": 0,
@@ -38,6 +49,8 @@ def test_all_problems_at_once():
         "measure_every": 0,
         "score": "max",
         "calibrate": 1,
+        "train_on_all": 0,
+        "min_class_pixels": -1,
         "balance_by": "luck",
         "aggregation": "max",
         "precision": "int4",
@@ -57,6 +70,7 @@ def test_all_problems_at_once():
         ([], "labeler"),
         ({"preset": "best"}, "preset"),
         ({"preset": []}, "preset"),
+        ({"keypoint_size": "hands"}, "keypoint_size"),
         ({"depth": 3}, "depth"),
         ({"patience": 3}, "patience"),
     ],

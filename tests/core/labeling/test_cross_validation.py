@@ -37,7 +37,7 @@ def test_every_image_is_labelled_by_a_labeler_of_the_others(network, codes, mask
     assert np.array_equal(again[4].mask, whole[4].mask)
     assert not all(np.array_equal(a.mask, b.mask) for a, b in zip(again, whole, strict=True))
     others = [n for n in range(9) if n != 4]
-    alone = train_labeler(network, codes[others], [MaskTarget(masks[others], 4)], CONFIG)
+    alone = train_labeler(network, codes[others], [MaskTarget(masks[others], 4)], replace(CONFIG, train_on_all=False))
     label = alone.label(network.synthesize(codes[4:5], with_features=True).features, (16, 12))
     assert np.array_equal(label.mask[0].numpy(), whole[4].mask)
     assert whole[4].score == label.scores.numpy()

@@ -60,7 +60,9 @@ def test_labels_are_those_of_the_plain_way(network, codes, hidden):
     ensemble, conditioning, x = trained_looking(hypercolumns(features, size), hidden)
     with torch.no_grad():
         probabilities = ensemble(x).transpose(1, 2).softmax(-1)
-    labeler = Labeler((Head("segmentation", ensemble.folded(conditioning)),), network.layers, LabelerConfig())
+    labeler = Labeler(
+        (Head("segmentation", ensemble.folded(conditioning)),), network.layers, LabelerConfig(score="sum")
+    )
     labels = labeler.label(features, size)
     assert torch.equal(labels.mask.flatten(), vote(probabilities))
     mean = probabilities.mean(0)

@@ -1,6 +1,7 @@
 """Keypoints, depth, and all tasks at once over one set of features."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from core.tasks.depth import depth_sums
 SIZE = (16, 12)
 CONFIG = LabelerConfig(
     members=3, hidden=(24, 8), components=24, pixel_batch=96, epochs=30, max_steps=150, measure_every=50, held_out=2,
-    keypoint_sigma=24.0,
+    keypoint_sigma=24.0, train_on_all=False,
 )  # fmt: skip
 
 
@@ -116,6 +117,20 @@ def test_round_trip_and_pruning(network, codes, trained, labels, tmp_path):
     assert float(one.label(features, SIZE).uncertainty["depth"].max()) == 0
     with pytest.raises(LabelerError):
         trained.pruned(4)
+
+
+def test_tasks_resume_in_either_training_of_any_task(network, codes, targets):
+    config = replace(CONFIG, max_steps=20, measure_every=10, train_on_all=True)
+    kept = []
+    trained = train_labeler(
+        network, codes, targets, config, run=Run(seed=3, checkpoint_every=10, checkpoint=kept.append)
+    )
+    assert len(kept) == 6, "two trainings of each of three tasks"
+    for content in kept:
+        resumed = train_labeler(network, codes, targets, config, run=Run(seed=3, resume_from=content))
+        assert [head.report for head in resumed.heads] == [head.report for head in trained.heads]
+        for one, other in zip(resumed.heads, trained.heads, strict=True):
+            assert torch.equal(one.ensemble.first_weight, other.ensemble.first_weight)
 
 
 def test_calibration_changes_no_vote_and_lowers_the_likelihood(network, codes, masks, trained):

@@ -1,4 +1,5 @@
 import tempfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,6 +119,7 @@ def test_held_out_images_end_training_and_the_best_is_kept(network, codes, masks
         held_out=3,
         patience=3,
         schedule="constant",
+        train_on_all=False,
     )
     told: list[dict[str, float]] = []
     report = train_ensemble(network, codes, masks, 4, config, run=Run(log=told.append)).report
@@ -131,8 +133,42 @@ def test_held_out_images_end_training_and_the_best_is_kept(network, codes, masks
     assert max(curve[-3:]) <= max(curve[:-3])
 
 
+def test_the_labeler_is_trained_on_all_images_after_the_held_out_ones_are_scored(network, codes, masks):
+    config = LabelerConfig(**{**vars(SMALL), "held_out": 3})
+    scored = train_ensemble(network, codes, masks, 4, replace(config, train_on_all=False), run=Run(seed=5))
+    of_all = train_ensemble(network, codes, masks, 4, SMALL, run=Run(seed=5))
+    kept, told = [], []
+    run = Run(seed=5, checkpoint_every=70, checkpoint=kept.append, progress=lambda *at: told.append(at))
+    labeler = train_ensemble(network, codes, masks, 4, config, run=run)
+    report = labeler.report
+    assert report["trained_on_all"]
+    assert (report["pixels"], scored.report["pixels"]) == (9 * 16 * 12, 6 * 16 * 12)
+    assert (report["held_out"], report["calibration"]) == (scored.report["held_out"], scored.report["calibration"])
+    temperature = report["calibration"]["temperature"]
+    last, plain = weights(labeler)[-1], weights(of_all)[-1]
+    assert torch.equal(last, plain / temperature) or torch.allclose(last, plain / temperature, rtol=1e-6)
+    assert all(torch.equal(a, b) for a, b in zip(weights(labeler)[:2], weights(of_all)[:2], strict=True))
+    assert (len(kept), told[-1]) == (4, (300, 300)), "two trainings of 150 steps, two checkpoints each"
+    for content in kept:
+        resumed = train_ensemble(
+            network, codes, masks, 4, config, run=Run(seed=5, checkpoint_every=70, resume_from=content)
+        )
+        assert same(resumed, labeler)
+        assert resumed.report == labeler.report
+
+
+def test_training_on_all_images_takes_as_many_steps_as_were_best(network, codes, masks):
+    config = LabelerConfig(
+        members=2, hidden=(16,), components=None, pixel_batch=64, epochs=1000, max_steps=None, measure_every=20,
+        held_out=3, patience=3, schedule="constant",
+    )  # fmt: skip
+    report = train_ensemble(network, codes, masks, 4, config).report
+    step, _ = max(report["held_out"]["curve"], key=lambda point: point[1])
+    assert report["steps"] == report["steps_planned"] == step
+
+
 def test_an_image_is_held_out_with_all_its_codes(network, codes, masks):
-    settings = {**vars(SMALL), "held_out": 3}
+    settings = {**vars(SMALL), "held_out": 3, "train_on_all": False}
     origins = [0, 1, 2, 3, 4, 0, 1, 2, 3]
     report = train_ensemble(
         network, codes, masks, 4, LabelerConfig(**settings), origins=origins, run=Run(seed=3)

@@ -38,3 +38,13 @@ def test_class_scores_are_means_over_the_pixels_of_the_class():
     scores = class_scores(divergence, mask, 3)[0]
     assert scores[[0, 2]].tolist() == pytest.approx([11 / 3, 5])
     assert scores[1].isnan()
+
+
+def test_class_mean_weighs_a_small_part_as_much_as_a_large_one():
+    maps, mask = torch.zeros(2, 10, 10), torch.zeros(2, 10, 10, dtype=torch.uint8)
+    mask[:, 0, :2] = 3  # a part of two pixels
+    maps[0, 0, :2], maps[1, 5:] = 0.6, 0.1  # unsure of the part; a little unsure of half of the rest
+    small, large = image_scores(maps, "class_mean", mask, 4).tolist()
+    assert (small, large) == (pytest.approx(0.3), pytest.approx(0.1 * 50 / 98 / 2))
+    total = image_scores(maps, "sum").tolist()
+    assert total[0] < total[1], "by the sum the image with the doubtful part seems the better one"

@@ -23,9 +23,11 @@ from core.datasets.quality_warnings import (
     InvertedLabel,
     SteeredClass,
     plain_warnings,
+    rare_classes_of,
     reasons_against,
 )
 from core.datasets.training_script import TRAINING_SCRIPT, training_script
+from core.labeling.config import Score
 from core.sampling.candidates import CandidateTable
 from store.first_release import SETTING_ALIASES
 from store.job_kinds.generate import GenerateSpec
@@ -153,7 +155,7 @@ def _facts(
     fitted = fitted_labels(context, label_set.id, source, request)
     labels = delivered(fitted, request.labeler.collapse)
     same_classes = taught(fitted, request.labeler.collapse).classes == labels.classes
-    count = packing.statistics.count
+    count, score = packing.statistics.count, _image_score(labeler)
     return DatasetFacts(
         # Equal runs write equal cards and pictures: the id of this one stands in the manifest alone.
         name=f"{source.row.name}: {count:,} labelled image{'s' * (count != 1)}, seed {context.claim.seed}",
@@ -170,24 +172,32 @@ def _facts(
         perceptual=inversion_report(inversion).perceptual_name,
         seen_in_training=sorted(inversion_report(inversion).seen_in_training),
         digests={"label_set": label_set.digest, "inversion": inversion.digest, "labeler": labeler.digest},
-        settings={"seed": context.claim.seed, **_settings(request, source)},
+        settings={"seed": context.claim.seed, "score": score, **_settings(request, source)},
         pictures={"Contact sheet": CONTACT_SHEET},
         held_out=_held_out(labeler, same_classes=same_classes),
         dropped=DroppedFacts(packing.dropped.uncertain, packing.dropped.composition),
         steered=[SteeredClass(one.class_id, float(one.min_fraction), one.min_area) for one in composition.demands],
+        score=score,
     )
+
+
+def _image_score(labeler: Made) -> Score:
+    """The image score of a labeler, by which its samples are ranked."""
+    score: Score = labeler_report(labeler).settings["score"]
+    return score
 
 
 def _held_out(labeler: Made, *, same_classes: bool) -> HeldOutFacts | None:
     """Scores of the labeler on the images that were kept aside, if any were; of single classes where the dataset has
     the classes that were learnt.
     """
-    score = labeler_report(labeler).held_out
+    report = labeler_report(labeler)
+    score = report.held_out
     if score is None:
         return None
     by_class = score.iou if same_classes else None
     iou = None if by_class is None else {int(one): value for one, value in by_class.items() if value is not None}
-    return HeldOutFacts(len(score.images), score.mean_iou, score.accuracy, iou)
+    return HeldOutFacts(len(score.images), score.mean_iou, score.accuracy, iou, report.trained_on_all)
 
 
 def _settings(request: GenerateSpec, source: Source) -> dict[str, Any]:
@@ -241,6 +251,8 @@ def _report(facts: DatasetFacts, drawn: Drawn, files: Sequence[File], inversion:
             perceptual_name=found.perceptual_name,
         ),
         held_out=HeldOutScore(images=score.images, mean_iou=score.mean_iou, accuracy=score.accuracy) if score else None,
+        score=facts.score,
+        rare_classes=tuple(rare_classes_of(facts)),
         warnings=tuple(plain_warnings(facts)),
         do_not_use=tuple(reasons_against(facts)),
     )

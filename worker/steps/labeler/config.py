@@ -24,7 +24,7 @@ LEAST_IMAGES = 2
 #: Fields of the request that are the library's own, where they are not null.
 _SAME = {
     "preset", "members", "hidden", "layers", "max_channels", "max_steps", "class_balance", "balance_by", "precision",
-    "aggregation", "score",
+    "aggregation", "score", "min_class_pixels", "keypoint_size", "train_on_all",
 }  # fmt: skip
 
 

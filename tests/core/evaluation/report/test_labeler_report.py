@@ -71,7 +71,19 @@ def test_segmentation_by_hand(segmented):
         "images": 2,
         "failures": [{"name": "b", "psnr": 12.0, "perceptual": 0.9, "why": "PSNR below 20 dB"}],
     }
+    assert document["rare_classes"] == []
     assert document["warnings"] == ["Reconstructed badly: 1 of 2 labelled images. See below."]
+
+
+def test_rare_classes_are_named_by_their_cross_validated_iou(segmented):
+    labels, found = segmented
+    missed = [replace(one, mask=np.zeros(SIZE, np.uint8)) for one in found]
+    quality = labeler_quality(labels, missed, INVERSION, folds=3)
+    (words,) = quality.document["rare_classes"]
+    assert words.startswith("Rare class '<hat>': its cross-validated IoU is 0.00.")
+    assert words in quality.document["warnings"]
+    page = report_html(quality, labels, missed, "Quality")
+    assert page.count("Rare class &#x27;&lt;hat&gt;&#x27;") == 1
 
 
 def test_keypoints_and_depth_by_hand():
