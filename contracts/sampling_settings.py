@@ -32,6 +32,15 @@ def violations(schema: Mapping[str, Any], settings: Mapping[str, Any]) -> list[V
     return sorted(found)
 
 
+def with_own_defaults(schema: Mapping[str, Any], defaults: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the schema of a family's settings with a generator's own defaults, which have to be valid settings."""
+    if not defaults:
+        return schema
+    known = schema.get("properties", {})
+    own = {name: {**rule, "default": defaults[name]} if name in defaults else rule for name, rule in known.items()}
+    return {**schema, "properties": own}
+
+
 def with_defaults(schema: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return all settings of the schema: the given values, defaults for those that are absent or null."""
     given = {name: value for name, value in settings.items() if value is not None}

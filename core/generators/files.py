@@ -17,7 +17,7 @@ from torch import Tensor
 from core.digests import sha256_of
 from core.errors import GeneratorError, Problem
 from core.generators import families
-from core.generators.interface import Description, Generator, GeneratorInfo
+from core.generators.interface import Description, Generator, GeneratorInfo, schema_with_defaults
 from core.generators.stylegan2 import aliases
 
 DESCRIPTION = "generator.json"
@@ -58,11 +58,14 @@ def save_generator(folder: Path, generator: Generator, dtype: torch.dtype = torc
 
 def description_json(generator: Generator, info: GeneratorInfo) -> dict[str, Any]:
     """Return the content of ``generator.json``. The service validates requests against ``settings_schema``."""
+    facts = {**asdict(info), "classes": list(info.classes), "options": dict(info.options)}
+    if not info.sampling:
+        del facts["sampling"]  # releases that do not know it would refuse it
     return {
         "format": FORMAT,
         "family": generator.family,
         "config": generator.config_json(),
-        "info": {**asdict(info), "classes": list(info.classes), "options": dict(info.options)},
+        "info": facts,
         "resolution": list(generator.resolution),
         "code": generator.code.to_json(),
         "settings_schema": dict(generator.settings_schema),
@@ -96,7 +99,9 @@ def parse_description(description: Any) -> StoredGenerator:
     if first and isinstance(values, dict):
         values = aliases.info_of_first_format(values)
     config = description.get("config")
-    return StoredGenerator(families.family_of(str(family)).describe(config), config, _info_from_json(values))
+    described, info = families.family_of(str(family)).describe(config), _info_from_json(values)
+    schema = schema_with_defaults(described.settings_schema, info)
+    return StoredGenerator(replace(described, settings_schema=schema), config, info)
 
 
 def load_generator(folder: Path, device: torch.device | str = "cpu") -> Generator:
@@ -126,7 +131,7 @@ def shipped_generators() -> dict[str, Path]:
 def _info_from_json(values: Any) -> GeneratorInfo:
     if not isinstance(values, dict):
         raise GeneratorError("a generator's facts are a JSON object", [Problem("not an object", "info")])
-    known = ("name", "licence", "domain", "digest", "classes", "options")
+    known = ("name", "licence", "domain", "digest", "classes", "options", "sampling")
     problems = [Problem("unknown field", f"info.{name}") for name in sorted(values.keys() - set(known))]
     texts = ("name", "licence", "domain", "digest")
     problems += [Problem("not text", f"info.{name}") for name in texts if not isinstance(values.get(name), str)]
@@ -135,6 +140,8 @@ def _info_from_json(values: Any) -> GeneratorInfo:
         problems.append(Problem("not a list of names", "info.classes"))
     if not isinstance(options, dict):
         problems.append(Problem("not an object", "info.options"))
+    if not isinstance(values.get("sampling", {}), dict):
+        problems.append(Problem("not an object", "info.sampling"))
     if problems:
         raise GeneratorError("invalid generator facts", problems)
     return GeneratorInfo(**{**values, "classes": tuple(values["classes"]), "options": options})

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from contracts.sampling_settings import violations, with_defaults
+from contracts.sampling_settings import violations, with_defaults, with_own_defaults
 from core.checkpoints.content import CheckpointContent
 from core.errors import GeneratorError, Problem
 from core.generators.answers import Answers
@@ -347,7 +347,9 @@ class Generator(Protocol):
 
     @property
     def settings_schema(self) -> Mapping[str, Any]:
-        """JSON Schema (an object) of the sampling settings; stored with the generator and used to validate requests."""
+        """JSON Schema (an object) of the sampling settings, with the defaults of ``info.sampling``; stored with the
+        generator and used to validate requests.
+        """
         ...
 
     @property
@@ -397,6 +399,8 @@ class GeneratorInfo:
     """Class names of a conditional generator, in the order of the class index."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Facts of the family's own: JSON values."""
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    """Defaults of sampling settings where they are not the family's: JSON values."""
 
 
 class Family(Protocol):
@@ -459,6 +463,17 @@ class Description:
     layers: tuple[FeatureLayer, ...]
     settings_schema: Mapping[str, Any]
     labelled_by: frozenset[LabelledBy]
+
+
+def schema_with_defaults(schema: Mapping[str, Any], info: GeneratorInfo) -> Mapping[str, Any]:
+    """Return a family's schema of settings with the defaults of one generator. Raises :class:`GeneratorError` for those
+    that the schema refuses.
+    """
+    wrong = violations(schema, info.sampling)
+    if wrong:
+        problems = [Problem(one.detail, f"info.sampling.{one.name}") for one in wrong]
+        raise GeneratorError("invalid generator facts", problems)
+    return with_own_defaults(schema, info.sampling)
 
 
 def settings_with_defaults(schema: Mapping[str, Any], settings: Mapping[str, Any] | None) -> dict[str, Any]:

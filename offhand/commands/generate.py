@@ -26,7 +26,7 @@ def generate(
     count: Annotated[int, typer.Option(help="Images after filtering.")],
     out: Annotated[Path | None, typer.Option(help="Folder for the dataset; without it the job only starts.")] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same dataset. Default: random, recorded.")] = None,
-    truncation_psi: Annotated[float | None, typer.Option(help="0 to 1; lower is safer and less varied. [0.7]")] = None,
+    truncation_psi: Annotated[float | None, typer.Option(help="0 to 1; lower is safer. [the generator's]")] = None,
     drop_fraction: Annotated[float | None, typer.Option(help="Most uncertain fraction to drop. [0.1]")] = None,
     preset: Annotated[str | None, typer.Option(help="How the labeler is trained: fast or paper. [fast]")] = None,
     samples: Annotated[str | None, typer.Option(help="The images are these drawn samples (smp_…).")] = None,

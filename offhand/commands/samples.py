@@ -51,7 +51,7 @@ def draw(
     out: Folder,
     count: Annotated[int | None, typer.Option(min=1, help="Images.")] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same images. Default: random, recorded.")] = None,
-    truncation_psi: Annotated[float | None, typer.Option(help="0 to 1; lower is safer and less varied. [0.7]")] = None,
+    truncation_psi: Annotated[float | None, typer.Option(help="0 to 1; lower is safer. [the generator's]")] = None,
     setting: Sampling = None,
     class_index: Annotated[int | None, typer.Option(min=0, help="Single class of a conditional generator.")] = None,
     classes: Annotated[

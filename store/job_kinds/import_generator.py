@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 from sqlalchemy import Connection, select
 
+from contracts.sampling_settings import Setting
 from store.database.database import Database
 from store.egress import check_url
 from store.errors import EgressRefused, NotFound, Problem
@@ -59,6 +60,12 @@ class ImportGeneratorSpec(JobSpec):
     domain: str = Field("", max_length=200, description="What it draws, in a few words.")
     classes: list[Annotated[str, StringConstraints(min_length=1, max_length=100)]] = Field(
         default_factory=list, max_length=10_000, description="Names of the classes, in the order of its class vector."
+    )
+    sampling: dict[str, Setting] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="Defaults of the generator's sampling settings, by name, where they are not those of its family; "
+        "`truncation_psi: 1` for a StyleGAN2 whose rare parts disappear at 0.7, for example.",
     )
     answers: CheckpointAnswers = CheckpointAnswers()
 

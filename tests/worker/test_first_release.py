@@ -36,7 +36,8 @@ from store.tables import SCHEMA_REVISION
 from tests.worker.inline import TENANT, Service, content, generate, upload, view
 
 FOLDER = Path(__file__).parents[1] / "data" / "first_release.zip"
-LABELER = {"members": 2, "hidden": [16, 8], "max_steps": 60}
+#: The settings of its jobs; those whose default has changed since are named.
+LABELER = {"members": 2, "hidden": [16, 8], "max_steps": 60, "score": "sum", "train_on_all": False}
 
 
 @pytest.fixture(scope="module")

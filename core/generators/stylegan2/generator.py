@@ -20,6 +20,7 @@ from core.generators.interface import (
     PartSpec,
     Synthesis,
     digest_of_facts,
+    schema_with_defaults,
     settings_with_defaults,
 )
 from core.generators.stylegan2 import aliases
@@ -65,7 +66,6 @@ class StyleGAN2Generator:
     """
 
     family = NAME
-    settings_schema = SETTINGS_SCHEMA
     labelled_by = LABELLED_BY
     preview_settings: Sequence[Mapping[str, float]] = tuple({"truncation_psi": psi} for psi in (0.5, 0.7, 1.0))
 
@@ -73,6 +73,7 @@ class StyleGAN2Generator:
         self.network = network
         self.info = info or GeneratorInfo("")
         _check_options(self.info.options)
+        self.settings_schema = schema_with_defaults(SETTINGS_SCHEMA, self.info)
         self.resolution = network.config.resolution
         self.channels = network.config.image_channels
         self.code = code_spec(network.config)
@@ -101,7 +102,7 @@ class StyleGAN2Generator:
 
     def bind(self, settings: Mapping[str, Any] | None = None, prepared: bytes | None = None) -> "StyleGAN2Sampler":  # noqa: ARG002
         """Return a sampler. Raises :class:`core.errors.GeneratorError` for settings outside of the schema."""
-        return StyleGAN2Sampler(self, settings_with_defaults(SETTINGS_SCHEMA, settings))
+        return StyleGAN2Sampler(self, settings_with_defaults(self.settings_schema, settings))
 
 
 def _check_options(options: Mapping[str, Any]) -> None:

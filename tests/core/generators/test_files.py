@@ -1,12 +1,13 @@
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from core.errors import GeneratorError
-from core.generators.files import load_generator, save_generator
+from core.generators.files import load_generator, read_description, save_generator, shipped_generators
 from core.generators.interface import GeneratorInfo
 from core.generators.stylegan2.config import StyleGAN2Config
 from core.generators.stylegan2.generator import StyleGAN2Generator
@@ -33,6 +34,34 @@ def test_round_trip(stored):
     network.requires_grad_(False)
     w_plus = network.map(torch.randn(2, 5))
     assert torch.equal(loaded.network.synthesize(w_plus).image, network.synthesize(w_plus).image)
+
+
+def test_a_generator_has_its_own_defaults_of_sampling_settings(tmp_path):
+    plain = StyleGAN2Generator(Network(CONFIG), INFO)
+    own = plain.with_info(replace(INFO, sampling={"truncation_psi": 0.9}))
+    save_generator(tmp_path, own)
+    document = json.loads((tmp_path / "generator.json").read_text())
+    assert document["settings_schema"]["properties"]["truncation_psi"]["default"] == 0.9
+    described = read_description(tmp_path)
+    assert described.info.sampling == {"truncation_psi": 0.9}
+    assert described.description.settings_schema == document["settings_schema"]
+    loaded = load_generator(tmp_path)
+    assert loaded.bind().settings["truncation_psi"] == 0.9
+    assert loaded.bind({"truncation_psi": 0.5}).settings["truncation_psi"] == 0.5
+    assert plain.bind().settings["truncation_psi"] == 0.7, "the family's, where the generator has none of its own"
+    with pytest.raises(GeneratorError) as caught:
+        plain.with_info(replace(INFO, sampling={"truncation_psi": 2, "volume": 3}))
+    assert {problem.pointer for problem in caught.value.problems} == {
+        "info.sampling.truncation_psi", "info.sampling.volume",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", shipped_generators())
+def test_shipped_generators_draw_without_truncation(name):
+    described = read_description(shipped_generators()[name])
+    assert described.info.sampling == {"truncation_psi": 1.0}
+    stored = json.loads((shipped_generators()[name] / "generator.json").read_text())
+    assert stored["settings_schema"] == described.description.settings_schema
 
 
 def test_half_precision_on_disk_is_float32_in_memory(tmp_path):

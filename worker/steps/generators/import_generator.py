@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 
 from contracts.perceptual import HOW_TO_PROVIDE, SMALLEST_LPIPS_IMAGE, TOO_SMALL
+from contracts.sampling_settings import violations
 from core.callbacks import Progress
 from core.checkpoints.process import import_in_process
 from core.errors import CheckpointError, Problem
 from core.generators.answers import Answers
 from core.generators.files import DESCRIPTION, WEIGHTS, save_generator
 from core.generators.importing import Imported
-from core.generators.interface import GeneratorInfo
+from core.generators.interface import Generator, GeneratorInfo
 from core.run import Run
 from core.visualization.generator_preview import preview
 from store.ids import new_id
@@ -42,7 +43,7 @@ def import_generator(context: StepContext) -> StepResult:
     report = json_values(imported.report.to_json() | {"source": spec.source})
     report["notes"] += _class_notes(spec, imported) + _perceptual_notes(context, imported)
     info = _info(spec, imported)
-    generator = imported.generator.with_info(info)
+    generator = _with_defaults(imported.generator, info)
     title = f"{info.name}: {info.domain}" if info.domain else info.name
     drawing = Run(progress=in_seconds(context.progress, begun), should_stop=context.should_stop)
     picture = preview(generator, title=title, run=drawing) if "samples" in generator.labelled_by else None
@@ -65,6 +66,15 @@ def import_generator(context: StepContext) -> StepResult:
         job_result=JobResult(generator=generator_id),
         events=(NewEvent("generator.imported", summary), *notes),
     )
+
+
+def _with_defaults(generator: Generator, info: GeneratorInfo) -> Generator:
+    """Return the generator with its facts. Raises CheckpointError for defaults of settings that it does not have."""
+    wrong = violations(generator.settings_schema, info.sampling)
+    if wrong:
+        problems = [Problem(one.detail, f"/sampling/{one.name}") for one in wrong]
+        raise CheckpointError("the defaults of the sampling settings do not fit this generator", problems)
+    return generator.with_info(info)
 
 
 def in_seconds(progress: Progress, begun: float, clock: Callable[[], float] = time.monotonic) -> Progress:
@@ -106,10 +116,12 @@ def _info(spec: ImportGeneratorSpec, imported: Imported) -> GeneratorInfo:
     if classes and len(classes) != imported.report.classes:
         detail = f"{len(classes)} names for a generator of {imported.report.classes} classes"
         raise CheckpointError("the names of the classes do not fit this generator", [Problem(detail, "classes")])
+    given = {name: value for name, value in spec.sampling.items() if value is not None}
     return GeneratorInfo(
         name=spec.name,
         licence=spec.licence or facts.get("licence", "") or (entry.licence if entry else ""),
         domain=spec.domain or facts.get("domain", "") or (entry.domain if entry else ""),
         classes=classes,
         options=imported.generator.info.options,
+        sampling=given or imported.generator.info.sampling,
     )

@@ -116,6 +116,18 @@ def test_an_upload_becomes_a_generator(service: Service, checkpoint: bytes) -> N
     assert json.loads(content(service.db, service.objects, made.id, "report.json")) == report
 
 
+def test_defaults_of_sampling_settings_are_given_at_import_or_refused(service: Service, checkpoint: bytes) -> None:
+    source = service.upload(checkpoint)
+    assert service.imported(source, sampling={"truncation_psi": 0.85}).state == "succeeded"
+    made = get_generator(service.db, "foreign", tenant=TENANT)
+    assert made.info["info"]["sampling"] == {"truncation_psi": 0.85}
+    assert made.info["settings_schema"]["properties"]["truncation_psi"]["default"] == 0.85
+    refused = service.imported(source, name="other", sampling={"truncation_psi": 3, "volume": 1})
+    assert refused.error is not None
+    pointers = {problem.pointer for problem in refused.error.problems}
+    assert (refused.error.code, pointers) == ("bad_checkpoint", {"/sampling/truncation_psi", "/sampling/volume"})
+
+
 #: StyleGAN-Human's layout: twice as high as wide, from a constant of 4 x 2.
 PEOPLE = replace(writers.SMALL, resolution=(16, 8), const_size=(4, 2))
 
