@@ -21,7 +21,6 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -50,12 +49,11 @@ from core.labeling.files import load_labeler
 from core.labeling.labeler import TrainedLabeler
 from core.labeling.training import train_ensemble
 from core.run import Run
-from core.sampling.candidates import Block
 from core.sampling.config import SamplingConfig
-from core.sampling.filtering import candidates_needed, class_quotas, keep_most_certain
-from core.sampling.selection import select
+from core.sampling.filtering import candidates_needed, keep_most_certain
 from core.sampling.stream import Sample, draw, draw_codes
 from testbed.examples import ARCHIVE, EXAMPLE_SEED, TEST_SEED, labelled_heads
+from testbed.filtering import class_areas, kept_by_classes
 from testbed.latents import normalise
 from testbed.shipped import load_shipped
 from testbed.world import CLASS_NAMES, head_parameters, render
@@ -218,24 +216,11 @@ class Scoring:
         return render(head_parameters(normalise(z))).masks
 
 
-@dataclass(frozen=True)
-class _Table:
-    """Candidates in memory."""
-
-    block: Block
-
-    def blocks(self) -> Iterator[Block]:
-        """The only one."""
-        yield self.block
-
-
 def _kept(candidates: list[Sample]) -> NDArray[np.int64]:
     """Places of those that the service would deliver, by its defaults."""
     masks = np.stack([sample.mask for sample in candidates])
-    areas = np.stack([(masks == class_id).mean((1, 2)) for class_id in range(CLASSES)], axis=1)
-    table = _Table(Block(0, np.array([sample.score for sample in candidates], np.float64), areas))
-    quotas = class_quotas(table, GENERATED)
-    return np.fromiter(select(table, GENERATED, quotas=quotas).places(table), np.int64)
+    scores = np.array([sample.score for sample in candidates], np.float64)
+    return kept_by_classes(scores, class_areas(masks, CLASSES), GENERATED)
 
 
 def _agreement(

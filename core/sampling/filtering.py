@@ -13,6 +13,9 @@ from core.errors import Problem, SamplingError
 from core.sampling.candidates import Candidates
 from core.sampling.composition import Demand
 
+RARE = Fraction(1, 100)
+"""Share of the kept images up to which a class keeps every image that shows it."""
+
 
 def candidates_needed(count: int, drop_fraction: float) -> int:
     """The smallest N of which ``count`` remain when the ``ceil(drop_fraction * N)`` least certain are dropped.
@@ -51,7 +54,10 @@ def class_quotas(candidates: Candidates, count: int, max_uncertainty: float = in
     """What ``count`` of the candidates have to show, so that no class loses a larger part than the whole does.
 
     Of ``n`` among ``N`` candidates up to ``max_uncertainty`` that show a class, ``floor(n * count / N)`` are to be
-    kept; classes of which that is none are left out.
+    kept, and of a rare class no fewer than :data:`RARE` of ``count`` (rounded up) where there are so many: its last
+    images are not dropped. Classes that no candidate shows are left out.
+
+    What a candidate shows are its ``areas``: predicted ones in the service, true ones where the truth is known.
     """
     total, shown = 0, np.zeros(0, np.int64)
     for block in candidates.blocks():
@@ -59,5 +65,5 @@ def class_quotas(candidates: Candidates, count: int, max_uncertainty: float = in
         total += int(usable.sum())
         counts = (block.areas[usable] >= Demand.min_area).sum(0)
         shown = counts if not len(shown) else shown + counts
-    numbers = shown * count // max(1, total)
+    numbers = np.maximum(shown * count // max(1, total), np.minimum(shown, ceil(RARE * count)))
     return tuple(Demand(at, Fraction(int(kept), count)) for at, kept in enumerate(numbers) if 0 < kept <= count)

@@ -10,7 +10,7 @@ from offhand.commands.jobs import follow
 from offhand.commands.uploads import uploaded
 from offhand.documents import Estimate, Job, LabelSet
 from offhand.errors import ClientError
-from offhand.terminal.options import Json, Name, Sampling, Url, connect, request_settings
+from offhand.terminal.options import Json, Name, Preset, Sampling, Url, connect, preset_field, request_settings
 from offhand.terminal.output import Output, ending
 from offhand.terminal.progress import ByteProgress, JobProgress, duration
 
@@ -28,7 +28,7 @@ def generate(
     seed: Annotated[int | None, typer.Option(help="Same seed, same dataset. Default: random, recorded.")] = None,
     truncation_psi: Annotated[float | None, typer.Option(help="0 to 1; lower is safer. [the generator's]")] = None,
     drop_fraction: Annotated[float | None, typer.Option(help="Most uncertain fraction to drop. [0.1]")] = None,
-    preset: Annotated[str | None, typer.Option(help="How the labeler is trained: fast or paper. [fast]")] = None,
+    preset: Preset = None,
     samples: Annotated[str | None, typer.Option(help="The images are these drawn samples (smp_…).")] = None,
     setting: Sampling = None,
     name: Name = None,
@@ -51,7 +51,7 @@ def generate(
                 "seed": seed,
                 "truncation_psi": truncation_psi,
                 "drop_fraction": drop_fraction,
-                "labeler.preset": preset,
+                preset_field(preset): preset,
                 "samples": samples,
                 "force": True if force else None,
             },

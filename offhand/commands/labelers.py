@@ -10,7 +10,7 @@ from offhand.commands.uploads import uploaded
 from offhand.documents import Document
 from offhand.errors import ClientError
 from offhand.terminal.groups import listing_group
-from offhand.terminal.options import Json, Name, Url, connect, request_settings
+from offhand.terminal.options import Json, Name, Preset, Url, connect, preset_field, request_settings
 from offhand.terminal.output import Output, ending
 from offhand.terminal.tables import table
 
@@ -48,6 +48,7 @@ def train(
     labels: Annotated[str, typer.Argument(help="Archive or folder of labelled images, or the id of an upload.")],
     generator: Annotated[str, typer.Option(help="Name or id; see `offhand generators`.")],
     folds: Annotated[int | None, typer.Option(min=2, help="Folds of the cross-validation. [5]")] = None,
+    preset: Preset = None,
     name: Name = None,
     setting: Annotated[
         list[str] | None,
@@ -59,7 +60,7 @@ def train(
 ) -> None:
     """Train a labeler for datasets to come, and assess it; equal ones are trained once."""
     with ending(as_json) as output, connect(url) as client:
-        settings = request_settings(setting, {"folds": folds, "name": name})
+        settings = request_settings(setting, {"folds": folds, "name": name, preset_field(preset): preset})
         train_labeler(client, labels, generator, settings, wait, output)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 Url = Annotated[str | None, typer.Option("--url", envvar="OFFHAND_URL", help="The service. [http://127.0.0.1:8321]")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one document.")]
 Name = Annotated[str | None, typer.Option(help="Your name for the job and what it makes, shown in lists.")]
+Preset = Annotated[str | None, typer.Option(help="Settings by name: faces, cars, humans, streets; fast, paper.")]
 Sampling = Annotated[
     list[str] | None,
     typer.Option(
@@ -29,6 +30,11 @@ def connect(url: str | None) -> "Client":
     from offhand.sdk.client import Client
 
     return Client(url)
+
+
+def preset_field(preset: str | None) -> str:
+    """Return the field of a request that a preset belongs to: how the labeler is trained, or settings of a domain."""
+    return "labeler.preset" if preset in ("fast", "paper") else "preset"
 
 
 def request_settings(

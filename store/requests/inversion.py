@@ -66,6 +66,11 @@ class FramingSpec(Spec):
     """Fields that bring labelled images into the generator's frame."""
 
     fit: Fit = "crop"
+    background: Literal["keep", "white"] = Field(
+        "keep",
+        description="`white`: labelled images are white where their mask shows the class `background`, for generators "
+        "that draw their subject before white.",
+    )
     align: AlignSpec = AlignSpec()
 
     @field_validator("align")

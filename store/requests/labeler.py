@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from contracts.domains import Domain, with_domain
 from store.requests.base import JobSpec, Spec
 from store.requests.inversion import FramingSpec, InversionSpec
 from store.requests.sampling import SamplingSpec
@@ -174,12 +175,24 @@ class LabelingSpec(LearningSpec, JobSpec):
         "and nothing is inverted.",
     )
     inversion: InversionSpec = InversionSpec()
+    preset: Domain | None = Field(
+        None,
+        description="The papers' settings for a domain, where the request does not state others: widths of the "
+        "labeler, steps and radius of the inversion, framing (`humans`: before white), widths of keypoints. They are "
+        "meant for 50 labelled images.",
+    )
     force: bool = Field(
         False,
         description="Train a labeler even if the generator cannot redraw the labelled images. Otherwise the job fails "
         "before training (`poor_reconstruction`) where the median PSNR of their reconstructions is below the service's "
         "limit, 18 dB unless it is configured otherwise.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_preset(cls, document: Any) -> Any:
+        """Fill in what the preset says and the request does not."""
+        return with_domain(document) if isinstance(document, dict) else document
 
 
 class FoldsSpec(Spec):

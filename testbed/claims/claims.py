@@ -14,6 +14,7 @@ from core.tasks.task import Task
 from testbed.claims.baselines import Baseline
 from testbed.claims.class_balance import add, substitute
 from testbed.claims.trial import FEW, Scores, Trial, picked
+from testbed.filtering import class_areas, kept_by_classes
 
 Arm = Callable[[Trial], Scores]
 MANY = 50
@@ -80,15 +81,21 @@ def _half_of_the_channels(trial: Trial) -> Scores:
     return _labeler(max_channels=widest // 2)(trial)
 
 
-def _filtered(drop: float, random: bool = False) -> Arm:
-    """``drop`` of the candidates gone; the number that stays is the same in every arm."""
+def _filtered(drop: float, random: bool = False, protected: bool = False) -> Arm:
+    """``drop`` of the candidates gone; the number that stays is the same in every arm. ``protected``: no class loses a
+    larger part than the whole does, as in the product, but by the true areas, which the product does not know.
+    """
 
     def run(trial: Trial) -> Scores:
         samples = trial.usual_candidates(candidates_needed(trial.sizes.generated, drop))
         masks, scores = np.stack([one.mask for one in samples]), np.array([one.score for one in samples])
         quality = image_miou(image_confusions(trial.truth_of(samples), masks, len(trial.world.classes)))
         order = np.random.default_rng(trial.repeat).random(len(scores)) if random else scores
-        kept = keep_most_certain(order, trial.sizes.generated)
+        if protected:
+            areas = class_areas(trial.truth_of(samples), len(trial.world.classes))
+            kept = kept_by_classes(scores, areas, trial.sizes.generated)
+        else:
+            kept = keep_most_certain(order, trial.sizes.generated)
         bad = quality <= np.quantile(quality, 0.25)
         net = trial.net(np.stack([samples[int(one)].image for one in kept]), masks[kept])
         return {
@@ -211,11 +218,13 @@ CLAIMS: dict[str, Claim] = {
             {
                 "nothing dropped": _filtered(0.0), "10 % dropped": _filtered(0.1), "30 % dropped": _filtered(0.3),
                 "10 % at random": _filtered(0.1, random=True),
+                "10 % dropped, classes protected": _filtered(0.1, protected=True),
             },
             (
                 Contrast("10 % dropped", "nothing dropped", wants="within", bound=1.0),
                 Contrast("30 % dropped", "nothing dropped", wants="within", bound=1.0),
                 Contrast("10 % dropped", "10 % at random", metric="rejection gain"),
+                Contrast("10 % dropped, classes protected", "10 % dropped", wants="within", bound=1.0),
             ), 13,
         ),
         Claim(

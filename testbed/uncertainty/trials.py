@@ -66,7 +66,7 @@ class Sizes:
 
 SIZES = {
     "full": Sizes(50, 150, 10, 1500, 2000, 300, 16384),
-    "small": Sizes(50, 25, 4, 300, 300, 80, hidden=(128, 32), components=128),
+    "small": Sizes(50, 0, 4, 250, 250, 60, hidden=(128, 32), components=64),
     "tiny": Sizes(4, 1, 2, 3, 12, 4, 64, (16, 8), 8),
 }
 

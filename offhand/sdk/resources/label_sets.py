@@ -9,7 +9,7 @@ from offhand.sdk.connection import given
 from offhand.sdk.resources.uploads import UploadingResource
 
 #: Fields of a request for a dataset that decide whether labelled images can be used for it.
-CHECKED = ("samples", "fit", "align", "inversion", "labeler", "composition", "priority")
+CHECKED = ("preset", "samples", "fit", "background", "align", "inversion", "labeler", "composition", "priority")
 
 
 class LabelSets(UploadingResource):

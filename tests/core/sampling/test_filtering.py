@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from core.errors import SamplingError
 from core.sampling.filtering import candidates_needed, class_quotas, keep_most_certain
+from core.sampling.selection import select
 from tests.core.sampling.tables import Table
 
 
@@ -51,4 +52,17 @@ def test_a_quota_is_the_share_of_the_candidates_that_could_be_kept(rows, data):
     found = {one.class_id: one.needed(count) for one in class_quotas(Table(scores, areas, 4), count, limit)}
     for class_id in (0, 1):
         shown = sum(area[class_id] for area in usable)
-        assert found.get(class_id, 0) == (shown * count // len(usable) if usable else 0)
+        share = shown * count // len(usable) if usable else 0
+        assert found.get(class_id, 0) == max(share, min(shown, ceil(count / 100)))
+
+
+def test_the_last_images_of_a_rare_class_are_kept():
+    # 1,000 candidates: class 1 on the 3 least certain ones, class 2 on the 20 least certain ones.
+    scores = [number / 1000 for number in range(1000)]
+    areas = [[1.0, float(number >= 997), float(number >= 980)] for number in range(1000)]
+    table = Table(scores, areas, 128)
+    needed = {one.class_id: one.needed(900) for one in class_quotas(table, 900)}
+    assert needed == {0: 900, 1: 3, 2: 18}
+    kept = set(select(table, 900, quotas=class_quotas(table, 900)).places(table))
+    assert {997, 998, 999} <= kept
+    assert len(kept) == 900

@@ -55,6 +55,7 @@ from worker.steps.label_sets.class_collapse import delivered, delivered_classes,
 _SETTINGS = (
     "align",
     "classes",
+    "background",
     "composition",
     "count",
     "drop_fraction",
@@ -67,6 +68,7 @@ _SETTINGS = (
     "max_candidates",
     "max_uncertainty",
     "offset",
+    "preset",
 )
 
 

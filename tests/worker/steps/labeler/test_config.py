@@ -166,7 +166,8 @@ def test_drop_per_class_keeps_a_class_that_only_uncertain_images_show(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def delivered(count: int, drop_fraction: float, **spec: Any) -> dict[int, dict[str, Any]]:
-        job = generate(service.db, service.labels, count=count, drop_fraction=drop_fraction, **spec)
+        labeler = {"members": 2, "score": "sum", "train_on_all": False}
+        job = generate(service.db, service.labels, count=count, drop_fraction=drop_fraction, labeler=labeler, **spec)
         service.work()
         ended = view(service.db, job)
         assert ended.state == "succeeded", ended.error
