@@ -26,6 +26,7 @@ from core.generators.interface import (
     PartSpec,
     Synthesis,
     digest_of_facts,
+    schema_with_defaults,
     settings_with_defaults,
 )
 from core.run import Run
@@ -91,7 +92,7 @@ class BigGANGenerator:
         self.resolution = (config.side, config.side)
         self.code = code_spec(config)
         self.layers = feature_layers(config)
-        self.settings_schema = settings_schema(config)
+        self.settings_schema = schema_with_defaults(settings_schema(config), self.info)
         # Other truncations need standing statistics, which takes hundreds of images; a table has them all.
         truncations = (0.4, 0.7, 1.0) if self._tabulated else (1.0,)
         self.preview_settings: Sequence[Mapping[str, float]] = tuple({"truncation": one} for one in truncations)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,19 @@ def test_settings_come_from_the_schema_and_change_the_digest(generator: Generato
     for wrong in (float("nan"), "0.7", True, [1]):
         with pytest.raises(GeneratorError):
             settings_with_defaults(generator.settings_schema, {name: wrong})
+
+
+def test_a_generator_can_have_defaults_of_its_own(generator: Generator, tmp_path: Path) -> None:
+    ((name, rule),) = [
+        (name, rule) for name, rule in generator.settings_schema["properties"].items() if rule["type"] == "number"
+    ]
+    own = generator.with_info(replace(generator.info, sampling={name: rule["minimum"]}))
+    assert own.settings_schema["properties"][name]["default"] == rule["minimum"]
+    save_generator(tmp_path, own)
+    assert read_description(tmp_path).description.settings_schema == own.settings_schema
+    assert bound(load_generator(tmp_path)).settings[name] == rule["minimum"]
+    with pytest.raises(GeneratorError):
+        generator.with_info(replace(generator.info, sampling={name: rule["maximum"] + 1}))
 
 
 def test_codes_that_do_not_fit_are_refused_part_by_part(generator: Generator) -> None:

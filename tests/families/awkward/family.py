@@ -30,6 +30,7 @@ from core.generators.interface import (
     ReadGenerator,
     Synthesis,
     digest_of_facts,
+    schema_with_defaults,
     settings_with_defaults,
 )
 from core.generators.weights import frozen_weights
@@ -92,12 +93,12 @@ class AwkwardGenerator:
     channels = 1
     code = CODE
     layers = LAYERS
-    settings_schema = SCHEMA
     labelled_by: frozenset[LabelledBy] = frozenset({"samples"})
     preview_settings: Sequence[Mapping[str, float]] = ({"temperature": 0.5}, {"temperature": 1.0})
 
     def __init__(self, network: Network, info: GeneratorInfo) -> None:
         self.network, self.info = network, info
+        self.settings_schema = schema_with_defaults(SCHEMA, info)
 
     def with_info(self, info: GeneratorInfo) -> "AwkwardGenerator":
         """Return the same network with other facts."""
@@ -115,7 +116,7 @@ class AwkwardGenerator:
     def prepare(self, settings: Mapping[str, Any], run: Run) -> Statistic:
         """Measure the statistic of a temperature over 64 codes."""
         run.stop_if_asked()
-        complete = settings_with_defaults(SCHEMA, settings)
+        complete = settings_with_defaults(self.settings_schema, settings)
         z = torch.stack([_latent(0, index, complete["temperature"])[0] for index in range(64)])
         return Statistic(self.network.mix(torch.cat([z, torch.zeros(64, 2)], 1)).mean(0))
 
@@ -124,7 +125,7 @@ class AwkwardGenerator:
         if prepared is None:
             raise GeneratorError("the statistic of this temperature is missing", [Problem("missing", "prepared")])
         mean = safetensors.torch.load(prepared)["mean"]
-        return AwkwardSampler(self, settings_with_defaults(SCHEMA, settings), mean)
+        return AwkwardSampler(self, settings_with_defaults(self.settings_schema, settings), mean)
 
 
 class AwkwardSampler:
