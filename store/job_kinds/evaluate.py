@@ -32,7 +32,12 @@ class EvaluateSpec(JobSpec):
     preset: Literal["small", "handsoff", "knowing_the_distance"] = Field(
         "small", description="How every net is trained: ours for small images, or a paper’s settings."
     )
-    steps: int | None = Field(None, ge=1, le=1_000_000, description="Training steps of each net; null: the preset’s.")
+    steps: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Training steps of each net; null: the preset’s, more for larger datasets.",
+    )
     repeats: int = Field(5, ge=1, le=100, description="Repeats of every arm; fewer than three prove little.")
     task: Literal["segmentation", "keypoints", "depth"] | None = Field(
         None, description="Which of the dataset’s labels are judged; null: the first of those that it has."

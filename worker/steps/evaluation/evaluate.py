@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from core.errors import EvaluationError, OffhandError, Problem
 from core.evaluation.arms import EvaluationConfig, EvaluationData
-from core.evaluation.downstream.config import PRESETS, DownstreamConfig
+from core.evaluation.downstream.config import DownstreamConfig
 from core.evaluation.downstream.images import Relabelled, ShardImages
+from core.evaluation.downstream.schedule import recipe_for
 from core.evaluation.gates import Regeneration
 from core.evaluation.metrics.published_weights import PublishedWeights
 from core.evaluation.quality import evaluate as measure
@@ -43,8 +44,8 @@ def evaluate(context: StepContext) -> StepResult:
     data = evaluation_data(generated, labelled, held_out, task, origin)
     data, regeneration, why_not = _with_redrawn(context, spec, origin, generated, data)
     config = EvaluationConfig(
-        _recipe(spec), spec.repeats, tuple(spec.baselines), PublishedWeights(evaluation_folders(context.settings)),
-        seed=context.claim.seed,
+        _recipe(spec, len(generated)), spec.repeats, tuple(spec.baselines),
+        PublishedWeights(evaluation_folders(context.settings)), seed=context.claim.seed,
     )  # fmt: skip
     evaluation = context.resume(
         lambda kept: measure(
@@ -75,8 +76,8 @@ def evaluate(context: StepContext) -> StepResult:
     return StepResult(files=files, events=(NewEvent("dataset.evaluated", summary),))
 
 
-def _recipe(spec: EvaluateSpec) -> DownstreamConfig:
-    recipe = PRESETS[spec.preset]
+def _recipe(spec: EvaluateSpec, images: int) -> DownstreamConfig:
+    recipe = recipe_for(spec.preset, images)
     return recipe if spec.steps is None else replace(recipe, steps=spec.steps)
 
 
