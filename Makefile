@@ -11,7 +11,7 @@ help:
 	@echo "make test-slow  the tests marked slow: 25 minutes on two cores"
 	@echo "make faults     random faults for an hour or so: OFFHAND_FAULT_SEEDS=100 make faults"
 	@echo "make check      lint, format, types, layers, tests; CI runs it, then make test-slow"
-	@echo "make claims     the papers' claims, measured on the testbed: hours, resumable"
+	@echo "make claims     the six main claims of the papers, measured on the testbed: hours, resumable"
 	@echo "make up         the service on http://127.0.0.1:8321"
 
 setup: .venv/installed
@@ -46,7 +46,7 @@ check: setup
 	$(MAKE) test
 
 claims: setup
-	$(BIN)/python -m testbed.claims
+	$(BIN)/python -m testbed.claims --main
 
 up: setup
 	$(BIN)/offhand up

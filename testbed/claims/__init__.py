@@ -1,6 +1,7 @@
 """The papers' claims, measured on rendered scenes whose truth is known.
 
     python -m testbed.claims [NAME …] [--world heads|streets] [--repeats N] [--size full|short|tiny]
+    python -m testbed.claims --main [--size …]                        the six main claims, five repeats: `make claims`
     python -m testbed.claims --list
     python -m testbed.claims --document                               write docs/measurements/claims.md from the results
 

@@ -18,6 +18,9 @@ from testbed.filtering import class_areas, kept_by_classes
 
 Arm = Callable[[Trial], Scores]
 MANY = 50
+MAIN = ("transfer", "datasetgan", "inversion", "ensemble", "filter", "rare")
+"""The claims that `make claims` measures, :data:`MAIN_REPEATS` repeats each."""
+MAIN_REPEATS = 5
 _TRANSFERRED: tuple[Baseline, ...] = ("head_only", "fine_tuned", "from_scratch")
 
 

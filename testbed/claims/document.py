@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from core.generators.files import read_description, shipped_generators
 from testbed.claims.claims import CLAIMS, Claim
 from testbed.claims.trial import SIZES
 from testbed.worlds import WORLDS
@@ -13,12 +14,13 @@ PREFACE = """\
 # The papers' claims
 
 Written by `python -m testbed.claims --document` from docs/measurements/claims/; do not edit. Each row is measured by
-`python -m testbed.claims NAME` (all: `make claims`; an interrupted run continues): rendered scenes with exact truth,
-paired repeats that share labelled scenes, seeds and test scenes, Student's t intervals of 95 %. Scores are points of
-mIoU on held-out scenes, with 16 labels, unless named otherwise. "Holds": the whole interval supports the claim. "Does
-not hold": the whole interval contradicts it. "Not shown": neither. Sizes and repeats are those that were run; fewer
-repeats than planned are in bold; rows of 300 test images are made with `--size short`. A row is valid for the weights
-whose digest it names.
+`python -m testbed.claims NAME` (the six main ones, five repeats each: `make claims`; an interrupted run continues):
+rendered scenes with exact truth, paired repeats that share labelled scenes, seeds and test scenes, Student's t
+intervals of 95 %. Scores are points of mIoU on held-out scenes, with 16 labels, unless named otherwise. "Holds": the
+whole interval supports the claim. "Does not hold": the whole interval contradicts it. "Not shown": neither. Sizes and
+repeats are those that were run; fewer repeats than planned are in bold; rows of 300 test images are made with `--size
+short`. A row is valid for the weights whose digest it names; rows of weights that are no longer shipped are marked
+**older weights**.
 """
 
 
@@ -61,9 +63,11 @@ def _section(claim: Claim, path: Path, result: dict[str, Any], folder: Path) -> 
     size = SIZES[result["size"]].words
     as_planned = repeats >= claim.repeats and result["size"] == "full"
     metrics = _metrics(result)
+    shipped = _shipped_digest(result["world"])
+    older = "" if result["generator"] == shipped else f" **Older weights**: `{shipped[:12]}` are shipped now."
     lines = [
         f"**{result['world']}**: {planned if as_planned else f'**{planned}**'}, {size}, generator "
-        f"`{WORLDS[result['world']].generator}` `{result['generator'][:12]}`.\n",
+        f"`{WORLDS[result['world']].generator}` `{result['generator'][:12]}`.{older}\n",
         f"![{claim.name}, {result['world']}]({path.with_suffix('.png').relative_to(folder.parent)})\n",
         "| arm | " + " | ".join(metrics) + " |",
         "|---" * (1 + len(metrics)) + "|",
@@ -81,6 +85,11 @@ def _section(claim: Claim, path: Path, result: dict[str, Any], folder: Path) -> 
     if reason.exists():
         lines += ["", reason.read_text().strip()]
     return "\n".join([*lines, ""])
+
+
+def _shipped_digest(world: str) -> str:
+    """SHA-256 of the weights that are shipped for a world."""
+    return read_description(shipped_generators()[WORLDS[world].generator]).info.digest
 
 
 def _verdict(contrast: dict[str, Any]) -> str:

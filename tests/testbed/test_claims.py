@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from core.generators.files import shipped_generators
-from testbed.claims.claims import CLAIMS, Claim, Contrast
+from testbed.claims.__main__ import main
+from testbed.claims.claims import CLAIMS, MAIN, MAIN_REPEATS, Claim, Contrast
 from testbed.claims.document import _verdict, results_folder, write_document
 from testbed.claims.running import run_claims
 from testbed.claims.trial import SIZES, Trial, picked
@@ -48,6 +49,28 @@ def test_an_interrupted_claim_goes_on_where_it_was(tmp_path):
     assert f"**heads**: **3 of 15 planned repeats**, {SIZES['short'].words}" in text
     assert "![transfer, heads](claims/heads-short/transfer.png)" in text
     assert "The generator draws no hats." in text
+    assert "Older weights" not in text.replace("**older weights**", "")
+    older = {**result, "generator": "4d2d" * 16}
+    (folder / "transfer.json").write_text(json.dumps(older))
+    write_document(tmp_path / "claims", tmp_path / "claims.md")
+    shipped = result["generator"][:12]
+    assert f"`4d2d4d2d4d2d`. **Older weights**: `{shipped}` are shipped now." in (tmp_path / "claims.md").read_text()
+
+
+def test_make_claims_measures_the_main_claims_five_times_each(monkeypatch):
+    asked = []
+
+    def record(claims, repeats, size, world, folder):
+        asked.append(([one.name for one in claims], repeats, size, world.name))
+        return {}
+
+    monkeypatch.setattr("testbed.claims.__main__.run_claims", record)
+    assert main(["--main", "--size", "tiny"]) == 0
+    names = [name for name in CLAIMS if name in MAIN]
+    assert asked == [(names, MAIN_REPEATS, "tiny", world) for world in ("heads", "streets")]
+    assert len(names) == 6
+    with pytest.raises(SystemExit):
+        main(["--main", "transfer"])
 
 
 def test_a_run_that_is_killed_leaves_what_its_whole_repeats_show(tmp_path):
