@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from core.generators.interface import Codes
 from core.generators.stylegan2.generator import StyleGAN2Sampler
+from core.labeling.checkpoint import TrainingState
 from core.labeling.conditioning import Conditioning
 from core.labeling.config import LabelerConfig
 from core.labeling.ensemble import Ensemble, FoldedEnsemble
@@ -59,27 +60,33 @@ ARMS: dict[str, type[Ensemble]] = {
 }
 
 
-def trained(
-    arm: str,
+def trained_arms(
     sampler: StyleGAN2Sampler,
     codes: Codes,
     masks: NDArray[np.uint8],
     classes: int,
     config: LabelerConfig,
     seed: int,
-) -> Labeler:
-    """Train a labeler of an arm: the product's training with the arm's ensemble in its place."""
-    layers = SelectedLayers(sampler.layers, config)
-    source = PixelSource(sampler, codes, layers, (masks.shape[1], masks.shape[2]))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        pixels = LabelledPixels(source, MaskTarget(masks, classes), range(len(codes)), config, seed, lambda: False)
-        trainer = Trainer(pixels, config, seed, "cpu")
-        state = trainer.state
-        state.ensemble = ARMS[arm](config.members, state.conditioning.outputs, config.hidden, classes, seed)
-        state.optimizer = torch.optim.Adam(state.ensemble.parameters(), lr=config.learning_rate, fused=True)
-        for _ in trainer.steps(lambda: False):
-            pass
-        head = trainer.finished()
+    most_pixels: int,
+) -> dict[str, Labeler]:
+    """Train a labeler of each arm: the product's training with the arm's ensemble in its place.
+
+    All arms learn from the same ``most_pixels`` of the labelled pixels, in the same principal components.
+    """
+    source = PixelSource(sampler, codes, SelectedLayers(sampler.layers, config), (masks.shape[1], masks.shape[2]))
+    pixels = LabelledPixels(source, MaskTarget(masks, classes), range(len(codes)), config, seed, lambda: False)
+    pixels.training = pixels.some(pixels.training, most_pixels, np.random.default_rng([seed, 6]))
+    trainer = Trainer(pixels, config, seed, "cpu")
+    conditioning = trainer.state.conditioning
+    found = {}
+    for arm, kind in ARMS.items():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            ensemble = kind(config.members, conditioning.outputs, config.hidden, classes, seed)
+            optimizer = torch.optim.Adam(ensemble.parameters(), lr=config.learning_rate, fused=True)
+            trainer.state = TrainingState(ensemble, optimizer, conditioning)
+            for _ in trainer.steps(lambda: False):
+                pass
+        found[arm] = Labeler((trainer.finished(),), sampler.layers, config, sampler.feature_digest)
     source.close()
-    return Labeler((head,), sampler.layers, config, sampler.feature_digest)
+    return found

@@ -29,7 +29,7 @@ from testbed.claims.trial import TRAIN_SEED
 from testbed.examples import TEST_SEED
 from testbed.filtering import class_areas, kept_by_classes
 from testbed.shipped import load_shipped
-from testbed.uncertainty.ensembles import ARMS, trained
+from testbed.uncertainty.ensembles import ARMS, trained_arms
 from testbed.uncertainty.measures import (
     BATCH,
     Labelled,
@@ -60,14 +60,16 @@ class Sizes:
     """Inverted scenes that no labeler has seen."""
     reference_pixels: int = 4096
     """Labelled pixels that a candidate's pixels are compared with."""
+    training_pixels: int = 1 << 20
+    """Labelled pixels that members learn from, at most."""
     hidden: tuple[int, int] = (256, 32)
     components: int = 256
 
 
 SIZES = {
     "full": Sizes(50, 150, 10, 1500, 2000, 300, 16384),
-    "small": Sizes(50, 0, 4, 250, 250, 60, hidden=(128, 32), components=64),
-    "tiny": Sizes(4, 1, 2, 3, 12, 4, 64, (16, 8), 8),
+    "small": Sizes(50, 0, 4, 250, 250, 60, training_pixels=40_000, hidden=(128, 32), components=64),
+    "tiny": Sizes(4, 1, 2, 3, 12, 4, 64, 4096, (16, 8), 8),
 }
 
 
@@ -80,6 +82,7 @@ class Trials:
         self.loaded = load_shipped(world.generator)
         self.sampler = self.loaded.bind({"truncation_psi": 1.0})
         self.classes = len(world.classes)
+        self._trained: dict[int, dict[str, Labeler]] = {}
 
     def run(self, repeats: int) -> list[dict[str, Any]]:
         """All cells, done or found."""
@@ -126,24 +129,31 @@ class Trials:
         torch.save(dict(codes.parts), path)
         return codes
 
-    def _trained(self, arm: str, codes: Codes, scenes: Scenes, repeat: int) -> Labeler:
-        sizes = self.sizes
-        config = LabelerConfig(
-            members=sizes.members, max_steps=sizes.labeler_steps, hidden=sizes.hidden, components=sizes.components
-        )
-        return trained(arm, self.sampler, codes, scenes.masks, self.classes, config, repeat)
+    def _labelers(self, repeat: int) -> dict[str, Labeler]:
+        """The labelers of a repeat by arm, trained once."""
+        if repeat not in self._trained:
+            sizes = self.sizes
+            config = LabelerConfig(
+                members=sizes.members, max_steps=sizes.labeler_steps, hidden=sizes.hidden, components=sizes.components
+            )
+            codes, scenes = self._labelled(repeat)
+            self._trained = {
+                repeat: trained_arms(
+                    self.sampler, codes, scenes.masks, self.classes, config, repeat, sizes.training_pixels
+                )
+            }
+        return self._trained[repeat]
 
     def _candidates(self, repeat: int) -> dict[str, Any]:
         """Every arm's scores over drawn images, whose truth the latents give."""
         sizes, indices = self.sizes, range(self.sizes.candidates)
-        codes, scenes = self._labelled(repeat)
-        labelers = [self._trained(arm, codes, scenes, repeat) for arm in ARMS]
+        labelers = list(self._labelers(repeat).values())
         drawn = self.sampler.draw(repeat, indices)
         z = np.stack([latent(repeat, index, self.loaded.network.config.z_dim).numpy() for index in indices])
         truth = self.world.meant(z).masks
         found = labels_of(self.sampler, drawn, labelers)
         arms = {arm: self._arm(labels, truth) for arm, labels in zip(ARMS, found, strict=True)}
-        distances = nearest_distances(self.sampler, codes, drawn, sizes.reference_pixels, repeat)
+        distances = nearest_distances(self.sampler, self._labelled(repeat)[0], drawn, sizes.reference_pixels, repeat)
         flat = np.sort(distances.reshape(len(distances), -1), axis=1)
         nearest = {
             "nearest pixel, mean": flat.mean(1, dtype=np.float64),
@@ -203,8 +213,7 @@ class Trials:
     def _inverted(self, repeat: int) -> dict[str, Any]:
         """Scores of a plain labeler over inverted scenes that it has not seen, beside drawn ones in equal number."""
         sizes = self.sizes
-        codes, scenes = self._labelled(repeat)
-        labeler = self._trained("plain", codes, scenes, repeat)
+        labeler = self._labelers(repeat)["plain"]
         unseen = self.world.labelled(TEST_SEED, sizes.held_out, sizes.held_out * repeat)
         inverted = self._codes(unseen.images, f"unseen-{repeat}")
         (labels,) = labels_of(self.sampler, inverted, [labeler])
