@@ -100,8 +100,7 @@ class Trials:
             found: dict[str, Any] = json.loads(path.read_text("utf-8"))
             return found
         begun = time.monotonic()
-        cell = facts | measure(repeat)
-        cell["seconds"] = round(time.monotonic() - begun, 1)
+        cell = facts | measure(repeat) | {"seconds": round(time.monotonic() - begun, 1)}
         _say(f"{self.world.name}, repeat {repeat}: {part} in {cell['seconds']:.0f} s")
         self.out.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")

@@ -1,5 +1,7 @@
 """The trials of uncertainty: which score finds the bad labels."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -64,5 +66,6 @@ def test_trials_run_and_continue(tmp_path):
     trials = Trials(HEADS, SIZES["tiny"], tmp_path)
     cells = trials.run(1)
     assert set(cells[0]["scores"]) == set(ARMS)
-    assert Trials(HEADS, SIZES["tiny"], tmp_path).run(1) == cells, "finished cells are read"
+    again = Trials(HEADS, SIZES["tiny"], tmp_path).run(1)
+    assert json.dumps(again) == json.dumps(cells), "finished cells are read"
     assert "| plain | class_mean |" in page(cells)

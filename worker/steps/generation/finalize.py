@@ -54,8 +54,8 @@ from worker.steps.label_sets.class_collapse import delivered, delivered_classes,
 #: What of the request shapes the samples; names of uploads and the caller's tags do not.
 _SETTINGS = (
     "align",
-    "classes",
     "background",
+    "classes",
     "composition",
     "count",
     "drop_fraction",
