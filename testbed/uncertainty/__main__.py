@@ -68,7 +68,7 @@ def _scores(cells: list[dict[str, Any]]) -> str:
 
 
 def _protection(cells: list[dict[str, Any]]) -> str:
-    """What the filter leaves of the rare class."""
+    """Effect of the filter on the rare class."""
     columns = ["", "quotas by", "labels, mIoU", "rare class, IoU", "rare images kept"]
     rows = [
         (drop, quotas, *(_mean(cell["protection"][drop][quotas][name] for cell in cells) for name in one))

@@ -49,7 +49,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of everything, the same for every arm."""
+    """Amounts of everything, the same for every arm."""
 
     labels: int
     inversion_steps: int
@@ -182,7 +182,7 @@ class Trials:
         }
 
     def _protection(self, labels: Labelled, truth: NDArray[np.uint8]) -> dict[str, dict[str, dict[str, float | None]]]:
-        """What the filter by ``class_mean`` leaves of the rare class, without quotas, with quotas of predicted and of
+        """Effect of the filter by ``class_mean`` on the rare class: without quotas, with quotas of predicted and of
         true areas: mIoU of the kept labels, IoU of the rare class, and which share of the images that truly show it is
         kept.
         """
