@@ -64,8 +64,7 @@ class ImportGeneratorSpec(JobSpec):
     sampling: dict[str, Setting] = Field(
         default_factory=dict,
         max_length=64,
-        description="Defaults of the generator's sampling settings, by name, where they are not those of its family; "
-        "`truncation_psi: 1` for a StyleGAN2 whose rare parts disappear at 0.7, for example.",
+        description="Defaults of the generator's sampling settings, by name, where they are not those of its family.",
     )
     answers: CheckpointAnswers = CheckpointAnswers()
 

@@ -1,4 +1,4 @@
-"""Trials of uncertainty: which score finds the bad labels? Paired trials over candidates before the filter, with exact truth.
+"""Trials of uncertainty over candidates before the filter, with exact truth: which score finds the bad labels?
 
     python -m testbed.uncertainty [--world heads|streets] [--repeats 2] [--size small|full|tiny] [--json]
 

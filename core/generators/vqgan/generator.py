@@ -19,6 +19,7 @@ from core.generators.interface import (
     PartSpec,
     Synthesis,
     digest_of_facts,
+    schema_with_defaults,
     settings_with_defaults,
 )
 from core.generators.vqgan.config import VQGANConfig
@@ -96,7 +97,7 @@ class VQGANGenerator:
         self.channels = config.channels
         self.code = code_spec(config)
         self.layers = feature_layers(config)
-        self.settings_schema = settings_schema(config.codes)
+        self.settings_schema = schema_with_defaults(settings_schema(config.codes), self.info)
         self.labelled_by = labelled_by(config)
 
     def with_info(self, info: GeneratorInfo) -> "VQGANGenerator":
