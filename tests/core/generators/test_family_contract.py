@@ -147,9 +147,8 @@ def test_settings_come_from_the_schema_and_change_the_digest(generator: Generato
 
 
 def test_a_generator_can_have_defaults_of_its_own(generator: Generator, tmp_path: Path) -> None:
-    ((name, rule),) = [
-        (name, rule) for name, rule in generator.settings_schema["properties"].items() if rule["type"] == "number"
-    ]
+    rules = generator.settings_schema["properties"].items()
+    name, rule = next((name, rule) for name, rule in rules if rule["type"] == "number")
     own = generator.with_info(replace(generator.info, sampling={name: rule["minimum"]}))
     assert own.settings_schema["properties"][name]["default"] == rule["minimum"]
     save_generator(tmp_path, own)
