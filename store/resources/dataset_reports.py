@@ -94,4 +94,10 @@ class DatasetReport(_Facts):
         """Measurements of the dataset; None where nothing was measured."""
         if self.inversion is None:
             return None
-        return DatasetQuality(held_out=self.held_out, reconstruction=self.inversion, score=self.score, rare_classes=self.rare_classes, do_not_use=self.do_not_use)
+        return DatasetQuality(
+            held_out=self.held_out,
+            reconstruction=self.inversion,
+            score=self.score,
+            rare_classes=self.rare_classes,
+            do_not_use=self.do_not_use,
+        )
