@@ -61,7 +61,10 @@ class CollapseSpec(Spec):
 
 
 #: Fields that one method alone has.
-_OF_PIXELS = ("preset", "hidden", "layers", "max_channels", "class_balance", "balance_by", "precision")
+_OF_PIXELS = (
+    "preset", "hidden", "layers", "max_channels", "class_balance", "balance_by", "precision", "min_class_pixels",
+    "keypoint_size",
+)  # fmt: skip
 _OF_INTERPRETERS = ("head",)
 
 
@@ -134,8 +137,8 @@ class LabelerSpec(Spec):
     held_out: float = Field(0.1, ge=0.0, le=0.5, description="Part of the labelled images kept aside for a score.")
     train_on_all: bool = Field(
         True,
-        description="Train again on all labelled images once those kept aside are scored, and use that labeler; false: "
-        "use the labeler that was scored, as earlier releases did. Training takes twice as long.",
+        description="Train again on all labelled images once those kept aside are scored, and use that labeler, which "
+        "takes twice as long; false: use the labeler that was scored, as interpreters and earlier releases do.",
     )
 
     @model_validator(mode="after")

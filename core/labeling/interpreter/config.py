@@ -46,7 +46,7 @@ class InterpreterConfig:
     """Images kept from training to measure on."""
     measure_every: int = 100
     """Steps between two points of the loss curve."""
-    score: Score = "sum"
+    score: Score = "class_mean"
     aggregation: Aggregation = "mean"
 
     def __post_init__(self) -> None:

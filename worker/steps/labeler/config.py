@@ -32,11 +32,10 @@ def labeler_config(asked: LabelerSpec, classes: ClassMap, images: int) -> Method
     """Return the settings of a labeler that learns `classes` from so many images."""
     held_out = max(0, min(round(asked.held_out * images), images - LEAST_IMAGES))
     if asked.method == METHOD:
-        named = {"heads": asked.members, "steps": asked.max_steps, "head": asked.head}
+        named = {"heads": asked.members, "steps": asked.max_steps, "head": asked.head, "score": asked.score}
         given: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
         return InterpreterConfig(
-            **given, score=asked.score, aggregation=asked.aggregation, ignore_index=classes.ignore_index,
-            held_out=held_out,
+            **given, aggregation=asked.aggregation, ignore_index=classes.ignore_index, held_out=held_out
         )  # fmt: skip
     values = asked.model_dump(include=_SAME, exclude_none=True)
     return LabelerConfig.from_json({**values, "ignore_index": classes.ignore_index, "held_out": held_out})
