@@ -38,7 +38,7 @@ FEW_IMAGES = 500
 """Images below which a report warns."""
 MOST_SPARSE_CLASSES = 10
 """Classes up to which most may have a single image; beyond it they are captions, or folders of single images."""
-_COMPARED_AT_ONCE = 2048
+_COMPARED_AT_ONCE = 256
 
 
 class SourceImage(NamedTuple):
