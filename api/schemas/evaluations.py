@@ -27,9 +27,9 @@ def evaluation_document(found: StoredEvaluation) -> Evaluation:
     path = f"/v1/evaluations/{found.id}"
     return Evaluation(
         id=found.id,
-        name=found.spec.get("name"),
+        name=found.name,
         dataset=found.dataset,
-        labels=found.spec["labels"],
+        labels=found.labels,
         state=found.state,
         report=f"{path}/report" if found.finished else None,
         report_json=f"{path}/report.json" if found.finished else None,

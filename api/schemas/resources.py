@@ -171,7 +171,7 @@ class DatasetChange(Request):
 
 def generator_document(generator: StoredGenerator, has_report: bool) -> Generator:
     """Return the document of a generator."""
-    facts, description = generator.info.get("info", {}), described(generator.info)
+    description = described(generator.info)
     return Generator(
         id=generator.id,
         name=generator.name,
@@ -181,11 +181,11 @@ def generator_document(generator: StoredGenerator, has_report: bool) -> Generato
         height=generator.height,
         width=generator.width,
         licence=generator.licence,
-        domain=facts.get("domain"),
+        domain=description.domain,
         family=description.family,
         settings_schema=dict(description.settings_schema),
         labelled_by=list(description.labelled_by),
-        classes=facts.get("classes") or None,
+        classes=list(description.class_names) or None,
         info={name: value for name, value in generator.info.items() if name not in (IMPORTED, PREPARED)},
         prepared=generator.info.get(PREPARED, {}),
         report=generator.info.get(IMPORTED),

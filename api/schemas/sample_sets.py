@@ -27,7 +27,7 @@ def sample_set_document(found: StoredSampleSet) -> SampleSet:
     return SampleSet(
         id=found.id,
         job=found.job_id,
-        name=found.spec.get("name"),
+        name=found.name,
         state=found.state,
         seed=found.seed,
         request=found.spec,

@@ -17,6 +17,7 @@ from store.requests.sampling import SamplingSpec, sampling_problems
 from store.resources.descriptions import Description, described
 from store.resources.files import files_of
 from store.resources.generators import PERCEPTUAL, generator_names
+from store.resources.reports import LabelSetReport
 from store.tables import encoders, jobs, label_sets
 from store.tenancy.tenants import limits_of
 from store.uploads.files import upload_missing
@@ -123,7 +124,7 @@ def _known_classes(connection: Connection, labels: str, tenant: str) -> list[str
     info = connection.execute(
         select(label_sets.c.info).where(label_sets.c.id == labels, label_sets.c.tenant == tenant)
     ).scalar()
-    return None if info is None else [one["name"] for one in info["classes"]]
+    return None if info is None else [one.name for one in LabelSetReport.of(info).classes]
 
 
 def _collapse_problems(connection: Connection, spec: LabelingSpec, tenant: str) -> list[Problem]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 from sqlalchemy import Connection, select
@@ -14,6 +14,8 @@ from store.job_kinds.labeling import VALIDATE
 from store.jobs.job_result import JobResult
 from store.jobs.kinds import JobKind, Makes, StepPlan, Submitting
 from store.requests.base import MAX_SEED, JobSpec
+from store.resources.dataset_reports import DatasetReport
+from store.resources.reports import LabelSetReport
 from store.tables import datasets, jobs, label_sets, uploads
 
 #: Images that a dataset, and the labels that judge it, must have at least; the library refuses fewer.
@@ -73,7 +75,7 @@ def _check(where: Submitting, spec: EvaluateSpec) -> list[Problem]:
         problems.append(Problem(f"the dataset {spec.dataset!r} was deleted", "/dataset"))
     elif row.state != "ready" or (expires_at is not None and expires_at <= datetime.now(UTC)):
         problems.append(Problem(f"the dataset {spec.dataset!r} is not complete", "/dataset"))
-    elif (images := row.info.get("count", row.count)) < LEAST_GENERATED:
+    elif (images := _delivered(row)) < LEAST_GENERATED:
         detail = f"the dataset {spec.dataset!r} has {images} images; at least {LEAST_GENERATED} are needed"
         problems.append(Problem(detail, "/dataset"))
     for field, labels in (("labels", spec.labels), ("generated_labels", spec.generated_labels)):
@@ -82,6 +84,12 @@ def _check(where: Submitting, spec: EvaluateSpec) -> list[Problem]:
     if row is not None:
         problems += _judging_problems(connection, spec, row.job_id, tenant)
     return problems
+
+
+def _delivered(row: Any) -> int:
+    """Return the number of images of the dataset of a row."""
+    count = DatasetReport.of(row.info).count
+    return int(row.count) if count is None else count
 
 
 def _judging_problems(connection: Connection, spec: EvaluateSpec, job_id: str, tenant: str) -> list[Problem]:
@@ -97,7 +105,8 @@ def _judging_problems(connection: Connection, spec: EvaluateSpec, job_id: str, t
     if judging is None:
         return []
     mine = select(label_sets.c.info).where(label_sets.c.id == judging, label_sets.c.tenant == tenant)
-    images = (connection.execute(mine).scalar() or {}).get("images", LEAST_HELD_OUT)
+    info = connection.execute(mine).scalar()
+    images = LEAST_HELD_OUT if info is None else LabelSetReport.of(info).images
     if images < LEAST_HELD_OUT:
         return [
             Problem(f"{spec.labels!r} has {images} labelled image; at least {LEAST_HELD_OUT} are needed", "/labels")

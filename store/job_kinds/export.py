@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Select, select
 
 from store.database.clock import to_datetime
@@ -34,10 +33,14 @@ class ExportSpec(JobSpec):
     split_seed: int = Field(0, ge=0, le=MAX_SEED, description="Which images are for validation.")
 
 
-def export_variant(spec: Mapping[str, Any]) -> tuple[ExportFormat, float | None, int]:
-    """Return format, split and its seed of an export job's stored request."""
-    split = spec.get("split")
-    return spec["format"], None if split is None else float(split), spec.get("split_seed", 0)
+class Variant(BaseModel):
+    """Fields of an export's request that distinguish exports of one dataset; read from requests of any release."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: ExportFormat
+    split: float | None = None
+    split_seed: int = 0
 
 
 def export_jobs(dataset_id: str, tenant: str, format: str | None = None) -> Select[Any]:
@@ -71,7 +74,7 @@ def _check(where: Submitting, spec: ExportSpec) -> list[Problem]:
 def _equal(where: Submitting, spec: ExportSpec) -> str | None:
     """Return the job that makes or has made the same export."""
     for row in where.connection.execute(export_jobs(spec.dataset, where.tenant, spec.format)):
-        same = export_variant(row.spec) == export_variant(spec.model_dump())
+        same = Variant.model_validate(row.spec) == Variant.model_validate(spec.model_dump())
         if same and (row.state in ACTIVE_JOB_STATES or row.state == "succeeded"):
             return str(row.id)
     return None

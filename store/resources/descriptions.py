@@ -18,8 +18,8 @@ class Description:
     """Facts of a generator. `labelled_by`: how labelled images get their codes (inversion, encoder, samples).
 
     `classes`: how many classes it draws from; 0 for none. `class_names`: their names in order, empty where they have
-    none. `code_bytes`: size of one drawn code as it is stored, equal
-    rows once.
+    none. `domain`: what it draws, None where that is not stated. `code_bytes`: size of one drawn code as it is stored,
+    equal rows once.
     """
 
     family: str
@@ -27,6 +27,7 @@ class Description:
     labelled_by: tuple[str, ...]
     classes: int
     class_names: tuple[str, ...]
+    domain: str | None
     code_bytes: int
 
     @property
@@ -48,13 +49,15 @@ class Description:
 def described(info: Mapping[str, Any]) -> Description:
     """Read a description. One of the first release names no family."""
     first = "family" not in info
+    facts = info.get("info", {})
     code = first_release.code_of(info.get("config", {})) if first else info["code"]
     return Description(
         family=first_release.FAMILY if first else info["family"],
         settings_schema=first_release.SETTINGS_SCHEMA if first else info["settings_schema"],
         labelled_by=tuple(first_release.LABELLED_BY if first else info["labelled_by"]),
         classes=int(code["classes"]),
-        class_names=tuple(info.get("info", {}).get("classes", ())),
+        class_names=tuple(facts.get("classes", ())),
+        domain=facts.get("domain"),
         code_bytes=sum(_stored_bytes(part) for part in code["parts"].values()),
     )
 

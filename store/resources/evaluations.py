@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
+from pydantic import BaseModel
 from sqlalchemy import Connection, select
 
 from store.database.clock import to_datetime
@@ -21,14 +22,25 @@ FOLDER = "evaluations/"
 REPORT_JSON, REPORT_HTML = "report.json", "report.html"
 
 
+class _Asked(BaseModel):
+    """Fields of a stored request, of this release or an earlier one."""
+
+    dataset: str
+    labels: str
+    name: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """`id` and `state` are those of the job. `finished`: whether its report is there."""
+    """`id`, `name` and `state` are those of the job. `labels`: the held-out ones, as the request names them.
+    `finished`: whether its report is there.
+    """
 
     id: str
+    name: str | None
     dataset: str
+    labels: str
     state: str
-    spec: dict[str, Any]
     finished: bool
     created_at: datetime
 
@@ -81,8 +93,9 @@ def get_report(db: Database, evaluation_id: str, name: str, *, tenant: str) -> F
 
 
 def _evaluation(connection: Connection, row: Any) -> Evaluation:
-    dataset = str(row.spec["dataset"])
+    asked = _Asked.model_validate(row.spec)
+    dataset = asked.dataset
     name = evaluation_file(row.id, REPORT_JSON)
     found = connection.execute(select(files.c.key).where(files.c.resource_id == dataset, files.c.name == name)).first()
     created = cast(datetime, to_datetime(row.created_at))
-    return Evaluation(row.id, dataset, row.state, row.spec, found is not None, created)
+    return Evaluation(row.id, asked.name, dataset, asked.labels, row.state, found is not None, created)

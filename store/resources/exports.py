@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from store.database.database import Database
 from store.errors import NotFound, NotReady
-from store.job_kinds.export import export_jobs, export_variant
+from store.job_kinds.export import Variant, export_jobs
 from store.resources.datasets import get_dataset
 from store.resources.files import File, get_file, list_files
 
@@ -38,9 +38,13 @@ def list_exports(db: Database, dataset_id: str, *, tenant: str) -> list[Export]:
     files = {file.name: file for file in list_files(db, dataset_id, tenant=tenant, prefix=FOLDER)}
     with db.read() as connection:
         rows = connection.execute(export_jobs(dataset_id, tenant)).all()
-    latest = {export_name(*export_variant(row.spec)): row for row in reversed(rows)}
+    latest = {}
+    for row in reversed(rows):
+        made = Variant.model_validate(row.spec)
+        latest[export_name(made.format, made.split, made.split_seed)] = (made, row)
     return [
-        Export(*export_variant(row.spec), row.id, row.state, files.get(name)) for name, row in sorted(latest.items())
+        Export(made.format, made.split, made.split_seed, row.id, row.state, files.get(name))
+        for name, (made, row) in sorted(latest.items())
     ]
 
 

@@ -192,7 +192,7 @@ class LabelSetReport(Report):
 
     images: int
     classes: tuple[ClassRow, ...] = ()
-    ignore_index: int
+    ignore_index: int = 255
     sizes: tuple[ImageSize, ...] = ()
     tasks: tuple[str, ...] = ()
     keypoints: Any = ()

@@ -23,10 +23,11 @@ ARCHIVE, CODES = "samples.zip", "codes.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class SampleSet:
-    """`id`: `smp_…`. `job_id` and `state` are those of the job that draws it."""
+    """`id`: `smp_…`. `job_id`, `name` and `state` are those of the job that draws it. `spec`: its request."""
 
     id: str
     job_id: str
+    name: str | None
     state: str
     seed: int
     spec: dict[str, Any]
@@ -62,4 +63,6 @@ def get_samples_file(db: Database, sample_set_id: str, name: str, *, tenant: str
 
 def _sample_set(row: Any) -> SampleSet:
     created = cast(datetime, to_datetime(row.created_at))
-    return SampleSet(draw_samples.sample_set_id(row.id), row.id, row.state, row.seed, row.spec, created)
+    return SampleSet(
+        draw_samples.sample_set_id(row.id), row.id, row.spec.get("name"), row.state, row.seed, row.spec, created
+    )

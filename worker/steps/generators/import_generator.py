@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from contracts.perceptual import HOW_TO_PROVIDE, SMALLEST_LPIPS_IMAGE, TOO_SMALL
 from contracts.sampling_settings import violations
@@ -40,8 +41,9 @@ def import_generator(context: StepContext) -> StepResult:
     answers, reading = Answers.of(spec.answers.model_dump()), context.folder / "reading"
     imported = import_in_process(path, reading, answers, should_stop=context.should_stop)
     path.unlink()
-    report = json_values(imported.report.to_json() | {"source": spec.source})
-    report["notes"] += _class_notes(spec, imported) + _perceptual_notes(context, imported)
+    added = (*_class_notes(spec, imported), *_perceptual_notes(context, imported))
+    found = replace(imported.report, notes=(*imported.report.notes, *added))
+    report = json_values(found.to_json() | {"source": spec.source})
     info = _info(spec, imported)
     generator = _with_defaults(imported.generator, info)
     title = f"{info.name}: {info.domain}" if info.domain else info.name
@@ -58,8 +60,8 @@ def import_generator(context: StepContext) -> StepResult:
     height, width = generator.resolution
     description = json.loads((folder / DESCRIPTION).read_text("utf-8")) | {IMPORTED: report}
     made = NewGenerator(generator_id, info.name, info.digest, height, width, info.licence, description)
-    notes = tuple(NewEvent("generator.note", {"text": note}, "warning") for note in report["notes"])
-    summary = {"generator": generator_id, "format": report["format"]}
+    notes = tuple(NewEvent("generator.note", {"text": note}, "warning") for note in found.notes)
+    summary = {"generator": generator_id, "format": found.format}
     return StepResult(
         files=files,
         generator=made,

@@ -10,6 +10,7 @@ from store.job_kinds.train_encoder import TrainEncoderSpec
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
 from store.jobs.job_result import JobResult
+from store.resources import reports
 from store.resources.artifacts import Made, find_made
 from store.resources.generators import PreparedGenerator
 from worker.loading import Source, load_inverters
@@ -56,7 +57,7 @@ def prepare_encoder(context: StepContext) -> StepResult:
         context.put(source.row.id, name, context.folder / "encoder" / name, file.media_type)
         for name, file in names.items()
     )
-    facts = {ENCODER: {"id": made.id, "train_on": spec.train_on, "heads": spec.heads, "steps": made.info["steps"]}}
+    facts = {ENCODER: {"id": made.id, "train_on": spec.train_on, "heads": spec.heads, "steps": report.steps}}
     return replace(
         stored,
         files=(*stored.files, *own),
@@ -72,7 +73,8 @@ def _reused(context: StepContext, source: Source, equal: Made) -> StepResult:
         context.put(source.row.id, path.name, path, "application/octet-stream")
         for path in sorted(folder.glob("encoder.*"))
     )
-    facts = {ENCODER: {"id": equal.id, **{name: equal.info[name] for name in ("train_on", "heads", "steps")}}}
+    found = reports.encoder_report(equal)
+    facts = {ENCODER: {"id": equal.id, "train_on": found.train_on, "heads": found.heads, "steps": found.steps}}
     return StepResult(
         files=own,
         prepared=PreparedGenerator(source.row.id, facts),
