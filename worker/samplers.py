@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import structlog
 
 from contracts.image_classes import class_indices
-from core.errors import GeneratorError, Problem
+from core.errors import GeneratorError, Problem, SamplingError
+from core.evaluation.metrics.published_weights import PublishedWeights
 from core.generators.interface import Invertible, Sampler, settings_with_defaults
 from core.run import Run
+from core.sampling.classifier import load_classifier
+from core.sampling.rejection import Rejection, tries_of
 from store.errors import DamagedObject
 from store.ids import new_id
+from store.requests.sampling import RejectionSpec
 from store.resources.artifacts import PREFIXES, Made, NewMade, find_made
 from store.resources.files import File
 from worker.digests import digest_of
 from worker.loading import Source
 from worker.runtime.step_context import StepContext
+from worker.weights.folders import evaluation_folders
 
 log = structlog.get_logger()
 
@@ -76,6 +82,31 @@ def drawn_classes(source: Source, wanted: Sequence[int | str]) -> dict[int, str]
         problems = [Problem(one.detail, f"classes.{one.at}") for one in found.wrong]
         raise GeneratorError("the generator does not have these classes", problems)
     return {index: names[index] if names else f"class {index}" for index in found.indices}
+
+
+def classifier_file(context: StepContext, asked: RejectionSpec) -> Path:
+    """Return the worker's file with the weights of a classifier. Raises SamplingError where it has none."""
+    folders = evaluation_folders(context.settings)
+    path = PublishedWeights(folders).find(asked.classifier)
+    if path is None:
+        listed = ", ".join(map(str, folders))
+        detail = f"no {asked.classifier}.pth or .safetensors in {listed}; `offhand weights pull` has some"
+        raise SamplingError("this worker lacks the classifier", [Problem(detail, "/rejection/classifier")])
+    return path
+
+
+def load_rejection(context: StepContext, source: Source, asked: RejectionSpec | None) -> Rejection | None:
+    """Return the choice of codes by a classifier that a request asks for. Raises SamplingError where the worker has no
+    weights of it, or weights of other classes.
+    """
+    if asked is None:
+        return None
+    path = classifier_file(context, asked)
+    classes, device = source.generator.code.classes, source.device
+    classifier = context.models.get(
+        f"classifier {path} {classes} {device}", lambda: load_classifier(asked.classifier, path, classes, device)
+    )
+    return Rejection(classifier, tries_of(asked.rate))
 
 
 def invertible_sampler(context: StepContext, source: Source) -> Invertible:

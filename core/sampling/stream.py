@@ -14,6 +14,7 @@ from core.image_arrays import pictures
 from core.labeling.labeler import Labels, TrainedLabeler
 from core.run import Run
 from core.sampling.config import SamplingConfig
+from core.sampling.rejection import Rejection
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Sample:
     """[K, 3]: x and y in pixels of the label, and the height of the peak, 0..1, where keypoints are a task."""
     depth: NDArray[np.float32] | None = None
     """[h, w] in the label set's unit, where depth is a task."""
+    confidence: float | None = None
+    """Confidence of the classifier that chose the sample, 0..1, where there was one."""
     scores: dict[str, float] = field(default_factory=dict)
     """The image score of every task."""
 
@@ -53,6 +56,7 @@ class UnlabelledSample:
     image: NDArray[np.uint8]
     code: Codes
     class_index: int | None
+    confidence: float | None = None
 
 
 @torch.inference_mode()
@@ -67,35 +71,43 @@ def draw_codes(
     return pictures(synthesis.image), labels
 
 
-def draw(sampler: Sampler, labeler: TrainedLabeler, config: SamplingConfig, run: Run | None = None) -> Iterator[Sample]:
-    """Draw and label samples ``config.start`` … ``config.stop - 1``, in order.
+def draw(
+    sampler: Sampler,
+    labeler: TrainedLabeler,
+    config: SamplingConfig,
+    run: Run | None = None,
+    rejection: Rejection | None = None,
+) -> Iterator[Sample]:
+    """Draw and label samples ``config.start`` … ``config.stop - 1``, in order. rejection: how codes are chosen.
 
     sampler, labeler: on ``run.device``. Whole batches are computed, also where the requested part begins or ends inside
     one, so that a sample's bytes do not depend on where the stream was cut. Memory holds one batch. ``run.progress``
     counts samples. Raises :class:`SamplingError` where the settings do not fit the generator,
     :class:`core.errors.Stopped` between batches when asked.
     """
-    _check(sampler, labeler, config)
+    _check(sampler, labeler, config, rejection)
     for indices in _batches(config, run or Run()):
-        samples = _batch(sampler, labeler, config, indices)
+        samples = _batch(sampler, labeler, config, indices, rejection)
         yield from (sample for sample in samples if config.start <= sample.index < config.stop)
 
 
 @torch.inference_mode()
-def draw_unlabelled(sampler: Sampler, config: SamplingConfig, run: Run | None = None) -> Iterator[UnlabelledSample]:
+def draw_unlabelled(
+    sampler: Sampler, config: SamplingConfig, run: Run | None = None, rejection: Rejection | None = None
+) -> Iterator[UnlabelledSample]:
     """Draw the images of the same stream without labels, for people to label (DatasetGAN section 3.2); otherwise as
     :func:`draw`.
     """
-    problems = _class_problems(sampler, config)
+    problems = _class_problems(sampler, config, rejection)
     if problems:
         raise SamplingError("this stream cannot be drawn", problems)
     for indices in _batches(config, run or Run()):
-        codes, classes = _codes(sampler, config, indices)
+        codes, classes, confidence = _codes(sampler, config, indices, rejection)
         images = pictures(sampler.synthesize(codes).image).cpu().numpy()
         kept = codes.to("cpu")
         for row, index in enumerate(indices):
             if config.start <= index < config.stop:
-                yield UnlabelledSample(index, images[row], kept[row : row + 1], classes[row])
+                yield UnlabelledSample(index, images[row], kept[row : row + 1], classes[row], confidence[row])
 
 
 def _batches(config: SamplingConfig, run: Run) -> Iterator[range]:
@@ -107,18 +119,30 @@ def _batches(config: SamplingConfig, run: Run) -> Iterator[range]:
         run.progress(min(first + config.batch, config.stop) - config.start, config.stop - config.start)
 
 
-def _codes(sampler: Sampler, config: SamplingConfig, indices: range) -> tuple[Codes, list[int | None]]:
-    """Return the codes of a batch and the class of each."""
+def _codes(
+    sampler: Sampler, config: SamplingConfig, indices: range, rejection: Rejection | None
+) -> tuple[Codes, list[int | None], list[float | None]]:
+    """Return the codes of a batch, the class of each, and the confidence of the classifier that chose them."""
+    unknown: list[float | None] = [None] * len(indices)
     if not sampler.generator.code.classes:
-        return sampler.draw(config.seed, indices), [None] * len(indices)
+        return sampler.draw(config.seed, indices), [None] * len(indices), unknown
     turns = config.classes or range(sampler.generator.code.classes)
     classes = [turns[index % len(turns)] for index in indices]
-    return sampler.draw(config.seed, indices, classes), list(classes)
+    if rejection is None:
+        return sampler.draw(config.seed, indices, classes), list(classes), unknown
+    codes, confidence = rejection.draw(sampler, config.seed, indices, classes)
+    return codes, list(classes), list(confidence.tolist())
 
 
 @torch.inference_mode()
-def _batch(sampler: Sampler, labeler: TrainedLabeler, config: SamplingConfig, indices: range) -> list[Sample]:
-    codes, classes = _codes(sampler, config, indices)
+def _batch(
+    sampler: Sampler,
+    labeler: TrainedLabeler,
+    config: SamplingConfig,
+    indices: range,
+    rejection: Rejection | None,
+) -> list[Sample]:
+    codes, classes, confidence = _codes(sampler, config, indices, rejection)
     drawn, labels = draw_codes(sampler, labeler, codes, config.size)
     images, masks, kept = drawn.cpu().numpy(), labels.mask.cpu().numpy(), codes.to("cpu")
     maps = labels.divergence.cpu().numpy() if config.with_divergence else None
@@ -134,6 +158,7 @@ def _batch(sampler: Sampler, labeler: TrainedLabeler, config: SamplingConfig, in
             code=kept[row : row + 1],
             divergence=None if maps is None else maps[row],
             class_index=classes[row],
+            confidence=confidence[row],
             keypoints=None if points is None else points[row],
             depth=None if depths is None else depths[row],
             scores={task: float(scores[row]) for task, scores in labels.task_scores.items()},
@@ -142,15 +167,17 @@ def _batch(sampler: Sampler, labeler: TrainedLabeler, config: SamplingConfig, in
     ]
 
 
-def _class_problems(sampler: Sampler, config: SamplingConfig) -> list[Problem]:
+def _class_problems(sampler: Sampler, config: SamplingConfig, rejection: Rejection | None) -> list[Problem]:
     classes = sampler.generator.code.classes
+    if rejection is not None and not classes:
+        return [Problem("the generator has no classes for a classifier to judge", "rejection")]
     if all(one < classes for one in config.classes):
         return []
     return [Problem(f"the generator has {classes} classes", "classes")]
 
 
-def _check(sampler: Sampler, labeler: TrainedLabeler, config: SamplingConfig) -> None:
-    problems = _class_problems(sampler, config)
+def _check(sampler: Sampler, labeler: TrainedLabeler, config: SamplingConfig, rejection: Rejection | None) -> None:
+    problems = _class_problems(sampler, config, rejection)
     if config.size is not None and any(side > most for side, most in zip(config.size, sampler.resolution, strict=True)):
         problems.append(Problem(f"larger than the generator's {sampler.resolution}", "size"))
     try:

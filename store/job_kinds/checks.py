@@ -13,7 +13,7 @@ from store.errors import Problem
 from store.jobs.kinds import Submitting
 from store.requests.composition import ClassDemandSpec
 from store.requests.labeler import LabelingSpec
-from store.requests.sampling import SamplingSpec, sampling_problems
+from store.requests.sampling import RejectionSpec, SamplingSpec, sampling_problems
 from store.resources.descriptions import Description, described
 from store.resources.files import files_of
 from store.resources.generators import PERCEPTUAL, generator_names
@@ -95,6 +95,14 @@ def photograph_problems(where: Submitting, generator: str) -> list[Problem]:
     if description is None or description.reads_photographs:
         return []
     return [_not_inverted(description)]
+
+
+def rejection_problems(where: Submitting, generator: str, rejection: RejectionSpec | None) -> list[Problem]:
+    """Return why a classifier cannot choose the generator's images; which weights workers have is not looked at."""
+    description = _description(where, generator)
+    if rejection is None or description is None or description.classes:
+        return []
+    return [Problem("this generator draws from no classes; leave it out", "/rejection")]
 
 
 def inversion_problems(where: Submitting, generator: str) -> list[Problem]:

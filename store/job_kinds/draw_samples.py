@@ -13,11 +13,12 @@ from store.job_kinds.checks import (
     image_class_problems,
     image_classes,
     reference_problems,
+    rejection_problems,
 )
 from store.jobs.job_result import JobResult
 from store.jobs.kinds import JobKind, Makes, StepPlan, Submitting
 from store.requests.base import MAX_SEED, JobSpec
-from store.requests.sampling import SamplingSpec
+from store.requests.sampling import RejectionSpec, SamplingSpec
 
 #: Samples to be labelled by hand at once.
 MOST_SAMPLES = 5000
@@ -41,6 +42,10 @@ class DrawSamplesSpec(SamplingSpec, JobSpec):
     offset: int = Field(0, ge=0, le=MAX_SEED, description="First sample of the seed's stream.")
     class_index: int | None = Field(None, ge=0, le=1_000_000, description="A single class, in place of `classes`.")
 
+    rejection: RejectionSpec | None = Field(
+        None, description="Choose the images of a conditional generator by a classifier; null: take all."
+    )
+
     @property
     def wanted_classes(self) -> list[int | str]:
         """Classes that take turns; empty for all."""
@@ -62,6 +67,7 @@ def _check(where: Submitting, spec: DrawSamplesSpec) -> list[Problem]:
     problems = reference_problems(where, labels=None, generator=spec.generator, count=images)
     problems += _amount_problems(spec, number, images)
     problems += drawing_problems(where, spec.generator, spec)
+    problems += rejection_problems(where, spec.generator, spec.rejection)
     return problems + image_class_problems(where, spec.generator, spec.classes)
 
 

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from contracts.candidates import PILOT
 from store.errors import Problem
 from store.ids import new_id
-from store.job_kinds.checks import composition_problems, labeling_problems, per_class_problems
+from store.job_kinds.checks import composition_problems, labeling_problems, per_class_problems, rejection_problems
 from store.job_kinds.generate_estimate import candidates, dataset_bytes
 from store.job_kinds.generate_shards import first_shard
 from store.job_kinds.labeling import INVERT, TRAIN_LABELER, VALIDATE
@@ -20,6 +20,7 @@ from store.jobs.shards import ShardPlan
 from store.requests.base import ALIAS, MAX_SEED
 from store.requests.composition import ClassDemandSpec
 from store.requests.labeler import LabelingSpec
+from store.requests.sampling import RejectionSpec
 from store.resources.datasets import add_dataset
 from store.settings import WorkerSettings
 from store.tenancy.tenants import limits_of
@@ -85,6 +86,9 @@ class GenerateSpec(LabelingSpec):
         description="So many images of each class at least: more are drawn where the filter leaves fewer, and the job "
         "fails with the numbers where `max_candidates` cannot meet it. Null: equal parts as far as the filter allows.",
     )
+    rejection: RejectionSpec | None = Field(
+        None, description="Choose the images of a conditional generator by a classifier; null: take all."
+    )
     images_per_shard: int = Field(1000, ge=1, le=100_000, description="Images in one file of the dataset.")
 
     @field_validator("fresh")
@@ -109,6 +113,7 @@ def _plan_samples(spec: GenerateSpec, worker: WorkerSettings) -> tuple[ShardPlan
 
 def _check(where: Submitting, spec: GenerateSpec) -> list[Problem]:
     problems = labeling_problems(where, spec, count=spec.count)
+    problems += rejection_problems(where, spec.generator, spec.rejection)
     problems += per_class_problems(where, spec.generator, spec.classes, spec.images_per_class, spec.count)
     return problems + composition_problems(where, spec.composition, spec) + _bound_problems(where, spec)
 

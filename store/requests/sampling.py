@@ -27,6 +27,19 @@ class SamplingSpec(Spec):
     )
 
 
+class RejectionSpec(Spec):
+    """Choice of samples by a classifier: of several codes of a class, the one whose image it is most confident in."""
+
+    classifier: str = Field(
+        min_length=1,
+        max_length=100,
+        pattern=r"^[A-Za-z0-9_.]+$",
+        description="Name of a torchvision or timm classifier with the generator's classes in its order, for example "
+        "`resnet50` for ImageNet. Workers have its weights as NAME.pth or NAME.safetensors in their weights folder.",
+    )
+    rate: float = Field(0.9, ge=0, le=0.95, description="Share of the drawn codes that is rejected in every class.")
+
+
 def sampling_settings(spec: SamplingSpec) -> dict[str, Any]:
     """Return the sampling settings of a request, as JSON values, aliases included."""
     named = {name: value for name in SETTING_ALIASES if (value := getattr(spec, name)) is not None}

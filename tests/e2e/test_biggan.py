@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -17,9 +18,10 @@ import torch
 from PIL import Image
 
 from core.datasets.shards import read_shard
+from core.torchvision_import import import_torchvision
 from tests.core.generators.biggan import small
 from tests.core.generators.biggan.test_checkpoints import state_of
-from tests.e2e.processes import service
+from tests.e2e.processes import TERMINAL, service
 from tests.e2e.test_second_family import Http
 
 pytestmark = pytest.mark.slow
@@ -33,7 +35,11 @@ def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Http]:
     folder = tmp_path_factory.mktemp("biggan")
     torch.save(state_of(small.generator()), folder / "G_ema.pth")
     (folder / "shipped").mkdir()
-    with service(folder / "data", folder / "shipped") as up, httpx.Client(base_url=up.url, timeout=30) as client:
+    (folder / "weights").mkdir()
+    classifier = import_torchvision().models.squeezenet1_1(weights=None, num_classes=len(small.CLASSES))
+    torch.save(classifier.state_dict(), folder / "weights" / "squeezenet1_1.pth")
+    started = service(folder / "data", folder / "shipped", OFFHAND_WORKER__WEIGHTS=str(folder / "weights"))
+    with started as up, httpx.Client(base_url=up.url, timeout=30) as client:
         http = Http(client, folder / "data")
         source = http.upload((folder / "G_ema.pth").read_bytes(), "G_ema.pth")
         body = {"source": source, "name": NAME, "classes": list(small.CLASSES), "answers": {"norm_eps": 1e-4}}
@@ -84,6 +90,19 @@ def test_an_interpreter_is_trained_and_labels_a_dataset_of_several_classes(http:
     assert (report["settings"]["method"], report["settings"]["heads"], report["steps"]) == ("interpreter", 3, 4)
     refused = http.post("/v1/jobs", body | {"labeler": {"method": "interpreter", "hidden": [8]}}, 422)
     assert "hidden: not for the method interpreter" in json.dumps(refused)
+
+
+def test_a_classifier_chooses_the_samples(http: Http) -> None:
+    plain = http.images(samples_of(http, count=3))
+    chosen = samples_of(http, count=3, rejection={"classifier": "squeezenet1_1", "rate": 0.75})
+    assert (http.images(chosen) != plain).any()
+    body = {"generator": NAME, "count": 2, "rejection": {"classifier": "resnet18"}}
+    job = http.post("/v1/sample-sets", body)
+    while job["state"] not in TERMINAL:
+        time.sleep(0.1)
+        job = http.get(f"/v1/jobs/{job['id']}").json()
+    assert job["state"] == "failed"
+    assert "no resnet18.pth" in json.dumps(job["error"])
 
 
 def test_photographs_are_refused_at_the_request(http: Http) -> None:

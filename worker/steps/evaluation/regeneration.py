@@ -22,13 +22,14 @@ from core.labeling.labeler import Labels, TrainedLabeler
 from core.labeling.methods import config_from_json, train_by_method
 from core.run import Run
 from core.sampling.config import SamplingConfig
+from core.sampling.rejection import Rejection
 from core.sampling.stream import Sample, draw, draw_codes
 from core.tasks.keypoints import with_visibility
 from core.tasks.task import Task
 from store.requests.sampling import sampling_settings
 from worker.loading import load_source
 from worker.runtime.step_context import StepContext
-from worker.samplers import bind_sampler
+from worker.samplers import bind_sampler, drawn_classes, load_rejection
 from worker.steps.evaluation.data import DatasetOrigin
 from worker.steps.generation.candidate_index import Drawn
 from worker.steps.labeler.config import stored_labeler
@@ -46,6 +47,9 @@ class Makers:
     device: str
     batch: int
     drawn: Drawn
+    classes: tuple[int, ...] = ()
+    """Classes of the generator that take turns in the stream."""
+    rejection: Rejection | None = None
 
 
 def load_makers(context: StepContext, origin: DatasetOrigin) -> Makers:
@@ -57,7 +61,10 @@ def load_makers(context: StepContext, origin: DatasetOrigin) -> Makers:
     labeler = stored_labeler(context, origin.labeler, source.device)
     drawn = Drawn.of(context.db, origin.job_id)
     # Images depend on the batch that they were drawn in: another would differ by rounding.
-    return Makers(sampler, labeler, source.device, drawn.batch or context.settings.worker.batch, drawn)
+    batch = drawn.batch or context.settings.worker.batch
+    classes = tuple(drawn_classes(source, origin.request.classes))
+    rejection = load_rejection(context, source, origin.request.rejection)
+    return Makers(sampler, labeler, source.device, batch, drawn, classes, rejection)
 
 
 def regenerate(makers: Makers, generated: ShardImages) -> Regeneration:
@@ -90,14 +97,18 @@ def dropped_samples(
         return None
     record = generated.sample(0).record()
     settings = SamplingConfig(
-        seed=record["seed"], start=0, stop=1, batch=makers.batch,
+        seed=record["seed"], start=0, stop=1, batch=makers.batch, classes=makers.classes,
     )  # fmt: skip
     chosen = [missing[one] for one in np.linspace(0, len(missing) - 1, min(_DROPPED, len(missing))).astype(int)]
     found = [
         sample
         for index in chosen
         for sample in draw(
-            makers.sampler, makers.labeler, replace(settings, start=index, stop=index + 1), Run(makers.device)
+            makers.sampler,
+            makers.labeler,
+            replace(settings, start=index, stop=index + 1),
+            Run(makers.device),
+            makers.rejection,
         )
     ]
     found.sort(key=lambda one: -one.scores.get(task, one.score))

@@ -24,7 +24,7 @@ from store.requests.sampling import sampling_settings
 from store.resources.sample_sets import ARCHIVE, CODES
 from worker.loading import load_source
 from worker.runtime.step_context import StepContext
-from worker.samplers import bind_sampler, drawn_classes
+from worker.samplers import bind_sampler, drawn_classes, load_rejection
 from worker.steps.inversion.sample_codes import sample_codes_content, sample_name
 
 #: Table of the images' classes in the archive, of a conditional generator.
@@ -58,7 +58,8 @@ def draw_samples(context: StepContext) -> StepResult:
         classes=tuple(classes),
     )
     bound = bind_sampler(context, source, sampling_settings(spec))
-    drawn = draw_unlabelled(bound.sampler, config, context.run(source.device))
+    rejection = load_rejection(context, source, spec.rejection)
+    drawn = draw_unlabelled(bound.sampler, config, context.run(source.device), rejection)
     target, codes, indices = context.folder / "samples.zip", [], []
     rows: list[tuple[str, int, str]] = []
     with zipfile.ZipFile(target, "w") as archive:

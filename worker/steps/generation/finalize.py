@@ -69,6 +69,7 @@ _SETTINGS = (
     "max_uncertainty",
     "offset",
     "preset",
+    "rejection",
 )
 
 

@@ -25,7 +25,7 @@ from store.requests.sampling import sampling_settings
 from store.resources.artifacts import get_label_set
 from worker.loading import Source, class_map, load_source
 from worker.runtime.step_context import StepContext
-from worker.samplers import bind_sampler, drawn_classes
+from worker.samplers import bind_sampler, drawn_classes, load_rejection
 from worker.steps.generation.packing import CANDIDATES, SCORES
 from worker.steps.label_sets.class_collapse import delivered_classes
 from worker.steps.labeler.config import stored_labeler
@@ -65,7 +65,8 @@ def _write(context: StepContext, source: Source, labeler: TrainedLabeler, target
     table = colours(classes)
     scores = io.BytesIO()
     sampler = bind_sampler(context, source, sampling_settings(request)).sampler
-    samples = draw(sampler, labeler, config, context.run(source.device))
+    rejection = load_rejection(context, source, request.rejection)
+    samples = draw(sampler, labeler, config, context.run(source.device), rejection)
     with target.open("wb") as file:
         writer = ShardWriter(file)
         for one in samples:
@@ -91,6 +92,8 @@ def _record(one: Sample, context: StepContext, sampler: Sampler) -> dict[str, An
     }
     if one.class_index is not None:
         record["class_index"] = one.class_index
+    if one.confidence is not None:
+        record["confidence"] = one.confidence
     if len(one.scores) > 1:
         record["uncertainty_by_task"] = one.scores
     if one.keypoints is not None:

@@ -26,6 +26,7 @@ from store.resources.reports import ClassRow, ClassShare, ImageSize, LabelSetRep
 from store.uploads.files import CONTENT, get_upload
 from worker.loading import class_map, load_labels, other_labels
 from worker.runtime.step_context import StepContext
+from worker.samplers import classifier_file
 from worker.steps.generation.composition_request import demands_of
 from worker.steps.label_sets.class_collapse import delivered_classes
 from worker.steps.label_sets.framing import check_frame
@@ -77,6 +78,8 @@ def _check_request(context: StepContext, classes: ClassMap, labels: Callable[[],
     request = context.request()
     if isinstance(request, LabelingSpec):
         check_labeler(context, request)
+        if isinstance(request, GenerateSpec) and request.rejection is not None:
+            classifier_file(context, request.rejection)
         delivered = delivered_classes(classes, request.labeler.collapse)
         if isinstance(request, GenerateSpec | CheckLabelsSpec):
             demands_of(request.composition, delivered)

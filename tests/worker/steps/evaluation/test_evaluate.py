@@ -334,9 +334,9 @@ def test_dropped_counts_what_the_filter_dropped_and_not_what_could_not_be_drawn(
     service.work()
     drawn: list[int] = []
 
-    def noted(sampler: Any, labeler: Any, config: Any, run: Any) -> Any:
+    def noted(sampler: Any, labeler: Any, config: Any, *more: Any) -> Any:
         drawn.extend(range(config.start, config.stop))
-        return draw(sampler, labeler, config, run)
+        return draw(sampler, labeler, config, *more)
 
     monkeypatch.setattr(regeneration, "draw", noted)
     partial = replace(seen[0], drawn=Drawn(((0, 8), (16, 23)), True, 4))
