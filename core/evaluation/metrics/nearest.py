@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-BLOCK = 1448
-"""Rows of a block: a block of distances takes 16 MB."""
+BLOCK = 1024
+"""Rows of a block: a block of distances takes 8 MB."""
 
 
 def blocks(rows: NDArray[np.floating], device: torch.device | str = "cpu") -> Iterator[tuple[slice, Tensor]]:
@@ -31,9 +31,15 @@ def squared_radii(rows: NDArray[np.floating], neighbours: int, device: torch.dev
         best = torch.full((len(mine), neighbours + 1), torch.inf, dtype=torch.float64, device=mine.device)
         for _, other in blocks(rows, device):
             # The row itself is among its neighbours + 1 nearest rows.
-            best = torch.cat([best, squared_distances(mine, other)], 1).topk(neighbours + 1, largest=False).values
+            near = _smallest(squared_distances(mine, other), neighbours + 1)
+            best = _smallest(torch.cat([best, near], 1), neighbours + 1)
         found.append(best[:, neighbours])
     return torch.cat(found)
+
+
+def _smallest(values: Tensor, count: int) -> Tensor:
+    """Return the ``count`` smallest values of each row in ascending order; all of them where there are fewer."""
+    return values.topk(min(count, values.shape[1]), largest=False).values
 
 
 def nearest(

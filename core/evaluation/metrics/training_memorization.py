@@ -224,7 +224,7 @@ def _nearest_training(
             near = squared_distances(mine, other).cpu()
             value, at = near.min(1)
             index[place] = torch.where(value < best[place, 0], at + start, index[place])
-            best[place] = torch.cat([best[place], near], 1).topk(2, largest=False, sorted=True).values
+            best[place] = torch.cat([best[place], near], 1).topk(2, largest=False).values
         start += len(part)
     distances = best.sqrt().numpy()
     return distances[:, 0], distances[:, 1], index.numpy()
