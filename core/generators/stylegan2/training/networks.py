@@ -6,17 +6,14 @@ from math import sqrt
 import torch
 from torch import Tensor
 
+from contracts.generator_training.stylegan2 import SIZES
+from contracts.generator_training.stylegan2 import block_sizes as sizes_of
 from core.errors import GeneratorError, Problem
 from core.generators.stylegan2.config import StyleGAN2Config
 from core.generators.stylegan2.generator import StyleGAN2Generator
 from core.generators.stylegan2.network import Network
 from core.generators.stylegan2.training.config import GanConfig
 from core.generators.stylegan2.training.discriminator import Discriminator, DiscriminatorConfig
-
-LEAST_SIDE = 4
-"""Least side of the learned constant in pixels."""
-MOST_SIDE = 16
-"""Sides of the constant beyond it would leave coarse structure to one block."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +72,10 @@ def block_sizes(height: int, width: int) -> tuple[tuple[int, int], int]:
 
     Raises :class:`GeneratorError` where the size is no small constant times a power of two.
     """
-    blocks = 1
-    while height % 2 == 0 and width % 2 == 0 and min(height, width) // 2 >= LEAST_SIDE:
-        height, width, blocks = height // 2, width // 2, blocks + 1
-    if min(height, width) < LEAST_SIDE or max(height, width) > MOST_SIDE:
-        detail = f"expected sides of {LEAST_SIDE} to {MOST_SIDE} pixels times one power of two, such as 64x64 or 64x96"
-        raise GeneratorError("no generator draws images of this size", [Problem(detail, "resolution")])
-    return (height, width), blocks
+    found = sizes_of(height, width)
+    if found is None:
+        raise GeneratorError("no generator draws images of this size", [Problem(f"expected {SIZES}", "resolution")])
+    return found
 
 
 def _new_config(config: GanConfig, shape: tuple[int, int, int], classes: int) -> StyleGAN2Config:

@@ -20,7 +20,7 @@ def test_every_wrong_setting_is_named() -> None:
     assert wrong.keys() <= {problem.pointer for problem in caught.value.problems}
     with pytest.raises(GeneratorError, match="colour: unknown field"):
         GanConfig.from_json({"colour": 1})
-    with pytest.raises(GeneratorError, match="expected one of default, cifar10-lt"):
+    with pytest.raises(GeneratorError, match="expected one of small, default, cifar10-lt"):
         GanConfig.from_json({}, preset="cifar")
 
 
@@ -46,7 +46,7 @@ def test_presets_of_the_paper_have_its_settings() -> None:
     assert (inaturalist.twins_start, inaturalist.lecam_weight, inaturalist.r1_gamma) == (25_000, 0.01, 0.2048)
     assert PRESETS["imagenet-lt"].path_length_start == 60_000
     assert PRESETS["animal-faces"].stddev_group == 32
-    assert {config.batch for name, config in PRESETS.items() if name != "default"} == {128}
+    assert {config.batch for name, config in PRESETS.items() if name not in ("small", "default")} == {128}
 
 
 def test_gradient_penalty_grows_with_the_images() -> None:
