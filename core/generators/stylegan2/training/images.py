@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,43 +12,7 @@ from torch.nn import functional as F
 
 from core import checkpoint_io
 from core.errors import GeneratorError, Problem
-
-
-class TrainingImages(Protocol):
-    """Images of one size, read by index."""
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)."""
-        ...
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes; empty without classes."""
-        ...
-
-    @property
-    def class_index(self) -> Tensor | None:
-        """int64 [N], or None without classes."""
-        ...
-
-    @property
-    def weights(self) -> Tensor | None:
-        """float64 [N], relative frequency with which each image is drawn; None to draw all equally often."""
-        ...
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 (hex) of the content."""
-        ...
-
-    def __len__(self) -> int:
-        """Number of images."""
-        ...
-
-    def read(self, indices: Sequence[int]) -> Tensor:
-        """Return uint8 [n, C, H, W] in the order of ``indices``."""
-        ...
+from core.generators.training import TrainingImages
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +111,46 @@ class ShrunkImages:
         """Return uint8 [n, C, H, W]."""
         means = F.avg_pool2d(self.images.read(indices).float(), self.factor)
         return means.round().byte()
+
+
+@dataclass(frozen=True, eq=False)
+class ColourImages:
+    """Grey images with their channel repeated, for a generator of colour images to be trained on."""
+
+    images: TrainingImages
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(3, height, width)."""
+        _, height, width = self.images.shape
+        return 3, height, width
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.images.classes
+
+    @property
+    def class_index(self) -> Tensor | None:
+        """int64 [N], or None without classes."""
+        return self.images.class_index
+
+    @property
+    def weights(self) -> Tensor | None:
+        """Relative frequency of each image; see :class:`TrainingImages`."""
+        return self.images.weights
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the images and of the repetition."""
+        return checkpoint_io.fingerprint([self.images.digest, "colour"], [])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, indices: Sequence[int]) -> Tensor:
+        """Return uint8 [n, 3, H, W]."""
+        return self.images.read(indices).expand(-1, 3, -1, -1)
 
 
 def class_counts(images: TrainingImages) -> tuple[int, ...]:

@@ -30,6 +30,7 @@ from core.generators.stylegan2.training.losses import (
     r1_penalty,
 )
 from core.generators.stylegan2.training.noisy_twins import barlow_loss, embedding_noise
+from core.generators.stylegan2.training.processes import Processes
 
 
 class Latents(NamedTuple):
@@ -58,8 +59,12 @@ class Players:
         class_std: Tensor | None = None,
         bfloat16: bool = False,
         noise: Noise = "random",
+        processes: Processes | None = None,
     ) -> None:
-        """class_std: float [K], standard deviation of the noise on each class's embedding; None for none."""
+        """class_std: float [K], standard deviation of the noise on each class's embedding; None for none. processes:
+        those that have parts of each batch; None for this one alone.
+        """
+        self.processes = processes or Processes()
         self.generator, self.discriminator, self.config = generator.train(), discriminator.train(), config
         self.ema = deepcopy(generator).eval().requires_grad_(False)
         self.class_std, self.bfloat16, self.noise = class_std, bfloat16, noise
@@ -96,7 +101,7 @@ class Players:
         loss = generator_loss(logits).mean()
         self.figures |= {"generator_loss": loss.detach(), "fake_logit_generator": logits.detach().mean()}
         if twins:
-            first, second = w_plus[:, 0].chunk(2)
+            first, second = self.processes.whole(w_plus[:, 0]).chunk(2)
             twins_loss = barlow_loss(first, second, self.config.twins_weight, self.config.twins_gamma)
             self.figures["twins_loss"] = twins_loss.detach()
             loss = loss + twins_loss
@@ -110,7 +115,7 @@ class Players:
         """Update the generator by the path length penalty. noise: as in :func:`path_lengths`."""
         self._train(self.generator)
         w_plus = self._map(latents, moves_mean=self.config.mean_code_rule == "every")
-        lengths = path_lengths(self._draw(w_plus, bfloat16=False), w_plus, noise)
+        lengths = self.processes.whole(path_lengths(self._draw(w_plus, bfloat16=False), w_plus, noise))
         penalty, self.path_length_mean = path_length_penalty(
             lengths, self.path_length_mean, self.config.path_length_decay
         )
@@ -133,13 +138,14 @@ class Players:
         loss = loss_of_reals
         if lecam:
             loss = loss + loss_of_fakes
-            self.lecam.update(real_logits, fake_logits, step)
+            whole = self.processes.whole
+            self.lecam.update(whole(real_logits.detach()), whole(fake_logits.detach()), step)
             if step > self.config.lecam_start:
                 penalty = self.lecam.loss(real_logits, fake_logits)
                 self.figures["lecam_loss"] = penalty.detach()
                 loss = loss + self.config.lecam_weight * penalty
         self._update(self.discriminator_adam, self.discriminator_weights, loss)
-        self.strength.report(real_logits)
+        self.strength.report(self.processes.whole(real_logits.detach()))
         self.figures |= {
             "discriminator_loss": (loss_of_reals + loss_of_fakes).detach(),
             "real_logit": real_logits.detach().mean(),
@@ -164,7 +170,7 @@ class Players:
             self.discriminator_weights,
             penalty.mean() * (self.r1_gamma / 2) * self.config.r1_interval,
         )
-        self.strength.report(logits)
+        self.strength.report(self.processes.whole(logits.detach()))
 
     def move_mean_weights(self, images: int) -> None:
         """Move the running mean of the generator's weights. images: real images seen before this iteration."""
@@ -183,7 +189,8 @@ class Players:
         w = network.mapping(latents.z, latents.c, self._noise_for(latents.c, network.config.w_dim))
         if moves_mean:
             with torch.no_grad():
-                network.w_avg.copy_(w.detach().mean(0).lerp(network.w_avg, config.mean_code_decay))
+                mean = self.processes.mean(w.detach().mean(0))
+                network.w_avg.copy_(mean.lerp(network.w_avg, config.mean_code_decay))
         w_plus: Tensor = w[:, None].expand(-1, network.num_ws, -1)
         if config.style_mixing and float(torch.rand(())) < config.style_mixing:
             first = int(torch.randint(1, network.num_ws, ()))
@@ -227,6 +234,7 @@ class Players:
         for weight in weights:
             if weight.grad is None:  # a penalty does not reach the last bias: its running variance decays all the same
                 weight.grad = torch.zeros_like(weight)
+        self.processes.mean_gradients(weights)
         broken = clean_gradients(weights)
         if broken:
             self.figures["broken_gradients"] = float(self.figures.get("broken_gradients", 0.0)) + broken

@@ -18,10 +18,12 @@ from core.generators.stylegan2.network import Network
 from core.generators.stylegan2.training.ada import PIPELINES
 from core.generators.stylegan2.training.ada_filters import PADDING
 from core.generators.stylegan2.training.config import GanConfig
-from core.generators.stylegan2.training.images import DrawOrder, TrainingImages, class_counts
+from core.generators.stylegan2.training.images import DrawOrder, class_counts
 from core.generators.stylegan2.training.networks import Start, build_networks, with_three_channels
 from core.generators.stylegan2.training.noisy_twins import class_noise
 from core.generators.stylegan2.training.players import Latents, Players, Reals, one_hot
+from core.generators.stylegan2.training.processes import Processes
+from core.generators.training import TrainingImages
 from core.image_arrays import to_bytes, to_float
 from core.inversion.precision import uses_bfloat16
 from core.run import Run
@@ -75,6 +77,7 @@ class GanTraining:
             [config.to_json(), self.run.seed, images.digest, asdict(networks.discriminator.config)],
             [*networks.generator.state_dict().values(), *networks.discriminator.state_dict().values()],
         )
+        self.processes = Processes(config.batch, networks.discriminator.config.stddev_group)
         std = class_noise(self.counts, config.noise_std, config.noise_beta, config.noise_normalisation)
         self.players = Players(
             networks.generator.to(self.device),
@@ -82,6 +85,7 @@ class GanTraining:
             config,
             class_std=std.to(self.device) if config.noise_std else None,
             bfloat16=uses_bfloat16(config.precision, self.device),
+            processes=self.processes,
         )
         self.order = DrawOrder(len(images), config.batch, self.run.seed, ORDER_STREAM, images.weights)
         self.steps = ceil(config.kimg * 1000 / config.batch)
@@ -105,7 +109,7 @@ class GanTraining:
                 raise Stopped
             self._iterate()
             if self.step % event_every == 0 or self.step == self.steps:
-                event = self._event(fakes)
+                event = self.event(fakes)
                 if run.log is not None:
                     run.log({"step": float(self.step), **event.figures})
                 yield event
@@ -114,17 +118,40 @@ class GanTraining:
                 run.checkpoint(self.state())
             run.progress(self.step * self.config.batch, self.steps * self.config.batch)
 
+    def event(self, fakes: int) -> TrainingEvent:
+        """Return the means since the last event, which begin again, with images of ``fakes`` codes."""
+        figures = {name: total / count for name, (total, count) in sorted(self._sums.items())}
+        if self.processes.size > 1:
+            means = self.processes.mean(torch.tensor(list(figures.values()), device=self.device, dtype=torch.float64))
+            figures = dict(zip(figures, means.tolist(), strict=True))
+        if "p" in self._sums:
+            figures["p"] = self.players.strength.p
+        if "broken_gradients" in figures:
+            figures["broken_gradients"] = self._sums["broken_gradients"][0]
+        self._sums = {}
+        batch = self.config.batch
+        drawn = self.fakes(fakes) if fakes else None
+        return TrainingEvent(self.step, self.step * batch, self.steps * batch, figures, drawn)
+
     def generator(self, info: GeneratorInfo, colour: bool = True) -> StyleGAN2Generator:
         """Return the generator of the mean weights, frozen, with a measured mean code and the images' classes.
 
         colour: turn a generator of grey images into one of colour images with equal channels.
         """
         network = deepcopy(self.players.ema)
-        network.w_avg.copy_(self._mean_code(network))
+        network.w_avg.copy_(self.mean_code(network))
         if colour and network.config.image_channels == 1:
             network = with_three_channels(network).to(self.device)
         facts = GeneratorInfo(**{**vars(info), "classes": self.images.classes, "digest": ""})
         return StyleGAN2Generator(network.eval().requires_grad_(False), facts)
+
+    @torch.no_grad()
+    def mean_code(self, network: Network) -> Tensor:
+        """Return the mean of mapped codes, float [w_dim], with classes as the training draws them."""
+        with _random_numbers(self.device, self.run.seed, MEAN_STREAM):
+            latents = self._latents(MEAN_CODES)
+        mean: Tensor = network.mapping(latents.z, latents.c).mean(0)
+        return mean
 
     @torch.no_grad()
     def fakes(self, count: int) -> Tensor:
@@ -188,15 +215,15 @@ class GanTraining:
 
     def _iterate(self) -> None:
         """One iteration: a step of each player, their regularisers when it is their turn, the mean of the weights."""
-        players, config, step = self.players, self.config, self.step
+        players, config, step, share = self.players, self.config, self.step, self.processes.share
         players.figures = {}
-        with _random_numbers(self.device, self.run.seed, STEP_STREAM, step):
+        with _random_numbers(self.device, self.run.seed, STEP_STREAM, step), self.processes.own_random_numbers():
             reals = self._reals(step)
-            players.step_generator(self._latents(config.batch, players.twins_at(step)), step)
+            players.step_generator(self._latents(share(config.batch), players.twins_at(step)), step)
             due = step >= config.path_length_start and step % config.path_length_interval == 0
             if config.path_length_weight and due:
-                players.regularise_generator(self._latents(max(1, config.batch // config.path_length_shrink)))
-            players.step_discriminator(self._latents(config.batch), reals, step)
+                players.regularise_generator(self._latents(share(max(1, config.batch // config.path_length_shrink))))
+            players.step_discriminator(self._latents(share(config.batch)), reals, step)
             if players.r1_gamma and step % config.r1_interval == 0:
                 players.regularise_discriminator(reals)
         players.move_mean_weights(step * config.batch)
@@ -208,7 +235,7 @@ class GanTraining:
             entry[0], entry[1] = entry[0] + float(value), entry[1] + 1
 
     def _reals(self, step: int) -> Reals:
-        indices = self.order.of_step(step)
+        indices = self.processes.own(self.order.of_step(step))
         image = to_float(self.images.read(indices).to(self.device))
         if self.config.flip:
             mirrored = torch.rand(len(image), 1, 1, 1, device=self.device) < 0.5
@@ -228,24 +255,6 @@ class GanTraining:
         if self.config.class_sampling == "uniform":
             shares = torch.ones_like(shares)
         return torch.multinomial(shares, count, replacement=True)
-
-    def _event(self, fakes: int) -> TrainingEvent:
-        figures = {name: total / count for name, (total, count) in sorted(self._sums.items())}
-        if "p" in self._sums:
-            figures["p"] = self.players.strength.p
-        if "broken_gradients" in figures:
-            figures["broken_gradients"] = self._sums["broken_gradients"][0]
-        self._sums = {}
-        batch = self.config.batch
-        drawn = self.fakes(fakes) if fakes else None
-        return TrainingEvent(self.step, self.step * batch, self.steps * batch, figures, drawn)
-
-    @torch.no_grad()
-    def _mean_code(self, network: Network) -> Tensor:
-        with _random_numbers(self.device, self.run.seed, MEAN_STREAM):
-            latents = self._latents(MEAN_CODES)
-        mean: Tensor = network.mapping(latents.z, latents.c).mean(0)
-        return mean
 
 
 @contextmanager
