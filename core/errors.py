@@ -16,6 +16,7 @@
     │   └── ShardChangedError   shard_changed       a shard's bytes are not those that were stored; retryable
     ├── EvaluationError         bad_evaluation      settings, weights or data from which no verdict can be had
     ├── ResumeError             cannot_resume       what an earlier run kept is damaged, or belongs to another run
+    │   └── OtherReleaseError   other_release       a state of much work that this release cannot read; retryable
     └── Stopped                 stopped             ``should_stop()`` said so; nothing is wrong
 
 ``code`` is stable and safe to switch on. ``problems`` holds everything found, not the first: one entry a problem, with
@@ -151,6 +152,13 @@ class ResumeError(OffhandError):
     """State that an earlier run kept and this one cannot go on from. Without it the work restarts."""
 
     code = "cannot_resume"
+
+
+class OtherReleaseError(ResumeError):
+    """A state that took much work, which this release cannot continue from; a worker of the other one can."""
+
+    code = "other_release"
+    retryable = True
 
 
 class Stopped(OffhandError):

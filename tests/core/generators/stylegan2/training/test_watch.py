@@ -9,10 +9,10 @@ import torch
 from core.evaluation.metrics.distribution import Manifold
 from core.generators.stylegan2.config import StyleGAN2Config
 from core.generators.stylegan2.network import Network
-from core.generators.stylegan2.training.config import GanConfig
 from core.generators.stylegan2.training.images import TensorImages
-from core.generators.stylegan2.training.training import GanTraining
+from core.generators.stylegan2.training.trainer import ProgressiveTrainer
 from core.generators.stylegan2.training.watch import ADVICE, Alarm, CollapseWatch, class_spread, variety
+from core.generators.training import TrainingData, TrainingPlan
 from core.run import Run
 
 HEALTHY = {"real_logit": 0.4, "fake_logit": -0.5, "real_sign": 0.3}
@@ -108,29 +108,29 @@ def blobs(seed: int) -> TensorImages:
     return TensorImages(pixels.byte(), classes, ("red", "green", "blue"))
 
 
-RECIPE = GanConfig(
-    kimg=5.2, batch=16, widths=(32, 32, 16), latent_width=32, mapping_layers=2, discriminator_mapping_layers=2,
-    ema_kimg=0.3, ema_rampup=None, ada_kimg=20.0,
-)  # fmt: skip
+RECIPE: dict[str, Any] = {
+    "batch": 16, "widths": [32, 32, 16], "latent_width": 32, "mapping_layers": 2, "discriminator_mapping_layers": 2,
+    "ema_kimg": 0.3, "ema_rampup": None, "ada_kimg": 20.0, "points": 13, "probe_seconds": 0.0, "most_returns": 1,
+    "early_stop": 0.0,
+}  # fmt: skip
 
 
-def signs_of(config: GanConfig, seed: int) -> set[str]:
-    """Alarms of a whole training, which ends at the first."""
+def trained(change: dict[str, float], seed: int) -> dict[str, Any]:
+    """Report of a whole training at 16x16."""
     images = blobs(seed)
-    training, watch = GanTraining(images, config, Run(seed=seed)), CollapseWatch()
-    for event in training.train(event_every=25, fakes=200):
-        assert event.fakes is not None
-        spread = class_spread(training.players.ema).tolist()
-        alarms = watch.check(event.figures, variety(images.images[:300], event.fakes), spread)
-        if alarms:
-            return {alarm.sign for alarm in alarms}
-    return set()
+    held_out = TensorImages(images.images[:300], images.class_index[:300], images.classes)  # type: ignore[index]
+    plan = TrainingPlan(RECIPE | change, kimg=5.2)
+    trainer = ProgressiveTrainer(TrainingData(images, held_out), plan, Run(seed=seed))
+    list(trainer.train())
+    return trainer.report()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_healthy_trainings_raise_no_alarm(seed: int) -> None:
-    assert signs_of(RECIPE, seed) == set()
+    report = trained({}, seed)
+    assert report["reactions"] == []
+    assert report["curves"][-1]["frechet"] < 0.5 * report["curves"][0]["frechet"]
 
 
 @pytest.mark.slow
@@ -141,5 +141,7 @@ def test_healthy_trainings_raise_no_alarm(seed: int) -> None:
         ("saturated", {"generator_rate": 10.0, "discriminator_rate": 10.0}),
     ],
 )
-def test_forced_collapses_raise_an_alarm(sign: str, change: dict[str, float]) -> None:
-    assert signs_of(replace(RECIPE, **change), 0) & {sign, "not_finite"}
+def test_forced_collapses_raise_an_alarm_and_return_to_an_earlier_state(sign: str, change: dict[str, float]) -> None:
+    report = trained(change, 0)
+    assert {reaction["sign"] for reaction in report["reactions"]} & {sign, "not_finite"}
+    assert report["returns"] == 1
