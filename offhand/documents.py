@@ -122,9 +122,27 @@ class Upload(TypedDict):
     urls: Document
 
 
+class Training(TypedDict):
+    """Course and result of a generator's training. ``report``, ``samples`` and ``curves`` are addresses."""
+
+    images_seen: int
+    seconds: float
+    sizes: list[list[int]]
+    best: Document
+    returns: int
+    warnings: list[str]
+    ended: str
+    quality: Document | None
+    image_set: Document
+    report: str
+    samples: str
+    curves: str
+
+
 class Generator(TypedDict):
     """A frozen image generator. ``settings_schema``: JSON Schema of its sampling settings; ``report`` and ``preview``
-    are None for a built-in one; ``quality``: address of its newest quality report, None before the first.
+    are None for a built-in one, ``training`` where the service did not train it; ``quality``: address of its newest
+    quality report, None before the first.
     """
 
     id: str
@@ -145,6 +163,7 @@ class Generator(TypedDict):
     report: Document | None
     preview: str | None
     quality: str | None
+    training: Training | None
     created_at: str
 
 

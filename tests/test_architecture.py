@@ -29,6 +29,7 @@ NUMERICAL = ("torch", "torchvision", "lpips", "numpy", "PIL", "safetensors", "sc
 FAMILY_WORDS = re.compile(r"w_plus|num_ws|w_avg|StyleGAN2")
 FAMILY_PLACES = (
     *("core/generators/stylegan2", "core/generators/shipped", "store/first_release.py"),
+    "contracts/generator_training/stylegan2.py",
     "store/resources/catalogue.json",  # titles of licences
 )
 # Imports every module of a package in a process where the named packages cannot be imported; offhand.torch is for those

@@ -18,6 +18,7 @@ from store.database.paging import DEFAULT_PAGE
 from store.job_kinds.assess_generator import AssessGeneratorSpec
 from store.job_kinds.import_generator import ImportGeneratorSpec
 from store.job_kinds.prepare_generator import PrepareGeneratorSpec
+from store.job_kinds.train_generator import TrainGeneratorSpec
 from store.objects import ObjectStore
 from store.requests.generator_assessment import GeneratorAssessment
 from store.requests.preparation import Preparation
@@ -37,6 +38,7 @@ EXAMPLES: dict[str, Any] = {
 JOB = started("The job that fetches, reads and stores it.")
 PREPARING = started("The job that trains them.")
 ASSESSMENT = started("The job that assesses it.")
+TRAINING_JOB = started("The job that trains it.")
 
 
 @router.post("", status_code=202, response_model=None, responses=JOB | documented(400, 409, 413, 415, 422, 429, 507))
@@ -52,19 +54,37 @@ async def create_generator(
     return await asked.start(spec)
 
 
+@router.post(
+    "/trainings",
+    status_code=202,
+    response_model=None,
+    responses=TRAINING_JOB | documented(400, 404, 409, 413, 415, 422, 429, 507),
+)
+async def create_generator_training(
+    spec: Annotated[TrainGeneratorSpec, Body(examples=[{"images": "chests", "name": "chests", "hours": 3}])],
+    asked: Asking,
+) -> Response:
+    """Train a generator on an image set. The job's `result.generator` names it, from its first state on.
+
+    The training goes on in items of at most ten minutes, between which other jobs are served. The generator is
+    replaced by better states and usable at the end; where the job is canceled, with the best state so far.
+    """
+    return await asked.start(spec)
+
+
 @router.get("", responses=documented(422))
 def list_generators(
     db: Db, tenant: Tenant, page_size: PageSize = DEFAULT_PAGE, page_token: PageToken = None
 ) -> ListOf[Generator]:
     """Generators, newest first."""
     page = stored.list_generators(db, tenant=tenant, page_size=page_size, page_token=page_token)
-    return list_of(page, lambda one: _with_report(db, tenant, one))
+    return list_of(page, lambda one: generator_with_report(db, tenant, one))
 
 
 @router.get("/{generator_id}", responses=documented(404, 422))
 def get_generator(generator_id: str, db: Db, tenant: Tenant) -> Generator:
     """One generator, by name or id."""
-    return _with_report(db, tenant, stored.get_generator(db, generator_id, tenant=tenant))
+    return generator_with_report(db, tenant, stored.get_generator(db, generator_id, tenant=tenant))
 
 
 @router.post(
@@ -144,5 +164,31 @@ def _report(
     return file_response(request, objects, file, attachment=False)
 
 
-def _with_report(db: Database, tenant: str, generator: stored.Generator) -> Generator:
+def generator_with_report(db: Database, tenant: str, generator: stored.Generator) -> Generator:
+    """Return the document of a generator, with the address of its quality report where there is one."""
     return generator_document(generator, has_report(db, generator.id, tenant=tenant))
+
+
+@download(router, "/{generator_id}/training", "application/json", "The report.")
+def get_generator_training(generator_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Response:
+    """Show settings, curves, warnings and quality of a generator that the service trained, or is training."""
+    return _training_file(request, db, objects, tenant, generator_id, stored.TRAINING)
+
+
+@download(router, "/{generator_id}/samples", "image/png", "Samples of the same codes at the last point.")
+def get_generator_samples(generator_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Response:
+    """Show samples of a generator that the service trained, or is training: of the same codes at each point."""
+    return _training_file(request, db, objects, tenant, generator_id, stored.SAMPLES)
+
+
+@download(router, "/{generator_id}/curves", "image/png", "The curves.")
+def get_generator_curves(generator_id: str, request: Request, db: Db, objects: Objects, tenant: Tenant) -> Response:
+    """Show losses, distance to held-out images, precision and recall of a training over the images seen."""
+    return _training_file(request, db, objects, tenant, generator_id, stored.CURVES)
+
+
+def _training_file(
+    request: Request, db: Database, objects: ObjectStore, tenant: str, generator_id: str, name: str
+) -> Response:
+    generator = stored.get_generator(db, generator_id, tenant=tenant)
+    return file_response(request, objects, get_file(db, generator.id, name, tenant=tenant), attachment=False)

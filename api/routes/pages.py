@@ -11,6 +11,7 @@ from starlette.responses import Response
 from api.backend import Db
 from api.protocol.paging import PageToken
 from api.routes.encoders import encoder_with_pictures
+from api.routes.generators import generator_with_report
 from api.routes.labelers import labeler_with_reports
 from api.schemas.evaluations import evaluation_document
 from api.schemas.exports import export_document
@@ -104,9 +105,12 @@ def _made(db: Database, tenant: str, job: views.Job) -> dict[str, Any]:
             shown["galleries"] = [file_document(f, f"/v1/datasets/{dataset.id}/files/{f.name}") for f in found]
     if result.evaluation:
         shown["evaluation"] = evaluation_document(get_evaluation(db, result.evaluation, tenant=tenant))
-    with contextlib.suppress(NotFound):  # the image set, or the upload of a preview, was deleted
+    with contextlib.suppress(NotFound):  # the generator, the image set, or the upload of a preview was deleted
         if result.image_set:
             shown["image_set"] = image_set_document(image_sets.get_image_set(db, result.image_set, tenant=tenant))
+        if result.generator:
+            found_generator = generators.get_generator(db, result.generator, tenant=tenant)
+            shown["generator"] = generator_with_report(db, tenant, found_generator)
         if job.kind == preview_images.KIND.name and job.state == "succeeded":
             get_preview(db, job.id, tenant=tenant)
             shown["fits"] = f"/v1/image-sets/previews/{job.id}"

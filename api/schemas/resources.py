@@ -13,8 +13,25 @@ from store.resources.datasets import DAMAGED
 from store.resources.datasets import Dataset as StoredDataset
 from store.resources.descriptions import described
 from store.resources.files import File as StoredFile
-from store.resources.generators import IMPORTED, PREPARED
+from store.resources.generators import IMPORTED, PREPARED, TRAINED
 from store.resources.generators import Generator as StoredGenerator
+
+
+class Training(Document):
+    """Course and result of a generator's training."""
+
+    images_seen: int = Field(description="Real images shown so far, with repetitions.")
+    seconds: float = Field(description="Time of training, pauses not counted.")
+    sizes: list[list[int]] = Field(description="(height, width) of the sizes that the training goes through.")
+    best: Info = Field(description="Figures of the point of the curves with the stored weights.")
+    returns: int = Field(description="Returns to an earlier state after a collapse.")
+    warnings: list[str] = Field(description="Signs of collapse, what was done, and what to change.")
+    ended: str = Field(description="Reason of the end; empty while it goes on, and where the job was canceled.")
+    quality: Info | None = Field(description="Distances to held-out images, memorisation; null before the end.")
+    image_set: Info = Field(description="The images: id, name, digest, number, licence.")
+    report: str = Field(description="Settings, curves and all of the above, as JSON.")
+    samples: str = Field(description="Samples of the same codes at the last point, as a picture.")
+    curves: str = Field(description="The curves, as a picture.")
 
 
 class Generator(Document):
@@ -22,7 +39,9 @@ class Generator(Document):
 
     id: str
     name: str = Field(examples=["heads64"])
-    state: str
+    state: str = Field(
+        description="`ready`, or `training`: better weights replace it, and no job can use it yet.", examples=["ready"]
+    )
     builtin: bool
     digest: str = Field(description="SHA-256 of its weights.")
     height: int
@@ -43,6 +62,9 @@ class Generator(Document):
     report: Info | None = Field(description="How it was imported, and what was noticed; null for a built-in one.")
     preview: str | None = Field(description="Samples at several sampling settings, as a picture.")
     quality: str | None = Field(description="Its quality report, a page (`.json`, `.png`); null: none was made yet.")
+    training: Training | None = Field(
+        description="Course and result of its training by the service; null: it was not trained here."
+    )
     created_at: datetime
 
 
@@ -186,12 +208,43 @@ def generator_document(generator: StoredGenerator, has_report: bool) -> Generato
         settings_schema=dict(description.settings_schema),
         labelled_by=list(description.labelled_by),
         classes=list(description.class_names) or None,
-        info={name: value for name, value in generator.info.items() if name not in (IMPORTED, PREPARED)},
+        info={name: value for name, value in generator.info.items() if name not in _REPORTS},
         prepared=generator.info.get(PREPARED, {}),
         report=generator.info.get(IMPORTED),
-        preview=f"/v1/generators/{generator.id}/preview" if IMPORTED in generator.info else None,
         quality=f"/v1/generators/{generator.id}/report" if has_report else None,
+        preview=f"/v1/generators/{generator.id}/preview" if _has_preview(generator) else None,
+        training=_training(generator),
         created_at=generator.created_at,
+    )
+
+
+#: Entries of a generator's description that are fields of the document.
+_REPORTS = (IMPORTED, PREPARED, TRAINED)
+
+
+def _has_preview(generator: StoredGenerator) -> bool:
+    finished = generator.info.get(TRAINED, {}).get("ended")
+    return IMPORTED in generator.info or bool(finished)
+
+
+def _training(generator: StoredGenerator) -> Training | None:
+    facts = generator.info.get(TRAINED)
+    if facts is None:
+        return None
+    at = f"/v1/generators/{generator.id}"
+    return Training(
+        images_seen=facts["images_seen"],
+        seconds=facts["seconds"],
+        sizes=facts["sizes"],
+        best=facts["best"],
+        returns=facts["returns"],
+        warnings=facts["warnings"],
+        ended=facts["ended"],
+        quality=facts.get("quality"),
+        image_set=facts["image_set"],
+        report=f"{at}/training",
+        samples=f"{at}/samples",
+        curves=f"{at}/curves",
     )
 
 

@@ -176,6 +176,9 @@ class ScheduleSettings:
         "Begin at a quarter and a half of the size (5 and 20 % of the budget), down to 16 pixels.",
         type="boolean",
     )
+    start_discriminator: bool = setting(
+        True, "Train on from the discriminator of the generator to begin with, where it was stored.", type="boolean"
+    )
     points: int = whole(60, "Points of the curves over the whole budget, at each of which quality is measured.", 4)
     early_stop: float = share(
         0.35,

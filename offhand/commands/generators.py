@@ -1,4 +1,4 @@
-"""`offhand generators`: list them, import checkpoints as new ones, save a picture of samples."""
+"""`offhand generators`: list them, import checkpoints as new ones, train them, save a picture of samples."""
 
 import json
 import re
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from offhand.commands.jobs import follow
+from offhand.commands.train_generator import train, training_lines
 from offhand.documents import Document, Generator
 from offhand.errors import ClientError
 from offhand.terminal.groups import listing_group
@@ -32,10 +33,12 @@ def list_generators(client: "Client", output: Output) -> None:
 
 
 group = listing_group(
-    "Generators: list, import, preview, delete.",
+    "Generators: list, train, import, preview, delete.",
     "List generators.",
     list_generators,
 )
+
+group.command("train")(train)
 
 
 @group.command("add")
@@ -289,6 +292,7 @@ def generator_text(generator: Generator) -> str:
         f"  codes from  {', '.join(generator['labelled_by'])}",
         f"  licence     {generator['licence'] or 'not given; ask its maker before use'}",
     ]
+    lines += training_lines(generator["training"])
     rules = generator["settings_schema"].get("properties", {})
     rows = [[name, _values(rule), json.dumps(rule.get("default"))] for name, rule in rules.items()]
     return "\n".join([*lines, "", table(["SETTING", "VALUES", "DEFAULT"], rows)] if rows else lines)

@@ -126,14 +126,18 @@ def remove(name: NameOrId, url: Url = None, as_json: Json = False) -> None:
 
 def add_images(client: "Client", source: str, name: str | None, settings: dict[str, Any], output: Output) -> None:
     """Upload ``source`` where it is a path, pack it, print what was found."""
-    name = name or name_of(source)
+    show_image_set(client, pack_images(client, source, name or name_of(source), settings, output), None, output)
+
+
+def pack_images(client: "Client", source: str, name: str, settings: dict[str, Any], output: Output) -> ImageSet:
+    """Upload ``source`` where it is a path, and return the image set that it is packed into."""
     if any(known["name"] == name for known in client.image_sets.list()):
         raise ClientError(f"there is an image set {name} already; choose another name with --name")
     source = _uploaded(client, source, output)
     job = client.image_sets.add(source, name, **settings)
     output.note(f"job {job['id']}")
     job = follow(client, job, f"offhand images show {name}", output)
-    show_image_set(client, client.image_sets.get(job["result"]["image_set"]), None, output)
+    return client.image_sets.get(job["result"]["image_set"])
 
 
 def preview_images(client: "Client", source: str, size: tuple[int, int], to: Path, output: Output) -> None:

@@ -23,6 +23,7 @@ from store.job_kinds import (
     prepare_generator,
     preview_images,
     train_encoder,
+    train_generator,
     train_labeler,
 )
 from store.jobs.kinds import JobKind, StepPlan
@@ -42,6 +43,7 @@ _ALL: tuple[JobKind[Any], ...] = (
     add_images.KIND,
     prepare_generator.KIND,
     preview_images.KIND,
+    train_generator.KIND,
 )
 #: Every kind by its name.
 KINDS: dict[str, JobKind[Any]] = {kind.name: kind for kind in _ALL}

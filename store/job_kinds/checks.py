@@ -11,6 +11,7 @@ from contracts.image_classes import ClassList, class_indices
 from contracts.perceptual import HOW_TO_PROVIDE, SMALLEST_LPIPS_IMAGE, TOO_SMALL
 from store.errors import Problem
 from store.jobs.kinds import Submitting
+from store.jobs.states import ACTIVE_JOB_STATES
 from store.requests.composition import ClassDemandSpec
 from store.requests.labeler import LabelingSpec
 from store.requests.sampling import RejectionSpec, SamplingSpec, sampling_problems
@@ -25,6 +26,24 @@ from store.workers import no_worker_has_perceptual_weights
 
 #: Ids of sets of samples: the rest is that of the job that draws them.
 SAMPLES_PREFIX = "smp_"
+
+
+#: Kinds of job that make a generator of the name in their request, and what they do with it.
+_MAKING_GENERATORS = {"import_generator": "importing", "train_generator": "training"}
+
+
+def generator_name_problems(where: Submitting, name: str) -> list[Problem]:
+    """Return why no new generator can have this name, or nothing."""
+    if where.generator(name) is not None:
+        return [Problem(f"there is a generator {name!r} already", "/name")]
+    same = select(jobs.c.id, jobs.c.kind).where(
+        jobs.c.tenant == where.tenant,
+        jobs.c.kind.in_(tuple(_MAKING_GENERATORS)),
+        jobs.c.state.in_(ACTIVE_JOB_STATES),
+        jobs.c.spec["name"].as_string() == name,
+    )
+    job = where.connection.execute(same.limit(1)).one_or_none()
+    return [Problem(f"{job.id} is {_MAKING_GENERATORS[job.kind]} a generator {name!r}", "/name")] if job else []
 
 
 def labeling_problems(where: Submitting, spec: LabelingSpec, count: int | None = None) -> list[Problem]:

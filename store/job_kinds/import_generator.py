@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from contracts.sampling_settings import Setting
 from store.database.database import Database
 from store.egress import check_url
-from store.errors import EgressRefused, NotFound, Problem
+from store.errors import EgressRefused, Problem
+from store.job_kinds.checks import generator_name_problems
 from store.jobs.kinds import JobKind, Makes, StepPlan, Submitting
-from store.jobs.states import ACTIVE_JOB_STATES
 from store.requests.base import JobSpec, Spec
 from store.resources.catalogue import catalogue
-from store.resources.generators import find_generator
-from store.tables import jobs
 from store.uploads.files import upload_missing
 
 
@@ -79,22 +77,6 @@ def is_upload(source: str) -> bool:
     return source.startswith("upl_")
 
 
-def _name_problems(connection: Connection, name: str, tenant: str) -> list[Problem]:
-    try:
-        find_generator(connection, name, tenant=tenant)
-        return [Problem(f"there is a generator {name!r} already", "/name")]
-    except NotFound:
-        pass
-    same = select(jobs.c.id).where(
-        jobs.c.tenant == tenant,
-        jobs.c.kind == "import_generator",
-        jobs.c.state.in_(ACTIVE_JOB_STATES),
-        jobs.c.spec["name"].as_string() == name,
-    )
-    job = connection.execute(same.limit(1)).scalar()
-    return [Problem(f"{job} is importing a generator {name!r}", "/name")] if job else []
-
-
 def _source_problems(connection: Connection, db: Database, source: str, tenant: str) -> list[Problem]:
     if is_url(source):
         try:
@@ -111,7 +93,7 @@ def _source_problems(connection: Connection, db: Database, source: str, tenant: 
 
 
 def _check(where: Submitting, spec: ImportGeneratorSpec) -> list[Problem]:
-    problems = _name_problems(where.connection, spec.name, where.tenant)
+    problems = generator_name_problems(where, spec.name)
     return problems + _source_problems(where.connection, where.db, spec.source, where.tenant)
 
 

@@ -46,8 +46,8 @@ class StepResult:
     more shards of this step. `next_item`: this shard is an item of a chain, which goes on with that one. `top_up`: more
     shards of the step before, after which this step is done once more; the rest of the result then says nothing about
     the job's end. `rejected`: images the filter dropped; `dataset`: facts that finish the job's dataset (both from the
-    last step). `generator`, `image_set`: new ones. `prepared`: a generator whose files the result's replace, by name.
-    `events`: lines for the job's log.
+    last step). `generator`, `image_set`: new ones; a generator that the job trains is replaced by a better state of it.
+    `prepared`: a generator whose files the result's replace, by name. `events`: lines for the job's log.
     """
 
     value: dict[str, Any] = field(default_factory=dict)
@@ -215,11 +215,11 @@ def _record_made(connection: Connection, job: Any, result: StepResult) -> list[s
             for file in result.files
         ),
     )
+    replaced: list[str] = []
     if result.generator is not None:
-        add_generator(connection, job.tenant, result.generator)
+        replaced = add_generator(connection, job.tenant, result.generator)
     if result.image_set is not None:
         add_image_set(connection, job.tenant, result.image_set)
-    replaced: list[str] = []
     if result.prepared is not None:
         names = [file.name for file in result.files if file.resource_id == result.prepared.id]
         replaced = prepare_generator(connection, result.prepared, names)

@@ -17,6 +17,7 @@ from store.jobs.states import TERMINAL_JOB_STATES
 from store.jobs.transitions import end_job, move_shards, move_steps
 from store.jobs.views import has_shards
 from store.resources.datasets import end_dataset_early
+from store.resources.generators import release_generator
 from store.tables import files, jobs, shards, steps
 
 
@@ -28,7 +29,7 @@ def settle_canceling(connection: Connection, job_id: str) -> None:
     end_job(connection, job_id, "canceled")
     _forget_checkpoints(connection, job_id)
     move_steps(connection, steps.c.job_id == job_id, "canceled", finished_at=database_now())
-    end_dataset_early(connection, job_id)
+    _end_results_early(connection, job_id)
     record(connection, job_id, "job.canceled")
 
 
@@ -68,7 +69,7 @@ def fail_job(
     move_steps(connection, this, "failed", finished_at=database_now())
     move_steps(connection, steps.c.job_id == job_id, "canceled", finished_at=database_now())
     _cancel_pending(connection, job_id)
-    end_dataset_early(connection, job_id)
+    _end_results_early(connection, job_id)
     record(connection, job_id, "job.failed", "error", code=code, detail=detail, step=step)
 
 
@@ -80,8 +81,15 @@ def expire_job(connection: Connection, job_id: str) -> None:
     _forget_checkpoints(connection, job_id)
     move_steps(connection, steps.c.job_id == job_id, "canceled", finished_at=database_now())
     _cancel_pending(connection, job_id)
-    end_dataset_early(connection, job_id)
+    _end_results_early(connection, job_id)
     record(connection, job_id, "job.expired", "warning")
+
+
+def _end_results_early(connection: Connection, job_id: str) -> None:
+    """Close the dataset that the job was making, and release the generator that it was training."""
+    end_dataset_early(connection, job_id)
+    result = connection.execute(select(jobs.c.result).where(jobs.c.id == job_id)).scalar_one()
+    release_generator(connection, result.get("generator"))
 
 
 def _forget_checkpoints(connection: Connection, job_id: str) -> None:

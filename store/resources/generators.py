@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Literal, cast
 
-from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, insert, or_, select, update
 
 from store.database.clock import database_now, to_datetime
 from store.database.database import Database
@@ -28,6 +28,11 @@ TRAINING_IMAGES = "training_images.npz"
 IMPORTED = "imported"
 #: Key of `info` under which stands what was trained for a generator after it was made.
 PREPARED = "prepared"
+#: Key of `info` under which the facts of a generator's training stand; its file TRAINING has the curves, too.
+TRAINED = "trained"
+TRAINING, SAMPLES, CURVES = "training.json", "samples.png", "curves.png"
+#: `training`: it is replaced by better ones, and no job can use it yet.
+GeneratorState = Literal["ready", "training"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class NewGenerator:
     width: int
     licence: str
     info: dict[str, Any]
+    state: GeneratorState = "ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +85,27 @@ def prepare_generator(connection: Connection, new: PreparedGenerator, names: Seq
     return remove_files(connection, new.id, names)
 
 
-def add_generator(connection: Connection, tenant: str, new: NewGenerator) -> None:
-    """Record a generator. One whose name was taken while it was made gets the end of its id behind its name."""
+def add_generator(connection: Connection, tenant: str, new: NewGenerator) -> list[str]:
+    """Record a generator, or replace the one in training that has its id; keys of the objects that it replaces.
+
+    One whose name was taken while it was made gets the end of its id behind its name.
+    """
+    mine = and_(table.c.id == new.id, table.c.tenant == tenant, table.c.state == "training")
+    values = {name: value for name, value in asdict(new).items() if name not in ("id", "name")}
+    if connection.execute(update(table).where(mine).values(**values)).rowcount:
+        return remove_files(connection, new.id)
     taken = connection.execute(select(table.c.id).where(table.c.tenant == tenant, table.c.name == new.name))
     name = new.name if taken.one_or_none() is None else f"{new.name[:50]}-{new.id[-8:]}"
-    values = asdict(new) | {"name": name, "tenant": tenant, "builtin": False, "state": "ready"}
+    values |= {"id": new.id, "name": name, "tenant": tenant, "builtin": False}
     connection.execute(insert(table).values(created_at=database_now(), **values))
+    return []
+
+
+def release_generator(connection: Connection, generator_id: str | None) -> None:
+    """Let a generator be used whose training ended early: it holds the best state so far."""
+    if generator_id is not None:
+        in_training = and_(table.c.id == generator_id, table.c.state == "training")
+        connection.execute(update(table).where(in_training).values(state="ready"))
 
 
 def delete_generator(db: Database, objects: ObjectStore, name_or_id: str, *, tenant: str) -> None:

@@ -41,6 +41,7 @@ MODELS: list[type[BaseModel]] = [
     resources.Generator,
     resources.Labeler,
     resources.LabelSet,
+    resources.Training,
     sample_sets.SampleSet,
     tenants.ApiKey,
     tenants.NewApiKey,

@@ -9,6 +9,7 @@ from worker.steps.generators.assess_generator import assess_generator
 from worker.steps.generators.import_generator import import_generator
 from worker.steps.generators.prepare_encoder import prepare_encoder
 from worker.steps.generators.prepare_perceptual import prepare_perceptual
+from worker.steps.generators.train_generator import train_generator
 from worker.steps.image_sets.add_images import add_images
 from worker.steps.image_sets.preview_images import preview_images
 from worker.steps.inversion.invert import invert
@@ -31,6 +32,7 @@ STEPS = {
     "prepare_perceptual": prepare_perceptual,
     "prepare_encoder": prepare_encoder,
     "preview_images": preview_images,
+    "train_generator": train_generator,
     "assess_labeler": assess_labeler,
     "assess_generator": assess_generator,
     "draw_samples": draw_samples,

@@ -56,6 +56,27 @@ class Generators(UploadingResource):
         """Return the newest quality report as an HTML page, or its samples as a PNG."""
         return self._connection.content(self._at(name_or_id, "report" if kind == "html" else f"report.{kind}"))
 
+    def train(self, images: str, name: str, **settings: Any) -> Job:
+        """Start the job that trains the generator ``name`` on an image set, by its name or id, and return it.
+
+        ``settings``: fields of the request, such as ``kimg`` or ``hours``, ``preset``, ``settings``, ``generator`` (to
+        train on from) and ``seed``.
+        """
+        body = {"images": images, "name": name} | given(settings)
+        return self._connection.send(Job, "POST", f"{self.path}/trainings", body)
+
+    def training(self, name_or_id: str) -> Document:
+        """Return the report of a training: settings, curves, warnings, quality."""
+        return self._connection.get(Document, self._at(name_or_id, "training"))
+
+    def samples(self, name_or_id: str) -> bytes:
+        """Return a PNG of samples at the training's last point."""
+        return self._connection.content(self._at(name_or_id, "samples"))
+
+    def curves(self, name_or_id: str) -> bytes:
+        """Return a PNG of the training's curves."""
+        return self._connection.content(self._at(name_or_id, "curves"))
+
     def preview(self, name_or_id: str) -> bytes:
         """Return a PNG of an imported generator's samples."""
         return self._connection.content(self._at(name_or_id, "preview"))

@@ -96,7 +96,7 @@ class ProgressiveTrainer:
         self.config, self.schedule = parse_settings(plan.settings)
         self.plan, self.run, self._clock = plan, run, clock
         self.kimg = plan.kimg if plan.kimg is not None else self.config.kimg
-        given = _start(plan)
+        given = _start(plan, self.schedule.start_discriminator)
         self.data = _in_colour(data) if given is not None and given.generator.channels == 3 else data
         _check(self.data, plan)
         _, height, width = self.data.training.shape
@@ -389,8 +389,8 @@ class ProgressiveTrainer:
         best = self._usable()
         network = Network(best.generator.config)
         network.load_state_dict(best.generator.state_dict())
-        network.w_avg.copy_(self.training.mean_code(network.to(self.run.device)).cpu())
-        network = network.cpu()
+        network.to(self.run.device)
+        network.w_avg.copy_(self.training.mean_code(network))
         shape, classes = self.data.training.shape, self.data.training.classes
         facts = replace(info, classes=classes, digest="")
         if network.config.resolution != shape[1:]:
@@ -398,7 +398,7 @@ class ProgressiveTrainer:
             network = build_networks(self.config, shape, classes, Start(smaller), self.run.seed).generator
         if network.config.image_channels == 1:
             network = with_three_colours(network)
-        return StyleGAN2Generator(network.eval().requires_grad_(False), facts)
+        return StyleGAN2Generator(network.to(self.run.device).eval().requires_grad_(False), facts)
 
     def companions(self) -> dict[str, bytes]:
         """Return the discriminator of the best generator so far, in colour, where it has the full size."""
@@ -470,7 +470,7 @@ class ProgressiveTrainer:
             raise ResumeError("this checkpoint is incomplete", [Problem(str(error), "checkpoint")]) from None
 
 
-def _start(plan: TrainingPlan) -> Start | None:
+def _start(plan: TrainingPlan, with_discriminator: bool) -> Start | None:
     if plan.start is None:
         return None
     if not isinstance(plan.start.generator, StyleGAN2Generator):
@@ -478,7 +478,7 @@ def _start(plan: TrainingPlan) -> Start | None:
         raise GeneratorError(
             "this generator cannot be begun with", [Problem(f"expected stylegan2, found {found}", "from")]
         )
-    content = plan.start.companions.get(companions.DISCRIMINATOR)
+    content = plan.start.companions.get(companions.DISCRIMINATOR) if with_discriminator else None
     return Start(plan.start.generator, None if content is None else companions.discriminator_of(content))
 
 
