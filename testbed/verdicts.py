@@ -65,7 +65,7 @@ SIZES = {
     "small": Sizes(16, 400, 60, replace(PRESETS["small"], steps=200, batch=16), EvaluationConfig.repeats, 5, 4),
     "tiny": Sizes(4, 16, 12, DownstreamConfig(steps=2, batch=2, width=4), 2, 1, 1),
 }
-"""``full``: as the service evaluates by default. ``small``: a ninth of the work. ``tiny``: does every line run?"""
+"""``full``: as the service evaluates by default. ``small``: a fifth of the work. ``tiny``: does every line run?"""
 
 
 def dataset(size: Sizes, number: int, share: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float64]]:

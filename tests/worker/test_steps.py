@@ -16,6 +16,7 @@ from PIL import Image
 from sqlalchemy import select
 
 from core.datasets.shards import read_shard
+from core.datasets.training_script import TRAINING_SCRIPT
 from store.database.database import Database
 from store.errors import NotReady
 from store.job_kinds.export import ExportFormat, ExportSpec
@@ -111,7 +112,7 @@ def test_equal_runs_write_equal_files_but_for_the_id_in_the_manifest(
         files[MANIFEST] = files[MANIFEST].replace(dataset.encode(), b"ds_")
         preview = content(db, objects, job.result.label_set, LABEL_PREVIEW)
         made.append({**files, "preview": preview})
-    assert made[0].keys() == made[1].keys() >= {CARD, CROISSANT, CONTACT_SHEET, MANIFEST}
+    assert made[0].keys() == made[1].keys() >= {CARD, CROISSANT, CONTACT_SHEET, MANIFEST, TRAINING_SCRIPT}
     assert [name for name in made[0] if made[0][name] != made[1][name]] == []
 
 
@@ -327,6 +328,7 @@ def test_every_format_is_made_by_the_worker(finished: tuple[Service, Job], forma
     with zipfile.ZipFile(io.BytesIO(b"".join(service.objects.read(file.key)))) as archive:
         assert archive.testzip() is None
         assert sum(name.endswith(".png") for name in archive.namelist()) in (0, 20, 40)
+        assert (TRAINING_SCRIPT in archive.namelist()) == (format == "masks")
 
 
 def test_an_export_with_a_split_has_a_validation_part(finished: tuple[Service, Job]) -> None:

@@ -28,7 +28,7 @@ def report_html(evaluation: Evaluation, data: EvaluationData, title: str) -> str
     parts = [
         f'<p class="verdict {_STATES[document["verdict"]]}">{_sentence(document)}</p>',
         f"<p><b>Recommended:</b> {html.escape(document['recommended']['words'])}</p>",
-        "<h2>Gates</h2>", _gates(document["gates"]),
+        "<h2>Gates</h2>", _gates(document["gates"]), _changes(document),
     ]  # fmt: skip
     if document["warnings"]:
         words = "".join(f"<li>{html.escape(one)}</li>" for one in document["warnings"])
@@ -64,6 +64,25 @@ def _gates(gates: Sequence[dict[str, Any]]) -> str:
         for gate in gates
     ]
     return page.table(("gate", "", "what was found"), rows, words={2})
+
+
+def _changes(document: dict[str, Any]) -> str:
+    """The interval of every part: best arm of the dataset minus strongest baseline."""
+    useful, classes = document["gates"][:2]
+    change, parts = classes["numbers"]["change"], document["arms"][0]["parts"]
+    rows = []
+    for name, gap in zip(parts, change.values(), strict=True):
+        if gap is None:
+            rows.append((html.escape(name), "–", ""))
+            continue
+        known = gap["low"] is not None and gap["high"] is not None
+        bounds = f"{100 * gap['low']:+.1f} to {100 * gap['high']:+.1f}" if known else "not known"
+        rows.append((html.escape(name), f"{100 * gap['mean']:+.1f}", bounds))
+    note = (
+        f"Points of '{useful['numbers']['winner']}' over '{useful['numbers']['baseline']}', with simultaneous 95 % "
+        "intervals over training seeds and test images."
+    )
+    return page.table(("part", "difference", "interval"), rows) + page.note(note)
 
 
 def _arms(arms: Sequence[dict[str, Any]], settings: dict[str, Any], metric: str) -> str:

@@ -118,6 +118,8 @@ def test_the_report_is_one_page_and_json(sound):
     page = report_html(evaluation, data, "Heads <1>")
     assert "Heads &lt;1&gt;" in page
     assert "<b>Recommended:</b> " in page
+    hat = evaluation.document["gates"][1]["numbers"]["change"]["2"]
+    assert f"<td>hat</td><td>{100 * hat['mean']:+.1f}</td>" in page
     assert "data:image/png;base64," in page
     assert "http" not in page.replace("http-equiv", "")
     assert json.loads(json.dumps(evaluation.document, allow_nan=False)) == evaluation.document
