@@ -14,6 +14,7 @@ from api.routes.pages import EXAMPLE_GENERATOR
 from store.database.database import Database
 from store.objects import ObjectStore
 from store.resources.artifacts import get_labeler
+from store.resources.generators import find_generator
 from store.settings import Settings
 from tests.api.worlds import (
     INFO,
@@ -22,6 +23,7 @@ from tests.api.worlds import (
     add_encoder,
     add_labeler,
     add_photographs,
+    add_trained_generator,
     end_job,
     finish_dataset,
     keep,
@@ -203,3 +205,27 @@ def test_pages_need_nothing_from_elsewhere(http: TestClient) -> None:
         assert http.get(path).status_code == 200
     assert not re.findall(r'(?:src|href)="https?:', page)
     assert not re.findall(r"<script(?! src=)|<style| style=| on\w+=", page)
+
+
+def test_page_of_a_training_shows_samples_curves_and_warnings_while_it_goes_on(
+    http: TestClient, db: Database, objects: ObjectStore
+) -> None:
+    add_photographs(db, objects)
+    body = {"images": "photos", "name": "pets", "hours": 3}
+    job = http.post("/v1/generators/trainings", json=body).json()["id"]
+    with db.read() as connection:
+        like = find_generator(connection, "tiny", tenant=TENANT).info
+    made = add_trained_generator(db, objects, like, "training")
+    with db.write() as connection:
+        end_job(connection, job, "running", result={"generator": made})
+    page = http.get(f"/jobs/{job}").text
+    for words in ("Generator trained", "After 12,000 images (1.5 h)", "recall 0.40", "returned to 8000 images"):
+        assert words in page
+    for name in ("samples", "curves"):
+        assert f'src="/v1/generators/{made}/{name}?' in page
+        assert http.get(f"/v1/generators/{made}/{name}").content == PICTURE
+    document = http.get(f"/v1/generators/{made}").json()
+    assert (document["state"], document["preview"], document["training"]["returns"]) == ("training", None, 1)
+    assert http.get(document["training"]["report"]).json() == {"curves": []}
+    refused = http.post("/v1/sample-sets", json={"generator": "trained", "count": 2}).json()
+    assert refused["errors"][0]["detail"] == "the generator 'trained' is not ready"

@@ -17,6 +17,7 @@ from store.objects import ObjectStore
 from store.resources import datasets, files
 from store.resources.artifacts import NewMade, add_made
 from store.resources.dataset_reports import DatasetReport
+from store.resources.generators import CURVES, SAMPLES, TRAINED, TRAINING, GeneratorState, NewGenerator, add_generator
 from store.resources.image_sets import NewImageSet, add_image_set
 
 TENANT = "local"
@@ -153,3 +154,19 @@ def add_encoder(db: Database, objects: ObjectStore, generator_id: str) -> str:
     keep(db, objects, "enc_1", "attempts.png", PICTURE, "image/png")
     keep(db, objects, "enc_1", "encoder.safetensors", b"weights", "application/octet-stream")
     return "enc_1"
+
+
+def add_trained_generator(db: Database, objects: ObjectStore, like: dict[str, Any], state: GeneratorState) -> str:
+    """A generator as a training leaves it, or keeps it; its id. like: description of another."""
+    facts = {
+        "images_seen": 12_000, "seconds": 5400.0, "sizes": [[16, 16]], "returns": 1, "ended": "",
+        "best": {"frechet": 1.25, "recall": 0.4, "images": 8000.0}, "image_set": {"name": "photos"},
+        "warnings": ["recall 0.010; returned to 8000 images. To prevent it: double r1_gamma."],
+    }  # fmt: skip
+    new = NewGenerator("gen_1", "trained", "e" * 64, 16, 16, "CC BY 4.0", like | {TRAINED: facts}, state)
+    with db.write() as connection:
+        add_generator(connection, TENANT, new)
+    for name in (SAMPLES, CURVES):
+        keep(db, objects, "gen_1", name, PICTURE, "image/png")
+    keep(db, objects, "gen_1", TRAINING, b'{"curves": []}', "application/json")
+    return "gen_1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ from store.resources.generators import TRAINED, Generator, delete_generator, get
 from store.settings import Settings, WorkerSettings
 from tests.e2e import tiny
 from tests.worker.inline import TENANT, InlineWorker, content, generate, upload, view
+from tests.worker.servicekit import start_worker, wait_until
 
 TINY: dict[str, Any] = {
     "batch": 4, "widths": [8, 8, 8, 8], "latent_width": 8, "mapping_layers": 2, "discriminator_mapping_layers": 2,
@@ -269,3 +271,30 @@ def test_two_jobs_cannot_train_generators_of_one_name(service: Service) -> None:
     assert problems(service)["/name"] == f"{job.id} is training a generator 'trained'"
     cancel_job(service.db, job.id, tenant=TENANT)
     assert claim(service.db, "nobody") is None
+
+
+@pytest.mark.slow
+def test_workers_that_are_killed_leave_the_weights_of_an_undisturbed_training(tmp_path: Path) -> None:
+    """SIGKILL to a supervisor before its commit, to a child that has stored objects, and to a whole worker."""
+    pace = {"lease_seconds": 3.0, "heartbeat_seconds": 0.5, "poll_seconds": 0.1, "reap_seconds": 0.5}
+    service = Service(tmp_path, **pace)
+    service.train("whole")
+    service.work()
+    job, workers = service.train("killed"), list[Any]()
+    died = tmp_path / "died"
+    try:
+        workers.append(start_worker(service.settings, crash="supervisor.before_commit", steps="worker.steps"))
+        assert workers[0].wait(180) == -signal.SIGKILL
+        workers.append(start_worker(service.settings, crash=f"child.after_put:{died}", steps="worker.steps"))
+        wait_until(died.exists, 180)
+        workers[1].kill()
+        workers.append(start_worker(service.settings, steps="worker.steps"))
+        wait_until(lambda: view(service.db, job).terminal, 300)
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    assert view(service.db, job).state == "succeeded", view(service.db, job).error
+    one, other = service.weights("whole"), service.weights("killed")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    service.db.close()
