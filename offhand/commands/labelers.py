@@ -10,7 +10,7 @@ from offhand.commands.uploads import uploaded
 from offhand.documents import Document
 from offhand.errors import ClientError
 from offhand.terminal.groups import listing_group
-from offhand.terminal.options import Json, Name, Preset, Url, connect, preset_field, request_settings
+from offhand.terminal.options import Json, Name, Preset, Sampling, Url, connect, preset_field, request_settings
 from offhand.terminal.output import Output, ending
 from offhand.terminal.tables import table
 
@@ -49,6 +49,8 @@ def train(
     generator: Annotated[str, typer.Option(help="Name or id; see `offhand generators`.")],
     folds: Annotated[int | None, typer.Option(min=2, help="Folds of the cross-validation. [5]")] = None,
     preset: Preset = None,
+    samples: Annotated[str | None, typer.Option(help="The images are these drawn samples (smp_…).")] = None,
+    sampling: Sampling = None,
     name: Name = None,
     setting: Annotated[
         list[str] | None,
@@ -60,7 +62,8 @@ def train(
 ) -> None:
     """Train a labeler for datasets to come, and assess it; equal ones are trained once."""
     with ending(as_json) as output, connect(url) as client:
-        settings = request_settings(setting, {"folds": folds, "name": name, preset_field(preset): preset})
+        named = {"folds": folds, "samples": samples, "name": name, preset_field(preset): preset}
+        settings = request_settings(setting, named, sampling)
         train_labeler(client, labels, generator, settings, wait, output)
 
 

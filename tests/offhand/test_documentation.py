@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from offhand import cli, errors
 from offhand.commands.evaluations import DO_NOT_USE
@@ -55,3 +59,38 @@ def test_the_examples_of_the_sdk_page_run(
         for example in examples:
             exec(example.replace("heads64", "tiny"), names)
     assert (labels.parent / "heads" / "manifest.json").is_file()
+
+
+def documented_commands(repository: Path) -> Iterator[tuple[str, bool]]:
+    """Each `offhand …` of the user pages, and whether it is a whole line of a code block."""
+    for page in (repository / "README.md", *sorted((repository / "docs").glob("*.md"))):
+        text = page.read_text()
+        for block in re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                if re.match(r"(\.venv/bin/)?offhand ", line):
+                    yield line.partition("  #")[0], True
+        for span in re.findall(r"`(offhand [^`]+)`", text):
+            yield span, False
+
+
+def test_every_documented_command_line_is_one_that_the_command_takes(repository: Path) -> None:
+    whole_command: Any = typer.main.get_command(cli.app)
+    wrong, seen = [], 0
+    for line, whole in documented_commands(repository):
+        words = [word.strip("[]") for word in shlex.split(line)[1:] if word != "…"]
+        words = ["3" if word == "N" else word for word in words]  # a number in the tables
+        command = whole_command
+        while words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]
+        if {"--version", "--install-completion"} & set(words):
+            continue  # these do their work while the line is read
+        seen += 1
+        try:
+            command.make_context("offhand", words)
+        except cli.UsageError as error:
+            if whole or not type(error).__name__.startswith("Missing"):
+                wrong.append(f"{line}: {error}")
+        except typer.Exit:
+            pass
+    assert wrong == []
+    assert seen > 50
