@@ -22,8 +22,8 @@ from store.tenancy.tenants import lock_tenant
 PREVIEW = "preview.png"
 #: The generator's own perceptual network, among its files.
 PERCEPTUAL = "perceptual.json"
-#: Index of the images that a generator was trained on here, among its files.
-TRAINING_IMAGES = "training_images.npz"
+#: Indices of the images that a generator was trained on here, among its files: the last training's first.
+TRAINING_IMAGES = "training_images/"
 #: Key of `info` under which an imported generator's report stands.
 IMPORTED = "imported"
 #: Key of `info` under which stands what was trained for a generator after it was made.

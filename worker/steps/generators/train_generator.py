@@ -41,6 +41,7 @@ from store.resources.image_sets import ImageSet, get_image_set
 from worker.digests import json_values
 from worker.loading import load_images, load_source, prepare_torch
 from worker.runtime.step_context import StepContext
+from worker.steps.label_sets.training_overlap import keep_indices
 
 #: Seconds of an item at most.
 LONGEST_ITEM = 600.0
@@ -174,6 +175,7 @@ def _stored(
             context.put(generator_id, name, content, "application/octet-stream")
             for name, content in sorted(trainer.companions().items())
         ),
+        *keep_indices(context, generator_id, source.row.id, spec.generator),
         *_pictures(context, generator_id, generator, report, points[-1].samples if points else None, state),
     ]
     summary = {name: value for name, value in report.items() if name not in ("curves", "settings", "new_weights")}

@@ -40,7 +40,7 @@ from worker.samplers import BoundSampler, bind_sampler, not_invertible
 from worker.steps.inversion.inversion_cache import Reused, image_digests, inverted_before
 from worker.steps.inversion.inverters import chosen_inverters
 from worker.steps.inversion.sample_codes import codes_of_samples
-from worker.steps.label_sets.training_overlap import seen_in_training, training_index
+from worker.steps.label_sets.training_overlap import seen_in_training, training_indices
 
 #: Nothing random reaches a result that other jobs use again.
 _SEED = 0
@@ -119,10 +119,10 @@ def invert(context: StepContext) -> StepResult:
         )
         inverted |= dict(zip(todo, refined, strict=True))
     in_order = [inverted[index] for index in range(len(shown))]
-    index = training_index(context, source.row.id)
     seen: dict[str, str] = {}
-    if index is not None:
-        seen = seen_in_training(context, index, load_labels(context, context.result(LabelSetMade).label_set))
+    if indices := training_indices(context, source.row.id):
+        whole = load_labels(context, context.result(LabelSetMade).label_set)
+        seen = seen_in_training(context, indices, whole)
     return _store(context, source, bound, labels, warps, digest, _Inverted(in_order, digests, before, seen))
 
 

@@ -138,7 +138,7 @@ def test_trained_generator_has_its_report_pictures_and_licence_and_can_be_used(s
     names = [file.name for file in list_files(service.db, made.id, tenant=TENANT)]
     assert names == [
         "curves.png", "discriminator.safetensors", "generator.json", "generator.safetensors", "preview.png",
-        "samples.png", "training.json",
+        "samples.png", "training.json", "training_images/0.npz",
     ]  # fmt: skip
     report = json.loads(content(service.db, service.objects, made.id, "training.json"))
     assert (report["preset"], report["seed"], report["images_seen"]) == ("small", 5, 24)

@@ -42,7 +42,9 @@ def trained_here(material: Path, tmp_path: Path) -> Iterator[Service]:
     """A service whose generator has the index of its training images."""
     home = tmp_path / "material"
     shutil.copytree(material, home)
-    index_of(home / "labels.zip", home / "generators" / tiny.NAME / TRAINING_IMAGES)
+    folder = home / "generators" / tiny.NAME / TRAINING_IMAGES
+    folder.mkdir()
+    index_of(home / "labels.zip", folder / "0.npz")
     made = Service(tmp_path / "home", home)
     yield made
     made.db.close()
@@ -90,12 +92,14 @@ def test_a_generator_keeps_the_index_of_its_image_set(service: Service, material
     context = InlineWorker(service.db, service.objects).context(taken, tmp_path / "shard")
     with service.db.write() as connection:
         add_image_set(connection, TENANT, NewImageSet("ims_1", "set", "d" * 64, 5, 16, 16, "", {}))
-        add_generator(connection, TENANT, NewGenerator("gen_1", "mine", "d" * 64, 16, 16, "", {}))
+        for name in ("first", "further"):
+            add_generator(connection, TENANT, NewGenerator(f"gen_{name}", name, "d" * 64, 16, 16, "", {}))
         add_files(connection, TENANT, [context.put("ims_1", INDEX, index, "application/octet-stream")])
-    kept = training_overlap.keep_index(context, "gen_1", "ims_1")
-    assert training_overlap.training_index(context, "gen_1") is None
-    with service.db.write() as connection:
-        add_files(connection, TENANT, [kept])
-    loaded = training_overlap.training_index(context, "mine")
-    assert loaded is not None
+    assert training_overlap.training_indices(context, "first") == []
+    for name, begun_with in (("first", None), ("further", "first")):
+        kept = training_overlap.keep_indices(context, f"gen_{name}", "ims_1", begun_with)
+        assert [file.name for file in kept] == [f"{TRAINING_IMAGES}0.npz"], "equal indices are kept once"
+        with service.db.write() as connection:
+            add_files(connection, TENANT, kept)
+    (loaded,) = training_overlap.training_indices(context, "further")
     assert loaded.names == ("train/copy.png", *(f"train/{number}.png" for number in range(4)))
