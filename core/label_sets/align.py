@@ -135,4 +135,5 @@ def _warped(item: LabelItem, warp: Warp, ignore_index: int) -> LabelItem:
         moved,
         None if item.depth is None else warp.nearest(item.depth, 0.0),
         warp=warp,
+        image_class=item.image_class,
     )

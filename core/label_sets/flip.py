@@ -62,4 +62,5 @@ def _mirrored(item: LabelItem, ids: NDArray[np.uint8], order: NDArray[np.int64])
         mask=ids[item.mask[:, ::-1]],
         keypoints=points,
         depth=None if item.depth is None else np.ascontiguousarray(item.depth[:, ::-1]),
+        image_class=item.image_class,
     )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from core.label_sets.boxes import Box
 from core.label_sets.classes import ClassMap
 from core.label_sets.depth_maps import DepthUnit
+from core.label_sets.image_classes import ImageClass
 from core.label_sets.keypoints import KeypointMap
 from core.label_sets.warp import Warp
 from core.tasks.task import Task
@@ -40,7 +41,8 @@ class LabelItem:
     ``image``: uint8 [H, W, 3] RGB. ``mask``: uint8 [H, W] class ids, or the ignore index (everywhere, in a set without
     masks). ``keypoints``: float32 [K, 3] of x, y, visibility, see :mod:`core.tasks.keypoints`. ``depth``: float32
     [H, W] in the set's unit, 0 where nothing was measured. Both are None where the set has none.
-    ``box``: where the subject is, None where unknown. ``warp``: how the item came into its frame, where
+    ``box``: where the subject is, None where unknown. ``image_class``: class of the whole image, an index or a name of
+    a generator's classes, None where unknown. ``warp``: how the item came into its frame, where
     :mod:`core.label_sets.align` brought it there; its box is then spent.
     """
 
@@ -51,6 +53,7 @@ class LabelItem:
     depth: NDArray[np.float32] | None = None
     box: Box | None = None
     warp: Warp | None = None
+    image_class: ImageClass | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -125,7 +128,9 @@ def content_digest(label_set: LabelSet) -> str:
         if more is not None:
             digest.update(json.dumps(more.to_json(), sort_keys=True, ensure_ascii=True).encode() + b"\n")
     for item in label_set.items:
-        digest.update(json.dumps([item.name, *item.size, *(item.box or ())], ensure_ascii=True).encode() + b"\n")
+        known = [] if item.image_class is None else [{"class": item.image_class}]
+        facts = [item.name, *item.size, *(item.box or ()), *known]
+        digest.update(json.dumps(facts, ensure_ascii=True).encode() + b"\n")
         for array in (item.image, item.mask, item.keypoints, item.depth):
             if array is not None:
                 digest.update(np.ascontiguousarray(array).data)

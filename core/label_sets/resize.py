@@ -110,6 +110,7 @@ def _resized(item: LabelItem, height: int, width: int, fit: Fit, ignore_index: i
         place.brought(item.mask, nearest, ignore_index),
         None if item.keypoints is None else _moved(item.keypoints, place.window, place.inner, place.corner),
         None if item.depth is None else place.brought(item.depth, nearest, 0.0),
+        image_class=item.image_class,
     )
 
 

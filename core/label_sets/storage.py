@@ -8,6 +8,7 @@ and read as one memory map, so neither side holds the set in memory.
 import json
 import os
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from core.errors import LabelSetError, Problem
 from core.label_sets.classes import ClassMap
 from core.label_sets.depth_maps import DepthUnit
+from core.label_sets.image_classes import ImageClass
 from core.label_sets.keypoints import KeypointMap
 from core.label_sets.label_set import LabelItem, LabelSet, Note
 
@@ -40,6 +42,7 @@ def save_label_set(label_set: LabelSet, folder: Path) -> None:
         "digest": label_set.digest,
         "names": [item.name for item in label_set.items],
         "boxes": [item.box for item in label_set.items],
+        "image_classes": [item.image_class for item in label_set.items],
         **label_set.classes.to_json(),
         "keypoints": label_set.keypoints and label_set.keypoints.to_json(),
         "depth": label_set.depth and label_set.depth.to_json(),
@@ -70,7 +73,7 @@ def load_label_set(folder: Path) -> LabelSet:
         if count != len(document["names"]):
             raise ValueError(f"{count} images for {len(document['names'])} names")
         label_set = LabelSet(
-            _mapped(path, document["names"], document.get("boxes")),
+            _classified(_mapped(path, document["names"], document.get("boxes")), document.get("image_classes")),
             classes,
             document["detected_format"],
             notes,
@@ -84,6 +87,14 @@ def load_label_set(folder: Path) -> LabelSet:
         problem = Problem(f"its content has the digest {label_set.digest}, and {digest} was stored", TENSORS_NAME)
         raise LabelSetError("the stored label set is damaged", [problem])
     return label_set
+
+
+def _classified(items: tuple[LabelItem, ...], classes: list[ImageClass | None] | None) -> tuple[LabelItem, ...]:
+    """Return the items with the classes of their images; sets of older releases have none."""
+    if classes is None:
+        return items
+    pairs = zip(items, classes, strict=True)
+    return tuple(item if one is None else replace(item, image_class=one) for item, one in pairs)
 
 
 def _arrays(item: LabelItem) -> dict[str, NDArray[Any]]:

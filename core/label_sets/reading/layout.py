@@ -9,6 +9,7 @@ Our layout of the archive, which may stand in one top-level folder (others: :mod
     depth/NAME.png|npy|exr          a depth for each pixel, see :mod:`core.label_sets.depth_maps`
     depth.json                      what its numbers mean
     boxes.json                      where the subject is, for images that are to be aligned by it
+    image_classes.csv               class of each image, for generators with classes
 
 Any of masks, keypoints and depth may be left out; what is there must be there for every image. Boxes are no labels, and
 some images may have none. NAME may hold folders: ``images/left/0001.jpg`` belongs to ``masks/left/0001.png``, and
@@ -24,6 +25,7 @@ from core.errors import Problem
 from core.formats.readers import FORMATS
 from core.label_sets.boxes import BOXES
 from core.label_sets.depth_maps import DEPTH_FILE, DEPTHS
+from core.label_sets.image_classes import IMAGE_CLASSES
 from core.label_sets.keypoints import KEYPOINTS
 from core.label_sets.label_set import MAX_IMAGES, Note
 
@@ -45,6 +47,7 @@ class Layout:
     keypoints: str | None = None
     boxes: str | None = None
     unit: str | None = None
+    image_classes: str | None = None
 
     @property
     def labelled(self) -> bool:
@@ -58,6 +61,7 @@ def find_layout(files: Mapping[str, Path], root: str, archive_name: str) -> tupl
     problems: list[Problem] = []
     folders = {IMAGES: layout.images, MASKS: layout.masks, DEPTHS: layout.depths}
     singles = {CLASSES: "classes", KEYPOINTS: "keypoints", BOXES: "boxes", DEPTH_FILE: "unit"}
+    singles[IMAGE_CLASSES] = "image_classes"
     others: list[str] = []
     for name in sorted(files):
         place = name.removeprefix(root)

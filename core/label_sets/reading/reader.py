@@ -22,6 +22,7 @@ from core.formats.translation import Translation
 from core.label_sets.boxes import BOXES, Box, image_box, parse_boxes
 from core.label_sets.classes import DEFAULT_IGNORE_INDEX, ClassMap
 from core.label_sets.depth_maps import DEPTH_FILE, DEPTHS, DepthUnit, decode_depth
+from core.label_sets.image_classes import ImageClass, parse_image_classes
 from core.label_sets.keypoints import KEYPOINTS, KeypointFile, image_points, parse_keypoints
 from core.label_sets.label_set import MAX_IMAGES, LabelItem, LabelSet, Note
 from core.label_sets.reading.archive import ArchiveLimits, Extracted, extract_archive
@@ -113,6 +114,12 @@ def _repeated(stored: list[_Stored]) -> list[Note]:
     return notes
 
 
+def _names_of(path: str) -> tuple[str, ...]:
+    """Return the names by which a table may call the image at ``path``: its path, and each of its endings."""
+    parts = path.split("/")
+    return tuple("/".join(parts[at:]) for at in range(len(parts)))
+
+
 def _foreground_hint(value: int) -> str:
     return f"if {value} is your foreground, write its class id in its place: mask[mask == {value}] = 1"
 
@@ -160,6 +167,7 @@ class _Reading:
         declared = sum(declared_pixels(self.extracted.files[name]) for name in names)
         _refuse_too_many_pixels(declared, self.limits, self.archive_name)
         classes, points, unit = self._classes(layout), self._points(layout), self._unit(layout)
+        image_classes = self._image_classes(layout)
         stored = list(self._items(layout, classes, points, self._boxes(layout), unit, progress, should_stop))
         self._report_mask_formats()
         if self.lacks_classes:
@@ -176,6 +184,7 @@ class _Reading:
             self.notes.append(Note(f"left aside: {listed(self.extracted.ignored)}"))
         self.notes += _repeated(stored)
         items, notes = self._mapped(stored), tuple(self.notes)
+        items = tuple(replace(one, image_class=image_classes.get(one.name)) for one in items)
         return LabelSet(items, classes, self._format(layout), notes, points.points if points else None, unit)
 
     def _problem(self, detail: str, pointer: str) -> None:
@@ -231,6 +240,19 @@ class _Reading:
             self._add(error)
             return {}
         return self._by_image(rows, layout, layout.boxes)
+
+    def _image_classes(self, layout: Layout) -> Mapping[str, ImageClass]:
+        if layout.image_classes is None:
+            return {}
+        path = self.extracted.files[layout.image_classes]
+        try:
+            rows = parse_image_classes(path.read_bytes(), layout.image_classes)
+        except LabelSetError as error:
+            self._add(error)
+            return {}
+        # Images of the table that were not labelled are no problem: a table of samples names all of them.
+        known = {name for path in layout.images.values() for name in _names_of(path)} | layout.images.keys()
+        return self._by_image({name: one for name, one in rows.items() if name in known}, layout, layout.image_classes)
 
     def _by_image(self, rows: Mapping[str, Any], layout: Layout, pointer: str) -> Mapping[str, Any]:
         """The rows of a file by the name of their image; names without an image, or with a second row, are problems."""

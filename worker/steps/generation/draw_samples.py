@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from core.generators.interface import Codes
+from core.label_sets.image_classes import IMAGE_CLASSES
 from core.sampling.config import SamplingConfig
 from core.sampling.stream import draw_unlabelled
 from store.job_kinds.draw_samples import DrawSamplesSpec
@@ -27,8 +28,6 @@ from worker.runtime.step_context import StepContext
 from worker.samplers import bind_sampler, drawn_classes, load_rejection
 from worker.steps.inversion.sample_codes import sample_codes_content, sample_name
 
-#: Table of the images' classes in the archive, of a conditional generator.
-IMAGE_CLASSES = "image_classes.csv"
 _GUIDE = """\
 These images were drawn by the generator {generator}. Label as many of them as you like:
 

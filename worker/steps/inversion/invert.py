@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from core.errors import PoorReconstructionError, Problem
+from contracts.image_classes import class_indices
+from core.errors import LabelSetError, PoorReconstructionError, Problem
 from core.generators.interface import Codes, Encodes, Invertible, Sampler
 from core.generators.stylegan2 import aliases
 from core.image_arrays import as_pictures, as_tensor
@@ -21,6 +22,7 @@ from core.inversion.known_codes import encoded_codes
 from core.inversion.refine import invert as refine
 from core.inversion.report import InvertedImage, summarize
 from core.label_sets.flip import mirrored
+from core.label_sets.image_classes import IMAGE_CLASSES
 from core.label_sets.label_set import LabelSet
 from core.visualization.contact_sheets import InversionRow, inversion_picture, inversion_sheet
 from store.ids import new_id
@@ -48,6 +50,8 @@ _SEED = 0
 CHECKPOINT_EVERY = 100
 #: Images that are named and pictured when reconstructions are too poor.
 _WORST = 3
+#: Images that are named where the class of some is missing.
+_NAMED = 20
 #: The picture of all images; each has one of its own beside it.
 SHEET = "inversion_sheet.png"
 
@@ -93,7 +97,10 @@ def invert(context: StepContext) -> StepResult:
         shown += [item.image for item in mirrored(labels).items]
     if isinstance(sampler, Encodes):
         images = as_tensor(np.stack(shown))
-        encoded = encoded_codes(sampler, images, perceptual=None, config=config, run=context.run(source.device))
+        of_images = _image_classes(labels, source) * (2 if mirror else 1)
+        encoded = encoded_codes(
+            sampler, images, of_images or None, perceptual=None, config=config, run=context.run(source.device)
+        )
         return _store(context, source, bound, labels, warps, digest, _Inverted(encoded))
     if not isinstance(sampler, Invertible) or perceptual is None:
         raise not_invertible(source)
@@ -153,6 +160,28 @@ def refuse_poor_reconstruction(context: StepContext, inversion: Made, *, force: 
         "again, and look at every label",
         problems,
     )
+
+
+def _image_classes(labels: LabelSet, source: Source) -> list[int]:
+    """Return the class index of each labelled image, for a generator whose codes need a class; empty for others.
+
+    Raises LabelSetError that names every image without a class, or with one that the generator does not have.
+    """
+    spec = source.generator.code
+    if not spec.needs_class:
+        return []
+    found: list[int] = []
+    problems = []
+    for item in labels.items:
+        if item.image_class is None:
+            problems.append(Problem(f"has no class in {IMAGE_CLASSES}", item.name))
+            continue
+        indices, wrong = class_indices([item.image_class], source.info.classes, spec.classes)
+        problems += [Problem(one.detail, item.name) for one in wrong]
+        found += indices
+    if problems:
+        raise LabelSetError("this generator needs the class of each image", problems[:_NAMED])
+    return found
 
 
 def picture_name(number: int, name: str) -> str:
