@@ -78,7 +78,7 @@ def test_every_documented_command_line_is_one_that_the_command_takes(repository:
     wrong, seen = [], 0
     for line, whole in documented_commands(repository):
         words = [word.strip("[]") for word in shlex.split(line)[1:] if word != "…"]
-        words = ["3" if word == "N" else word for word in words]  # a number in the tables
+        words = [re.sub(r"^[A-Z]$", "3", word) for word in words]  # `N` stands for a number
         command = whole_command
         while words and words[0] in getattr(command, "commands", {}):
             command = command.commands[words.pop(0)]
