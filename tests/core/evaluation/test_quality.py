@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from core.errors import EvaluationError, ResumeError, Stopped
 from core.evaluation import arms
@@ -13,15 +14,18 @@ from core.evaluation.arm_comparison import ArmScores, compare
 from core.evaluation.arms import EvaluationConfig, EvaluationData
 from core.evaluation.downstream.baselines import BASELINES
 from core.evaluation.downstream.config import LABEL_AUGMENTATIONS, DownstreamConfig
+from core.evaluation.downstream.frozen_features import FrozenFeatures
 from core.evaluation.downstream.images import ArrayImages
 from core.evaluation.downstream.training import Start
 from core.evaluation.gates import Regeneration, useful
 from core.evaluation.metrics.published_weights import PublishedWeights
+from core.evaluation.metrics.vision_transformers import VisionTransformer
 from core.evaluation.quality import evaluate
 from core.evaluation.report.dataset_report import report_html
 from core.evaluation.scoring import MaskScoring
 from core.label_sets.classes import ClassMap
 from core.run import Run
+from core.torchvision_import import import_torchvision
 
 CLASSES = ClassMap({0: "background", 1: "disc", 2: "hat"})
 CONFIG = EvaluationConfig(
@@ -229,6 +233,25 @@ def test_published_weights_are_the_start_of_every_arm(tmp_path):
     (tmp_path / "dinov3.pth").write_bytes(b"")
     assert (fresh.backbone, "frozen_features" in fresh.tried) == ("dinov3", True)
     assert EvaluationConfig(baselines=("from_scratch",)).tried == ("strong_augmentation", "from_scratch")
+
+
+def test_frozen_features_are_a_baseline_where_their_weights_are(tmp_path, monkeypatch):
+    import_torchvision()
+    pytest.importorskip("timm", exc_type=ImportError)
+    torch.save(VisionTransformer("dinov3", None).network.state_dict(), tmp_path / "dinov3.pth")
+    made = []
+
+    def small(*given):
+        made.append(FrozenFeatures(*given, views=2, least=28))
+        return made[-1]
+
+    monkeypatch.setattr(arms, "FrozenFeatures", small)
+    config = replace(TINY, weights=PublishedWeights((tmp_path,)), repeats=2)
+    _, evaluation = run(*dataset(), config=config, held_out=7)
+    assert len(made) == 1, "features are computed once for all repeats"
+    arm = evaluation.document["arms"][-1]
+    assert (arm["name"], len(arm["repeats"])) == ("frozen_features", 2)
+    assert evaluation.document["settings"]["backbone"] == "dinov3"
 
 
 def test_every_net_starts_from_the_published_trunk(monkeypatch):

@@ -47,6 +47,7 @@ def test_head_learns_on_frozen_features(name: SelfSupervised, tmp_path: Path) ->
 
 
 def test_unusable_weights_are_named(tmp_path: Path) -> None:
+    import_torchvision()
     pytest.importorskip("timm", exc_type=ImportError)
     (tmp_path / "dinov2.pth").write_bytes(b"nothing")
     with pytest.raises(EvaluationError, match="unusable trunk weights"):
