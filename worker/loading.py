@@ -16,7 +16,8 @@ from core.errors import GeneratorError, Problem
 from core.generators.files import DESCRIPTION, WEIGHTS, load_generator
 from core.generators.interface import Codes, Generator, GeneratorInfo
 from core.generators.stylegan2 import aliases
-from core.inversion.encoder import Encoder, load_encoder
+from core.inversion.code_encoder import CodeEncoder
+from core.inversion.encoder import load_encoder
 from core.inversion.perceptual.choice import choose_perceptual
 from core.inversion.perceptual.distance import Perceptual
 from core.label_sets.classes import ClassMap
@@ -115,7 +116,7 @@ def _fetched(context: StepContext, row: GeneratorRow, names: Sequence[str]) -> P
     return folder
 
 
-def load_inverters(context: StepContext, source: Source) -> tuple[Encoder | None, Perceptual]:
+def load_inverters(context: StepContext, source: Source) -> tuple[CodeEncoder | None, Perceptual]:
     """The generator's encoder, if it has one, and the perceptual distance to invert with. Raises InversionError."""
     weights, caches = context.settings.worker.perceptual_weights, perceptual_caches(context.settings)
     key = f"{json.dumps(source.inversion_digest, sort_keys=True)} {source.device}"

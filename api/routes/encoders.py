@@ -17,12 +17,13 @@ from api.schemas.encoders import Encoder, encoder_document
 from api.security.scopes import Tenant
 from store.database.database import Database
 from store.database.paging import DEFAULT_PAGE
+from store.job_kinds.import_encoder import ImportEncoderSpec
 from store.job_kinds.train_encoder import TrainEncoderSpec
 from store.resources import artifacts
 
 router = APIRouter(prefix="/v1/encoders", tags=["encoders"], route_class=JobRoute)
 
-JOB = started("The job that trains it.")
+JOB, IMPORTED = started("The job that trains it."), started("The job that fetches, reads and stores it.")
 
 
 @router.post(
@@ -33,6 +34,24 @@ async def create_encoder(
     asked: Asking,
 ) -> Response:
     """Train an encoder for a generator. The job's `result.encoder` names it; equal requests share one."""
+    return await asked.start(spec)
+
+
+@router.post(
+    "/imports",
+    status_code=202,
+    response_model=None,
+    responses=IMPORTED | documented(400, 404, 409, 413, 415, 422, 429, 507),
+)
+async def create_encoder_import(
+    spec: Annotated[
+        ImportEncoderSpec, Body(examples=[{"source": "upl_01jd0c5w6w3m8z4k1x2y3z4a5b", "generator": "heads64"}])
+    ],
+    asked: Asking,
+) -> Response:
+    """Import a published encoder of ReStyle, pSp or e4e for the generator that it was trained for. Nothing in the file
+    is executed. The job's `result.encoder` names it.
+    """
     return await asked.start(spec)
 
 

@@ -1,8 +1,8 @@
 """Checkpoint reading in a short-lived process of its own, with bounded memory and time.
 
-:func:`import_in_process` starts ``python -m core.checkpoints.process``, writes the request to its standard
-input, and loads the safetensors and the report that it leaves. Whatever a file makes the reader do ends with that
-process; the caller can stop it at any moment.
+:func:`import_in_process` (generators) and :func:`import_encoder_in_process` start ``python -m
+core.checkpoints.process``, write the request to its standard input, and load the safetensors and the report that it
+leaves. Whatever a file makes the reader do ends with that process; the caller can stop it at any moment.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,13 @@ from core.errors import CheckpointError, OffhandError, Problem, UnsafeCheckpoint
 from core.generators.answers import Answers
 from core.generators.files import load_generator, save_generator
 from core.generators.importing import Imported, ImportReport, import_checkpoint
+from core.inversion.encoder import load_encoder, save_encoder
+from core.inversion.published.importing import EncoderReport, ImportedEncoder, import_encoder
+from core.inversion.published.network import PublishedEncoder
 from core.process import die_with_parent
 
 _COMMAND: tuple[str, ...] = ("-m", "core.checkpoints.process")
-_OUTCOME, _GENERATOR = "outcome.json", "generator"
+_OUTCOME, _GENERATOR, _ENCODER = "outcome.json", "generator", "encoder"
 #: ``should_stop`` and the time are looked at this often, in seconds.
 _LOOK_SECONDS = 0.1
 #: Exit statuses of a process that runs out of memory where no Python exception can be raised.
@@ -75,19 +78,45 @@ def import_in_process(
     :class:`UnsafeCheckpointError` where the file takes more time or memory than ``limits`` allow, and ``MemoryError``
     where the machine has less than that.
     """
-    limits = limits or ProcessLimits()
+    given = {"answers": asdict(answers or Answers())}
+    with _read(path, folder, given, limits or ProcessLimits(), should_stop) as report:
+        return Imported(load_generator(folder / _GENERATOR), ImportReport.from_json(report))
+
+
+def import_encoder_in_process(
+    path: Path,
+    folder: Path,
+    heads: str | None = None,
+    *,
+    limits: ProcessLimits | None = None,
+    should_stop: ShouldStop = never_stop,
+) -> ImportedEncoder:
+    """Read a published encoder as :func:`import_encoder` does, in a process of its own; errors as of
+    :func:`import_in_process`.
+    """
+    with _read(path, folder, {"heads": heads}, limits or ProcessLimits(), should_stop) as report:
+        encoder = load_encoder(folder / _ENCODER)
+        assert isinstance(encoder, PublishedEncoder)
+        return ImportedEncoder(encoder, EncoderReport.from_json(report))
+
+
+@contextlib.contextmanager
+def _read(
+    path: Path, folder: Path, given: dict[str, Any], limits: ProcessLimits, should_stop: ShouldStop
+) -> Iterator[dict[str, Any]]:
+    """Run the process and yield the report that it leaves; its files are removed afterwards."""
     folder.mkdir(parents=True)
     size = path.stat().st_size
     request = {
         "parent": os.getpid(),
         "path": str(path.absolute()),
         "folder": str(folder.absolute()),
-        "answers": asdict(answers or Answers()),
         "memory": limits.memory_for(size),
+        **given,
     }
     try:
         status = _run(request, limits.seconds_for(size), should_stop)
-        return _result(folder, status, limits.memory_for(size))
+        yield _report(folder, status, limits.memory_for(size))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -111,13 +140,14 @@ def _run(request: dict[str, Any], seconds: float, should_stop: ShouldStop) -> in
         process.wait()
 
 
-def _result(folder: Path, status: int, memory: int) -> Imported:
+def _report(folder: Path, status: int, memory: int) -> dict[str, Any]:
     outcome = folder / _OUTCOME
     if status == 0:
         done = json.loads(outcome.read_text("utf-8"))
         if "error" in done:
             raise _error(done["error"])
-        return Imported(load_generator(folder / _GENERATOR), ImportReport.from_json(done["report"]))
+        report: dict[str, Any] = done["report"]
+        return report
     if -status in _CRASHES:
         raise unsafe(f"reading it ends with {signal.Signals(-status).name}; {memory >> 20} MiB of memory are allowed")
     if -status == signal.SIGKILL:
@@ -131,20 +161,34 @@ def _error(values: dict[str, Any]) -> CheckpointError:
 
 
 def main() -> None:
-    """Read the request from standard input, the checkpoint it names, and leave generator and report, or the error."""
+    """Read the request from standard input, the checkpoint it names, and leave network and report, or the error."""
     request = json.load(sys.stdin)
     die_with_parent(request["parent"])
     folder = Path(request["folder"])
     tempfile.tempdir = str(folder)  # so that whatever is unpacked is removed with the folder
     torch.set_num_threads(1)  # each thread would take address space for its stack and heap
     _limit_memory(request["memory"])
-    outcome = _outcome(lambda: _import(Path(request["path"]), folder, Answers(**request["answers"])), request["memory"])
+    path = Path(request["path"])
+
+    def read() -> dict[str, Any]:
+        if "answers" in request:
+            return _import(path, folder, Answers(**request["answers"]))
+        return _import_encoder(path, folder, request["heads"])
+
+    outcome = _outcome(read, request["memory"])
     (folder / _OUTCOME).write_text(json.dumps(outcome), "utf-8")
 
 
 def _import(path: Path, folder: Path, answers: Answers) -> dict[str, Any]:
     imported = import_checkpoint(path, answers)
     save_generator(folder / _GENERATOR, imported.generator)
+    return {"report": imported.report.to_json()}
+
+
+def _import_encoder(path: Path, folder: Path, heads: str | None) -> dict[str, Any]:
+    imported = import_encoder(path, heads)
+    (folder / _ENCODER).mkdir()
+    save_encoder(folder / _ENCODER, imported.encoder)
     return {"report": imported.report.to_json()}
 
 

@@ -9,7 +9,7 @@ target and the current reconstruction and adds a correction to the code. Two kin
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +24,8 @@ from core.digests import sha256_of
 from core.errors import InversionError, Problem
 from core.generators.interface import Invertible
 from core.generators.stylegan2 import aliases
+from core.inversion.code_encoder import CodeEncoder
+from core.inversion.published.network import PublishedConfig, PublishedEncoder, published_encoder
 
 ITERATIONS = 5
 """Steps of the encoder at test time (ReStyle, section 4.1)."""
@@ -32,6 +34,8 @@ Heads = Literal["e4e", "psp"]
 
 DESCRIPTION = "encoder.json"
 WEIGHTS = "encoder.safetensors"
+_PUBLISHED = "published"
+"""``kind`` in the description of a published encoder."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class Residual(nn.Module):
         return x + correction
 
 
-class Encoder(nn.Module):
+class Encoder(CodeEncoder):
     """Target and current reconstruction → correction of the code. Freshly built it is random and answers 0 offsets."""
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -114,6 +118,16 @@ class Encoder(nn.Module):
             self.shared.weight.mul_(0.1)  # begin near the mean code
             nn.init.zeros_(self.offsets.weight)
             nn.init.zeros_(self.offsets.bias)
+
+    @property
+    def code_shape(self) -> tuple[int, int]:
+        """As :attr:`CodeEncoder.code_shape`."""
+        return self.config.rows, self.config.width
+
+    def correction(self, target: Tensor, current: Tensor) -> Tensor:
+        """As :meth:`CodeEncoder.correction`."""
+        found: Tensor = self(target, current)
+        return found
 
     def forward(self, target: Tensor, current: Tensor, unlocked: int | None = None) -> Tensor:
         """Correction of the code, float [N, rows, width], in units of the code.
@@ -144,28 +158,32 @@ def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 @torch.no_grad()
-def encode(sampler: Invertible, encoder: Encoder, images: Tensor, iterations: int = ITERATIONS) -> Tensor:
+def encode(sampler: Invertible, encoder: CodeEncoder, images: Tensor, iterations: int = ITERATIONS) -> Tensor:
     """Codes of images, float [N, rows, width].
 
-    images: float [N, 3, H, W] in [-1, 1], of any size, on the device of both networks. Raises :class:`InversionError`
-    when the encoder belongs to another generator.
+    images: float [N, 3, H, W] in [-1, 1], of any size, on the device of both networks. An encoder that is made for
+    fewer iterations does those. Raises :class:`InversionError` when the encoder belongs to another generator.
     """
-    codes = sampler.centre.expand(len(images), sampler.rows, -1)  # [N, rows, width]
+    check_match(sampler, encoder)
+    codes = encoder.start(sampler).expand(len(images), -1, -1)  # [N, rows, width]
     for attempt in attempts(sampler, encoder, images, iterations):
         codes = attempt
     return codes
 
 
 @torch.no_grad()
-def attempts(sampler: Invertible, encoder: Encoder, images: Tensor, iterations: int = ITERATIONS) -> Iterator[Tensor]:
+def attempts(
+    sampler: Invertible, encoder: CodeEncoder, images: Tensor, iterations: int = ITERATIONS
+) -> Iterator[Tensor]:
     """The codes after each of the iterations; arguments and errors as of :func:`encode`."""
     check_match(sampler, encoder)
-    codes = sampler.centre.expand(len(images), sampler.rows, -1)  # [N, rows, width]
-    current = average_image(sampler).expand(len(images), -1, -1, -1)
-    for iteration in range(iterations):
+    codes = encoder.start(sampler).expand(len(images), -1, -1)  # [N, rows, width]
+    current = encoder.first_image(sampler).expand(len(images), -1, -1, -1)
+    most = encoder.most_iterations
+    for iteration in range(iterations if most is None else min(iterations, most)):
         if iteration:
             current = sampler.image_of(codes)
-        codes = codes + encoder(images, current)
+        codes = codes + encoder.correction(images, current)
         yield codes
 
 
@@ -175,27 +193,46 @@ def average_image(sampler: Invertible) -> Tensor:
     return sampler.image_of(sampler.centre.expand(1, sampler.rows, -1))
 
 
-def check_match(sampler: Invertible, encoder: Encoder) -> None:
+def check_match(sampler: Invertible, encoder: CodeEncoder) -> None:
     """Raise :class:`InversionError` when the encoder's codes do not fit the generator."""
-    wanted = (sampler.rows, sampler.width)
-    given = (encoder.config.rows, encoder.config.width)
+    wanted, given = (sampler.rows, sampler.width), encoder.code_shape
     if wanted != given:
         raise InversionError(f"the encoder makes codes [{given[0]}, {given[1]}], the generator takes {list(wanted)}")
 
 
-def save_encoder(folder: Path, encoder: Encoder, facts: Mapping[str, Any] | None = None) -> None:
-    """Write ``encoder.safetensors`` (fp16) and then ``encoder.json`` into a generator's folder.
+def save_encoder(folder: Path, encoder: Encoder | PublishedEncoder, facts: Mapping[str, Any] | None = None) -> None:
+    """Write ``encoder.safetensors`` and then ``encoder.json`` into a folder: our own as fp16, a published one as it is.
 
     facts: what else should be known of it (how it was trained); kept as they are under ``facts``.
     """
-    tensors = {name: tensor.to("cpu", torch.float16).contiguous() for name, tensor in encoder.state_dict().items()}
+    published = isinstance(encoder, PublishedEncoder)
+    dtype = torch.float32 if published else torch.float16
+    tensors = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in encoder.state_dict().items()}
     safetensors.torch.save_file(tensors, folder / WEIGHTS)
     about = {"config": asdict(encoder.config), "digest": sha256_of(folder / WEIGHTS), "facts": dict(facts or {})}
+    about |= {"kind": _PUBLISHED} if published else {}
     (folder / DESCRIPTION).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 
-def load_encoder(folder: Path, device: torch.device | str = "cpu") -> Encoder | None:
-    """The encoder in a generator's folder, as fp32, frozen; None where there is none.
+def _described(about: Mapping[str, Any]) -> Callable[[dict[str, Tensor]], CodeEncoder]:
+    """Return a function from the tensors of an encoder to the encoder that ``encoder.json`` describes."""
+    if about.get("kind") == _PUBLISHED:
+        shape = PublishedConfig(**about["config"])
+        return lambda tensors: published_encoder(shape, tensors)
+    known = {f.name for f in fields(EncoderConfig)}
+    named = {aliases.ENCODER_FIELDS.get(key, key): value for key, value in about["config"].items()}
+    config = EncoderConfig(**{key: value for key, value in named.items() if key in known})
+
+    def build(tensors: dict[str, Tensor]) -> CodeEncoder:
+        encoder = Encoder(config)
+        encoder.load_state_dict(tensors)
+        return encoder
+
+    return build
+
+
+def load_encoder(folder: Path, device: torch.device | str = "cpu") -> CodeEncoder | None:
+    """The encoder in a folder, of our own training or a published one, as fp32, frozen; None where there is none.
 
     Raises :class:`InversionError` naming the file when it is there but damaged.
     """
@@ -204,14 +241,11 @@ def load_encoder(folder: Path, device: torch.device | str = "cpu") -> Encoder | 
     name = DESCRIPTION
     try:
         about = json.loads((folder / name).read_text(encoding="utf-8"))
-        known = {f.name for f in fields(EncoderConfig)}
-        named = {aliases.ENCODER_FIELDS.get(key, key): value for key, value in about["config"].items()}
-        config = EncoderConfig(**{key: value for key, value in named.items() if key in known})
+        build = _described(about)
         name = WEIGHTS
         if sha256_of(folder / name) != about["digest"]:
             raise ValueError("its SHA-256 is not the one in encoder.json")
-        encoder = Encoder(config)
-        encoder.load_state_dict(safetensors.torch.load_file(folder / name))
+        encoder = build(safetensors.torch.load_file(folder / name))
         if not all(bool(tensor.isfinite().all()) for tensor in encoder.parameters()):
             raise ValueError("holds numbers that are not finite")
     except Exception as error:  # absent, not JSON, a field missing, other tensors: all mean the same to the caller

@@ -22,9 +22,10 @@ from core.errors import InversionError, Problem
 from core.generators.interface import Invertible
 from core.image_arrays import to_bytes, to_float
 from core.inversion.batching import images_at_once
+from core.inversion.code_encoder import CodeEncoder
 from core.inversion.config import InversionConfig
 from core.inversion.coordinates import principal_axes
-from core.inversion.encoder import Encoder, check_match, encode
+from core.inversion.encoder import check_match, encode
 from core.inversion.initial_codes import best_candidates, latent_spread
 from core.inversion.objective import Objective, distance_from
 from core.inversion.perceptual.distance import Features, Perceptual
@@ -43,7 +44,7 @@ def invert(
     sampler: Invertible,
     images: Tensor,
     *,
-    encoder: Encoder | None,
+    encoder: CodeEncoder | None,
     perceptual: Perceptual,
     config: InversionConfig,
     run: Run | None = None,
@@ -91,7 +92,7 @@ def _check_images(sampler: Invertible, images: Tensor) -> None:
         raise InversionError("these images do not fit the generator", [Problem(detail, "images")])
 
 
-def _radius(sampler: Invertible, encoder: Encoder | None, config: InversionConfig) -> float | None:
+def _radius(sampler: Invertible, encoder: CodeEncoder | None, config: InversionConfig) -> float | None:
     if config.constraint != "ball":
         return None
     if encoder is not None and config.radius is not None:
@@ -106,7 +107,7 @@ class _Inversion:
     """All images: those before ``first`` are refined, the batch of ``batch`` images from there is the current one."""
 
     def __init__(
-        self, objective: Objective, encoder: Encoder | None, images: Tensor, device: torch.device, seed: int
+        self, objective: Objective, encoder: CodeEncoder | None, images: Tensor, device: torch.device, seed: int
     ) -> None:
         self.objective, self.encoder, self.images, self.device, self.seed = objective, encoder, images, device, seed
         self.radius = _radius(objective.sampler, encoder, objective.config)

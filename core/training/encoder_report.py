@@ -11,7 +11,8 @@ from torch import Tensor
 from core.callbacks import ShouldStop, never_stop, stop_if_asked
 from core.generators.interface import Invertible
 from core.image_arrays import to_bytes, to_float
-from core.inversion.encoder import ITERATIONS, Encoder, attempts
+from core.inversion.code_encoder import CodeEncoder
+from core.inversion.encoder import ITERATIONS, attempts
 from core.inversion.perceptual.distance import Perceptual
 
 BATCH = 8
@@ -36,7 +37,7 @@ class IterationQuality:
 @torch.no_grad()
 def reconstruction_by_iteration(
     sampler: Invertible,
-    encoder: Encoder,
+    encoder: CodeEncoder,
     perceptual: Perceptual,
     images: Tensor,
     *,
@@ -44,7 +45,9 @@ def reconstruction_by_iteration(
     should_stop: ShouldStop = never_stop,
 ) -> list[IterationQuality]:
     """Return medians over images uint8 [N, 3, H, W] of the generator's size, after each iteration."""
-    found: list[dict[str, list[float]]] = [{name: [] for name in _MEASURED} for _ in range(iterations)]
+    most = encoder.most_iterations
+    count = iterations if most is None else min(iterations, most)
+    found: list[dict[str, list[float]]] = [{name: [] for name in _MEASURED} for _ in range(count)]
     device = sampler.device
     for part in torch.split(images, BATCH):
         stop_if_asked(should_stop)
@@ -76,7 +79,7 @@ def own_samples(sampler: Invertible, count: int, seed: int) -> Tensor:
 
 @torch.no_grad()
 def attempts_picture(
-    sampler: Invertible, encoder: Encoder, images: Tensor, *, iterations: int = ITERATIONS
+    sampler: Invertible, encoder: CodeEncoder, images: Tensor, *, iterations: int = ITERATIONS
 ) -> NDArray[np.uint8]:
     """A row for each image uint8 [N, 3, H, W]: the image, then what each iteration draws. uint8 [rows, columns, 3]."""
     rows = []

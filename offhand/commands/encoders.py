@@ -7,10 +7,11 @@ import typer
 
 from offhand.commands.jobs import follow
 from offhand.commands.uploads import uploaded
-from offhand.documents import Encoder
+from offhand.documents import Document, Encoder
 from offhand.errors import ClientError
 from offhand.terminal.options import Json, Name, Url, connect, request_settings
 from offhand.terminal.output import Output, ending
+from offhand.terminal.progress import ByteProgress
 from offhand.terminal.tables import table
 
 if TYPE_CHECKING:
@@ -71,6 +72,31 @@ def train(
         train_on = train_on or ("samples" if labels is None else "both")
         settings = request_settings(setting, {"train_on": train_on, "heads": heads, "steps": steps, "name": name})
         train_encoder(client, generator, labels, settings, picture, wait, output)
+
+
+@group.command("import")
+def import_encoder(
+    source: Annotated[str, typer.Argument(help="Encoder of ReStyle, pSp or e4e: a file, an https URL or an upload.")],
+    generator: Annotated[str, typer.Option(help="Generator that it was trained for: name or id.")],
+    heads: Annotated[
+        str | None, typer.Option(help="psp or e4e, where the file does not state its type. [from the file]")
+    ] = None,
+    picture: Picture = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Import a published encoder for its generator. Nothing in the file is executed."""
+    with ending(as_json) as output, connect(url) as client:
+        client.generators.get(generator)  # refuses a wrong name before anything is uploaded
+        if Path(source).is_file():
+            with ByteProgress(output, f"uploading {Path(source).name}") as on_bytes:
+                source = client.uploads.create_checkpoint(source, on_bytes)["id"]
+        elif "://" not in source and not source.startswith("upl_"):
+            raise ClientError(f"{source}: no such file")
+        job = client.encoders.add(source, generator, heads=heads)
+        output.note(f"job {job['id']}")
+        job = follow(client, job, "offhand encoders", output)
+        show_encoder(client, job["result"]["encoder"], picture, output)
 
 
 @group.command("show")
@@ -146,7 +172,7 @@ def encoder_text(encoder: Encoder, picture: Path | None) -> str:
     """Return an encoder's report in lines."""
     report = encoder["report"]
     lines = [
-        f"{encoder['id']}  {report['heads']}, trained on {report['train_on']} for {report['steps']} steps",
+        f"{encoder['id']}  {report['heads']}, {origin_text(report)}",
         f"  use it with   --set inversion.encoder={encoder['id']}",
     ]
     for name, entries in report["by_iteration"].items():
@@ -154,9 +180,18 @@ def encoder_text(encoder: Encoder, picture: Path | None) -> str:
         lines.append("    PSNR        " + " ".join(f"{entry['psnr']:6.1f}" for entry in entries) + "  dB")
         perceptual = " ".join(f"{entry['perceptual']:6.3f}" for entry in entries)
         lines.append(f"    perceptual  {perceptual}  {report['perceptual_name']}")
+    lines += [f"  note          {note}" for note in report.get("imported", {}).get("notes", [])]
     if picture is not None:
         lines.append(f"  picture       {picture}")
     return "\n".join(lines)
+
+
+def origin_text(report: Document) -> str:
+    """Return how an encoder was made, in words."""
+    if imported := report.get("imported"):
+        kind = imported["encoder_type"] or imported["backbone"]
+        return f"imported, {kind}, {imported['iterations']} passes, {imported['parameters']:,} parameters"
+    return f"trained on {report['train_on']} for {report['steps']} steps"
 
 
 def _encoder_id(client: "Client", wanted: str) -> str:

@@ -19,6 +19,7 @@ from store.job_kinds import (
     evaluate,
     export,
     generate,
+    import_encoder,
     import_generator,
     prepare_generator,
     preview_images,
@@ -44,6 +45,7 @@ _ALL: tuple[JobKind[Any], ...] = (
     prepare_generator.KIND,
     preview_images.KIND,
     train_generator.KIND,
+    import_encoder.KIND,
 )
 #: Every kind by its name.
 KINDS: dict[str, JobKind[Any]] = {kind.name: kind for kind in _ALL}

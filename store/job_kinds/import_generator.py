@@ -77,7 +77,8 @@ def is_upload(source: str) -> bool:
     return source.startswith("upl_")
 
 
-def _source_problems(connection: Connection, db: Database, source: str, tenant: str) -> list[Problem]:
+def source_problems(connection: Connection, db: Database, source: str, tenant: str) -> list[Problem]:
+    """Return why a file cannot be fetched from a source, or nothing."""
     if is_url(source):
         try:
             check_url(source, trusted_hosts=db.settings.egress.trusted_hosts)
@@ -94,7 +95,7 @@ def _source_problems(connection: Connection, db: Database, source: str, tenant: 
 
 def _check(where: Submitting, spec: ImportGeneratorSpec) -> list[Problem]:
     problems = generator_name_problems(where, spec.name)
-    return problems + _source_problems(where.connection, where.db, spec.source, where.tenant)
+    return problems + source_problems(where.connection, where.db, spec.source, where.tenant)
 
 
 KIND = JobKind(

@@ -214,7 +214,7 @@ class IterationReport(Report):
 
 class EncoderReport(Report):
     """Training of an encoder. images, by_iteration: number and reconstruction of each set of images that it was
-    measured on; curve: points of the loss.
+    measured on; curve: points of the loss; imported: facts about the file of a published encoder, empty for others.
     """
 
     generator_digest: str
@@ -225,6 +225,7 @@ class EncoderReport(Report):
     images: dict[str, int] = Field(default_factory=dict)
     by_iteration: dict[str, tuple[IterationReport, ...]] = Field(default_factory=dict)
     curve: tuple[dict[str, float | None], ...] = ()
+    imported: dict[str, Any] = Field(default_factory=dict)
 
 
 def inversion_report(made: Stored) -> InversionReport:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from core.generators.files import shipped_generators
 from core.image_arrays import to_bytes
-from core.inversion.encoder import load_encoder, save_encoder
+from core.inversion.encoder import Encoder, load_encoder, save_encoder
 from core.inversion.perceptual.choice import choose_perceptual
 from core.run import Run
 from core.training.config import EncoderTrainingConfig
@@ -64,6 +64,7 @@ def _train(_: Crew, name: str, steps: int, again: bool) -> None:
     checkpoint = recipe.state.with_name("encoder.pt")
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     shipped = load_encoder(folder) if again else None
+    assert shipped is None or isinstance(shipped, Encoder)
     training = train_encoder(
         generator, choose_perceptual(folder, None), RenderedScenes(recipe), config,
         encoder_config=shipped.config if shipped else None, begin_with=shipped, checkpoint=checkpoint,

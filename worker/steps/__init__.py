@@ -12,6 +12,7 @@ from worker.steps.generators.prepare_perceptual import prepare_perceptual
 from worker.steps.generators.train_generator import train_generator
 from worker.steps.image_sets.add_images import add_images
 from worker.steps.image_sets.preview_images import preview_images
+from worker.steps.inversion.import_encoder import import_encoder
 from worker.steps.inversion.invert import invert
 from worker.steps.inversion.train_encoder import train_encoder
 from worker.steps.label_sets.validate import validate
@@ -33,6 +34,7 @@ STEPS = {
     "prepare_encoder": prepare_encoder,
     "preview_images": preview_images,
     "train_generator": train_generator,
+    "import_encoder": import_encoder,
     "assess_labeler": assess_labeler,
     "assess_generator": assess_generator,
     "draw_samples": draw_samples,

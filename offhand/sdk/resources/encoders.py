@@ -33,6 +33,17 @@ class Encoders(UploadingResource):
             Job, "POST", self.path, given({"generator": generator, "labels": source, **settings})
         )
 
+    def add(self, source: str | Path, generator: str, **settings: Any) -> Job:
+        """Start the job that imports a published encoder (ReStyle, pSp, e4e) for a generator and return it.
+
+        ``source``: a file, which is uploaded first, an upload's id, or a URL. ``heads``: "psp" or "e4e", where the file
+        does not state its type.
+        """
+        if Path(source).is_file():
+            source = self._uploads.create_checkpoint(source)["id"]
+        body = {"source": str(source), "generator": generator} | given(settings)
+        return self._connection.send(Job, "POST", f"{self.path}/imports", body)
+
     def picture(self, encoder_id: str) -> bytes:
         """Return a PNG of images, each beside its reconstructions."""
         return self._connection.content(self.get(encoder_id)["pictures"][0]["url"])

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from core.callbacks import stop_if_asked
 from store.downloads import DownloadLimits, download
 from store.errors import DigestMismatch
-from store.job_kinds.import_generator import ImportGeneratorSpec, is_upload, is_url
+from store.job_kinds.import_generator import is_upload, is_url
 from store.resources.catalogue import catalogue
 from store.uploads.files import CONTENT, get_upload
 from worker.runtime.step_context import StepContext
@@ -19,12 +19,11 @@ from worker.runtime.step_context import StepContext
 _DOWNLOADS = 2
 
 
-def fetch_checkpoint(context: StepContext) -> Path:
-    """The file of the job's `source`, under a name like its own, in the shard's folder.
+def fetch_checkpoint(context: StepContext, source: str) -> Path:
+    """The file of a job's `source`, under a name like its own, in the shard's folder.
 
     Raises NotFound, EgressRefused, EgressFailed naming the host, TooLarge, DigestMismatch.
     """
-    source = context.request(ImportGeneratorSpec).source
     if is_upload(source):
         filename = get_upload(context.db, source, tenant=context.tenant).filename
         folder = context.folder / "upload"

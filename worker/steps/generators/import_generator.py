@@ -37,7 +37,7 @@ def import_generator(context: StepContext) -> StepResult:
     begun = time.monotonic()
     prepare_torch(context)
     spec, generator_id = context.request(ImportGeneratorSpec), new_id("gen")
-    path = fetch_checkpoint(context)
+    path = fetch_checkpoint(context, spec.source)
     answers, reading = Answers.of(spec.answers.model_dump()), context.folder / "reading"
     imported = import_in_process(path, reading, answers, should_stop=context.should_stop)
     path.unlink()

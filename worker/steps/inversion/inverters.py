@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from core.errors import InversionError, Problem
-from core.inversion.encoder import Encoder, load_encoder
+from core.inversion.code_encoder import CodeEncoder
+from core.inversion.encoder import load_encoder
 from core.inversion.perceptual.distance import Perceptual
 from store.resources.artifacts import get_encoder
 from store.resources.reports import encoder_report
@@ -15,7 +16,7 @@ from worker.runtime.step_context import StepContext
 
 def chosen_inverters(
     context: StepContext, source: Source, encoder_id: str | None
-) -> tuple[Source, Encoder | None, Perceptual]:
+) -> tuple[Source, CodeEncoder | None, Perceptual]:
     """The source with the digests of what is used, the encoder to begin with and the perceptual distance.
 
     Raises InversionError for an encoder of another generator, NotFound.
@@ -28,7 +29,7 @@ def chosen_inverters(
         problem = Problem(f"{encoder_id} was trained for another generator", "inversion.encoder")
         raise InversionError("the encoder does not fit the generator", [problem])
 
-    def load() -> Encoder:
+    def load() -> CodeEncoder:
         folder = context.folder / encoder_id
         context.fetch_all(encoder_id, folder)
         encoder = load_encoder(folder, source.device)

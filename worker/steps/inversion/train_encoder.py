@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -14,9 +15,11 @@ from torch import Tensor
 
 from core.generators.interface import Invertible
 from core.image_arrays import as_tensor
+from core.inversion.code_encoder import CodeEncoder
 from core.inversion.encoder import Encoder, EncoderConfig, save_encoder
 from core.inversion.initial_codes import latent_spread
 from core.inversion.perceptual.distance import Perceptual
+from core.inversion.published.network import PublishedEncoder
 from core.training.config import EncoderTrainingConfig
 from core.training.encoder import EncoderTraining, default_encoder_config
 from core.training.encoder import train_encoder as train
@@ -133,48 +136,58 @@ def encoder_report(
     learnt: Tensor | None = None,
     held_out: Tensor | None = None,
 ) -> EncoderReport:
-    """Return the reconstruction by iteration over images that it never saw, and over those that it did."""
-    judged = {
-        "samples": own_samples(sampler, _JUDGED_SAMPLES, _JUDGED_SEED),
-        "labels_held_out": held_out,
-        "labels_learnt": learnt,
+    """Report a training, with the reconstruction of images that it never saw, and of those that it did."""
+    facts = {
+        "generator_digest": source.info.digest,
+        "train_on": spec.train_on,
+        "heads": spec.heads,
+        "steps": int(training.curve[-1]["step"]) if training.curve else 0,
+        "curve": tuple(training.curve),
     }
+    others = {"labels_held_out": held_out, "labels_learnt": learnt}
+    return judged_encoder(context, sampler, training.encoder, perceptual, facts, others)
+
+
+def judged_encoder(
+    context: StepContext,
+    sampler: Invertible,
+    encoder: CodeEncoder,
+    perceptual: Perceptual,
+    facts: dict[str, Any],
+    others: Mapping[str, Tensor | None],
+) -> EncoderReport:
+    """Return a report of ``facts`` with the reconstruction of samples and of ``others``, which are images by name. A
+    picture of some is left in the shard's folder.
+    """
+    judged = {"samples": own_samples(sampler, _JUDGED_SAMPLES, _JUDGED_SEED)}
+    judged |= {name: images for name, images in others.items() if images is not None}
     by_iteration = {
         name: tuple(
             IterationReport(**asdict(one))
             for one in reconstruction_by_iteration(
-                sampler, training.encoder, perceptual, images, should_stop=context.should_stop
+                sampler, encoder, perceptual, images, should_stop=context.should_stop
             )
         )
         for name, images in judged.items()
-        if images is not None
     }
-    shown = torch.cat([images[:_SHOWN] for images in judged.values() if images is not None])
-    picture = attempts_picture(sampler, training.encoder, shown)
+    shown = torch.cat([images[:_SHOWN] for images in judged.values()])
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
+    Image.fromarray(attempts_picture(sampler, encoder, shown)).save(buffer, "PNG")
     context.folder.joinpath(ATTEMPTS).write_bytes(buffer.getvalue())
-    return EncoderReport(
-        generator_digest=source.info.digest,
-        train_on=spec.train_on,
-        heads=spec.heads,
-        steps=int(training.curve[-1]["step"]) if training.curve else 0,
-        perceptual_name=perceptual.name,
-        images={name: len(images) for name, images in judged.items() if images is not None},
-        by_iteration=by_iteration,
-        curve=tuple(training.curve),
-    )
+    images = {name: len(images) for name, images in judged.items()}
+    return EncoderReport(perceptual_name=perceptual.name, images=images, by_iteration=by_iteration, **facts)
 
 
 def store_encoder(
     context: StepContext,
     source: Source,
-    encoder: Encoder,
+    encoder: Encoder | PublishedEncoder,
     report: EncoderReport,
     digest: str,
     images: Tensor | None = None,
+    event: str = "encoder.trained",
 ) -> StepResult:
-    """Store an encoder with its report and the picture of its reconstructions."""
+    """Store an encoder with its report and the picture of its reconstructions; event: its name in the job's log."""
     encoder_id = new_id(PREFIXES["encoder"])
     info = report.to_json()
     folder = context.folder / "encoder"
@@ -191,5 +204,5 @@ def store_encoder(
         files=tuple(files),
         made=(NewMade("encoder", encoder_id, digest, info, parents),),
         job_result=JobResult(encoder=encoder_id),
-        events=(NewEvent("encoder.trained", {"encoder": encoder_id, "reconstruction": last}),),
+        events=(NewEvent(event, {"encoder": encoder_id, "reconstruction": last}),),
     )
