@@ -59,11 +59,22 @@ class NormedWeight(nn.Module):
             self.register_buffer("u", torch.empty(shape[0]))
         if self.kind == "stored":
             self.register_buffer("v", torch.empty(self.weight[0].numel()))
+        self._kept: tuple[Tensor, Tensor] | None = None  # u, and the weight that was divided with it
 
     def effective(self) -> Tensor:
-        """Return the weight divided by its spectral norm."""
+        """Return the weight divided by its spectral norm. Of a frozen layer it is computed once for each ``u``."""
         if self.kind == "none":
             return self.weight
+        if self.training or self.weight.requires_grad:
+            self._kept = None
+            return self._divided()
+        if self._kept is None or self._kept[0] is not self.u:
+            # A tensor of inference mode could not be used where gradients are taken.
+            with torch.inference_mode(False), torch.no_grad():
+                self._kept = self.u, self._divided()
+        return self._kept[1]
+
+    def _divided(self) -> Tensor:
         if self.kind == "stored":
             return self.weight / torch.dot(self.u, torch.mv(self.weight.flatten(1), self.v))
         return spectral_normalised(self.weight, self.u, eps=self.eps, iterations=self.iterations, update=self.training)

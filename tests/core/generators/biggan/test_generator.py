@@ -116,3 +116,17 @@ def test_stored_codes_are_exact_floats() -> None:
     codes = sampler({"truncation": 0.3}).draw(2, [0, 1], [0, 1])
     assert codes.parts["z"].dtype == torch.float32
     assert np.isfinite(codes.parts["z"].numpy()).all()
+
+
+def test_divided_weights_are_kept_and_follow_the_vectors_of_the_statistics() -> None:
+    generator = small.generator()
+    plain, standing = generator.bind(), sampler({"truncation": 0.5})
+    codes = plain.draw(0, [0, 1], [0, 1])
+    with torch.inference_mode():
+        first = plain.synthesize(codes).image.clone()
+    other = generator.bind({"truncation": 0.5}, standing._statistics.to_bytes())
+    assert torch.equal(other.synthesize(codes).image, standing.synthesize(codes).image)
+    assert torch.equal(plain.synthesize(codes).image, first)
+    codes.parts["z"].requires_grad_()
+    (gradient,) = torch.autograd.grad(plain.synthesize(codes).image.sum(), codes.parts["z"])
+    assert bool(gradient.isfinite().all())
