@@ -24,6 +24,7 @@ from store.resources.image_sets import INDEX, NewImageSet, add_image_set
 from tests.core.training.test_images import encoded, picture
 from tests.e2e import tiny
 from tests.worker.inline import TENANT, InlineWorker, Service, content, generate, upload, view
+from tests.worker.steps.generators import test_train_generator
 from worker.steps.label_sets import training_overlap
 
 
@@ -103,3 +104,22 @@ def test_a_generator_keeps_the_index_of_its_image_set(service: Service, material
             add_files(connection, TENANT, kept)
     (loaded,) = training_overlap.training_indices(context, "further")
     assert loaded.names == ("train/copy.png", *(f"train/{number}.png" for number in range(4)))
+
+
+def test_labels_that_trained_a_generator_here_are_named_when_they_are_checked(tmp_path: Path) -> None:
+    service = test_train_generator.Service(tmp_path)
+    test_train_generator.write_photographs(tmp_path / "mixed.zip", 40)
+    with zipfile.ZipFile(tmp_path / "labels.zip") as labels, zipfile.ZipFile(tmp_path / "mixed.zip", "a") as mixed:
+        mixed.writestr("photographs/label.png", labels.read("images/03.png"))
+        mixed.writestr("photographs/again.png", labels.read("images/03.png"))  # copies are never held out
+    service.add_images(tmp_path / "mixed.zip", "mixed")
+    service.train(images="mixed", kimg=0.008, preparation={"perceptual_steps": 2, "encoder": False})
+    service.work()
+    asked = CheckLabelsSpec(
+        labels=upload(service.db, service.objects, tmp_path / "labels.zip"), generator=service.generator().name
+    )
+    job = submit_request(service.db, asked, tenant=TENANT).job
+    service.work()
+    logged = {event.name: event.data for event in events(service.db, job.id, tenant=TENANT)}
+    assert logged["label_set.seen_in_training"]["images"].keys() == {"03"}
+    service.db.close()
