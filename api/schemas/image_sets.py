@@ -42,7 +42,7 @@ class ImageSetChange(Request):
 
 def image_set_document(found: StoredImageSet) -> ImageSet:
     """Return the document of an image set."""
-    path = f"/v1/image-sets/{found.id}"
+    path, facts = f"/v1/image-sets/{found.id}", found.facts
     return ImageSet(
         id=found.id,
         name=found.name,
@@ -50,15 +50,15 @@ def image_set_document(found: StoredImageSet) -> ImageSet:
         images=found.images,
         height=found.height,
         width=found.width,
-        channels=found.info["channels"],
-        classes=found.info["classes"],
-        held_out=found.info["held_out"],
-        fit=found.info["fit"],
-        flips=found.info["flips"],
-        flips_reason=found.info["flips_reason"],
-        unreadable=found.info["unreadable"],
-        copies=found.info["copies"],
-        warnings=found.info["warnings"],
+        channels=facts.channels,
+        classes=facts.classes,
+        held_out=facts.held_out,
+        fit=facts.fit,
+        flips=facts.flips,
+        flips_reason=facts.flips_reason,
+        unreadable=facts.unreadable,
+        copies=facts.copies,
+        warnings=list(facts.warnings),
         licence=found.licence,
         report=f"{path}/report",
         contact_sheet=f"{path}/contact-sheet",

@@ -37,7 +37,7 @@ def _image_problems(where: Submitting, spec: AssessGeneratorSpec) -> list[Proble
     except NotFound:
         known = image_set_names(where.connection, tenant=where.tenant)
         return [Problem(f"no image set {spec.images!r}; {did_you_mean(spec.images, known)}", "/images")]
-    problems, held_out = [], int(images.info["held_out"])
+    problems, held_out = [], images.facts.held_out
     if held_out < FEWEST_HELD_OUT:
         problems.append(
             Problem(f"{held_out} held-out images; at least {FEWEST_HELD_OUT} are needed to compare with", "/images")

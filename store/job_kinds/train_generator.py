@@ -109,7 +109,7 @@ def _images(where: Submitting, spec: TrainGeneratorSpec) -> ImageSet | None:
 
 
 def _image_violations(images: ImageSet, spec: TrainGeneratorSpec, family: TrainableFamily) -> list[Violation]:
-    held_out = int(images.info["held_out"])
+    held_out = images.facts.held_out
     facts = ImageFacts(images.height, images.width, images.images - held_out, held_out, images.classes, images.flips)
     return family.image_violations(facts, family.configured(spec.preset, spec.training_settings(images.flips)))
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, cast
 
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
 from store.database.clock import database_now, to_datetime
@@ -25,12 +26,32 @@ CONTACT_SHEET = "contact_sheet.png"
 PREFIX = "ims"
 
 
+class ImageSetFacts(BaseModel):
+    """Facts of an image set. classes: images of each class, in the order of class indices; empty without classes.
+
+    fit: rule by which the images were brought to their size. flips: whether mirror images may be trained on, and why.
+    held_out, unreadable, copies: numbers of images.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    channels: int = 3
+    classes: dict[str, int] = Field(default_factory=dict)
+    held_out: int = 0
+    fit: str = "crop"
+    flips: bool = False
+    flips_reason: str = ""
+    unreadable: int = 0
+    copies: int = 0
+    imbalance: float | None = None
+    left_out: int = 0
+    warnings: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class ImageSet:
-    """Packed images. `digest`: SHA-256 over pixels, names and classes. `info`: facts for requests and people.
-
-    `info` holds `channels`, `classes` (name → images; empty without classes), `held_out`, `fit`, `flips`,
-    `flips_reason`, `unreadable`, `copies` (numbers of images), `warnings`; the whole report is the file `REPORT`.
+    """Packed images. `digest`: SHA-256 over pixels, names and classes. `info`: :class:`ImageSetFacts` as JSON values;
+    the whole report is the file `REPORT`.
     """
 
     id: str
@@ -44,19 +65,24 @@ class ImageSet:
     created_at: datetime
 
     @property
+    def facts(self) -> ImageSetFacts:
+        """Facts for requests and people, from the info."""
+        return ImageSetFacts.model_validate(self.info)
+
+    @property
     def classes(self) -> Mapping[str, int]:
         """Images of each class, in the order of class indices; empty without classes."""
-        return cast(dict[str, int], self.info["classes"])
+        return self.facts.classes
 
     @property
     def fit(self) -> str:
         """Rule by which the images were brought to their size: crop, pad or stretch."""
-        return str(self.info["fit"])
+        return self.facts.fit
 
     @property
     def flips(self) -> bool:
         """Whether mirror images may be trained on."""
-        return bool(self.info["flips"])
+        return self.facts.flips
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from store.job_kinds.add_images import AddImagesSpec
 from store.jobs.commits import StepResult
 from store.jobs.events import NewEvent
 from store.jobs.job_result import JobResult
-from store.resources.image_sets import CONTACT_SHEET, INDEX, PACKED, PREFIX, REPORT, NewImageSet
+from store.resources.image_sets import CONTACT_SHEET, INDEX, PACKED, PREFIX, REPORT, ImageSetFacts, NewImageSet
 from worker.loading import prepare_torch
 from worker.runtime.step_context import StepContext
 from worker.steps.label_sets.validate import fetch_upload
@@ -46,18 +46,27 @@ def add_images(context: StepContext) -> StepResult:
     upload.unlink()
     images = PackedImages(packed)
     write_index(images.training, context.folder / INDEX, run)
-    info = _info(spec, report)
-    document = json.dumps(_report(spec, found, report, info), indent=1).encode()
+    facts = _facts(spec, report)
+    document = json.dumps(_report(spec, found, report, facts), indent=1).encode()
     title = f"{spec.name}: {report.images:,} images at {spec.width} x {spec.height} (width x height)"
-    sheet = image_sheet(images, title, _subtitle(report, info, licence), spec.seed)
+    sheet = image_sheet(images, title, _subtitle(report, facts, licence), spec.seed)
     files = (
         context.put(image_set_id, PACKED, packed, "application/octet-stream", items=report.images),
         context.put(image_set_id, INDEX, context.folder / INDEX, "application/octet-stream"),
         context.put(image_set_id, REPORT, document, "application/json"),
         context.put(image_set_id, CONTACT_SHEET, sheet, "image/png"),
     )
-    made = NewImageSet(image_set_id, spec.name, images.digest, report.images, spec.height, spec.width, licence, info)
-    warnings = tuple(NewEvent("image_set.warning", {"text": text}, "warning") for text in info["warnings"])
+    made = NewImageSet(
+        image_set_id,
+        spec.name,
+        images.digest,
+        report.images,
+        spec.height,
+        spec.width,
+        licence,
+        facts.model_dump(mode="json"),
+    )
+    warnings = tuple(NewEvent("image_set.warning", {"text": text}, "warning") for text in facts.warnings)
     return StepResult(
         files=files,
         image_set=made,
@@ -81,22 +90,22 @@ def _select(spec: AddImagesSpec) -> Select | None:
     return lambda classes: long_tailed(classes, imbalance, spec.seed)
 
 
-def _info(spec: AddImagesSpec, report: PackReport) -> dict[str, Any]:
+def _facts(spec: AddImagesSpec, report: PackReport) -> ImageSetFacts:
     """Return the facts that requests are checked against and lists show."""
     flips, reason = choose_flips(spec.flips, report.counts)
-    return {
-        "channels": report.channels,
-        "classes": report.counts,
-        "held_out": report.held_out,
-        "fit": spec.fit,
-        "flips": flips,
-        "flips_reason": reason,
-        "imbalance": spec.imbalance,
-        "left_out": report.left_out,
-        "unreadable": len(report.unreadable),
-        "copies": len(report.copies),
-        "warnings": [*_warnings(report), *flip_warnings(flips, spec.flips, report.asymmetry)],
-    }
+    return ImageSetFacts(
+        channels=report.channels,
+        classes=report.counts,
+        held_out=report.held_out,
+        fit=spec.fit,
+        flips=flips,
+        flips_reason=reason,
+        imbalance=spec.imbalance,
+        left_out=report.left_out,
+        unreadable=len(report.unreadable),
+        copies=len(report.copies),
+        warnings=(*_warnings(report), *flip_warnings(flips, spec.flips, report.asymmetry)),
+    )
 
 
 def _warnings(report: PackReport) -> list[str]:
@@ -110,7 +119,7 @@ def _warnings(report: PackReport) -> list[str]:
     return found
 
 
-def _report(spec: AddImagesSpec, found: Photographs, report: PackReport, info: dict[str, Any]) -> dict[str, Any]:
+def _report(spec: AddImagesSpec, found: Photographs, report: PackReport, facts: ImageSetFacts) -> dict[str, Any]:
     """Return the whole report, JSON values."""
     return {
         "name": spec.name,
@@ -119,22 +128,22 @@ def _report(spec: AddImagesSpec, found: Photographs, report: PackReport, info: d
         "width": spec.width,
         "format": found.format,
         "licence": spec.licence or found.licence,
-        **info,
+        **facts.model_dump(mode="json"),
         "asymmetry": round(report.asymmetry, 4),
         "unreadable": [{"file": one.pointer, "reason": one.detail} for one in report.unreadable[:_LISTED]],
         "copies": [{"image": image, "of": of} for image, of in report.copies[:_LISTED]],
-        "unreadable_files": info["unreadable"],
-        "copied_images": info["copies"],
+        "unreadable_files": facts.unreadable,
+        "copied_images": facts.copies,
     }
 
 
-def _subtitle(report: PackReport, info: dict[str, Any], licence: str) -> str:
+def _subtitle(report: PackReport, facts: ImageSetFacts, licence: str) -> str:
     parts = [
         f"{report.held_out} held out of training",
-        f"brought to size by {info['fit']}",
-        "mirrored in training" if info["flips"] else "not mirrored in training",
-        f"unreadable files: {info['unreadable']}",
-        f"copies: {info['copies']}",
+        f"brought to size by {facts.fit}",
+        "mirrored in training" if facts.flips else "not mirrored in training",
+        f"unreadable files: {facts.unreadable}",
+        f"copies: {facts.copies}",
         f"licence: {licence.splitlines()[0][:100] if licence else 'not given'}",
     ]
     return ", ".join(parts)
