@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, StringConstraints, WithJsonSchema
@@ -12,7 +13,7 @@ from contracts.sampling_settings import Violation
 from store.errors import NotFound, Problem
 from store.job_kinds.checks import generator_name_problems, reference_problems
 from store.job_kinds.preparing import PREPARATION
-from store.jobs.kinds import JobKind, Makes, StepPlan, Submitting
+from store.jobs.kinds import JobKind, Makes, StepPlan, Submitting, TypicalSize
 from store.requests.base import MAX_SEED, JobSpec
 from store.requests.preparation import PreparationSpec
 from store.resources.descriptions import described
@@ -138,9 +139,15 @@ def _problem(found: Violation) -> Problem:
     return Problem(found.detail, f"/{found.name}" if field else f"/settings/{found.name}")
 
 
+def _typical_seconds(spec: Mapping[str, Any], _size: TypicalSize) -> float | None:
+    """Return the budget; where it is a number of images the time is known once the worker has measured its pace."""
+    hours = spec.get("hours")
+    return None if hours is None else float(hours) * 3600
+
+
 KIND = JobKind(
     "train_generator",
-    (StepPlan("train_generator", "train", title="training generator"), *PREPARATION),
+    (StepPlan("train_generator", "train", title="training generator", typical=_typical_seconds), *PREPARATION),
     TrainGeneratorSpec,
     makes=Makes("generator", "generators"),
     refusal="the generator cannot be trained like this",

@@ -23,7 +23,7 @@ from store.job_kinds.train_generator import TrainGeneratorSpec
 from store.jobs.cancel import cancel_job
 from store.jobs.claims import Claim, claim, save_checkpoint
 from store.jobs.events import events
-from store.jobs.submit import submit_request
+from store.jobs.submit import rehearse, submit_request
 from store.jobs.views import Job
 from store.objects import ObjectStore, open_objects
 from store.resources.files import get_file, list_files
@@ -264,6 +264,15 @@ def test_images_that_do_not_fit_the_settings_are_refused(service: Service) -> No
     assert found["/settings/flip"] == "expected false: this image set is not to be mirrored"
     found = problems(service, images="few", generator="tiny")
     assert "expected images of 16x16 or that times a power of two, found 20x20" in found["/images"]
+
+
+def test_estimate_of_a_budget_in_hours_is_that_time_and_the_preparation(service: Service) -> None:
+    spec = TrainGeneratorSpec(name="new", images="spots", hours=2)
+    found = rehearse(service.db, spec, tenant=TENANT)
+    assert found.seconds is not None
+    assert 7200 < found.seconds < 10800
+    assert found.rough
+    assert rehearse(service.db, TrainGeneratorSpec(name="new", images="spots", kimg=9), tenant=TENANT).seconds is None
 
 
 def test_two_jobs_cannot_train_generators_of_one_name(service: Service) -> None:
