@@ -111,9 +111,9 @@ def cross_validate(
 
 def _with_held_out(config: MethodConfig, images: int) -> MethodConfig:
     held_out = max(0, min(config.held_out, images - 2))
-    if isinstance(config, InterpreterConfig):
-        return replace(config, held_out=held_out)
     # What is looked at is not in any training: one training each is enough.
+    if isinstance(config, InterpreterConfig):
+        return replace(config, held_out=held_out, train_on_all=False)
     return replace(config, held_out=held_out, patience=config.patience if held_out else None, train_on_all=False)
 
 

@@ -10,6 +10,7 @@ from core.generators.interface import Codes, FeatureSource
 from core.label_sets.label_set import LabelItem
 from core.labeling.config import LabelerConfig
 from core.labeling.interpreter.config import METHOD, InterpreterConfig
+from core.labeling.interpreter.retraining import train_on_all_images
 from core.labeling.interpreter.training import train_interpreter
 from core.labeling.labeler import TrainedLabeler
 from core.labeling.targets import targets_of
@@ -50,4 +51,5 @@ def train_by_method(
         problem = Problem("an interpreter learns masks alone; use the method pixels", "/labeler/method")
         raise LabelerError("these labels cannot be learnt by an interpreter", [problem])
     masks = np.stack([item.mask for item in items])
-    return train_interpreter(source, codes, masks, class_count, config, origins=origins, run=run)
+    train = train_on_all_images if config.held_out and config.train_on_all else train_interpreter
+    return train(source, codes, masks, class_count, config, origins=origins, run=run)

@@ -138,7 +138,7 @@ class LabelerSpec(Spec):
     train_on_all: bool = Field(
         True,
         description="Train again on all labelled images once those kept aside are scored, and use that labeler, which "
-        "takes twice as long; false: use the labeler that was scored, as interpreters and earlier releases do.",
+        "takes twice as long; false: use the labeler that was scored, as earlier releases did.",
     )
 
     @model_validator(mode="after")

@@ -44,6 +44,8 @@ class InterpreterConfig:
     """Mask value of pixels that count for nothing."""
     held_out: int = 0
     """Images kept from training to measure on."""
+    train_on_all: bool = True
+    """Once they are measured on, train again on all images; False: the labeler that was measured is the result."""
     measure_every: int = 100
     """Steps between two points of the loss curve."""
     score: Score = "class_mean"

@@ -35,7 +35,8 @@ def labeler_config(asked: LabelerSpec, classes: ClassMap, images: int) -> Method
         named = {"heads": asked.members, "steps": asked.max_steps, "head": asked.head, "score": asked.score}
         given: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
         return InterpreterConfig(
-            **given, aggregation=asked.aggregation, ignore_index=classes.ignore_index, held_out=held_out
+            **given, aggregation=asked.aggregation, ignore_index=classes.ignore_index, held_out=held_out,
+            train_on_all=asked.train_on_all,
         )  # fmt: skip
     values = asked.model_dump(include=_SAME, exclude_none=True)
     return LabelerConfig.from_json({**values, "ignore_index": classes.ignore_index, "held_out": held_out})

@@ -68,6 +68,33 @@ def test_foreground_is_learnt_from_class_conditional_features(sampler: Sampler, 
     assert smaller.mask.shape == (2, 8, 8)
 
 
+def test_an_interpreter_is_trained_on_all_images_after_the_held_out_ones_are_scored(
+    sampler: Sampler, codes: Codes, masks: Tensor
+) -> None:
+    image = np.zeros((*masks.shape[1:], 3), np.uint8)
+    items = [LabelItem(str(at), image, mask.numpy()) for at, mask in enumerate(masks)]
+    config = replace(CONFIG, steps=20, held_out=2)
+    kept: list[bytes] = []
+    told: list[tuple[int, int]] = []
+    run = Run(checkpoint=kept.append, checkpoint_every=10, progress=lambda *at: told.append(at))
+    labeler = train_by_method(sampler, codes, items, 2, config, run=run)
+    scored = train(sampler, codes, masks, config=config)
+    of_all = train(sampler, codes, masks, config=replace(config, held_out=0))
+    assert labeler.config == config
+    report = labeler.reports["segmentation"]
+    assert report["trained_on_all"]
+    assert report["held_out"] == scored.report["held_out"]
+    assert report["pixels"] == of_all.report["pixels"] > scored.report["pixels"]
+    seen = sampler.synthesize(codes, with_features=True)
+    labels = labeler.label_synthesis(seen, (16, 16))
+    assert torch.equal(labels.divergence, of_all.label_synthesis(seen, (16, 16)).divergence)
+    assert (len(kept), told[-1]) == (2, (40, 40))
+    for content in kept:
+        again = train_by_method(sampler, codes, items, 2, config, run=Run(resume_from=content))
+        assert torch.equal(again.label_synthesis(seen, (16, 16)).divergence, labels.divergence)
+        assert again.reports == labeler.reports
+
+
 def test_several_classes_and_stylegan2_features_are_learnt_too(network: Any, request: Any) -> None:
     codes, masks = request.getfixturevalue("codes_of_stylegan2"), request.getfixturevalue("masks_of_stylegan2")
     ignored = masks.clone()
