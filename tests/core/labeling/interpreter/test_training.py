@@ -80,8 +80,9 @@ def test_an_interpreter_is_trained_on_all_images_after_the_held_out_ones_are_sco
     labeler = train_by_method(sampler, codes, items, 2, config, run=run)
     scored = train(sampler, codes, masks, config=config)
     of_all = train(sampler, codes, masks, config=replace(config, held_out=0))
+    assert isinstance(labeler, InterpreterLabeler)
     assert labeler.config == config
-    report = labeler.reports["segmentation"]
+    report = labeler.report
     assert report["trained_on_all"]
     assert report["held_out"] == scored.report["held_out"]
     assert report["pixels"] == of_all.report["pixels"] > scored.report["pixels"]
