@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from store.job_kinds.prepare_generator import PrepareGeneratorSpec
 from store.requests.preparation import Preparation, PreparationSpec
 from worker.loading import Source, load_source
 from worker.runtime.step_context import StepContext
@@ -18,4 +19,4 @@ def preparation_of(context: StepContext) -> Preparation:
 def load_prepared(context: StepContext) -> Source:
     """Return the generator that an earlier step of the job made, or that the request names. Raises as `load_source`."""
     made = context.claim.result.generator
-    return load_source(context, made or str(context.claim.spec["generator"]))
+    return load_source(context, made or context.request(PrepareGeneratorSpec).generator)
