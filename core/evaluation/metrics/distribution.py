@@ -86,7 +86,7 @@ def kernel_distance(
     those of torch-fidelity with the same seed. Raises ValueError for fewer than two images on a side.
     """
     _check(real, generated, least=2)
-    random = np.random.RandomState(settings.seed)
+    random = np.random.RandomState(settings.seed % (1 << 32))  # the range of its seeds
     size = min(settings.subset_size, len(real), len(generated))
     values = []
     for _ in range(settings.subsets):

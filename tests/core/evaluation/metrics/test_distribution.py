@@ -53,6 +53,12 @@ def test_kernel_distance_by_hand_and_like_torch_fidelity(features):
     assert kernel_distance(x, y, KidSettings(1, 120))[0] == pytest.approx(float(expected), rel=1e-6)
 
 
+def test_kernel_distance_takes_seeds_of_jobs(features):
+    largest = kernel_distance(*features, KidSettings(2, 50, seed=2**53 - 1))
+    assert largest == kernel_distance(*features, KidSettings(2, 50, seed=2**32 - 1))
+    assert largest != kernel_distance(*features, KidSettings(2, 50))
+
+
 def test_manifold_by_hand():
     real = np.array([[0.0], [1.0], [2.0], [10.0]])
     generated = np.array([[0.5], [1.5], [100.0], [101.0]])
