@@ -161,6 +161,7 @@ def test_trained_generator_has_its_report_pictures_and_licence_and_can_be_used(s
     assert further.info["prepared"].keys() == {"perceptual", "encoder"}
 
 
+@pytest.mark.slow
 def test_generate_job_posted_in_mid_training_starts_within_one_item(service: Service) -> None:
     labels = upload(service.db, service.objects, service.settings.home / "labels.zip")
     training = service.train()
@@ -203,6 +204,7 @@ def test_canceled_training_keeps_the_best_generator_so_far(service: Service) -> 
     delete_generator(service.db, service.objects, "trained", tenant=TENANT)
 
 
+@pytest.mark.slow
 def test_state_of_another_release_fails_the_job_and_is_kept(service: Service) -> None:
     job = service.train(settings=TINY | {"points": 6})
 

@@ -79,6 +79,7 @@ def test_sizes_begin_at_sixteen_pixels_or_at_the_size_of_the_start(
     assert stages(resolution, False, start) == (Stage(1, 1.0),)
 
 
+@pytest.mark.slow
 def test_training_goes_through_its_sizes_and_exports_the_best_state() -> None:
     progress: list[tuple[int, int]] = []
     run = Run(seed=2, progress=lambda done, total: progress.append((done, total)))
@@ -208,6 +209,7 @@ def test_training_without_progress_ends_early() -> None:
 BROKEN: dict[str, Any] = {"generator_rate": 10.0, "discriminator_rate": 10.0, "points": 20, "early_stop": 0.0}
 
 
+@pytest.mark.slow
 def test_collapsed_training_returns_and_gives_up_after_so_many_returns() -> None:
     trainer = ProgressiveTrainer(data(), plan(0.4, settings={**BROKEN, "most_returns": 2}), Run())
     points = finished(trainer)
