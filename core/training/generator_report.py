@@ -5,11 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.evaluation.generator_quality import GeneratorQuality, GeneratorQualityConfig, generator_quality
 from core.generators.interface import Generator
 from core.generators.training import TrainingImages
 from core.image_arrays import to_bytes
 from core.run import Run
-from core.training.held_out import EXTRACTOR, HeldOutMeasure
+from core.training.held_out import HeldOutMeasure
 
 SAMPLES = 1000
 """Images that are drawn for the report."""
@@ -31,30 +32,29 @@ def drawn_samples(generator: Generator, count: int, run: Run) -> Tensor:
     return torch.cat(drawn)
 
 
-def held_out_report(
-    generator: Generator, training: TrainingImages, held_out: TrainingImages, run: Run, count: int = SAMPLES
-) -> dict[str, Any]:
-    """Return distances of ``count`` samples to held-out images, and the comparison of nearest training images with
-    nearest held-out ones; JSON values.
+def held_out_quality(
+    generator: Generator, training: TrainingImages, held_out: TrainingImages, mirrored: bool, run: Run
+) -> GeneratorQuality:
+    """Compare samples at the generator's widest preview setting with held-out images, in features that need no
+    network, and check whether they repeat training images. mirrored: whether it was trained with mirror images.
     """
-    fakes = drawn_samples(generator, count, run)[:, : held_out.shape[0]]
-    measure = HeldOutMeasure(held_out)
-    scores, copied = measure.scores(fakes), measure.memorised(training, fakes)
-    found = copied.to_json()
+    settings = generator.preview_settings[-1]
+    prepared = generator.prepare(settings, run)
+    sampler = generator.bind(settings, None if prepared is None else prepared.to_bytes())
+    config = GeneratorQualityConfig(SAMPLES, mirrored=mirrored)
+    return generator_quality(sampler, training, held_out, [HeldOutMeasure(held_out).extractor()], config, run)
+
+
+def quality_summary(quality: GeneratorQuality) -> dict[str, Any]:
+    """Return the main figures of a quality report as JSON values."""
+    scores, found = quality.scores[0].to_json(), quality.memorization[0]
+    names = ("fid", "precision", "recall", "density", "coverage")
     return {
-        "features": EXTRACTOR,
-        "samples": count,
-        "held_out": len(measure.reals),
-        "frechet": scores.frechet,
-        "precision": scores.manifold.precision,
-        "recall": scores.manifold.recall,
-        "density": scores.manifold.density,
-        "coverage": scores.manifold.coverage,
-        "memorisation": {
-            "clean": copied.clean,
-            "chance": found["chance"],
-            "copies": found["copies"],
-            "training_median": found["labelled_median"],
-            "held_out_median": found["held_out_median"],
-        },
+        "features": scores["spec"]["extractor"],
+        "samples": scores["spec"]["generated"],
+        "held_out": scores["spec"]["real"],
+        **{name: scores[name] for name in names},
+        "memorised": quality.memorised,
+        "memorization": found.sentence,
+        "copies": len(found.copies),
     }

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from core.evaluation.metrics.distribution import Manifold, frechet_distance, manifold_scores
-from core.evaluation.metrics.memorization import Memorisation, memorisation, picture_features
+from core.evaluation.metrics.extractors import Extractor
+from core.evaluation.metrics.memorization import picture_features
 from core.generators.training import TrainingImages
 from core.image_arrays import as_pictures
 
@@ -57,11 +58,15 @@ class HeldOutMeasure:
         manifold = manifold_scores(self._small, small_pictures(fakes), neighbours)
         return HeldOutScores(frechet_distance(self._features, found), manifold)
 
-    def memorised(self, training: TrainingImages, fakes: Tensor, most: int = 5000) -> Memorisation:
-        """Compare how near fakes come to training and to held-out images. ``most``: training images, evenly spread."""
-        step = max(1, len(training) // most)
-        seen = training.read(range(0, len(training), step))
-        return memorisation(small_pictures(seen), self._small, small_pictures(fakes))
+    def extractor(self) -> Extractor:
+        """Return the features as an extractor, fitted to these images."""
+
+        def features(images: Tensor) -> Tensor:
+            pictures = images[:, : self.reals.shape[1]].cpu()
+            found: Tensor = self._standard(_parts(pictures)) @ self._axes.T
+            return found
+
+        return Extractor(EXTRACTOR, features)
 
     def _standard(self, parts: list[Tensor]) -> Tensor:
         scaled = zip(parts, self._means, self._scales, strict=True)

@@ -123,6 +123,6 @@ def training_lines(training: Training | None) -> list[str]:
         f"  best        distance {best['frechet']:.3g} to held-out images, recall {best['recall']:.2f}, "
         f"after {best['images']:,.0f} images",
     ]
-    if quality is not None and not quality["memorisation"]["clean"]:
-        lines.append("  warning     samples come nearer to training images than to held-out ones: it repeats them")
+    if quality is not None and quality["memorised"]:
+        lines.append(f"  warning     {quality['memorization']}")
     return lines + [f"  warning     {text}" for text in training["warnings"]]

@@ -50,9 +50,9 @@ def test_commands_of_the_guide_go_from_photographs_to_a_dataset(
     monkeypatch.chdir(tmp_path)
     write_photographs(tmp_path / "photographs.zip", count=80)
     label_photographs(tmp_path / "photographs.zip", tmp_path / "labels")
-    train, preview, draw, *generate = commands((repository / "docs" / "train-a-generator.md").read_text())
-    assert [words[:2] for words in (train, preview, draw)] == [
-        ["generators", "train"], ["generators", "preview"], ["samples", "draw"],
+    train, preview, report, draw, *generate = commands((repository / "docs" / "train-a-generator.md").read_text())
+    assert [words[:2] for words in (train, preview, report, draw)] == [
+        ["generators", "train"], ["generators", "preview"], ["generators", "report"], ["samples", "draw"],
     ]  # fmt: skip
     assert [words[:2] for words in generate] == [["generate", "labels"], ["generate", "drawn"]]
     url = ("--url", undisturbed.up.url)
@@ -67,6 +67,11 @@ def test_commands_of_the_guide_go_from_photographs_to_a_dataset(
     offhand("generators", "prepare", "xrays", "--set", "perceptual_steps=4", "--set", "encoder_steps=4", *url)
     offhand(*preview, *url)
     assert (tmp_path / "xrays.png").read_bytes().startswith(b"\x89PNG")
+    offhand(*report, *url)
+    assert "closest pairs" in (tmp_path / "report.html").read_text()
+    assess = ("generators", "assess", "xrays", "--images", "xrays", "--count", "50", "--json")
+    assessed = json.loads(offhand(*assess, *url).stdout)
+    assert assessed["scores"][0]["spec"]["extractor"].startswith("domain"), "the network that was prepared"
     assert "trained     80 images" in offhand("generators", "show", "xrays", *url).stdout
     drawn = json.loads(offhand(*draw, "--json", *url).stdout)
     add_masks(tmp_path / "drawn")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from core.errors import EvaluationError, Problem
@@ -15,7 +14,7 @@ from core.evaluation.metrics.extractors import (
     pixel_extractor,
 )
 from core.evaluation.metrics.published_weights import PublishedWeights
-from core.evaluation.report.generator_report import headline, report_html, samples_png
+from core.evaluation.report.generator_report import headline
 from core.inversion.perceptual.domain import load_perceptual
 from store.job_kinds.assess_generator import AssessGeneratorSpec
 from store.jobs.commits import StepResult
@@ -23,13 +22,12 @@ from store.jobs.events import NewEvent
 from store.jobs.job_result import JobResult
 from store.requests.generator_assessment import FeatureName
 from store.requests.sampling import sampling_settings
-from store.resources.generators import PERCEPTUAL
+from store.resources.generators import PERCEPTUAL, TRAINED
 from store.resources.image_sets import ImageSet, get_image_set
-from store.resources.quality_reports import REPORT_HTML, REPORT_JSON, REPORT_PNG, report_file
-from worker.digests import json_values
 from worker.loading import Source, load_images, load_source
 from worker.runtime.step_context import StepContext
 from worker.samplers import bind_sampler
+from worker.steps.generators.quality_report import quality_files
 from worker.weights.folders import evaluation_folders
 
 
@@ -54,26 +52,8 @@ def assess_generator(context: StepContext) -> StepResult:
         config,
         context.run(source.device, seed=context.claim.seed),
     )
-    title = f"Quality of {source.row.name}"
-    document = json_values(
-        {
-            "report": context.claim.job_id,
-            "images": {"id": row.id, "name": row.name, "digest": row.digest, "flips": row.flips},
-            "headline": headline(quality),
-            **quality.to_json(),
-            "notes": [*quality.notes, *_origin_notes(source, row)],
-        }
-    )
-    page = report_html(quality, images.training, images.held_out, title)
-    contents = (
-        (REPORT_JSON, json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False).encode(), "application/json"),
-        (REPORT_HTML, page.encode(), "text/html; charset=utf-8"),
-        (REPORT_PNG, samples_png(quality.samples, title), "image/png"),
-    )
-    files = tuple(
-        context.put(source.row.id, report_file(context.claim.job_id, name), content, media_type)
-        for name, content, media_type in contents
-    )
+    notes = _origin_notes(source, row)
+    files = quality_files(context, source.row.id, source.row.name, quality, images, row, notes)
     return StepResult(
         files=(*bound.files, *files),
         made=bound.made,
@@ -126,7 +106,7 @@ def _published(
 
 def _origin_notes(source: Source, images: ImageSet) -> list[str]:
     """Return why the check for memorisation may not hold, or nothing."""
-    trained_on = source.row.info.get("trained", {}).get("image_set", {}).get("digest")
+    trained_on = source.row.info.get(TRAINED, {}).get("image_set", {}).get("digest")
     if trained_on == images.digest:
         return []
     known = "was trained on other images" if trained_on else "may have been trained on other images"

@@ -10,12 +10,13 @@ from typing import Any
 from torch import Tensor
 
 from core.errors import OtherReleaseError, Problem, ResumeError
+from core.evaluation.generator_quality import GeneratorQuality
 from core.generators.families import trainer_of
 from core.generators.files import DESCRIPTION, WEIGHTS, save_generator
 from core.generators.interface import Generator, GeneratorInfo
 from core.generators.training import Reaction, StartFiles, Trainer, TrainingData, TrainingPlan, TrainingPoint
 from core.run import Run
-from core.training.generator_report import drawn_samples, held_out_report
+from core.training.generator_report import drawn_samples, held_out_quality, quality_summary
 from core.training.images import PackedImages
 from core.visualization.generator_preview import preview
 from core.visualization.training_pictures import MOST_SAMPLES, curves_picture, sample_grid
@@ -41,6 +42,7 @@ from store.resources.image_sets import ImageSet, get_image_set
 from worker.digests import json_values
 from worker.loading import load_images, load_source, prepare_torch
 from worker.runtime.step_context import StepContext
+from worker.steps.generators.quality_report import quality_files
 from worker.steps.label_sets.training_overlap import keep_indices
 
 #: Seconds of an item at most.
@@ -165,7 +167,13 @@ def _stored(
     info = GeneratorInfo(spec.name, licence=spec.licence or source.images.licence, domain=spec.domain)
     generator = trainer.generator(info)
     info = save_generator(folder, generator)
-    report = json_values(_report(context, spec, source, trainer) | _quality(context, source, generator, state))
+    found = _report(context, spec, source, trainer)
+    report_files: tuple[File, ...] = ()
+    if state == "ready":
+        quality = _quality(context, spec, source, generator.with_info(info))
+        found |= {"quality": quality_summary(quality)}
+        report_files = quality_files(context, generator_id, info.name, quality, source.images, source.row)
+    report = json_values(found)
     files = [
         context.put(generator_id, DESCRIPTION, folder / DESCRIPTION, "application/json"),
         context.put(generator_id, WEIGHTS, folder / WEIGHTS, "application/octet-stream"),
@@ -177,6 +185,7 @@ def _stored(
         ),
         *keep_indices(context, generator_id, source.row.id, spec.generator),
         *_pictures(context, generator_id, generator, report, points[-1].samples if points else None, state),
+        *report_files,
     ]
     summary = {name: value for name, value in report.items() if name not in ("curves", "settings", "new_weights")}
     description = json.loads((folder / DESCRIPTION).read_text("utf-8")) | {TRAINED: summary}
@@ -224,11 +233,12 @@ def _warnings(report: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(map(str, reactions)))
 
 
-def _quality(context: StepContext, source: _Source, generator: Generator, state: GeneratorState) -> dict[str, Any]:
-    if state == "training":
-        return {}
-    run = Run(device=context.models.device, seed=context.claim.seed, should_stop=context.should_stop)
-    return {"quality": held_out_report(generator, source.images.training, source.images.held_out, run)}
+def _quality(context: StepContext, spec: TrainGeneratorSpec, source: _Source, generator: Generator) -> GeneratorQuality:
+    run = Run(
+        device=context.models.device, seed=context.claim.seed, should_stop=context.should_stop, folder=context.folder
+    )
+    mirrored = bool(spec.training_settings(source.row.flips).get("flip", False))
+    return held_out_quality(generator, source.images.training, source.images.held_out, mirrored, run)
 
 
 def _pictures(

@@ -28,6 +28,7 @@ from store.jobs.views import Job
 from store.objects import ObjectStore, open_objects
 from store.resources.files import get_file, list_files
 from store.resources.generators import TRAINED, Generator, delete_generator, get_generator
+from store.resources.quality_reports import report_file
 from store.settings import Settings, WorkerSettings
 from tests.e2e import tiny
 from tests.worker.inline import TENANT, InlineWorker, content, generate, upload, view
@@ -138,13 +139,17 @@ def test_trained_generator_has_its_report_pictures_and_licence_and_can_be_used(s
     names = [file.name for file in list_files(service.db, made.id, tenant=TENANT)]
     assert names == [
         "curves.png", "discriminator.safetensors", "generator.json", "generator.safetensors", "preview.png",
-        "samples.png", "training.json", "training_images/0.npz",
+        *(report_file(job.id, f"report.{kind}") for kind in ("html", "json", "png")), "samples.png", "training.json",
+        "training_images/0.npz",
     ]  # fmt: skip
     report = json.loads(content(service.db, service.objects, made.id, "training.json"))
     assert (report["preset"], report["seed"], report["images_seen"]) == ("small", 5, 24)
     assert report["image_set"]["licence"] == LICENCE
     assert report["image_set"]["digest"]
-    assert report["quality"]["memorisation"].keys() >= {"clean", "chance", "copies"}
+    assert report["quality"].keys() >= {"fid", "recall", "memorised", "memorization", "copies"}
+    quality = json.loads(content(service.db, service.objects, made.id, report_file(job.id, "report.json")))
+    assert quality["scores"][0]["fid"] == report["quality"]["fid"]
+    assert quality["generator"]["digest"] == made.digest
     assert {"frechet", "recall", "generator_loss"} <= report["curves"][-1].keys()
     assert made.info[TRAINED]["ended"] == "the budget is spent"
     for picture in ("curves.png", "samples.png", "preview.png"):
