@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from core.errors import InversionError, Problem
 from core.generators.interface import Invertible
 from core.image_arrays import to_float
+from core.training.images import PackedImages
 
 ImageSource = Callable[[int, int], Tensor]
 """``source(step, count)`` → uint8 [count, 3, H, W]: real images for a step, the same whenever it is asked for that
@@ -31,6 +32,21 @@ def image_source(images: Tensor, seed: int, mirror: bool) -> ImageSource:
     def draw(step: int, count: int) -> Tensor:
         random = _random(seed, step, "images")
         chosen = images[torch.randint(len(images), (count,), generator=random)]
+        if not mirror:
+            return chosen
+        flip = torch.rand(count, generator=random) < 0.5
+        return torch.where(flip[:, None, None, None], chosen.flip(3), chosen)
+
+    return draw
+
+
+def packed_source(images: PackedImages, seed: int, mirror: bool) -> ImageSource:
+    """Draw from images in a file, as colour images; with ``mirror`` each is flipped left to right half of the time."""
+
+    def draw(step: int, count: int) -> Tensor:
+        random = _random(seed, step, "images")
+        chosen = images.read(torch.randint(len(images), (count,), generator=random).tolist())
+        chosen = chosen.expand(-1, 3, -1, -1)
         if not mirror:
             return chosen
         flip = torch.rand(count, generator=random) < 0.5

@@ -74,6 +74,9 @@ def prepare(
     name: Annotated[str, typer.Argument(help="Name or id.")],
     perceptual: Annotated[bool, typer.Option(help="Train a perceptual network of its domain.")] = True,
     encoder: Annotated[bool, typer.Option(help="Train an encoder.")] = True,
+    images: Annotated[
+        str | None, typer.Option(help="Image set of its domain, to learn from beside its own samples.")
+    ] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any other field of the request: NAME=JSON, e.g. encoder_steps=3000"),
@@ -84,7 +87,7 @@ def prepare(
 ) -> None:
     """Train a perceptual network and an encoder for a generator; both become its defaults."""
     with ending(as_json) as output, connect(url) as client:
-        settings = request_settings(setting or [], {"perceptual": perceptual, "encoder": encoder})
+        settings = request_settings(setting or [], {"perceptual": perceptual, "encoder": encoder, "images": images})
         job = client.generators.prepare(name, **settings)
         output.note(f"job {job['id']}")
         if not wait:

@@ -6,12 +6,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from store.errors import Problem
+from store.errors import NotFound, Problem
 from store.job_kinds.checks import inversion_problems, perceptual_problems, reference_problems
 from store.job_kinds.preparing import PREPARATION
 from store.jobs.kinds import JobKind, Makes, Submitting
 from store.requests.base import JobSpec
 from store.requests.preparation import PreparationSpec
+from store.resources.generators import Generator
+from store.resources.image_sets import find_image_set, image_set_names
 
 
 class PrepareGeneratorSpec(PreparationSpec, JobSpec):
@@ -30,9 +32,24 @@ def _check(where: Submitting, spec: PrepareGeneratorSpec) -> list[Problem]:
     if found is not None and found.builtin:
         detail = f"{found.name} comes with the service, with a perceptual network and an encoder of its own"
         problems.append(Problem(detail, "/generator"))
-    elif not asked.perceptual:
+    if asked.images is not None:
+        problems += _image_problems(where, asked.images, found)
+    if found is not None and not found.builtin and not asked.perceptual:
         problems += perceptual_problems(where, spec.generator)
     return problems
+
+
+def _image_problems(where: Submitting, name: str, generator: Generator | None) -> list[Problem]:
+    pointer = "/preparation/images"
+    try:
+        images = find_image_set(where.connection, name, tenant=where.tenant)
+    except NotFound:
+        known = ", ".join(image_set_names(where.connection, tenant=where.tenant)) or "none"
+        return [Problem(f"no image set {name!r}; known: {known}", pointer)]
+    if generator is None or images.height * generator.width == images.width * generator.height:
+        return []
+    expected = f"expected images of the generator's shape, {generator.height}×{generator.width} (height × width)"
+    return [Problem(f"{expected}, or larger or smaller; found {images.height}×{images.width}", pointer)]
 
 
 KIND = JobKind(

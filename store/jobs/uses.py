@@ -47,6 +47,7 @@ def _needed(connection: Connection, job: Any) -> set[str]:
 
 def _named(spec: Mapping[str, Any], result: Mapping[str, Any]) -> set[str]:
     encoder = (spec.get("inversion") or {}).get("encoder")
-    found = (*(spec.get(field) for field in _FIELDS), encoder, *JobResult.of(result).ids.values())
+    images = (spec.get("preparation") or {}).get("images")
+    found = (*(spec.get(field) for field in _FIELDS), encoder, images, *JobResult.of(result).ids.values())
     # The labeler of a labeling job is a table of settings, that of an assessment an id.
     return {name for name in found if isinstance(name, str)}

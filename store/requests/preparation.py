@@ -18,6 +18,12 @@ class Preparation(Spec):
     perceptual_steps: int | None = Field(None, ge=1, le=1_000_000, description="Training steps; null: the default.")
     encoder: bool = Field(True, description="Train an encoder, where inversions begin.")
     encoder_steps: int | None = Field(None, ge=1, le=1_000_000, description="Training steps; null: the default.")
+    images: str | None = Field(
+        None,
+        max_length=64,
+        description="Name or id of an image set of the generator's domain, to learn from beside the generator's own "
+        "samples; null: samples alone.",
+    )
     heads: Literal["e4e", "psp"] = Field(
         "e4e", description="One code and small offsets of the layers, or a code of its own for every layer."
     )

@@ -17,7 +17,7 @@ from worker.loading import Source, load_inverters
 from worker.runtime.chain_items import run_item
 from worker.runtime.step_context import StepContext
 from worker.samplers import invertible_sampler
-from worker.steps.generators.preparation import SEED, load_prepared, preparation_of
+from worker.steps.generators.preparation import SEED, load_prepared, preparation_images, preparation_of
 from worker.steps.inversion.train_encoder import encoder_digest, encoder_report, store_encoder, training_config
 
 #: Key of the facts about the encoder.
@@ -32,19 +32,28 @@ def prepare_encoder(context: StepContext) -> StepResult:
     if not asked.encoder:
         return StepResult()
     source = load_prepared(context)
-    spec = TrainEncoderSpec(generator=source.row.name, train_on="samples", heads=asked.heads, steps=asked.encoder_steps)
+    images = preparation_images(context)
+    spec = TrainEncoderSpec(
+        generator=source.row.name,
+        train_on="samples" if images is None else "both",
+        heads=asked.heads,
+        steps=asked.encoder_steps,
+        mirror=images is not None and images.mirror,
+    )
     sampler = invertible_sampler(context, source)
     _, perceptual = load_inverters(context, source)
     config = training_config(spec, source)
     shape = default_encoder_config(sampler, latent_spread(sampler, SEED), asked.heads, _IMAGE_SIZE)
-    digest = encoder_digest(source, perceptual.name, "", config, shape)
+    digest = encoder_digest(source, perceptual.name, images.digest if images is not None else "", config, shape)
     equal = find_made(context.db, "encoder", digest, tenant=context.tenant)
     if equal is not None:
         return _reused(context, source, equal)
     trained = run_item(
         context,
         source.device,
-        lambda run: train_encoder(sampler, perceptual, None, config, run=run, encoder_config=shape),
+        lambda run: train_encoder(
+            sampler, perceptual, images.source if images is not None else None, config, run=run, encoder_config=shape
+        ),
         seed=SEED,
     )
     if isinstance(trained, StepResult):

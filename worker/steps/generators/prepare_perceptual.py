@@ -19,7 +19,7 @@ from worker.loading import Source
 from worker.runtime.chain_items import run_item
 from worker.runtime.step_context import StepContext
 from worker.samplers import bind_sampler
-from worker.steps.generators.preparation import SEED, load_prepared, preparation_of
+from worker.steps.generators.preparation import SEED, load_prepared, preparation_images, preparation_of
 
 #: Key of the facts about the network.
 PERCEPTUAL = "perceptual"
@@ -31,10 +31,9 @@ def prepare_perceptual(context: StepContext) -> StepResult:
     if not asked.perceptual:
         return StepResult()
     source = load_prepared(context)
-    config = training_config(asked)
-    digest = digest_of(
-        {"made": "perceptual 1", "generator": source.info.digest, "settings": json_values(asdict(config))}
-    )
+    config, images = training_config(asked), preparation_images(context)
+    facts = {"made": "perceptual 1", "generator": source.info.digest, "settings": json_values(asdict(config))}
+    digest = digest_of(facts | ({"images": [images.digest, images.mirror]} if images is not None else {}))
     result = JobResult(generator=source.row.id)
     if source.row.info.get(PREPARED, {}).get(PERCEPTUAL, {}).get("digest") == digest:
         event = NewEvent("perceptual.reused", {"generator": source.row.id})
@@ -43,7 +42,9 @@ def prepare_perceptual(context: StepContext) -> StepResult:
     trained = run_item(
         context,
         source.device,
-        lambda run: train_perceptual(f"{source.row.name}-domain-v1", sampler, None, config, run=run),
+        lambda run: train_perceptual(
+            f"{source.row.name}-domain-v1", sampler, images.source if images is not None else None, config, run=run
+        ),
         seed=SEED,
     )
     if isinstance(trained, StepResult):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from core.generators.files import load_generator
 from core.inversion.encoder import load_encoder
 from core.inversion.perceptual.domain import load_perceptual
+from core.training.images import PackedImages, SourceImage, pack_images
 from store.database.database import Database, open_database
 from store.errors import InvalidRequest, NotFound
 from store.job_kinds.generate import GenerateSpec
@@ -24,6 +28,7 @@ from store.requests.preparation import Preparation
 from store.resources.artifacts import get_encoder
 from store.resources.files import File, add_files, list_files
 from store.resources.generators import PREPARED, NewGenerator, add_generator, get_generator
+from store.resources.image_sets import PACKED, NewImageSet, add_image_set
 from store.settings import Settings, WorkerSettings
 from tests.e2e import tiny
 from tests.worker.inline import TENANT, InlineWorker, content, upload, view
@@ -146,6 +151,44 @@ def test_one_part_alone_is_trained(service: Service) -> None:
     job = service.prepare(Preparation(perceptual=False, encoder_steps=3))
     assert job.state == "succeeded", job.error
     assert "encoder.json" in service.files()
+
+
+def add_image_set_to(service: Service, size: tuple[int, int], name: str) -> None:
+    """Grey photographs of (height, width) as the image set `name`."""
+    random = np.random.default_rng(0)
+    photographs = []
+    for index in range(12):
+        buffer = io.BytesIO()
+        Image.fromarray(random.integers(0, 256, size, np.uint8)).save(buffer, "PNG")
+        photographs.append(SourceImage(f"{index}.png", buffer.getvalue()))
+    path = service.home / "images.packed"
+    pack_images(photographs, path, size, held_out=2)
+    stored = service.objects.put(f"given/{name}", path.read_bytes())
+    facts = {"channels": 1, "classes": {}, "held_out": 2, "fit": "crop", "flips": True, "warnings": []}
+    new = NewImageSet(f"ims_{name}", name, PackedImages(path).digest, 12, *size, "", facts)
+    file = File(new.id, PACKED, f"given/{name}", stored.bytes, stored.sha256, "application/octet-stream")
+    with service.db.write() as connection:
+        add_image_set(connection, TENANT, new)
+        add_files(connection, TENANT, [file])
+
+
+def test_image_set_is_learnt_from_beside_the_samples(service: Service) -> None:
+    add_image_set_to(service, (16, 16), "photographs")
+    add_image_set_to(service, (16, 8), "upright")
+    with_images = QUICK.model_copy(update={"images": "photographs"})
+    job = service.prepare(with_images)
+    assert job.state == "succeeded", job.error
+    info = get_generator(service.db, "own", tenant=TENANT).info[PREPARED]
+    assert info["encoder"]["train_on"] == "both"
+    before = service.files()
+    assert service.prepare(QUICK).state == "succeeded"
+    assert service.files()["perceptual.safetensors"] != before["perceptual.safetensors"]
+    for name, words in (("none", "known: photographs, upright"), ("upright", "found 16×8")):
+        spec = PrepareGeneratorSpec(generator="own", preparation=QUICK.model_copy(update={"images": name}))
+        with pytest.raises(InvalidRequest) as caught:
+            submit_request(service.db, spec, tenant=TENANT)
+        ((pointer, detail),) = [(one.pointer, one.detail) for one in caught.value.problems]
+        assert (pointer, words in detail) == ("/preparation/images", True), detail
 
 
 def test_requests_that_cannot_be_met_are_refused(service: Service, tmp_path: Path) -> None:
