@@ -78,6 +78,7 @@ HTTP: dict[str, Meaning] = {
     "bad_checkpoint": Meaning(422, "Invalid checkpoint"),
     "unsafe_checkpoint": Meaning(422, "Unsafe checkpoint"),
     "inversion_failed": Meaning(422, "Inversion failed"),
+    "other_release": Meaning(409, "State of another release"),
     "poor_reconstruction": Meaning(422, "Images that the generator cannot redraw"),
     "bad_labeler": Meaning(422, "Invalid labeler"),
     "bad_sampling": Meaning(422, "Invalid sampling settings"),

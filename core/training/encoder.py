@@ -142,7 +142,7 @@ class _Training:
         self.optimizer = torch.optim.Adam(
             self.encoder.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True
         )
-        self.step = 0
+        self.step, self.kept_step = 0, -1
         self.curve: list[dict[str, float]] = []
         self.recent: list[dict[str, float]] = []
         self.first_drawn = config.samples - config.samples_drawn
@@ -171,7 +171,8 @@ class _Training:
         run.progress(self.step, total)
         while self.step < total:
             if run.should_stop():
-                self._keep(checkpoint)
+                if self.kept_step != self.step:
+                    self._keep(checkpoint)
                 raise Stopped
             self.train_step()
             if self.step % self.config.log_every == 0 and run.log is not None:
@@ -183,7 +184,7 @@ class _Training:
     def _keep(self, checkpoint: Path | None) -> None:
         if checkpoint is None and self.run.checkpoint is None:
             return
-        content = self.state()
+        content, self.kept_step = self.state(), self.step
         if checkpoint is not None:
             _replace(checkpoint, content)
         if self.run.checkpoint is not None:

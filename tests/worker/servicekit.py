@@ -92,7 +92,7 @@ def assert_survived(db: Database, objects: ObjectStore, job: Job, count: int) ->
         known = set(connection.execute(select(files.c.key)).scalars())
     assert [row.position for row in committed] == list(range(count))
     expected = [f"7:{index}".encode() for index in range(count)]
-    assert [row.result.sha256 for row in committed] == [sha256(content).hexdigest() for content in expected]
+    assert [row.result["sha256"] for row in committed] == [sha256(content).hexdigest() for content in expected]
     assert {found.key for found in objects.list()} <= known, "an object without a row was left behind"
     made = list_files(db, job.id.replace("job_", "out_"), tenant=TENANT)
     assert [b"".join(objects.read(file.key)) for file in made] == expected
