@@ -32,13 +32,19 @@ def describe(app: FastAPI, keys_required: bool) -> None:
 
 
 def methods_at(app: FastAPI, path: str) -> set[str]:
-    """Every method that is answered at this path, as the document has it; empty for what it leaves out."""
-    found: set[str] = set()
-    for template, operations in app.openapi()["paths"].items():
-        pattern, _, _ = compile_path(template)
-        if pattern.match(path):
-            found |= {method.upper() for method in operations}
-    return with_head(found)
+    """Return every method that is answered at this path, as the document has it; empty for what it leaves out.
+
+    Of several templates that match, the one with the fewest parameters counts: `/v1/generators/trainings` is not the
+    generator of that name.
+    """
+    matching = {
+        template: operations
+        for template, operations in app.openapi()["paths"].items()
+        if compile_path(template)[0].match(path)
+    }
+    if not matching:
+        return set()
+    return with_head({method.upper() for method in matching[min(matching, key=lambda one: one.count("{"))]})
 
 
 def with_head(methods: set[str]) -> set[str]:

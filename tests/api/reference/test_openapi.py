@@ -149,3 +149,8 @@ def schema_of(document: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
         resolved: dict[str, Any] = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
         return resolved | schema
     return schema
+
+
+def test_allowed_methods_are_those_of_the_path_with_the_fewest_parameters(http: TestClient) -> None:
+    assert http.options("/v1/generators/trainings").headers["Allow"] == "POST"
+    assert http.options("/v1/generators/heads64").headers["Allow"] == "DELETE, GET, HEAD"
