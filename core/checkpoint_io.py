@@ -9,6 +9,7 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from core.errors import Problem, ResumeError
 
@@ -43,6 +44,27 @@ def unpack(content: bytes, run: str, mark: str) -> tuple[dict[str, Tensor], Any]
         raise ResumeError(f"this checkpoint belongs to another {run}", [Problem("does not match", "checkpoint")])
     # Copied, so that each tensor is aligned as torch's own are: the last bit of a product may depend on it.
     return {name: torch.clone(tensor) for name, tensor in tensors.items()}, json.loads(metadata["facts"])
+
+
+def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
+    """Return the state of an optimizer as tensors named ``NUMBER.ENTRY``, by the number of the parameter."""
+    state: Mapping[int, Mapping[str, Tensor]] = optimizer.state_dict()["state"]
+    return {f"{number}.{name}": tensor for number, entries in state.items() for name, tensor in entries.items()}
+
+
+def restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Load what :func:`optimizer_tensors` returned; settings such as the learning rate stay those of the optimizer."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        number, _, name = key.partition(".")
+        state.setdefault(int(number), {})[name] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def within(tensors: Mapping[str, Tensor], group: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with ``group`` and a dot, without that."""
+    prefix = f"{group}."
+    return {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}
 
 
 def _format(run: str) -> str:

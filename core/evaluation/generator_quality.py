@@ -12,9 +12,10 @@ from core.errors import EvaluationError, Problem
 from core.evaluation.image_sources import PartOfImages, SampledImages, StoredImages
 from core.evaluation.metrics.comparison import DistributionScores, MetricSettings, compare_images
 from core.evaluation.metrics.extractors import Extractor, pixel_extractor
-from core.evaluation.metrics.features import Images, extract_features
+from core.evaluation.metrics.features import extract_features
 from core.evaluation.metrics.training_memorization import TrainingMemorization, training_memorization
 from core.generators.interface import Sampler
+from core.indexed_images import Images
 from core.run import Run
 
 ClassBalance = Literal["held_out", "uniform"]

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.errors import GeneratorError, Problem
-from core.evaluation.metrics.features import BATCH, Images
+from core.evaluation.metrics.features import BATCH
 from core.generators.interface import Sampler
 from core.image_arrays import to_bytes
+from core.indexed_images import Images
 from core.run import Run
 
 

@@ -4,7 +4,7 @@ A family that can be trained has a :class:`Trainer` in its folder and a line in 
 settings are in :mod:`contracts.generator_training`, so that a request can be checked without torch.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,26 +12,12 @@ from torch import Tensor
 
 from core.callbacks import ShouldStop, never_stop
 from core.generators.interface import Generator, GeneratorInfo
+from core.indexed_images import Images
 from core.run import Run
 
 
-class TrainingImages(Protocol):
-    """Images of one size, read by index."""
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)."""
-        ...
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes; empty without classes."""
-        ...
-
-    @property
-    def class_index(self) -> Tensor | None:
-        """int64 [N], or None without classes."""
-        ...
+class TrainingImages(Images, Protocol):
+    """Images that a generator is trained on."""
 
     @property
     def weights(self) -> Tensor | None:
@@ -41,14 +27,6 @@ class TrainingImages(Protocol):
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of the content."""
-        ...
-
-    def __len__(self) -> int:
-        """Number of images."""
-        ...
-
-    def read(self, indices: Sequence[int]) -> Tensor:
-        """Return uint8 [n, C, H, W] in the order of ``indices``."""
         ...
 
 

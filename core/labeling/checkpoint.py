@@ -34,8 +34,8 @@ class TrainingState:
         """``fingerprint`` names the training (settings, seed and data) that it belongs to."""
         tensors = {f"ensemble.{name}": tensor for name, tensor in self.ensemble.state_dict().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in (self.best or {}).items()}
-        for number, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{number}.{name}": tensor for name, tensor in moments.items()}
+        adam = checkpoint_io.optimizer_tensors(self.optimizer)
+        tensors |= {f"adam.{name}": tensor for name, tensor in adam.items()}
         tensors |= {f"conditioning.{k}": v for k, v in self.conditioning._asdict().items() if v is not None}
         curves = {"loss_curve": self.loss_curve, "held_out_curve": self.held_out_curve}
         facts = {"step": self.step, "loss_sum": self.loss_sum, **curves}
@@ -44,19 +44,13 @@ class TrainingState:
     def restore(self, content: bytes, fingerprint: str) -> None:
         """Go on where :meth:`to_bytes` was called. Raises :class:`ResumeError` for another training's state."""
         tensors, facts = checkpoint_io.unpack(content, RUN, fingerprint)
-        groups: dict[str, dict[str, Tensor]] = {"ensemble": {}, "best": {}, "adam": {}, "conditioning": {}}
-        for name, tensor in tensors.items():
-            group, rest = name.split(".", 1)
-            groups[group][rest] = tensor.to(self.conditioning.offset.device)
+        tensors = {name: tensor.to(self.conditioning.offset.device) for name, tensor in tensors.items()}
+        groups = {name: checkpoint_io.within(tensors, name) for name in ("ensemble", "best", "adam", "conditioning")}
         self.ensemble.load_state_dict(groups["ensemble"])
         self.best = groups["best"] or None
         parts = groups["conditioning"]
         self.conditioning = Conditioning(parts["offset"], parts.get("scale"), parts.get("basis"))
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in groups["adam"].items():
-            number, moment = name.split(".", 1)
-            moments.setdefault(int(number), {})[moment] = tensor
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        checkpoint_io.restore_optimizer(self.optimizer, groups["adam"])
         self.step, self.loss_sum = facts["step"], facts["loss_sum"]
         self.loss_curve = [(step, loss) for step, loss in facts["loss_curve"]]
         self.held_out_curve = [(step, value) for step, value in facts["held_out_curve"]]

@@ -49,9 +49,9 @@ class ImageSetFacts(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class ImageSet:
-    """Packed images. `digest`: SHA-256 over pixels, names and classes. `info`: :class:`ImageSetFacts` as JSON values;
-    the whole report is the file `REPORT`.
+class NewImageSet:
+    """Facts of an image set to be recorded when the result of a step commits. `digest`: SHA-256 over pixels, names and
+    classes. `info`: :class:`ImageSetFacts` as JSON values; the whole report is the file `REPORT`.
     """
 
     id: str
@@ -62,6 +62,12 @@ class ImageSet:
     width: int
     licence: str
     info: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSet(NewImageSet):
+    """Packed images, as they are recorded."""
+
     created_at: datetime
 
     @property
@@ -83,20 +89,6 @@ class ImageSet:
     def flips(self) -> bool:
         """Whether mirror images may be trained on."""
         return self.facts.flips
-
-
-@dataclass(frozen=True, slots=True)
-class NewImageSet:
-    """Facts of an image set to be recorded when the result of a step commits; fields as those of `ImageSet`."""
-
-    id: str
-    name: str
-    digest: str
-    images: int
-    height: int
-    width: int
-    licence: str
-    info: dict[str, Any]
 
 
 def add_image_set(connection: Connection, tenant: str, new: NewImageSet) -> None:

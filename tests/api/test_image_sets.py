@@ -29,13 +29,13 @@ def photos(http: TestClient) -> str:
 
 
 def test_adding_images_is_a_job(http: TestClient, photos: str) -> None:
-    wish = {"source": photos, "name": "photos", "height": 64, "width": 96, "fit": "pad"}
-    answer = http.post("/v1/image-sets", json=wish)
+    request = {"source": photos, "name": "photos", "height": 64, "width": 96, "fit": "pad"}
+    answer = http.post("/v1/image-sets", json=request)
     assert answer.status_code == 202, answer.text
     job = answer.json()
     assert (job["kind"], [step["title"] for step in job["steps"]]) == ("add_images", ["packing images"])
     assert (job["request"]["flips"], job["request"]["fit"]) == (None, "pad")
-    refused = problem(http.post("/v1/image-sets", json=wish), 422, "invalid_request")
+    refused = problem(http.post("/v1/image-sets", json=request), 422, "invalid_request")
     assert [error["pointer"] for error in refused["errors"]] == ["#/name"]
     problem(http.delete(f"/v1/uploads/{photos}"), 409, "in_use")
 
@@ -45,8 +45,8 @@ def test_adding_images_is_a_job(http: TestClient, photos: str) -> None:
     [("height", 7), ("width", 1025), ("fit", "cut"), ("name", "A b"), ("imbalance", 1), ("classes", "all")],
 )
 def test_a_wrong_field_is_named(http: TestClient, photos: str, field: str, value: object) -> None:
-    wish = {"source": photos, "name": "photos", "height": 64, "width": 64} | {field: value}
-    refused = problem(http.post("/v1/image-sets", json=wish), 422, "invalid_request")
+    request = {"source": photos, "name": "photos", "height": 64, "width": 64} | {field: value}
+    refused = problem(http.post("/v1/image-sets", json=request), 422, "invalid_request")
     assert [error["pointer"] for error in refused["errors"]] == [f"#/{field}"]
 
 

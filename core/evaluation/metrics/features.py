@@ -1,10 +1,10 @@
 """Features of many images: extracted in batches, kept outside of memory where they are large, tied to their net."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,38 +13,12 @@ from torch import Tensor
 from core.errors import EvaluationError, Problem
 from core.evaluation.metrics.extractors import Extractor
 from core.evaluation.metrics.resize import ResizeRule
+from core.indexed_images import Images
 from core.run import Run
 
 BATCH = 64
 IN_MEMORY_BYTES = 64 << 20
 """Features beyond this size lie in a temporary file."""
-
-
-class Images(Protocol):
-    """Images of one size, read by index: packed photographs, or samples of a generator."""
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)."""
-        ...
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes; empty without classes."""
-        ...
-
-    @property
-    def class_index(self) -> Tensor | None:
-        """int64 [N], or None without classes."""
-        ...
-
-    def __len__(self) -> int:
-        """Number of images."""
-        ...
-
-    def read(self, indices: Sequence[int]) -> Tensor:
-        """Return uint8 [n, C, H, W] in the order of ``indices``."""
-        ...
 
 
 @dataclass(frozen=True)

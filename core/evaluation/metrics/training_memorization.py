@@ -35,8 +35,9 @@ from scipy.stats import mannwhitneyu
 
 from core.errors import EvaluationError, Problem
 from core.evaluation.metrics.extractors import Extractor
-from core.evaluation.metrics.features import FeatureSpace, Images, feature_batches, space_of
+from core.evaluation.metrics.features import FeatureSpace, feature_batches, space_of
 from core.evaluation.metrics.nearest import BLOCK, blocks, squared_distances
+from core.indexed_images import Images
 from core.run import Run
 
 COPY, LOWEST = 0.5, 0.01

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from core.evaluation.generator_quality import GeneratorQuality
 from core.evaluation.metrics.comparison import DistributionScores
-from core.evaluation.metrics.features import Images, in_colour
+from core.evaluation.metrics.features import in_colour
 from core.evaluation.metrics.training_memorization import ClosePair, TrainingMemorization
 from core.evaluation.report import page
+from core.indexed_images import Images
 from core.visualization.contact_sheets import PairedImages, image_grid, pair_sheet
 
 SHOWN_SAMPLES = 48

@@ -40,8 +40,8 @@ class _State:
 
     def to_bytes(self, fingerprint: str) -> bytes:
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        for number, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{number}.{name}": tensor for name, tensor in moments.items()}
+        adam = checkpoint_io.optimizer_tensors(self.optimizer)
+        tensors |= {f"adam.{name}": tensor for name, tensor in adam.items()}
         facts = {
             "step": self.step,
             "loss_sum": self.loss_sum,
@@ -52,15 +52,9 @@ class _State:
 
     def restore(self, content: bytes, fingerprint: str, device: torch.device | str) -> None:
         tensors, facts = checkpoint_io.unpack(content, RUN, fingerprint)
-        weights = {name.removeprefix("network."): one for name, one in tensors.items() if name.startswith("network.")}
-        self.network.load_state_dict(weights)
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            group, _, rest = name.partition(".")
-            if group == "adam":
-                number, moment = rest.split(".")
-                moments.setdefault(int(number), {})[moment] = tensor.to(device)
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        self.network.load_state_dict(checkpoint_io.within(tensors, "network"))
+        adam = checkpoint_io.within(tensors, "adam")
+        checkpoint_io.restore_optimizer(self.optimizer, {name: tensor.to(device) for name, tensor in adam.items()})
         self.step, self.loss_sum = facts["step"], facts["loss_sum"]
         self.loss_curve = [(step, loss) for step, loss in facts["loss_curve"]]
         self.held_out_curve = [(step, value) for step, value in facts["held_out_curve"]]

@@ -63,12 +63,36 @@ class TensorImages:
 
 
 @dataclass(frozen=True, eq=False)
-class ShrunkImages:
+class _OtherPixels:
+    """Images of a source with other pixels: classes and frequencies are the source's."""
+
+    images: TrainingImages
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.images.classes
+
+    @property
+    def class_index(self) -> Tensor | None:
+        """int64 [N], or None without classes."""
+        return self.images.class_index
+
+    @property
+    def weights(self) -> Tensor | None:
+        """Relative frequency of each image; see :class:`TrainingImages`."""
+        return self.images.weights
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True, eq=False)
+class ShrunkImages(_OtherPixels):
     """Images at a size divided by a power of two, by averages of squares: to train small networks first, from which
     larger ones grow (Karras et al. 2018, section 2).
     """
 
-    images: TrainingImages
     factor: int
     """Pixels along the side of a square: 2, 4, …"""
 
@@ -85,27 +109,9 @@ class ShrunkImages:
         return channels, height // self.factor, width // self.factor
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes."""
-        return self.images.classes
-
-    @property
-    def class_index(self) -> Tensor | None:
-        """int64 [N], or None without classes."""
-        return self.images.class_index
-
-    @property
-    def weights(self) -> Tensor | None:
-        """Relative frequency of each image; see :class:`TrainingImages`."""
-        return self.images.weights
-
-    @property
     def digest(self) -> str:
         """SHA-256 (hex) of the images and the factor."""
         return checkpoint_io.fingerprint([self.images.digest, self.factor], [])
-
-    def __len__(self) -> int:
-        return len(self.images)
 
     def read(self, indices: Sequence[int]) -> Tensor:
         """Return uint8 [n, C, H, W]."""
@@ -114,10 +120,8 @@ class ShrunkImages:
 
 
 @dataclass(frozen=True, eq=False)
-class ColourImages:
+class ColourImages(_OtherPixels):
     """Grey images with their channel repeated, for a generator of colour images to be trained on."""
-
-    images: TrainingImages
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -126,27 +130,9 @@ class ColourImages:
         return 3, height, width
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes."""
-        return self.images.classes
-
-    @property
-    def class_index(self) -> Tensor | None:
-        """int64 [N], or None without classes."""
-        return self.images.class_index
-
-    @property
-    def weights(self) -> Tensor | None:
-        """Relative frequency of each image; see :class:`TrainingImages`."""
-        return self.images.weights
-
-    @property
     def digest(self) -> str:
         """SHA-256 (hex) of the images and of the repetition."""
         return checkpoint_io.fingerprint([self.images.digest, "colour"], [])
-
-    def __len__(self) -> int:
-        return len(self.images)
 
     def read(self, indices: Sequence[int]) -> Tensor:
         """Return uint8 [n, 3, H, W]."""

@@ -173,8 +173,7 @@ class GanTraining:
         for name, network in self._networks().items():
             tensors |= {f"{name}.{key}": tensor for key, tensor in network.state_dict().items()}
         for name, adam in self._optimizers().items():
-            for number, entry in adam.state_dict()["state"].items():
-                tensors |= {f"{name}.{number}.{key}": tensor for key, tensor in entry.items()}
+            tensors |= {f"{name}.{key}": tensor for key, tensor in checkpoint_io.optimizer_tensors(adam).items()}
         strength, lecam = players.strength, players.lecam
         facts = {
             "step": self.step,
@@ -191,11 +190,7 @@ class GanTraining:
             for name, network in self._networks().items():
                 network.load_state_dict({key: tensors[f"{name}.{key}"] for key in network.state_dict()})
             for name, adam in self._optimizers().items():
-                state: dict[int, dict[str, Tensor]] = {}
-                for key in (key for key in tensors if key.startswith(f"{name}.")):
-                    _, number, entry = key.split(".")
-                    state.setdefault(int(number), {})[entry] = tensors[key]
-                adam.load_state_dict({**adam.state_dict(), "state": state})
+                checkpoint_io.restore_optimizer(adam, checkpoint_io.within(tensors, name))
             players.path_length_mean = tensors["path_length_mean"].to(self.device)
             players.strength.p, players.strength.signs, players.strength.count = facts["strength"]
             players.lecam.real, players.lecam.fake = facts["lecam"]

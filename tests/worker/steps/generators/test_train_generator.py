@@ -39,7 +39,7 @@ TINY: dict[str, Any] = {
     "precision": "float32", "ema_kimg": 0.02, "points": 4, "probe_seconds": 0.0, "early_stop": 0.0,
 }  # fmt: skip
 UNPREPARED = {"perceptual": False, "encoder": False}
-LICENCE = "CC BY 4.0. Spots by nobody, 2026."
+LICENCE = "CC BY 4.0. Spots by the tests, 2026."
 
 
 def write_photographs(path: Path, count: int = 64, side: int = 16, grey: bool = False) -> None:
@@ -250,7 +250,7 @@ def test_every_problem_of_a_request_is_named_at_once(service: Service) -> None:
         images="nothing",
         hours=1.0,
         preset="cifar",
-        generator="nobody",
+        generator="unknown",
         settings={"batch": 1, "colour": 3, "kimg": 5, "twins_weight": 0.1},
     )
     assert found.keys() == {
@@ -286,7 +286,7 @@ def test_two_jobs_cannot_train_generators_of_one_name(service: Service) -> None:
     job = service.train()
     assert problems(service)["/name"] == f"{job.id} is training a generator 'trained'"
     cancel_job(service.db, job.id, tenant=TENANT)
-    assert claim(service.db, "nobody") is None
+    assert claim(service.db, "another-worker") is None
 
 
 @pytest.mark.slow
