@@ -144,7 +144,7 @@ class Block(nn.Module):
         return torch.add(self.shortcut(x), self.conv1(self.conv0(x), gain=SHARE))
 
 
-class ClassMapping(nn.Module):
+class ConditionMapping(nn.Module):
     """Classes → projection vectors: StyleGAN2's mapping network without a latent."""
 
     def __init__(self, classes: int, width: int, layers: int, lr_multiplier: float) -> None:
@@ -177,7 +177,7 @@ class Discriminator(nn.Module):
         self.dense = Linear(last * height * width, last)
         self.out = Linear(last, config.condition_width or 1)
         self.mapping = (
-            ClassMapping(config.c_dim, last, config.mapping_layers, config.mapping_lr_multiplier)
+            ConditionMapping(config.c_dim, last, config.mapping_layers, config.mapping_lr_multiplier)
             if config.c_dim
             else None
         )
