@@ -13,12 +13,12 @@ from core.generators.stylegan2.config import StyleGAN2Config
 from core.generators.stylegan2.generator import StyleGAN2Generator, StyleGAN2Sampler
 from core.generators.stylegan2.network import Network
 from core.image_arrays import to_float
-from core.inversion.perceptual.domain import DomainPerceptual, load_perceptual, save_perceptual
+from core.inversion.perceptual.domain import DomainPerceptual, PerceptualTrunk, load_perceptual, save_perceptual
 from core.run import Run
 from core.training.encoder_targets import image_source
 from core.training.perceptual import train_perceptual
 from core.training.perceptual_config import PerceptualTrainingConfig, trunk_stages
-from core.training.perceptual_objectives import augmented, damaged
+from core.training.perceptual_objectives import Repair, augmented, damaged
 
 QUICK = PerceptualTrainingConfig(steps=12, batch=4, log_every=4, checkpoint_every=5)
 ALL = dataclasses.replace(QUICK, instance_weight=0.5, feature_weight=0.5)
@@ -130,10 +130,19 @@ def test_real_images_are_brought_to_the_generators_size(sampler: StyleGAN2Sample
         train_perceptual("tiny-v1", sampler, lambda step, count: torch.zeros(count, 3, 16, 16), QUICK)
 
 
-def test_large_images_are_cropped(images: Tensor) -> None:
+def test_large_images_are_cropped(images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     source = image_source(images.repeat_interleave(4, 2).repeat_interleave(4, 3), 0, False)
+    seen: list[tuple[int, ...]] = []
+    loss = Repair.loss
+
+    def noted(self: Repair, trunk: PerceptualTrunk, batch: Tensor, random: torch.Generator) -> Tensor:
+        seen.append(tuple(batch.shape[2:]))
+        return loss(self, trunk, batch, random)
+
+    monkeypatch.setattr(Repair, "loss", noted)
     config = dataclasses.replace(QUICK, crop=16)
     train_perceptual("tiny-v1", None, source, config, size=(64, 64))
+    assert set(seen) == {(16, 16)}
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,11 @@ from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from typing import Any, cast
 
-import torch
-from torch import Tensor
-
 from contracts.generator_training.stylegan2 import LEAST_HELD_OUT, LEAST_TRAINING
 from core import checkpoint_io
 from core.callbacks import ShouldStop, never_stop
 from core.errors import GeneratorError, Problem, ResumeError, Stopped
 from core.generators.interface import GeneratorInfo
-from core.generators.stylegan2.config import StyleGAN2Config
 from core.generators.stylegan2.generator import StyleGAN2Generator
 from core.generators.stylegan2.network import Network
 from core.generators.stylegan2.training import companions
@@ -27,6 +23,7 @@ from core.generators.stylegan2.training.networks import Start, build_networks
 from core.generators.stylegan2.training.networks import with_three_channels as with_three_colours
 from core.generators.stylegan2.training.recovery import RETURNING, Recovery
 from core.generators.stylegan2.training.stages import Stage, stage_config, stages
+from core.generators.stylegan2.training.stored_pairs import bytes_as_tensor, put_pair, take_pair, tensor_as_bytes
 from core.generators.stylegan2.training.training import GanTraining, TrainingEvent
 from core.generators.stylegan2.training.watch import Alarm, class_spread
 from core.generators.training import Reaction, TrainingData, TrainingImages, TrainingPlan, TrainingPoint
@@ -443,13 +440,13 @@ class ProgressiveTrainer:
 
     def state(self) -> bytes:
         """Return everything that the training continues from."""
-        tensors = {"training": _as_tensor(self.training.state())}
-        tensors |= {f"good.{number}": _as_tensor(state) for number, state in enumerate(self.recovery.states)}
+        tensors = {"training": bytes_as_tensor(self.training.state())}
+        tensors |= {f"good.{number}": bytes_as_tensor(state) for number, state in enumerate(self.recovery.states)}
         shapes: dict[str, Any] = {}
         if self.best is not None:
-            _put(tensors, shapes, "best", self.best.generator, self.best.discriminator)
+            put_pair(tensors, shapes, "best", self.best.generator, self.best.discriminator)
         if self.facts.stage and self.start is not None and self.start.discriminator is not None:
-            _put(tensors, shapes, "start", self.start.generator.network, self.start.discriminator)
+            put_pair(tensors, shapes, "start", self.start.generator.network, self.start.discriminator)
         facts = {"facts": asdict(self.facts), "recovery": self.recovery.to_json(), "shapes": shapes}
         return checkpoint_io.pack(tensors, NAME, self.mark, facts)
 
@@ -458,14 +455,14 @@ class ProgressiveTrainer:
         try:
             self.facts = Facts(**facts["facts"])
             good = [tensors[f"good.{number}"] for number in range(sum(key.startswith("good.") for key in tensors))]
-            self.recovery.restore(facts["recovery"], [_as_bytes(one) for one in good])
+            self.recovery.restore(facts["recovery"], [tensor_as_bytes(one) for one in good])
             if "best" in facts["shapes"]:
-                self.best = _Best(*_take(tensors, facts["shapes"], "best"))
+                self.best = _Best(*take_pair(tensors, facts["shapes"], "best"))
             if "start" in facts["shapes"]:
-                network, discriminator = _take(tensors, facts["shapes"], "start")
+                network, discriminator = take_pair(tensors, facts["shapes"], "start")
                 info = GeneratorInfo("stage", classes=self.data.training.classes)
                 self.start = Start(StyleGAN2Generator(network.eval().requires_grad_(False), info), discriminator)
-            self.training = self._built(_as_bytes(tensors["training"]))
+            self.training = self._built(tensor_as_bytes(tensors["training"]))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise ResumeError("this checkpoint is incomplete", [Problem(str(error), "checkpoint")]) from None
 
@@ -504,28 +501,3 @@ def _check(data: TrainingData, plan: TrainingPlan) -> None:
         problems.append(Problem("expected a budget in images or in seconds, found both", "kimg"))
     if problems:
         raise GeneratorError("these images cannot train a generator", problems)
-
-
-def _as_tensor(content: bytes) -> Tensor:
-    return torch.frombuffer(bytearray(content), dtype=torch.uint8)
-
-
-def _as_bytes(tensor: Tensor) -> bytes:
-    return tensor.numpy().tobytes()
-
-
-def _put(
-    tensors: dict[str, Tensor], shapes: dict[str, Any], name: str, generator: Network, discriminator: Discriminator
-) -> None:
-    shapes[name] = [generator.config.to_json(), companions.discriminator_config_json(discriminator.config)]
-    tensors |= {f"{name}.generator.{key}": value for key, value in generator.state_dict().items()}
-    tensors |= {f"{name}.discriminator.{key}": value for key, value in discriminator.state_dict().items()}
-
-
-def _take(tensors: Mapping[str, Tensor], shapes: Mapping[str, Any], name: str) -> tuple[Network, Discriminator]:
-    generator_shape, discriminator_shape = shapes[name]
-    generator = Network(StyleGAN2Config.from_json(generator_shape))
-    generator.load_state_dict({key: tensors[f"{name}.generator.{key}"] for key in generator.state_dict()})
-    discriminator = Discriminator(companions.discriminator_config(discriminator_shape))
-    discriminator.load_state_dict({key: tensors[f"{name}.discriminator.{key}"] for key in discriminator.state_dict()})
-    return generator, discriminator
